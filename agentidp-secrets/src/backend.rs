@@ -1,0 +1,193 @@
+//! The contract: what a place that keeps secrets must do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::credential::CredentialKey;
+use crate::error::Result;
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
+
+/// A backend that is shared; what layers take and give.
+pub type SharedBackend = Arc<dyn SecretBackend>;
+
+/// A place that keeps client secrets, or what is needed to recognise them.
+///
+/// Record in, record out: [`store`](Self::store) and [`rotate`](Self::rotate) return a [`StoredSecret`] that the caller
+/// keeps in its own database and hands back with every later call. The backend remembers nothing by id, so the caller's
+/// transaction stays the single truth: a write to the backend that was never committed in the database changes nothing.
+///
+/// Every method takes the key, although a digest could do without: a backend with custody refuses a record that is not
+/// the key's, and layers label and cache by it.
+///
+/// # Implementing it
+/// A one-way function is less work as a `Digester`. A wrapper implements all six methods
+/// (there are no defaults, so that none can be forgotten) and puts `#[deny(clippy::missing_trait_methods)]` on its
+/// `impl`. Run the conformance suite of feature `testkit` over the result: it is this page as code.
+///
+/// # Wrong is not broken
+/// A wrong candidate is `Ok(Verdict::Mismatch)`. Whatever keeps the backend from deciding is `Err`. Nothing may turn
+/// one into the other.
+#[async_trait]
+pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
+    /// Says which backend this is, who holds the material, and how long a secret may be. Constant over the backend's
+    /// life.
+    fn info(&self) -> &BackendInfo;
+
+    /// Stores the first secret of a credential and returns its record.
+    ///
+    /// # Contract
+    /// The returned record alone is enough to verify later. With [`Custody::Backend`] an existing secret of the key is
+    /// never overwritten. With [`Custody::Record`] the same secret stored twice gives different payloads.
+    ///
+    /// # Errors
+    /// `Conflict` when the backend already holds a secret for the key; `InvalidSecret` when it is empty, has a NUL byte
+    /// or is longer than [`BackendInfo::max_secret_len`]; `Denied`, `Throttled`, `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have stored the secret. No record came back, so nothing points to it.
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret>;
+
+    /// Decides whether `candidate` is the secret that `stored` stands for.
+    ///
+    /// # Contract
+    /// Changes nothing. The time of the comparison does not depend on where the candidate differs. A wrong candidate of
+    /// any form, empty or oversized too, is `Ok(Mismatch)` and never an error.
+    ///
+    /// # Errors
+    /// `Malformed` when the record is damaged, belongs to another backend, or is not the key's; `NotFound` when the
+    /// backend no longer holds what the record points to; `Denied`, `Throttled`, `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict>;
+
+    /// Stores a new secret for a credential whose present record is `current`, and returns the new record.
+    ///
+    /// # Contract
+    /// The old record keeps verifying the old secret until the caller drops it or revokes; the new record never
+    /// verifies the old secret.
+    ///
+    /// # Errors
+    /// `Conflict` when, with [`Custody::Backend`], `current` is no longer the latest; `Malformed` when `current` is
+    /// damaged, belongs to another backend (store there instead: that is a migration) or is not the key's; and those of
+    /// [`store`](Self::store).
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have stored the new secret; the old record still verifies.
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret>;
+
+    /// Makes the backend forget every secret of the credential, old versions included.
+    ///
+    /// # Contract
+    /// Idempotent. With [`Custody::Backend`] a later `verify` is `NotFound`. With [`Custody::Record`] there is nothing
+    /// to forget and the call does nothing: dropping the row is the revocation.
+    ///
+    /// # Errors
+    /// `Malformed` when `stored` belongs to another backend or is not the key's; `Denied`, `Throttled`, `Unavailable`
+    /// as their kinds say: then it has to be tried again.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have taken effect. Call again.
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
+
+    /// Tries whether the backend can be asked at all. Cheap; touches no secret.
+    ///
+    /// # Contract
+    /// `Ok` means reachable and permitted just now, and nothing beyond.
+    ///
+    /// # Errors
+    /// `Denied`, `InvalidConfig`, `Throttled`, `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn probe(&self) -> Result<()>;
+}
+
+/// What a backend says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackendInfo {
+    /// The id that its records carry.
+    pub id: BackendId,
+    /// Who holds what is needed to verify.
+    pub custody: Custody,
+    /// The longest secret in bytes that can be stored, where there is a limit. A longer candidate is a mismatch.
+    pub max_secret_len: Option<usize>,
+}
+
+impl BackendInfo {
+    /// A backend without a limit on the secret's length.
+    #[must_use]
+    pub fn new(id: BackendId, custody: Custody) -> Self {
+        Self { id, custody, max_secret_len: None }
+    }
+
+    /// Sets the longest secret in bytes that can be stored.
+    #[must_use]
+    pub fn with_max_secret_len(mut self, bytes: usize) -> Self {
+        self.max_secret_len = Some(bytes);
+        self
+    }
+}
+
+/// Who holds what is needed to verify.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Custody {
+    /// The backend does: the record is a pointer, verification asks the backend, revocation has work to do.
+    Backend,
+    /// The record does: it is a digest, verification is local work, dropping the row is the revocation.
+    Record,
+}
+
+/// A decision on a candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[must_use = "ignoring a verdict accepts every secret"]
+pub enum Verdict {
+    /// The candidate is the secret.
+    Match,
+    /// The candidate is the secret, and the record was made with other parameters than today's: worth an upgrade.
+    MatchOutdated,
+    /// The candidate is not the secret.
+    Mismatch,
+}
+
+impl Verdict {
+    /// Whether the candidate is the secret.
+    #[must_use]
+    pub fn is_match(self) -> bool {
+        matches!(self, Self::Match | Self::MatchOutdated)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
+    fn info(&self) -> &BackendInfo {
+        (**self).info()
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        (**self).store(key, secret).await
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        (**self).verify(key, stored, candidate).await
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        (**self).rotate(key, current, secret).await
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        (**self).revoke(key, stored).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        (**self).probe().await
+    }
+}

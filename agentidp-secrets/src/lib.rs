@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backend;
+pub mod backends;
+mod clock;
+mod credential;
+mod error;
+mod layer;
+pub mod layers;
+mod record;
+mod secret;
+mod store;
+
+#[cfg(feature = "testkit")]
+#[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]
+pub mod testkit;
+
+pub use crate::backend::{BackendInfo, Custody, SecretBackend, SharedBackend, Verdict};
+pub use crate::clock::{Clock, ManualClock, SystemClock};
+pub use crate::credential::{ClientId, CredentialId, CredentialKey};
+pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
+pub use crate::layer::{Layer, stack};
+pub use crate::record::{BackendId, StoredSecret};
+pub use crate::secret::ClientSecret;

@@ -1,0 +1,239 @@
+//! What the caller keeps in its database so that a backend can verify later.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Names the backend that wrote a record.
+///
+/// Kebab-case, 1 to 32 bytes of `a-z 0-9 -`, beginning with a letter. It ends up in databases: once released, an id is
+/// never changed and never given to another backend.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BackendId(Cow<'static, str>);
+
+impl BackendId {
+    /// argon2id digests.
+    pub const ARGON2: Self = Self(Cow::Borrowed("argon2"));
+    /// bcrypt digests.
+    pub const BCRYPT: Self = Self(Cow::Borrowed("bcrypt"));
+    /// The in-memory backend for tests and demos.
+    pub const MEMORY: Self = Self(Cow::Borrowed("memory"));
+    /// HashiCorp Vault or OpenBao, KV version 2.
+    pub const VAULT_KV2: Self = Self(Cow::Borrowed("vault-kv2"));
+
+    /// Longest id in bytes.
+    const MAX_LEN: usize = 32;
+
+    /// Parses an id.
+    ///
+    /// # Errors
+    /// `Malformed` when the text is not kebab-case or too long.
+    pub fn parse(text: &str) -> Result<Self> {
+        let fits = text.len() <= Self::MAX_LEN
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if fits {
+            Ok(Self(Cow::Owned(text.to_owned())))
+        } else {
+            Err(Error::new(ErrorKind::Malformed, "a backend id is 1 to 32 bytes of a-z 0-9 -, beginning with a letter"))
+        }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackendId({})", self.0)
+    }
+}
+
+/// A record: the backend that wrote it, and a payload that only that backend reads.
+///
+/// For a digest backend the payload is the digest; for Vault it is the path and the pinned version. Keep it in your
+/// database, as [text](Self::to_text) or through serde (the same text), and hand it back with every call.
+///
+/// `Debug` shows the backend only, because a digest is sensitive too. Equality is for compare-and-set on rows: a record
+/// is not a secret to guess at.
+///
+/// ```
+/// use agentidp_secrets::{BackendId, StoredSecret};
+///
+/// let record = StoredSecret::parse("{vault-kv2}secret/data/agentidp/agents/a/credentials/c?version=3")?;
+/// assert_eq!(record.backend(), &BackendId::VAULT_KV2);
+/// // Rows of older systems carry no id.
+/// let bare = StoredSecret::parse("$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy")?;
+/// assert_eq!(bare.backend(), &BackendId::BCRYPT);
+/// # Ok::<(), agentidp_secrets::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct StoredSecret {
+    backend: BackendId,
+    payload: Box<str>,
+}
+
+impl StoredSecret {
+    /// Longest record text in bytes that is read. The longest of ours, a path of long ids, stays under 700.
+    pub const MAX_TEXT_LEN: usize = 4096;
+
+    /// A record of `backend`. For backends: callers get theirs from `store` and `rotate`.
+    #[must_use]
+    pub fn new(backend: BackendId, payload: impl Into<Box<str>>) -> Self {
+        Self { backend, payload: payload.into() }
+    }
+
+    /// The backend that wrote this record.
+    #[must_use]
+    pub fn backend(&self) -> &BackendId {
+        &self.backend
+    }
+
+    /// What the backend wrote. Sensitive where it is a digest.
+    #[must_use]
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    /// The text form, `{backend}payload`. Sensitive where the payload is a digest.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{{{}}}{}", self.backend, self.payload)
+    }
+
+    /// Reads the text form; a text without an id is [identified](Self::identify).
+    ///
+    /// # Errors
+    /// `Malformed` when the text is neither, or longer than [`MAX_TEXT_LEN`](Self::MAX_TEXT_LEN).
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > Self::MAX_TEXT_LEN {
+            return Err(Error::new(ErrorKind::Malformed, "the record is longer than 4096 bytes"));
+        }
+        match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((backend, payload)) => Ok(Self::new(BackendId::parse(backend)?, payload)),
+            None => Self::identify(text).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Malformed,
+                    "the record names no backend, and is no bcrypt or argon2id digest or Vault path",
+                )
+            }),
+        }
+    }
+
+    /// Recognises a bare bcrypt or argon2id digest or a bare Vault path, as rows of older systems hold them.
+    ///
+    /// Only the beginning of a digest is looked at; the backend decides whether the rest is sound. A Vault path is
+    /// `mount/data/...`, without a leading slash.
+    #[must_use]
+    pub fn identify(text: &str) -> Option<Self> {
+        let backend = if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
+            BackendId::BCRYPT
+        } else if text.starts_with("$argon2id$") {
+            BackendId::ARGON2
+        } else if is_vault_path(text) {
+            BackendId::VAULT_KV2
+        } else {
+            return None;
+        };
+        Some(Self::new(backend, text))
+    }
+}
+
+/// Whether the text is `mount/data/rest`; a mount may have several segments.
+fn is_vault_path(text: &str) -> bool {
+    let path = text.split_once('?').map_or(text, |(path, _version)| path);
+    let sound = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{' | b'}');
+    path.bytes().all(sound) && path.split('/').all(|segment| !segment.is_empty()) && path.split_once("/data/").is_some()
+}
+
+impl fmt::Debug for StoredSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredSecret({{{}}}[REDACTED])", self.backend)
+    }
+}
+
+impl Serialize for StoredSecret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_text())
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredSecret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bare_texts_are_identified() {
+        let table = [
+            ("$2a$10$rest", Some(BackendId::BCRYPT)),
+            ("$2b$10$rest", Some(BackendId::BCRYPT)),
+            ("$2x$10$rest", Some(BackendId::BCRYPT)),
+            ("$2y$10$rest", Some(BackendId::BCRYPT)),
+            ("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+            ("secret/data/agentidp/agents/a/credentials/c", Some(BackendId::VAULT_KV2)),
+            ("team/kv/data/agentidp/agents/a/credentials/c?version=3", Some(BackendId::VAULT_KV2)),
+            ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),
+            ("$2c$10$rest", None),
+            ("/secret/data/a", None),
+            ("secret//data/a", None),
+            ("secret/data/", None),
+            ("data/secret", None),
+            ("plain secret", None),
+            ("", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(StoredSecret::identify(text).map(|record| record.backend), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_payload() {
+        let record = StoredSecret::new(BackendId::BCRYPT, "$2b$10$canary");
+        assert_eq!(format!("{record:?}"), "StoredSecret({bcrypt}[REDACTED])");
+        assert!(!format!("{record:#?}").contains("canary"));
+    }
+
+    #[test]
+    fn errors_do_not_repeat_the_text() {
+        for text in ["canary", "{Canary}rest", &"canary".repeat(1000)] {
+            let error = StoredSecret::parse(text).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed);
+            assert!(!format!("{error} {error:?}").to_lowercase().contains("canary"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_serde_round_trip(id in "[a-z][a-z0-9-]{0,31}", payload in ".{0,200}") {
+            let record = StoredSecret::new(BackendId::parse(&id).unwrap(), payload);
+            prop_assert_eq!(&StoredSecret::parse(&record.to_text()).unwrap(), &record);
+            let json = serde_json::to_string(&record).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<StoredSecret>(&json).unwrap(), &record);
+        }
+
+        #[test]
+        fn parsing_never_panics(text in "\\PC{0,300}") {
+            let _ = StoredSecret::parse(&text);
+        }
+    }
+}
