@@ -6,6 +6,8 @@ mod support;
 
 mod services;
 #[cfg(test)]
+mod vault_guide;
+#[cfg(test)]
 mod vault_refusals;
 #[cfg(test)]
 mod vault_verbs;
