@@ -6,3 +6,9 @@ mod support;
 
 mod interop;
 mod services;
+#[cfg(test)]
+mod vault_refusals;
+#[cfg(test)]
+mod vault_verbs;
+#[cfg(test)]
+mod vault_wire;
