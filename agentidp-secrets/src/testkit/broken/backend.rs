@@ -96,8 +96,12 @@ impl BrokenBackend {
     }
 
     fn record(&self, payload: String) -> StoredSecret {
-        let id = if self.has(Flaw::MisnamesRecords) { BackendId::BCRYPT } else { self.info.id.clone() };
-        StoredSecret::new(id, payload)
+        StoredSecret::new(self.written_id().clone(), payload)
+    }
+
+    /// The id in records.
+    fn written_id(&self) -> &BackendId {
+        if self.has(Flaw::MisnamesRecords) { &BackendId::BCRYPT } else { &self.info.id }
     }
 
     /// Stores the next version, or makes a digest.
@@ -114,7 +118,7 @@ impl BrokenBackend {
         }
         versions.push(secret.clone());
         let leak = if self.has(Flaw::LeaksInRecord) { secret.expose_secret() } else { "" };
-        self.record(format!("{key}#{leak}{}", versions.len()))
+        self.record(format!("{key}#{leak}@{}", versions.len()))
     }
 
     fn digest(&self, salt: u64, secret: &ClientSecret) -> u64 {
@@ -141,7 +145,7 @@ impl BrokenBackend {
                 error
             }
         };
-        let ours = stored.backend() == &self.info.id || self.has(Flaw::MisnamesRecords);
+        let ours = stored.backend() == self.written_id();
         let rotates_foreign = self.has(Flaw::RotatesForeign) && operation == Operation::Rotate;
         let revokes_foreign = self.has(Flaw::ForeignIsRevoked) && operation == Operation::Revoke;
         if !ours && !rotates_foreign && !revokes_foreign {
@@ -156,7 +160,7 @@ impl BrokenBackend {
             return Ok(Material::Digest { salt: number(salt)?, digest: number(digest)? });
         }
         let (named, version) = payload.split_once('#').ok_or_else(malformed)?;
-        let version = if self.has(Flaw::LeaksInRecord) { &version[version.len().min(72)..] } else { version };
+        let (_, version) = version.split_once('@').ok_or_else(malformed)?;
         let version: usize = version.parse().map_err(|_| malformed())?;
         let (client, credential) = named.split_once('/').ok_or_else(malformed)?;
         let named = CredentialKey::parse(client, credential).map_err(|_| malformed())?;
@@ -188,6 +192,10 @@ impl BrokenBackend {
             (Some(Flaw::MatchesNothing), _) => false,
             _ if text.len() > Self::MAX_SECRET_LEN && !cuts && !self.has(Flaw::AcceptsOversizeSecret) => false,
             (_, Material::Digest { salt, digest }) => self.digest(*salt, candidate) == *digest,
+            (Some(Flaw::OldRecordAcceptsNewSecret), Material::Secret { version, .. }) => {
+                let state = self.state();
+                state.versions.get(key).is_some_and(|kept| kept.iter().skip(version - 1).any(|new| self.same(new, candidate)))
+            }
             (Some(Flaw::NewRecordAcceptsOldSecret), Material::Secret { version, .. }) => {
                 let state = self.state();
                 state
@@ -226,7 +234,7 @@ impl SecretBackend for BrokenBackend {
         let exists = self.state().versions.contains_key(key);
         if exists && self.has(Flaw::OverwritesOnStore) {
             self.state().versions.remove(key);
-        } else if exists {
+        } else if exists && !self.has(Flaw::AppendsOnStore) {
             return Err(self.error(ErrorKind::Conflict, Operation::Store));
         }
         Ok(self.write(key, secret))
@@ -238,7 +246,7 @@ impl SecretBackend for BrokenBackend {
             return Ok(Verdict::Mismatch);
         }
         self.reach(operation)?;
-        if self.has(Flaw::LocksAfterGuesses) && self.state().wrong_guesses > 4 {
+        if self.has(Flaw::LocksAfterGuesses) && self.state().wrong_guesses > 17 {
             return Err(self.error(ErrorKind::Throttled, operation));
         }
         if self.state().revoked.contains(stored) {

@@ -44,6 +44,8 @@ flaws! {
     AcceptsOversizeSecret: Backend, "oversize_secret_refused";
     /// Stores empty secrets and secrets with a NUL byte.
     AcceptsUnfitSecret: Record, "empty_or_nul_secret_refused";
+    /// Writes the next version where it should find that a secret exists, as KV v2 does without check-and-set.
+    AppendsOnStore: Backend, "store_refuses_overwrite";
     /// Keeps the candidate under way in a place that all calls share.
     ConfusesConcurrentCalls: Backend, "concurrent_verify";
     /// Cuts the candidate at a NUL byte.
@@ -80,6 +82,8 @@ flaws! {
     NewRecordAcceptsOldSecret: Backend, "rotate_new_record_rejects_old_secret";
     /// Reads whatever the record points to, whosever it is.
     NotBoundToKey: Backend, "record_bound_to_key";
+    /// Lets the old record accept the new secret.
+    OldRecordAcceptsNewSecret: Backend, "old_record_still_verifies_after_rotate";
     /// Forgets the old secret when the new one is stored.
     OldRecordDiesOnRotate: Backend, "old_record_still_verifies_after_rotate";
     /// Calls an outage a mismatch.

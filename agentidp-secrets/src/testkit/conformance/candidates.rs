@@ -74,11 +74,11 @@ pub(crate) async fn oversize_candidate_never_matches(harness: &dyn Harness) {
     }
 }
 
-/// Cannot claim that a server counts no failures beyond the ten tried here.
+/// Cannot claim that a server counts no failures beyond the twenty tried here.
 pub(crate) async fn wrong_guesses_change_nothing(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     let before = credential.stored.clone();
-    for _ in 0..10 {
+    for _ in 0..20 {
         mismatches(
             credential.verify(&generate()).await,
             "`verify` changes nothing: every wrong candidate is a mismatch",

@@ -79,11 +79,14 @@ pub(crate) async fn debug_and_errors_redacted(harness: &dyn Harness) {
         errors.extend(unreachable.rotate(key, stored, &next).await.err());
         assert_redacted(&unreachable, secret.expose_secret());
     }
+    // Before the revocation: a backend that has forgotten the secret cannot show it.
+    for shown in [secret, &next, &oversize] {
+        assert_redacted(backend, shown.expose_secret());
+    }
     set_up("revoke", backend.revoke(key, stored).await);
     errors.extend(backend.verify(key, stored, secret).await.err());
 
     for shown in [secret, &next, &oversize] {
-        assert_redacted(backend, shown.expose_secret());
         assert_redacted(stored, shown.expose_secret());
         for error in &errors {
             assert_error_redacted(error, shown.expose_secret());
