@@ -1,1 +1,4 @@
 //! (in work)
+
+pub mod domain;
+pub mod repo;

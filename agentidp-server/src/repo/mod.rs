@@ -1,0 +1,266 @@
+//! Storage: one trait per aggregate, with PostgreSQL and SQLite forms that one suite proves equal.
+//!
+//! Two rules hold for every method. A change and its audit events are one transaction. A change that depends on what
+//! was read before is a compare-and-set on it, and answers with an outcome instead of an error when it lost.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::{
+    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, Page, Paged,
+    PurgeJob, Timestamp,
+};
+
+/// What every method answers.
+pub type Result<T> = std::result::Result<T, RepoError>;
+
+/// The repositories of one database.
+#[derive(Clone)]
+#[expect(clippy::exhaustive_structs, reason = "built by the two database modules and by tests")]
+pub struct Repos {
+    /// Agents.
+    pub agents: Arc<dyn AgentRepo>,
+    /// Credentials.
+    pub credentials: Arc<dyn CredentialRepo>,
+    /// Vault paths to forget.
+    pub purges: Arc<dyn PurgeRepo>,
+    /// Issued and revoked tokens.
+    pub tokens: Arc<dyn TokenRepo>,
+    /// The audit trail.
+    pub audit: Arc<dyn AuditRepo>,
+    /// The database itself.
+    pub database: Arc<dyn DatabaseRepo>,
+}
+
+impl fmt::Debug for Repos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repos").finish_non_exhaustive()
+    }
+}
+
+/// The database could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// It cannot be reached or did not answer. `during` names the operation.
+    #[error("the database did not carry out {during}")]
+    Unavailable {
+        /// The repository method.
+        during: &'static str,
+        /// The driver's error.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A row cannot be read.
+    #[error("a row of {table} cannot be read: {reason}")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// What is wrong, without the row's content.
+        reason: &'static str,
+    },
+}
+
+/// Agents.
+#[async_trait]
+pub trait AgentRepo: Send + Sync + 'static {
+    /// Inserts an agent, unless its e-mail is taken or there are `limit` agents already (decommissioned ones do not count).
+    async fn create(&self, agent: &Agent, limit: Option<u64>, event: &AuditEvent) -> Result<CreateAgent>;
+
+    /// One agent.
+    async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>>;
+
+    /// A page of agents, newest first.
+    async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>>;
+
+    /// Replaces `before` by `after` if the row still has `before.updated_at`; says whether it did. When `after` is
+    /// decommissioned, its active credentials are revoked in the same transaction as
+    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`.
+    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace>;
+}
+
+/// What became of a new agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum CreateAgent {
+    /// It was inserted.
+    Created,
+    /// The e-mail is taken.
+    EmailTaken,
+    /// The limit is reached.
+    LimitReached,
+}
+
+/// What became of a change to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum Replace {
+    /// It was made; with it these paths became due to be purged.
+    Replaced(Vec<PurgeJob>),
+    /// The row was changed by somebody else, or is gone.
+    Lost,
+}
+
+/// Which agents a list has.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "the documented query")]
+pub struct AgentFilter {
+    /// Of this owner.
+    pub owner: Option<String>,
+    /// Of this type.
+    pub agent_type: Option<AgentType>,
+    /// In this status.
+    pub status: Option<AgentStatus>,
+}
+
+/// Credentials.
+#[async_trait]
+pub trait CredentialRepo: Send + Sync + 'static {
+    /// One credential of a client; `None` also for another client's.
+    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>>;
+
+    /// A page of a client's credentials, newest first.
+    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
+
+    /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>>;
+
+    /// Inserts a credential if its agent is still active, and drops the purge that was scheduled in case this commit
+    /// never came.
+    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential>;
+
+    /// Replaces the record and the expiry if the row still is as `before`; says whether it did, and drops a scheduled
+    /// purge as `insert` does.
+    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
+
+    /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
+    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
+}
+
+/// What authentication needs to know of a client.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Authentication {
+    /// Whether the agent may authenticate.
+    pub agent_status: AgentStatus,
+    /// Its active, unexpired credentials.
+    pub credentials: Vec<Credential>,
+}
+
+/// What became of a new credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum InsertCredential {
+    /// It was inserted.
+    Inserted,
+    /// The agent is gone or no longer active.
+    AgentNotActive,
+}
+
+/// What became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum Revoke {
+    /// It took effect; the job, where Vault has something to forget.
+    Revoked(Option<PurgeJob>),
+    /// It had been revoked before.
+    AlreadyRevoked,
+    /// There is no such credential of this client.
+    NotFound,
+}
+
+/// Vault paths to forget. A job is also scheduled ahead of a first write to Vault, so that a crash before the commit
+/// leaves no orphan; the commit drops it.
+#[async_trait]
+pub trait PurgeRepo: Send + Sync + 'static {
+    /// Schedules a job, or moves the credential's job to an earlier due time.
+    async fn schedule(&self, job: &PurgeJob) -> Result<()>;
+
+    /// Up to `limit` jobs that are due, oldest first. A job whose path an active credential's row vouches for is
+    /// dropped instead of returned.
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>>;
+
+    /// Vault has forgotten the path.
+    async fn done(&self, credential_id: Uuid) -> Result<()>;
+
+    /// It failed; try again at `next`.
+    async fn failed(&self, credential_id: Uuid, next: Timestamp) -> Result<()>;
+
+    /// How many jobs there are, due or not.
+    async fn pending(&self) -> Result<u64>;
+}
+
+/// Issued and revoked tokens.
+#[async_trait]
+pub trait TokenRepo: Send + Sync + 'static {
+    /// Records an issued token: its event, and where there is a monthly limit one more for the client, unless the limit
+    /// is reached. Says whether the token may go out.
+    async fn issued(&self, client_id: Uuid, monthly_limit: Option<u64>, event: &AuditEvent) -> Result<bool>;
+
+    /// Whether a token was revoked, and its agent's status: one select.
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer>;
+
+    /// Revokes a token until it would have expired. Revoking twice is fine.
+    async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()>;
+
+    /// Forgets revocations of tokens that expired before `now`, and counters of past months.
+    async fn prune(&self, now: Timestamp) -> Result<u64>;
+}
+
+/// What is known of a bearer of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Bearer {
+    /// Whether the token was revoked.
+    pub revoked: bool,
+    /// The agent's status; none when there is no such agent.
+    pub agent_status: Option<AgentStatus>,
+}
+
+/// The audit trail. Append-only: rows leave by age and in no other way.
+#[async_trait]
+pub trait AuditRepo: Send + Sync + 'static {
+    /// Appends an event that records no change of another table.
+    async fn append(&self, event: &AuditEvent) -> Result<()>;
+
+    /// One event that is not older than `not_before`.
+    async fn find(&self, event_id: Uuid, not_before: Timestamp) -> Result<Option<AuditEvent>>;
+
+    /// A page of events, newest first.
+    async fn list(&self, filter: &AuditFilter, page: Page) -> Result<Paged<AuditEvent>>;
+
+    /// Drops events older than `before`, and says how many.
+    async fn prune(&self, before: Timestamp) -> Result<u64>;
+}
+
+/// Which events a list has.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "the documented query")]
+pub struct AuditFilter {
+    /// Of this agent.
+    pub agent_id: Option<Uuid>,
+    /// Of this kind.
+    pub action: Option<AuditAction>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Not after.
+    pub to: Option<Timestamp>,
+}
+
+/// The database itself.
+#[async_trait]
+pub trait DatabaseRepo: Send + Sync + 'static {
+    /// Applies the migrations that are missing. Safe when several servers start at once.
+    async fn migrate(&self) -> Result<()>;
+
+    /// Asks for a sign of life.
+    async fn ping(&self) -> Result<()>;
+
+    /// Closes the connections.
+    async fn close(&self);
+}
