@@ -4,4 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod redaction;
 mod services;
