@@ -164,7 +164,9 @@ async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
 
     let text = log.text();
     let text = &text[before..];
-    assert!(text.contains("rustify") && text.contains("hyper_util"), "the test sees what the client's crates log");
+    assert!(text.contains("reqwest") && text.contains("hyper_util"), "the log has what the client stack says");
+    let path = format!("agents/{}/credentials", key.client_id());
+    assert!(!text.contains(&path), "a Vault path tells whose secret is where");
     for hidden in [&issued.secret, &rotated.secret, &wrong, &dead, &ClientSecret::from(mount.policy_token.as_str())] {
         assert_text_redacted(text, hidden.expose_secret());
     }
