@@ -13,6 +13,8 @@ mod layers;
 mod redaction;
 mod services;
 #[cfg(test)]
+mod vault_guide;
+#[cfg(test)]
 mod vault_refusals;
 #[cfg(test)]
 mod vault_verbs;
