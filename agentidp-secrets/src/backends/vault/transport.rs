@@ -173,11 +173,8 @@ fn client(route: &Route<'_>) -> Result<reqwest::Client> {
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
 async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().map_or(MAX_ANSWER, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    if announced > MAX_ANSWER {
-        return Err(Failure::Lost(Cause::Oversized));
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
         if chunk.len() > MAX_ANSWER - body.len() {
             return Err(Failure::Lost(Cause::Oversized));
