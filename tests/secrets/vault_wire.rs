@@ -262,3 +262,13 @@ async fn a_proxy_that_is_configured_is_used() {
         .unwrap();
     assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
 }
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_told_apart_from_one_that_is_down() {
+    let server = ScriptedVault::start([]).await;
+    let address = server.address().replace("http://", "https://");
+    let error = VaultKv2::builder(address, TOKEN).build().unwrap().probe().await.unwrap_err();
+    assert_kind_and_silence(&error, ErrorKind::Unavailable);
+    assert!(error.to_string().contains("no TLS with"), "{error}");
+    assert!(server.requests().is_empty());
+}

@@ -200,10 +200,15 @@ fn failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
 }
 
+/// The innermost I/O error's kind. Connectors wrap one into another, where `source` does not find it.
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    std::iter::successors(error.source(), |error| (**error).source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
+    let outer = std::iter::successors(error.source(), |error| (**error).source()).find_map(as_io)?;
+    let innermost = std::iter::successors(Some(outer), |error| error.get_ref().and_then(|inner| as_io(inner))).last();
+    innermost.map(io::Error::kind)
+}
+
+fn as_io<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    error.downcast_ref()
 }
 
 fn invalid(message: &'static str) -> Error {
