@@ -10,6 +10,8 @@ mod interop;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod redaction;
 mod services;
 #[cfg(test)]
