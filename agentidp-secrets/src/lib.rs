@@ -6,13 +6,14 @@ pub mod backends;
 mod clock;
 mod credential;
 mod error;
+pub mod guide;
 mod layer;
 pub mod layers;
 mod record;
 mod secret;
 mod store;
 
-#[cfg(feature = "testkit")]
+#[cfg(any(test, feature = "testkit"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]
 pub mod testkit;
 
