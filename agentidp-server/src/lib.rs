@@ -1,4 +1,7 @@
 //! (in work)
 
+pub mod config;
+pub mod data_dir;
 pub mod domain;
 pub mod repo;
+pub mod telemetry;
