@@ -2,3 +2,4 @@
 
 pub mod domain;
 pub mod repo;
+pub mod routes;
