@@ -1,12 +1,13 @@
 //! The contract: what a place that keeps secrets must do.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::credential::CredentialKey;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -131,6 +132,29 @@ impl BackendInfo {
         self.max_secret_len = Some(bytes);
         self
     }
+
+    /// Whether a text has a form that can be stored at all: not empty, no NUL byte, not too long. What cannot be stored
+    /// cannot match either.
+    #[must_use]
+    pub fn can_store(&self, secret: &ClientSecret) -> bool {
+        let bytes = secret.expose_secret().as_bytes();
+        !bytes.is_empty() && !bytes.contains(&0) && self.max_secret_len.is_none_or(|longest| bytes.len() <= longest)
+    }
+
+    /// Refuses a secret of a form that cannot be stored. For backends, at the head of `store` and `rotate`.
+    ///
+    /// # Errors
+    /// `InvalidSecret` when [`can_store`](Self::can_store) says no.
+    pub fn check_secret(&self, secret: &ClientSecret) -> Result<()> {
+        if self.can_store(secret) {
+            return Ok(());
+        }
+        let message = match self.max_secret_len {
+            Some(longest) => format!("a secret is 1 to {longest} bytes without a NUL byte").into(),
+            None => Cow::Borrowed("a secret has at least 1 byte and no NUL byte"),
+        };
+        Err(Error::new(ErrorKind::InvalidSecret, message).with_backend(self.id.clone()))
+    }
 }
 
 /// Who holds what is needed to verify.
@@ -189,5 +213,25 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     async fn probe(&self) -> Result<()> {
         (**self).probe().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_stored_is_bounded_in_bytes() {
+        let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record).with_max_secret_len(4);
+        for fine in ["a", "abcd", "\u{e4}\u{e4}"] {
+            assert!(info.check_secret(&ClientSecret::from(fine)).is_ok(), "{fine:?}");
+        }
+        for refused in ["", "\0", "ab\0", "abcde", "\u{e4}\u{e4}a"] {
+            let error = info.check_secret(&ClientSecret::from(refused)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidSecret, "{refused:?}");
+        }
+        assert!(
+            BackendInfo::new(BackendId::MEMORY, Custody::Backend).can_store(&ClientSecret::from("a".repeat(1 << 20)))
+        );
     }
 }

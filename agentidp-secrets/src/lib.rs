@@ -23,3 +23,6 @@ pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
 pub use crate::layer::{Layer, stack};
 pub use crate::record::{BackendId, StoredSecret};
 pub use crate::secret::ClientSecret;
+pub use crate::store::{
+    CredentialSecrets, Generation, Issued, Previous, Rotated, SecretStore, SecretStoreBuilder, Verified, VerifiedAny,
+};

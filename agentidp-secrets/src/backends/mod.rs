@@ -1,1 +1,24 @@
-//! (in work)
+//! The backends that come with the crate.
+//!
+//! | backend | id | custody | longest secret | feature |
+//! |---|---|---|---|---|
+//! | [`Bcrypt`] | `bcrypt` | record | 72 bytes | `bcrypt` (default) |
+//! | [`Argon2id`] | `argon2` | record | 4096 bytes | `argon2` |
+//! | [`Memory`] | `memory` | backend | none | always there |
+//!
+//! One-way functions implement [`Digester`] and run inside a [`DigestBackend`].
+#[cfg(feature = "argon2")]
+mod argon2;
+#[cfg(feature = "bcrypt")]
+mod bcrypt;
+mod digest;
+mod memory;
+
+#[cfg(feature = "argon2")]
+#[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
+pub use self::argon2::{Argon2id, Argon2idBuilder};
+#[cfg(feature = "bcrypt")]
+#[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
+pub use self::bcrypt::{Bcrypt, BcryptBuilder};
+pub use self::digest::{DigestBackend, Digester};
+pub use self::memory::Memory;

@@ -1,0 +1,185 @@
+//! Secrets in this process's memory, for tests and demonstrations: everything is lost with the process.
+//!
+//! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, old versions kept
+//! until all are revoked. The record is `client/credential?version=N`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
+
+/// A versioned store in memory. Plaintext secrets, no persistence: for tests and demonstrations.
+pub struct Memory {
+    info: BackendInfo,
+    /// Versions of each credential; version `n` is at `n - 1`.
+    secrets: Mutex<HashMap<CredentialKey, Vec<ClientSecret>>>,
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { info: BackendInfo::new(BackendId::MEMORY, Custody::Backend), secrets: Mutex::default() }
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Vec<ClientSecret>>> {
+        // No code panics while it holds the lock, and every write is a single step.
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("credentials", &self.secrets().len()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for Memory {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Store))?;
+        let mut secrets = self.secrets();
+        if secrets.contains_key(key) {
+            return Err(error(ErrorKind::Conflict, Operation::Store, "the credential already has a secret"));
+        }
+        secrets.insert(key.clone(), vec![secret.clone()]);
+        Ok(record(key, 1))
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let version = pinned_version(Operation::Verify, key, stored)?;
+        let secret = self.secrets().get(key).and_then(|versions| versions.get(version - 1)).cloned();
+        match secret {
+            Some(secret) if secret.ct_eq(candidate) => Ok(Verdict::Match),
+            Some(_) => Ok(Verdict::Mismatch),
+            None => Err(error(ErrorKind::NotFound, Operation::Verify, "the credential or this version of it is gone")),
+        }
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        let version = pinned_version(Operation::Rotate, key, current)?;
+        self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Rotate))?;
+        let mut secrets = self.secrets();
+        match secrets.get_mut(key) {
+            Some(versions) if versions.len() == version => {
+                versions.push(secret.clone());
+                Ok(record(key, version + 1))
+            }
+            _ => Err(error(ErrorKind::Conflict, Operation::Rotate, "the record is not the latest; read the row again")),
+        }
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        pinned_version(Operation::Revoke, key, stored)?;
+        self.secrets().remove(key);
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn record(key: &CredentialKey, version: usize) -> StoredSecret {
+    StoredSecret::new(BackendId::MEMORY, format!("{key}?version={version}"))
+}
+
+/// The version that the record pins, 1 or above, once it is known to be the key's record.
+fn pinned_version(operation: Operation, key: &CredentialKey, stored: &StoredSecret) -> Result<usize> {
+    let malformed = |message| error(ErrorKind::Malformed, operation, message);
+    if stored.backend() != &BackendId::MEMORY {
+        return Err(malformed("the record belongs to another backend"));
+    }
+    let (path, version) =
+        stored.payload().split_once("?version=").ok_or_else(|| malformed("the record names no version"))?;
+    if path != key.to_string() {
+        return Err(malformed("the record belongs to another credential"));
+    }
+    version
+        .parse()
+        .ok()
+        .filter(|number| *number > 0 && record(key, *number) == *stored)
+        .ok_or_else(|| malformed("the record's version is no number from 1"))
+}
+
+fn error(kind: ErrorKind, operation: Operation, message: &'static str) -> Error {
+    Error::new(kind, message).with_operation(operation).with_backend(BackendId::MEMORY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(credential: &str) -> CredentialKey {
+        CredentialKey::parse("client", credential).unwrap()
+    }
+
+    #[tokio::test]
+    async fn versions_live_until_all_are_revoked() {
+        let (memory, key) = (Memory::new(), key("c"));
+        let (one, two) = (ClientSecret::from("one"), ClientSecret::from("two"));
+        let first = memory.store(&key, &one).await.unwrap();
+        let second = memory.rotate(&key, &first, &two).await.unwrap();
+        assert_eq!((first.payload(), second.payload()), ("client/c?version=1", "client/c?version=2"));
+        assert_eq!(memory.verify(&key, &first, &one).await.unwrap(), Verdict::Match);
+        assert_eq!(memory.verify(&key, &second, &one).await.unwrap(), Verdict::Mismatch);
+        assert_eq!(memory.verify(&key, &second, &two).await.unwrap(), Verdict::Match);
+        memory.revoke(&key, &second).await.unwrap();
+        memory.revoke(&key, &second).await.unwrap();
+        assert_eq!(memory.verify(&key, &first, &one).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(memory.rotate(&key, &second, &one).await.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_overwritten() {
+        let (memory, key) = (Memory::new(), key("c"));
+        let first = memory.store(&key, &"one".into()).await.unwrap();
+        assert_eq!(memory.store(&key, &"two".into()).await.unwrap_err().kind(), ErrorKind::Conflict);
+        memory.rotate(&key, &first, &"two".into()).await.unwrap();
+        let stale = memory.rotate(&key, &first, &"three".into()).await.unwrap_err();
+        assert_eq!(stale.kind(), ErrorKind::Conflict);
+    }
+
+    #[tokio::test]
+    async fn a_record_that_is_not_the_keys_is_malformed() {
+        let memory = Memory::new();
+        let record = memory.store(&key("c"), &"one".into()).await.unwrap();
+        assert_eq!(memory.verify(&key("d"), &record, &"one".into()).await.unwrap_err().kind(), ErrorKind::Malformed);
+        for payload in
+            ["", "client/c", "client/c?version=", "client/c?version=0", "client/c?version=01", "client/c?version=+1"]
+        {
+            let damaged = StoredSecret::new(BackendId::MEMORY, payload);
+            let error = memory.verify(&key("c"), &damaged, &"one".into()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{payload:?}");
+        }
+        let gone = StoredSecret::new(BackendId::MEMORY, "client/c?version=2");
+        assert_eq!(memory.verify(&key("c"), &gone, &"one".into()).await.unwrap_err().kind(), ErrorKind::NotFound);
+        let foreign = StoredSecret::new(BackendId::BCRYPT, "client/c?version=1");
+        assert_eq!(memory.revoke(&key("c"), &foreign).await.unwrap_err().kind(), ErrorKind::Malformed);
+    }
+
+    #[tokio::test]
+    async fn debug_shows_no_secret() {
+        let memory = Memory::new();
+        memory.store(&key("c"), &"canary".into()).await.unwrap();
+        assert_eq!(format!("{memory:?}"), "Memory { credentials: 1, .. }");
+    }
+}

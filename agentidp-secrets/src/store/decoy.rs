@@ -1,0 +1,80 @@
+//! Equal work where there is nothing to verify, so that time does not tell an unknown client from a wrong secret.
+
+use std::iter;
+
+use tokio::sync::OnceCell;
+
+use super::SecretStore;
+use crate::backend::{Custody, SharedBackend};
+use crate::credential::CredentialKey;
+use crate::error::Result;
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+impl SecretStore {
+    /// Does the work of a wrong secret, and gives no answer. For an unknown client, and for one whose credentials are
+    /// all revoked or expired.
+    ///
+    /// The candidate is checked against a digest of a secret that nobody knows: the first backend with
+    /// [`Custody::Record`] takes the same path as for a real record, for any form of candidate. With no such backend
+    /// the primary is probed, which costs a round trip as a verification would.
+    ///
+    /// This levels the digests computed, not the network: beside Vault records, a wrong secret costs a round trip more
+    /// than an unknown client.
+    pub async fn verify_decoy(&self, candidate: &ClientSecret) {
+        if self.0.decoy.is_some() {
+            self.compute_decoy(candidate).await;
+        } else {
+            // The outcome is nobody's: there is no answer to give.
+            let _reachable = self.0.primary.probe().await;
+        }
+    }
+
+    /// Makes the decoy digest ahead of time. Without this the first unknown client waits for it, and takes twice as
+    /// long as a wrong secret. Call it when the service starts.
+    ///
+    /// # Errors
+    /// `Internal` when the digest cannot be computed.
+    pub async fn prepare(&self) -> Result<()> {
+        match &self.0.decoy {
+            Some(decoy) => decoy.record().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Computes one digest where a digest backend is configured.
+    pub(super) async fn compute_decoy(&self, candidate: &ClientSecret) {
+        if let Some(decoy) = &self.0.decoy {
+            decoy.compute(candidate).await;
+        }
+    }
+}
+
+/// A digest of a secret that nobody knows.
+pub(super) struct Decoy {
+    backend: SharedBackend,
+    key: CredentialKey,
+    record: OnceCell<StoredSecret>,
+}
+
+impl Decoy {
+    /// A decoy on the primary when it computes digests, else on the first accepted backend that does.
+    pub(super) fn of(primary: &SharedBackend, accepted: &[SharedBackend]) -> Result<Option<Self>> {
+        let key = CredentialKey::parse("decoy", "decoy")?;
+        let digests = |backend: &&SharedBackend| backend.info().custody == Custody::Record;
+        let backend = iter::once(primary).chain(accepted).find(digests).cloned();
+        Ok(backend.map(|backend| Self { backend, key, record: OnceCell::new() }))
+    }
+
+    async fn record(&self) -> Result<&StoredSecret> {
+        let make = async || self.backend.store(&self.key, &ClientSecret::generate()?).await;
+        self.record.get_or_try_init(make).await
+    }
+
+    async fn compute(&self, candidate: &ClientSecret) {
+        // Neither outcome is anybody's: the work was the point, and its failure must not change the answer.
+        if let Ok(record) = self.record().await {
+            let _mismatch = self.backend.verify(&self.key, record, candidate).await;
+        }
+    }
+}
