@@ -1,1 +1,6 @@
 //! Tests of the server on real services.
+
+#[cfg(test)]
+#[expect(dead_code, reason = "each test binary uses its part of the support code")]
+#[path = "../support/mod.rs"]
+mod support;
