@@ -5,3 +5,9 @@
 mod support;
 
 mod services;
+#[cfg(test)]
+mod vault_refusals;
+#[cfg(test)]
+mod vault_verbs;
+#[cfg(test)]
+mod vault_wire;

@@ -97,7 +97,7 @@ impl VaultKv2 {
     }
 
     async fn write_first(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        storable(secret)?;
+        self.info.check_secret(secret)?;
         self.write(&self.site.folder.path(key), secret, 0).await
     }
 
@@ -105,7 +105,7 @@ impl VaultKv2 {
         // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
         match entry.value {
-            KvValue::Secret(secret) if secret.ct_eq(candidate) && storable(candidate).is_ok() => Ok(Verdict::Match),
+            KvValue::Secret(secret) if secret.ct_eq(candidate) && self.info.can_store(candidate) => Ok(Verdict::Match),
             KvValue::Secret(_) => Ok(Verdict::Mismatch),
             KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
@@ -113,7 +113,7 @@ impl VaultKv2 {
     }
 
     async fn write_next(&self, current: &VaultPath, secret: &ClientSecret) -> Result<StoredSecret> {
-        storable(secret)?;
+        self.info.check_secret(secret)?;
         let latest = match current.version() {
             Some(version) => version,
             None => match self.kv.read(current, None).await {
@@ -230,16 +230,6 @@ impl SecretBackend for VaultKv2 {
 
 fn during(operation: Operation) -> impl Fn(Error) -> Error {
     move |error| error.with_operation(operation).with_backend(BackendId::VAULT_KV2)
-}
-
-/// What every backend refuses to store, so that a secret can move between them.
-fn storable(secret: &ClientSecret) -> Result<()> {
-    let text = secret.expose_secret();
-    if text.is_empty() || text.len() > VaultKv2::MAX_SECRET_LEN || text.contains('\0') {
-        let message = "a client secret is 1 to 4096 bytes without NUL";
-        return Err(Error::new(ErrorKind::InvalidSecret, message));
-    }
-    Ok(())
 }
 
 fn malformed(message: &'static str) -> Error {
