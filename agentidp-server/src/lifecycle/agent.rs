@@ -28,7 +28,7 @@ pub(crate) async fn change_agent(
 ) -> Result<Agent, ApiError> {
     uncut(async move {
         for _ in 0..ATTEMPTS {
-            let found = app.timed("agents.find", app.repos.agents.find(agent_id)).await?;
+            let found = app.repos.agents.find(agent_id).await?;
             let before = found.ok_or(ApiError::AgentNotFound)?;
             if before.status == AgentStatus::Decommissioned {
                 return Err(ApiError::AgentAlreadyDecommissioned);
@@ -37,8 +37,7 @@ pub(crate) async fn change_agent(
             let after = Agent { updated_at: moved_forward(before.updated_at, now), ..change(&before) };
             let metadata = json!({ "changed": changed(&before, &after) });
             let event = actor.event(action(before.status, after.status), agent_id, metadata, now);
-            let query = app.repos.agents.replace(&before, &after, &event, &actor.origin);
-            match app.timed("agents.replace", query).await? {
+            match app.repos.agents.replace(&before, &after, &event, &actor.origin).await? {
                 Replace::Replaced(jobs) => {
                     purge_now(&app, &jobs).await;
                     return Ok(after);

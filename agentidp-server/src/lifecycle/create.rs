@@ -33,12 +33,7 @@ pub(crate) async fn create(
     uncut(async move { sequence(&app, &actor, client_id, expires_at).await }).await
 }
 
-async fn sequence(
-    app: &App,
-    actor: &Actor,
-    client_id: Uuid,
-    expires_at: Option<Timestamp>,
-) -> Result<Shown, ApiError> {
+async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<Timestamp>) -> Result<Shown, ApiError> {
     let credential_id = Uuid::new_v4();
     let key = key(client_id, credential_id)?;
     let intent = schedule_intent(app, &key, client_id, credential_id).await?;
@@ -56,7 +51,7 @@ async fn sequence(
     };
     let metadata = json!({ "credentialId": credential_id, "expiresAt": expires_at });
     let event = actor.event(AuditAction::CredentialGenerated, client_id, metadata, now);
-    match app.timed("credentials.insert", app.repos.credentials.insert(&credential, &event)).await? {
+    match app.repos.credentials.insert(&credential, &event).await? {
         InsertCredential::Inserted => Ok(Shown { credential, secret: issued.secret }),
         InsertCredential::AgentNotActive => {
             purge_now(app, intent.as_slice()).await;
@@ -82,6 +77,6 @@ pub(super) async fn schedule_intent(
         due_at: app.now().plus(INTENT_LIFE),
         attempts: 0,
     };
-    app.timed("purges.schedule", app.repos.purges.schedule(&job)).await?;
+    app.repos.purges.schedule(&job).await?;
     Ok(Some(job))
 }

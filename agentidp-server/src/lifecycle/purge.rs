@@ -28,7 +28,7 @@ pub async fn purge(app: &App, job: &PurgeJob) -> Result<(), ApiError> {
     let record = StoredSecret::new(BackendId::VAULT_KV2, job.vault_path.as_str());
     match app.store.revoke(&key, &record.into()).await {
         Ok(()) => {
-            app.timed("purges.done", app.repos.purges.done(job.credential_id)).await?;
+            app.repos.purges.done(job.credential_id).await?;
             info!(credential_id = %job.credential_id, "Vault has forgotten a secret");
             Ok(())
         }
@@ -38,7 +38,7 @@ pub async fn purge(app: &App, job: &PurgeJob) -> Result<(), ApiError> {
                 credential_id = %job.credential_id, error = %error, retry_in_s = wait.as_secs(),
                 "Vault did not forget a secret; it no longer authenticates, and Vault is asked again",
             );
-            app.timed("purges.failed", app.repos.purges.failed(job.credential_id, app.now().plus(wait))).await?;
+            app.repos.purges.failed(job.credential_id, app.now().plus(wait)).await?;
             Err(ApiError::vault(error))
         }
     }

@@ -17,18 +17,12 @@ use crate::repo::Revoke;
 ///
 /// # Errors
 /// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED`, `INTERNAL_SERVER_ERROR`.
-pub(crate) async fn revoke(
-    app: Arc<App>,
-    actor: Actor,
-    client_id: Uuid,
-    credential_id: Uuid,
-) -> Result<(), ApiError> {
+pub(crate) async fn revoke(app: Arc<App>, actor: Actor, client_id: Uuid, credential_id: Uuid) -> Result<(), ApiError> {
     uncut(async move {
         let now = app.now();
         let metadata = json!({ "credentialId": credential_id });
         let event = actor.event(AuditAction::CredentialRevoked, client_id, metadata, now);
-        let query = app.repos.credentials.revoke(client_id, credential_id, now, &event);
-        match app.timed("credentials.revoke", query).await? {
+        match app.repos.credentials.revoke(client_id, credential_id, now, &event).await? {
             Revoke::Revoked(job) => {
                 purge_now(&app, job.as_slice()).await;
                 Ok(())

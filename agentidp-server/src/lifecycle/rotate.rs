@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::backends::VaultPath;
-use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret};
+use agentidp_secrets::{
+    BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -66,8 +68,7 @@ impl Rotation<'_> {
     }
 
     async fn find(&self) -> Result<Option<Credential>, ApiError> {
-        let query = self.app.repos.credentials.find(self.client_id, self.credential_id);
-        Ok(self.app.timed("credentials.find", query).await?)
+        Ok(self.app.repos.credentials.find(self.client_id, self.credential_id).await?)
     }
 
     async fn active(&self) -> Result<Credential, ApiError> {
@@ -82,15 +83,20 @@ impl Rotation<'_> {
     async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
         let in_vault = before.secret.vault_path.is_some();
         let Some(place) = &self.app.vault else {
-            return if in_vault { Err(ApiError::vault(vault_is_off())) } else { Ok(Some(self.replace(before).await?)) };
+            let written = if in_vault { Err(vault_is_off()) } else { self.replace(before).await };
+            return written.map(Some).map_err(ApiError::vault);
         };
         if !in_vault {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
         }
         match self.replace(before).await {
             Ok(written) => Ok(Some(written)),
-            Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound) => {
-                if self.find().await?.as_ref() == Some(before) { self.replace_latest(place).await } else { Ok(None) }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                if self.find().await?.as_ref() == Some(before) {
+                    self.replace_latest(place).await
+                } else {
+                    Ok(None)
+                }
             }
             Err(error) => Err(ApiError::vault(error)),
         }
@@ -110,11 +116,7 @@ impl Rotation<'_> {
     async fn replace_latest(&self, place: &VaultPlace) -> Result<Option<Written>, ApiError> {
         let path = VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)?;
         let latest = StoredSecret::new(BackendId::VAULT_KV2, path.to_string());
-        let written = match self.replace_record(&latest).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => self.issue().await,
-            other => other,
-        };
-        match written {
+        match self.replace_record(&latest).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
             Err(error) => Err(ApiError::vault(error)),
@@ -147,23 +149,26 @@ impl Rotation<'_> {
         };
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
-        let query = self.app.repos.credentials.rotate(before, &after, &event);
-        if self.app.timed("credentials.rotate", query).await? {
+        if self.app.repos.credentials.rotate(before, &after, &event).await? {
             return Ok(Some(Shown { credential: after, secret: written.secret }));
         }
-        self.forget_if_revoked(after.secret.vault_path).await
+        self.forget_if_ended(after.secret.vault_path).await
     }
 
     /// A revocation that came in between has purged, maybe before our write: then Vault has to forget once more.
-    async fn forget_if_revoked(&self, vault_path: Option<String>) -> Result<Option<Shown>, ApiError> {
-        let Err(gone) = self.active().await else { return Ok(None) };
+    async fn forget_if_ended(&self, vault_path: Option<String>) -> Result<Option<Shown>, ApiError> {
+        let ended = match self.find().await? {
+            Some(Credential { status: CredentialStatus::Active, .. }) => return Ok(None),
+            Some(_) => ApiError::CredentialAlreadyRevoked,
+            None => ApiError::CredentialNotFound,
+        };
         if let Some(vault_path) = vault_path {
             let (client_id, credential_id) = (self.client_id, self.credential_id);
             let job = PurgeJob { credential_id, client_id, vault_path, due_at: self.app.now(), attempts: 0 };
-            self.app.timed("purges.schedule", self.app.repos.purges.schedule(&job)).await?;
+            self.app.repos.purges.schedule(&job).await?;
             purge_now(self.app, &[job]).await;
         }
-        Err(gone)
+        Err(ended)
     }
 }
 

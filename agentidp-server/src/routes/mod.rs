@@ -1,3 +1,7 @@
 //! (in work)
 
-pub(crate) mod validate;
+mod agents;
+mod audit;
+mod credentials;
+mod health;
+mod validate;

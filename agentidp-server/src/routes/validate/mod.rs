@@ -12,7 +12,7 @@ mod rules;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use crate::error::ApiError;
 
 pub(crate) use agent::{AgentPatch, NewAgent};
 pub(crate) use credential::CredentialOptions;
@@ -22,8 +22,7 @@ pub(crate) use query::{agent_list, audit_list, credential_list};
 type Reason = Cow<'static, str>;
 
 /// The failing fields of one request, each with a short reason; the `details` of a `VALIDATION_ERROR`.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Problems(BTreeMap<&'static str, Reason>);
 
 impl Problems {
@@ -48,6 +47,12 @@ impl Problems {
             Some(input) if self.0.is_empty() => Ok(input),
             _ => Err(self),
         }
+    }
+}
+
+impl From<Problems> for ApiError {
+    fn from(problems: Problems) -> Self {
+        Self::Validation(problems.0.into_iter().map(|(field, reason)| (field.into(), reason)).collect())
     }
 }
 
