@@ -4,6 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod conformance;
+mod interop;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod redaction;
 mod services;
 #[cfg(test)]
 mod vault_refusals;

@@ -92,18 +92,21 @@ async fn requests_are_as_documented() {
 
 #[tokio::test]
 async fn a_read_asks_for_the_state_of_the_last_write() {
-    let answers = [entry(1, SECRET).header("x-vault-index", "of-a-read"), written(2).header("x-vault-index", "of-2")];
+    let of_a_read = || entry(1, SECRET).header("x-vault-index", "of-a-read");
+    let answers = [of_a_read(), of_a_read(), written(2).header("x-vault-index", "of-2"), entry(2, SECRET)];
     let server = ScriptedVault::start(answers).await;
-    server.push(entry(2, SECRET));
     let vault = vault(&server);
-    assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
+    for _ in 0..2 {
+        assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
+    }
     let second = vault.rotate(&key(), &pinned(1), &secret()).await.unwrap();
     assert_eq!(vault.verify(&key(), &second, &secret()).await.unwrap(), Verdict::Match);
     let seen = server.requests();
-    assert!(!seen[0].headers.contains_key("x-vault-index"));
-    assert!(!seen[1].headers.contains_key("x-vault-index"), "a standby passes writes on anyway");
-    assert_eq!(seen[2].headers["x-vault-index"], "of-2");
-    assert_eq!(seen[2].headers["x-vault-inconsistent"], "forward-active-node");
+    for before in &seen[..3] {
+        assert!(!before.headers.contains_key("x-vault-index"), "nothing was written yet");
+    }
+    assert_eq!(seen[3].headers["x-vault-index"], "of-2");
+    assert_eq!(seen[3].headers["x-vault-inconsistent"], "forward-active-node");
 }
 
 #[tokio::test]
@@ -125,6 +128,10 @@ async fn a_standby_that_is_behind_is_asked_again() {
     let error = vault(&server).verify(&key(), &pinned(2), &secret()).await.unwrap_err();
     assert_kind_and_silence(&error, ErrorKind::NotFound);
     assert_eq!(server.requests().len(), 1, "storage that is not replicated has no stale standby");
+
+    let server = ScriptedVault::start([behind()]).await;
+    vault(&server).probe().await.unwrap();
+    assert_eq!(server.requests().len(), 1, "nothing vouches for what is not pinned");
 }
 
 #[tokio::test]
@@ -162,7 +169,7 @@ async fn an_answer_that_is_not_vaults_decides_nothing_and_is_not_shown() {
         Answer::error(500, SECRET),
         Answer::error(503, SECRET),
         Answer::new(502, SECRET),
-        Answer::new(200, format!("{{\"data\":\"{}\"}}", SECRET.repeat(10_000))),
+        entry(1, &SECRET.repeat(10_000)),
     ];
     for answer in garbage {
         let server = ScriptedVault::start([answer]).await;
@@ -254,4 +261,14 @@ async fn a_proxy_that_is_configured_is_used() {
         .build()
         .unwrap();
     assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
+}
+
+#[tokio::test]
+async fn a_server_that_speaks_no_tls_is_told_apart_from_one_that_is_down() {
+    let server = ScriptedVault::start([]).await;
+    let address = server.address().replace("http://", "https://");
+    let error = VaultKv2::builder(address, TOKEN).build().unwrap().probe().await.unwrap_err();
+    assert_kind_and_silence(&error, ErrorKind::Unavailable);
+    assert!(error.to_string().contains("no TLS with"), "{error}");
+    assert!(server.requests().is_empty());
 }

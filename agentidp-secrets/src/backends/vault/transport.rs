@@ -173,11 +173,8 @@ fn client(route: &Route<'_>) -> Result<reqwest::Client> {
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
 async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().map_or(MAX_ANSWER, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    if announced > MAX_ANSWER {
-        return Err(Failure::Lost(Cause::Oversized));
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
         if chunk.len() > MAX_ANSWER - body.len() {
             return Err(Failure::Lost(Cause::Oversized));
@@ -203,10 +200,15 @@ fn failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
 }
 
+/// The innermost I/O error's kind. Connectors wrap one into another, where `source` does not find it.
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    std::iter::successors(error.source(), |error| (**error).source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
+    let outer = std::iter::successors(error.source(), |error| (**error).source()).find_map(as_io)?;
+    let innermost = std::iter::successors(Some(outer), |error| error.get_ref().and_then(|inner| as_io(inner))).last();
+    innermost.map(io::Error::kind)
+}
+
+fn as_io<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    error.downcast_ref()
 }
 
 fn invalid(message: &'static str) -> Error {
