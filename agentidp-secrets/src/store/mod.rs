@@ -117,7 +117,8 @@ impl SecretStore {
     ///
     /// # Errors
     /// `Conflict` when somebody else rotated first, or the primary already holds a secret of the key (a move whose
-    /// commit was lost); `InvalidConfig` when the end of `grace` is past what the clock can express; else those of
+    /// commit was lost); `UnknownBackend` when the record's backend is not configured, so that no secret is left behind
+    /// unseen; `InvalidConfig` when the end of `grace` is past what the clock can express; else those of
     /// [`SecretBackend::rotate`](crate::SecretBackend::rotate).
     pub async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, grace: Duration) -> Result<Rotated> {
         let valid_until = self.0.clock.now().checked_add(grace).ok_or_else(|| {
@@ -229,6 +230,8 @@ impl SecretStore {
         let stored = if *current.backend() == primary.info().id {
             primary.rotate(key, current, secret).await
         } else {
+            // Leaving a backend that this store was not given would strand the old secret there, silently.
+            self.backend(Operation::Rotate, current.backend())?;
             primary.store(key, secret).await
         };
         stored.map_err(failed(Operation::Rotate, &primary.info().id))

@@ -183,6 +183,8 @@ async fn wrong_is_not_broken() {
     assert_eq!(fixture.verify(digest("corrupt"), "a").await, Err(Some(ErrorKind::Malformed)));
     let unknown = StoredSecret::new(BackendId::parse("keyring").unwrap(), "a");
     assert_eq!(fixture.verify(unknown.clone(), "a").await, Err(Some(ErrorKind::UnknownBackend)));
+    let error = fixture.store.rotate(&key(), &unknown, Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownBackend, "no silent move away from what cannot be revoked");
     let error = fixture.store.revoke(&key(), &unknown.into()).await.unwrap_err();
     assert!(error.to_string().contains("`keyring`"), "{error}");
 }

@@ -83,7 +83,7 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
-    /// A new event with a fresh id.
+    /// A new event with a fresh id. NUL characters, which PostgreSQL cannot hold, become `U+FFFD`.
     #[must_use]
     pub fn new(
         action: AuditAction,
@@ -99,9 +99,43 @@ impl AuditEvent {
             action,
             outcome,
             ip_address: origin.ip_address.to_string(),
-            user_agent: origin.user_agent.clone(),
-            metadata,
+            user_agent: without_nul(origin.user_agent.clone()),
+            metadata: metadata_without_nul(metadata),
             timestamp,
         }
+    }
+}
+
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn metadata_without_nul(metadata: Value) -> Value {
+    match metadata {
+        Value::String(text) => Value::String(without_nul(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(metadata_without_nul).collect()),
+        Value::Object(members) => Value::Object(
+            members.into_iter().map(|(name, value)| (without_nul(name), metadata_without_nul(value))).collect(),
+        ),
+        plain => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nul_characters_do_not_reach_the_database() {
+        let origin = Origin { ip_address: Ipv4Addr::LOCALHOST.into(), user_agent: "a\0b".to_owned() };
+        let metadata = json!({ "na\0me": ["va\0lue", { "deep": "er\0" }, 1, null] });
+        let at = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+        let event = AuditEvent::new(AuditAction::AuthFailed, Outcome::Failure, None, &origin, metadata, at);
+        assert_eq!(event.user_agent, "a\u{fffd}b");
+        assert!(!event.metadata.to_string().contains("\\u0000"), "{}", event.metadata);
     }
 }

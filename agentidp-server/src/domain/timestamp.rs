@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 
 /// The documented form, `2026-03-28T09:00:00.000Z`. Texts of this form sort as the times do.
 const FORM: &[BorrowedFormatItem<'_>] =
@@ -18,10 +18,12 @@ const FORM: &[BorrowedFormatItem<'_>] =
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// Reads an RFC 3339 time in any offset; a finer part than milliseconds is cut off.
+    /// Reads an RFC 3339 time in any offset; a finer part than milliseconds is cut off. `None` also where the offset
+    /// leads out of the years 0 to 9999, which have no documented form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::from)
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(UtcOffset::UTC)?;
+        (at.year() >= 0).then(|| Self::from(at))
     }
 
     /// Whole seconds since 1970, as JWTs count.
@@ -51,7 +53,7 @@ impl Timestamp {
 
 impl From<OffsetDateTime> for Timestamp {
     fn from(at: OffsetDateTime) -> Self {
-        let at = at.to_offset(time::UtcOffset::UTC);
+        let at = at.to_offset(UtcOffset::UTC);
         Self(at.replace_millisecond(at.millisecond()).unwrap_or(at))
     }
 }
@@ -102,6 +104,9 @@ mod tests {
         let at = Timestamp::parse("2026-03-28T11:00:00.0009+02:00").unwrap();
         assert_eq!(at.to_string(), "2026-03-28T09:00:00.000Z");
         assert_eq!(Timestamp::parse(&at.to_string()), Some(at));
+        for beyond in ["9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01"] {
+            assert_eq!(Timestamp::parse(beyond), None, "{beyond}");
+        }
         for text in ["", "2026-03-28", "2026-03-28T09:00:00", "yesterday", "2026-13-01T00:00:00Z"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }

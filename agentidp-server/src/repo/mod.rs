@@ -3,7 +3,13 @@
 //! Two rules hold for every method. A change and its audit events are one transaction. A change that depends on what
 //! was read before is a compare-and-set on it, and answers with an outcome instead of an error when it lost.
 
-use std::error::Error as StdError;
+mod columns;
+mod error;
+mod open;
+mod postgres;
+mod rows;
+mod sqlite;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +20,9 @@ use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, Page, Paged,
     PurgeJob, Timestamp,
 };
+
+pub use self::error::RepoError;
+pub use self::open::{QueryObserver, open, open_observed};
 
 /// What every method answers.
 pub type Result<T> = std::result::Result<T, RepoError>;
@@ -42,29 +51,8 @@ impl fmt::Debug for Repos {
     }
 }
 
-/// The database could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RepoError {
-    /// It cannot be reached or did not answer. `during` names the operation.
-    #[error("the database did not carry out {during}")]
-    Unavailable {
-        /// The repository method.
-        during: &'static str,
-        /// The driver's error.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// A row cannot be read.
-    #[error("a row of {table} cannot be read: {reason}")]
-    Corrupt {
-        /// The table.
-        table: &'static str,
-        /// What is wrong, without the row's content.
-        reason: &'static str,
-    },
-}
-
 /// Agents.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait AgentRepo: Send + Sync + 'static {
     /// Inserts an agent, unless its e-mail is taken or there are `limit` agents already (decommissioned ones do not count).
@@ -78,7 +66,8 @@ pub trait AgentRepo: Send + Sync + 'static {
 
     /// Replaces `before` by `after` if the row still has `before.updated_at`; says whether it did. When `after` is
     /// decommissioned, its active credentials are revoked in the same transaction as
-    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`.
+    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`, about the agent and with the actor in the
+    /// metadata of `event`.
     async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace>;
 }
 
@@ -117,6 +106,7 @@ pub struct AgentFilter {
 }
 
 /// Credentials.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait CredentialRepo: Send + Sync + 'static {
     /// One credential of a client; `None` also for another client's.
@@ -174,6 +164,7 @@ pub enum Revoke {
 
 /// Vault paths to forget. A job is also scheduled ahead of a first write to Vault, so that a crash before the commit
 /// leaves no orphan; the commit drops it.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait PurgeRepo: Send + Sync + 'static {
     /// Schedules a job, or moves the credential's job to an earlier due time.
@@ -194,6 +185,7 @@ pub trait PurgeRepo: Send + Sync + 'static {
 }
 
 /// Issued and revoked tokens.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait TokenRepo: Send + Sync + 'static {
     /// Records an issued token: its event, and where there is a monthly limit one more for the client, unless the limit
@@ -221,6 +213,7 @@ pub struct Bearer {
 }
 
 /// The audit trail. Append-only: rows leave by age and in no other way.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait AuditRepo: Send + Sync + 'static {
     /// Appends an event that records no change of another table.
@@ -253,6 +246,7 @@ pub struct AuditFilter {
 }
 
 /// The database itself.
+#[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait DatabaseRepo: Send + Sync + 'static {
     /// Applies the migrations that are missing. Safe when several servers start at once.

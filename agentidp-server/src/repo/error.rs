@@ -1,0 +1,114 @@
+//! What goes wrong with a database, told without its data.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use sqlx::migrate::MigrateError;
+
+/// The database could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepoError {
+    /// It cannot be reached, did not answer or refused. `during` names the operation.
+    #[error("the database did not carry out {during}")]
+    Unavailable {
+        /// The repository method.
+        during: &'static str,
+        /// The driver's error, without values.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// A row cannot be read.
+    #[error("{during} found a row whose {column} cannot be read")]
+    Corrupt {
+        /// The repository method.
+        during: &'static str,
+        /// The column.
+        column: String,
+    },
+}
+
+impl RepoError {
+    pub(super) fn new(during: &'static str, error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { index, .. } => {
+                Self::Corrupt { during, column: index.trim_matches('"').to_owned() }
+            }
+            error => Self::unavailable(during, describe(&error)),
+        }
+    }
+
+    pub(super) fn unavailable(during: &'static str, reason: impl Into<String>) -> Self {
+        Self::Unavailable { during, source: Box::new(Reason(reason.into())) }
+    }
+}
+
+/// Why, as text. The driver's own errors are not kept: their `Debug` prints rows, and with them hashes and paths.
+#[derive(Debug)]
+struct Reason(String);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Reason {}
+
+fn describe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            // SQLSTATE class 22, data exceptions, quotes the value in its message.
+            let quotes_values = code.len() == 5 && code.starts_with("22");
+            let message = if quotes_values { "a value was refused" } else { error.message() };
+            format!("{message} (code {code})")
+        }
+        sqlx::Error::Configuration(error) => format!("DATABASE_URL cannot be read: {error}"),
+        sqlx::Error::Io(error) => format!("the connection failed: {error}"),
+        sqlx::Error::Tls(error) => format!("TLS failed: {error}"),
+        sqlx::Error::PoolTimedOut => "no connection was to be had in time".to_owned(),
+        sqlx::Error::PoolClosed => "the connections have been closed".to_owned(),
+        sqlx::Error::Migrate(error) => describe_migration(error),
+        // These say in their text what was on the wire or in the row.
+        sqlx::Error::Protocol(_) | sqlx::Error::Encode(_) | sqlx::Error::Decode(_) => {
+            "the driver and the database did not understand each other".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+fn describe_migration(error: &MigrateError) -> String {
+    match error {
+        MigrateError::Execute(error) => describe(error),
+        MigrateError::ExecuteMigration(error, version) => format!("migration {version}: {}", describe(error)),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_driver_quotes_is_not_repeated() {
+        let decode = sqlx::Error::ColumnDecode { index: "\"status\"".to_owned(), source: "canary".into() };
+        for error in [
+            RepoError::new("agents.find", decode),
+            RepoError::new("agents.find", sqlx::Error::Protocol("canary".to_owned())),
+            RepoError::new("agents.find", sqlx::Error::Decode("canary".into())),
+            RepoError::new("agents.find", sqlx::Error::Encode("canary".into())),
+        ] {
+            let source = error.source().map(|source| format!("{source} {source:?}")).unwrap_or_default();
+            assert!(!format!("{error} {error:?} {error:#?} {source}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_column_is_named() {
+        let decode = sqlx::Error::ColumnDecode { index: "\"status\"".to_owned(), source: "x".into() };
+        assert_eq!(
+            RepoError::new("agents.find", decode).to_string(),
+            "agents.find found a row whose status cannot be read"
+        );
+    }
+}

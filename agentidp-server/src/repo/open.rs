@@ -1,0 +1,77 @@
+//! From a database URL to the repositories.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_secrets::{Clock, SystemClock};
+
+use super::{RepoError, Repos, Result, postgres, sqlite};
+
+/// How long a caller waits for a connection, or for the other process that writes to a SQLite file.
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections of one server. A statement takes about a millisecond: more would only wait in the database instead.
+pub(super) const CONNECTIONS: u32 = 8;
+
+/// Connects to the database at `url`: `postgres://…`, `postgresql://…` or `sqlite:path`. Migrates nothing.
+///
+/// # Errors
+/// `Unavailable` when the URL is of no known kind, or the database cannot be reached.
+pub async fn open(url: &str) -> Result<Repos> {
+    open_observed(url, Arc::new(SystemClock::default()), Arc::new(NobodyListens)).await
+}
+
+/// As [`open`], and `observer` hears how long each operation took.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn QueryObserver>) -> Result<Repos> {
+    let watch = Watch { clock, observer };
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        postgres::open(url, watch).await
+    } else if url.starts_with("sqlite:") {
+        sqlite::open(url, watch).await
+    } else {
+        Err(RepoError::unavailable("open", "DATABASE_URL must begin with postgres://, postgresql:// or sqlite:"))
+    }
+}
+
+/// Hears how long each operation took.
+pub trait QueryObserver: Send + Sync + 'static {
+    /// `operation` is the method's name as in `agents.create`.
+    fn observe(&self, operation: &'static str, elapsed: Duration);
+}
+
+struct NobodyListens;
+
+impl QueryObserver for NobodyListens {
+    fn observe(&self, _operation: &'static str, _elapsed: Duration) {}
+}
+
+/// Runs operations: measures them and translates their errors.
+#[derive(Clone)]
+pub(super) struct Watch {
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn QueryObserver>,
+}
+
+impl Watch {
+    pub(super) async fn run<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T> {
+        let begun = self.clock.instant();
+        let done = work.await;
+        self.observer.observe(operation, self.clock.instant().saturating_duration_since(begun));
+        done.map_err(|error| RepoError::new(operation, error))
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! The audit trail.
+
+use async_trait::async_trait;
+use sqlx::QueryBuilder;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::list::List;
+use super::{Connection, Db, Store};
+use crate::domain::{AuditEvent, Page, Paged, Timestamp};
+use crate::repo::columns::Id;
+use crate::repo::rows::AuditRow;
+use crate::repo::{AuditFilter, AuditRepo, Result};
+
+const EVENTS: List = List {
+    select: "SELECT event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp \
+             FROM audit_events WHERE true",
+    count: "SELECT count(*) FROM audit_events WHERE true",
+    order: " ORDER BY timestamp DESC, event_id DESC",
+};
+
+#[async_trait]
+impl AuditRepo for Store {
+    async fn append(&self, event: &AuditEvent) -> Result<()> {
+        let work = async {
+            let mut connection = self.write.acquire().await?;
+            append(&mut connection, event).await
+        };
+        self.watch.run("audit.append", work).await
+    }
+
+    async fn find(&self, event_id: Uuid, not_before: Timestamp) -> Result<Option<AuditEvent>> {
+        let work = async {
+            let mut query = QueryBuilder::<Db>::new(EVENTS.select);
+            query.push(" AND event_id = ").push_bind(Id(event_id));
+            query.push(" AND timestamp >= ").push_bind(not_before);
+            let row: Option<AuditRow> = query.build_query_as().fetch_optional(&self.read).await?;
+            Ok(row.map(Into::into))
+        };
+        self.watch.run("audit.find", work).await
+    }
+
+    async fn list(&self, filter: &AuditFilter, page: Page) -> Result<Paged<AuditEvent>> {
+        let matching = |query: &mut QueryBuilder<Db>| {
+            if let Some(agent_id) = filter.agent_id {
+                query.push(" AND agent_id = ").push_bind(Id(agent_id));
+            }
+            if let Some(action) = filter.action {
+                query.push(" AND action = ").push_bind(action);
+            }
+            if let Some(outcome) = filter.outcome {
+                query.push(" AND outcome = ").push_bind(outcome);
+            }
+            if let Some(from) = filter.from {
+                query.push(" AND timestamp >= ").push_bind(from);
+            }
+            if let Some(to) = filter.to {
+                query.push(" AND timestamp <= ").push_bind(to);
+            }
+        };
+        self.watch.run("audit.list", self.page_of::<AuditRow, _>(&EVENTS, matching, page)).await
+    }
+
+    async fn prune(&self, before: Timestamp) -> Result<u64> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            // The tables' triggers let go only of what is older than this.
+            sqlx::query("UPDATE audit_retention SET keep_from = $1 WHERE keep_from < $1")
+                .bind(before)
+                .execute(&mut *tx)
+                .await?;
+            let pruned =
+                sqlx::query("DELETE FROM audit_events WHERE timestamp < $1").bind(before).execute(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(pruned.rows_affected())
+        };
+        self.watch.run("audit.prune", work).await
+    }
+}
+
+/// Appends an event in the transaction of the change that it records.
+pub(super) async fn append(connection: &mut Connection, event: &AuditEvent) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(Id(event.event_id))
+    .bind(event.agent_id.map(Id))
+    .bind(event.action)
+    .bind(event.outcome)
+    .bind(&event.ip_address)
+    .bind(&event.user_agent)
+    .bind(Json(&event.metadata))
+    .bind(event.timestamp)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Credentials.
+
+use async_trait::async_trait;
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::list::List;
+use super::{Connection, Db, Store, agents, audit, purges};
+use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, PurgeJob, Timestamp};
+use crate::repo::columns::Id;
+use crate::repo::rows::{AuthenticationRow, CredentialRow};
+use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revoke};
+
+const CREDENTIALS: List = List {
+    select: "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, created_at, \
+             expires_at, revoked_at FROM credentials WHERE client_id = ",
+    count: "SELECT count(*) FROM credentials WHERE client_id = ",
+    order: " ORDER BY created_at DESC, credential_id DESC",
+};
+
+#[async_trait]
+impl CredentialRepo for Store {
+    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
+        let work = async {
+            let mut query = QueryBuilder::<Db>::new(CREDENTIALS.select);
+            query.push_bind(Id(client_id)).push(" AND credential_id = ").push_bind(Id(credential_id));
+            let row: Option<CredentialRow> = query.build_query_as().fetch_optional(&self.read).await?;
+            Ok(row.map(Into::into))
+        };
+        self.watch.run("credentials.find", work).await
+    }
+
+    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
+        let matching = |query: &mut QueryBuilder<Db>| {
+            query.push_bind(Id(client_id));
+            if let Some(status) = status {
+                query.push(" AND status = ").push_bind(status);
+            }
+        };
+        self.watch.run("credentials.list", self.page_of::<CredentialRow, _>(&CREDENTIALS, matching, page)).await
+    }
+
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+        let work = async {
+            let rows: Vec<AuthenticationRow> = sqlx::query_as(
+                "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
+                 c.vault_path, c.vault_version, c.created_at, c.expires_at \
+                 FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
+                 AND (c.expires_at IS NULL OR c.expires_at > $2) \
+                 WHERE a.agent_id = $1 ORDER BY c.created_at DESC, c.credential_id DESC",
+            )
+            .bind(Id(client_id))
+            .bind(now)
+            .fetch_all(&self.read)
+            .await?;
+            Ok(rows.first().map(|row| row.agent_status).map(|agent_status| Authentication {
+                agent_status,
+                credentials: rows.into_iter().filter_map(AuthenticationRow::into_credential).collect(),
+            }))
+        };
+        self.watch.run("credentials.authenticate", work).await
+    }
+
+    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            match agents::lock(&mut tx, credential.client_id).await? {
+                Some((AgentStatus::Active, _)) => {}
+                _ => return Ok(InsertCredential::AgentNotActive),
+            }
+            insert(&mut tx, credential).await?;
+            purges::drop_job(&mut tx, credential.credential_id).await?;
+            audit::append(&mut tx, event).await?;
+            tx.commit().await?;
+            Ok(InsertCredential::Inserted)
+        };
+        self.watch.run("credentials.insert", work).await
+    }
+
+    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            if !replace_record(&mut tx, before, after).await? {
+                return Ok(false);
+            }
+            purges::drop_job(&mut tx, after.credential_id).await?;
+            audit::append(&mut tx, event).await?;
+            tx.commit().await?;
+            Ok(true)
+        };
+        self.watch.run("credentials.rotate", work).await
+    }
+
+    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            let Some(purge) = revoke(&mut tx, client_id, credential_id, now).await? else {
+                let known = sqlx::query("SELECT 1 FROM credentials WHERE client_id = $1 AND credential_id = $2")
+                    .bind(Id(client_id))
+                    .bind(Id(credential_id))
+                    .fetch_optional(&mut *tx)
+                    .await?;
+                return Ok(if known.is_some() { Revoke::AlreadyRevoked } else { Revoke::NotFound });
+            };
+            audit::append(&mut tx, event).await?;
+            tx.commit().await?;
+            Ok(Revoke::Revoked(purge))
+        };
+        self.watch.run("credentials.revoke", work).await
+    }
+}
+
+/// Revokes an active credential and schedules the purge of its path. The outer `None`: it was not active.
+pub(super) async fn revoke(
+    connection: &mut Connection,
+    client_id: Uuid,
+    credential_id: Uuid,
+    now: Timestamp,
+) -> sqlx::Result<Option<Option<PurgeJob>>> {
+    let revoked: Option<(Option<String>,)> = sqlx::query_as(
+        "UPDATE credentials SET status = 'revoked', revoked_at = $3 \
+         WHERE client_id = $1 AND credential_id = $2 AND status = 'active' RETURNING vault_path",
+    )
+    .bind(Id(client_id))
+    .bind(Id(credential_id))
+    .bind(now)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((vault_path,)) = revoked else { return Ok(None) };
+    let purge =
+        vault_path.map(|vault_path| PurgeJob { credential_id, client_id, vault_path, due_at: now, attempts: 0 });
+    if let Some(purge) = &purge {
+        purges::schedule(connection, purge).await?;
+    }
+    Ok(Some(purge))
+}
+
+async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
+         created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(Id(credential.credential_id))
+    .bind(Id(credential.client_id))
+    .bind(credential.status)
+    .bind(&credential.secret.secret_hash)
+    .bind(&credential.secret.vault_path)
+    .bind(credential.secret.vault_version)
+    .bind(credential.created_at)
+    .bind(credential.expires_at)
+    .bind(credential.revoked_at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Compares and sets on the record, which every rotation changes; says whether it was still `before`'s.
+async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
+    let replaced = sqlx::query(
+        "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, expires_at = $6 \
+         WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
+         AND secret_hash IS NOT DISTINCT FROM $7 AND vault_path IS NOT DISTINCT FROM $8 \
+         AND vault_version IS NOT DISTINCT FROM $9",
+    )
+    .bind(Id(before.client_id))
+    .bind(Id(before.credential_id))
+    .bind(&after.secret.secret_hash)
+    .bind(&after.secret.vault_path)
+    .bind(after.secret.vault_version)
+    .bind(after.expires_at)
+    .bind(&before.secret.secret_hash)
+    .bind(&before.secret.vault_path)
+    .bind(before.secret.vault_version)
+    .execute(connection)
+    .await?;
+    Ok(replaced.rows_affected() == 1)
+}
