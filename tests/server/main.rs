@@ -1,6 +1,9 @@
 //! Tests of the server on real services.
 
 #[cfg(test)]
+mod repo;
+
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;

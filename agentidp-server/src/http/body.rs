@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 use crate::error::{ApiError, ApiResult};
 
 /// A body of any kind.
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub type Body = BoxBody<Bytes, BoxError>;
 
 /// What reading a body may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -69,13 +69,13 @@ mod tests {
     use super::*;
 
     fn full(bytes: usize) -> Body {
-        Full::new(Bytes::from(vec![b'a'; bytes])).map_err(Into::into).boxed_unsync()
+        Full::new(Bytes::from(vec![b'a'; bytes])).map_err(Into::into).boxed()
     }
 
     /// Frames without an announced length.
     fn frames(frames: Vec<Result<&'static str, BoxError>>) -> Body {
         let frames = frames.into_iter().map(|frame| frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))));
-        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+        StreamBody::new(futures_util::stream::iter(frames)).boxed()
     }
 
     #[tokio::test]
@@ -89,7 +89,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
-        let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>()).boxed_unsync();
+        let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>()).boxed();
         assert!(matches!(read(stuck, 8, Duration::from_secs(10)).await, Err(ApiError::RequestTimeout)));
     }
 
@@ -108,7 +108,8 @@ mod tests {
             }
             headers
         };
-        for fine in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"] {
+        for fine in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"]
+        {
             assert!(expect_media_type(&headers(&[fine]), JSON).is_ok(), "{fine}");
         }
         for refused in [&[][..], &[""], &["text/plain"], &["application/jsonp"], &[JSON, JSON], &[FORM]] {

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Agents: register, read, change, decommission.
 
 use std::sync::Arc;
@@ -87,4 +88,26 @@ pub(super) async fn decommission(call: Call<'_>, agent_id: Uuid) -> ApiResult<Re
     let ended = |agent: &Agent| Agent { status: AgentStatus::Decommissioned, ..agent.clone() };
     lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, ended).await?;
     Ok(no_content())
+=======
+//! Agents (in work on the branch `resources`; when merging, take theirs).
+use uuid::Uuid;
+
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Call, Response};
+
+pub(super) async fn create(_call: Call<'_>) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+}
+pub(super) async fn list(_call: Call<'_>) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+}
+pub(super) async fn read(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+}
+pub(super) async fn update(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+}
+pub(super) async fn decommission(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+>>>>>>> routes
 }

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Whether the server and what it depends on are well.
 
 use std::collections::BTreeMap;
@@ -52,4 +53,13 @@ async fn vault(app: &App) -> Option<bool> {
 
 fn word(connected: bool) -> &'static str {
     if connected { "connected" } else { "disconnected" }
+=======
+//! `GET /health` (in work on the branch `resources`; when merging, take theirs).
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use crate::http::Response;
+
+pub(super) async fn check(_app: &App) -> ApiResult<Response> {
+    Err(ApiError::NotFound)
+>>>>>>> routes
 }
