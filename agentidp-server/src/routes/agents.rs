@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Agents: register, read, change, decommission.
 
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use hyper::header::{HeaderValue, LOCATION};
 use uuid::Uuid;
 
 use super::validate::{AgentPatch, NewAgent, agent_list};
+use crate::app::App;
 use crate::domain::{Agent, AgentStatus, AuditAction, Outcome};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
@@ -16,8 +16,8 @@ use crate::lifecycle::{self, Actor};
 use crate::repo::CreateAgent;
 
 /// `POST /agents`
-pub(super) async fn register(mut call: Call<'_>) -> ApiResult<Response> {
-    let registered = create(&mut call).await;
+pub(super) async fn create(mut call: Call<'_>) -> ApiResult<Response> {
+    let registered = register(&mut call).await;
     call.app.metrics.agent_registered(if registered.is_ok() { Outcome::Success } else { Outcome::Failure });
     let agent = registered?;
     let mut answer = json(StatusCode::CREATED, &agent);
@@ -27,7 +27,7 @@ pub(super) async fn register(mut call: Call<'_>) -> ApiResult<Response> {
     Ok(answer)
 }
 
-async fn create(call: &mut Call<'_>) -> ApiResult<Agent> {
+async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
     let new = NewAgent::parse(&call.json().await?)?;
     let app = call.app;
     let now = app.now();
@@ -61,12 +61,12 @@ pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
 
 /// `GET /agents/{agentId}`
 pub(super) async fn read(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
-    Ok(json(StatusCode::OK, &find(&call, agent_id).await?))
+    Ok(json(StatusCode::OK, &find(call.app, agent_id).await?))
 }
 
 /// The agent, or `AGENT_NOT_FOUND`.
-pub(super) async fn find(call: &Call<'_>, agent_id: Uuid) -> ApiResult<Agent> {
-    call.app.repos.agents.find(agent_id).await?.ok_or(ApiError::AgentNotFound)
+pub(super) async fn find(app: &App, agent_id: Uuid) -> ApiResult<Agent> {
+    app.repos.agents.find(agent_id).await?.ok_or(ApiError::AgentNotFound)
 }
 
 /// Who asks, for the audit trail.
@@ -75,7 +75,7 @@ pub(super) fn actor(call: &Call<'_>) -> Actor {
 }
 
 /// `PATCH /agents/{agentId}`
-pub(super) async fn change(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
+pub(super) async fn update(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let patch = AgentPatch::parse(&call.json().await?)?;
     let agent = lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, move |agent| patch.apply(agent));
@@ -88,26 +88,4 @@ pub(super) async fn decommission(call: Call<'_>, agent_id: Uuid) -> ApiResult<Re
     let ended = |agent: &Agent| Agent { status: AgentStatus::Decommissioned, ..agent.clone() };
     lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, ended).await?;
     Ok(no_content())
-=======
-//! Agents (in work on the branch `resources`; when merging, take theirs).
-use uuid::Uuid;
-
-use crate::error::{ApiError, ApiResult};
-use crate::http::{Call, Response};
-
-pub(super) async fn create(_call: Call<'_>) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn list(_call: Call<'_>) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn read(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn update(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn decommission(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
->>>>>>> routes
 }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The audit trail, to be read.
 
 use hyper::StatusCode;
@@ -23,17 +22,4 @@ pub(super) async fn read(call: Call<'_>, event_id: Uuid) -> ApiResult<Response> 
     let kept_since = call.app.now().minus(AuditEvent::RETENTION);
     let event = call.app.repos.audit.find(event_id, kept_since).await?.ok_or(ApiError::AuditEventNotFound)?;
     Ok(json(StatusCode::OK, &event))
-=======
-//! The audit trail (in work on the branch `resources`; when merging, take theirs).
-use uuid::Uuid;
-
-use crate::error::{ApiError, ApiResult};
-use crate::http::{Call, Response};
-
-pub(super) async fn list(_call: Call<'_>) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn read(_call: Call<'_>, _event_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
->>>>>>> routes
 }

@@ -1,10 +1,8 @@
-<<<<<<< HEAD
 //! Credentials of an agent: generate, list, rotate, revoke.
 
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,10 +15,10 @@ use crate::http::{Call, Response};
 use crate::lifecycle::{self, Shown};
 
 /// `POST /agents/{agentId}/credentials`
-pub(super) async fn generate(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
+pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
-    if agents::find(&call, agent_id).await?.status != AgentStatus::Active {
+    if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
     }
     let shown = lifecycle::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at).await?;
@@ -30,7 +28,7 @@ pub(super) async fn generate(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Re
 /// `GET /agents/{agentId}/credentials`
 pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     let (status, page) = credential_list(call.query())?;
-    agents::find(&call, agent_id).await?;
+    agents::find(call.app, agent_id).await?;
     let credentials = call.app.repos.credentials.list(agent_id, status, page).await?;
     Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential))))
 }
@@ -51,16 +49,14 @@ pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) 
     Ok(no_content())
 }
 
-/// The one answer that shows a secret.
+/// The one answer that shows a secret. No cache may keep it, which holds for every answer of this server.
 fn show(status: StatusCode, shown: &Shown) -> Response {
     let view = ShownView {
         credential: CredentialView::of(&shown.credential),
         // To its owner, once.
         client_secret: shown.secret.expose_secret(),
     };
-    let mut answer = json(status, &view);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    json(status, &view)
 }
 
 /// A credential in the documented JSON form: nothing of its secret, its digest or its path.
@@ -94,23 +90,4 @@ struct ShownView<'a> {
     #[serde(flatten)]
     credential: CredentialView,
     client_secret: &'a str,
-=======
-//! Credentials (in work on the branch `resources`; when merging, take theirs).
-use uuid::Uuid;
-
-use crate::error::{ApiError, ApiResult};
-use crate::http::{Call, Response};
-
-pub(super) async fn create(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn list(_call: Call<'_>, _agent_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn rotate(_call: Call<'_>, _agent_id: Uuid, _credential_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
-}
-pub(super) async fn revoke(_call: Call<'_>, _agent_id: Uuid, _credential_id: Uuid) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
->>>>>>> routes
 }

@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! Whether the server and what it depends on are well.
 
 use std::collections::BTreeMap;
@@ -10,6 +9,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::error::ApiResult;
 use crate::http::Response;
 use crate::http::respond::json;
 
@@ -27,7 +27,7 @@ struct Health {
 
 /// `GET /health`. 503 without the database, because nothing works then; 200 and `degraded` without Vault, because
 /// bcrypt-backed credentials still get tokens.
-pub(super) async fn read(app: &App) -> Response {
+pub(super) async fn check(app: &App) -> ApiResult<Response> {
     let (database, vault) = tokio::join!(database(app), vault(app));
     let mut services = BTreeMap::from([("database", word(database))]);
     services.extend(vault.map(|vault| ("vault", word(vault))));
@@ -37,7 +37,7 @@ pub(super) async fn read(app: &App) -> Response {
         uptime: app.clock.instant().saturating_duration_since(app.started).as_secs(),
         services,
     };
-    json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
+    Ok(json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health))
 }
 
 async fn database(app: &App) -> bool {
@@ -53,13 +53,4 @@ async fn vault(app: &App) -> Option<bool> {
 
 fn word(connected: bool) -> &'static str {
     if connected { "connected" } else { "disconnected" }
-=======
-//! `GET /health` (in work on the branch `resources`; when merging, take theirs).
-use crate::app::App;
-use crate::error::{ApiError, ApiResult};
-use crate::http::Response;
-
-pub(super) async fn check(_app: &App) -> ApiResult<Response> {
-    Err(ApiError::NotFound)
->>>>>>> routes
 }
