@@ -15,18 +15,18 @@ use crate::lifecycle::{self, Actor};
 use crate::repo::CreateAgent;
 
 /// `POST /agents`
-pub(super) async fn register(mut call: Call<'_>) -> ApiResult<Response> {
-    let registered = create(&mut call).await;
+pub(super) async fn create(mut call: Call<'_>) -> ApiResult<Response> {
+    let registered = register(&mut call).await;
     call.app.metrics.agent_registered(if registered.is_ok() { Outcome::Success } else { Outcome::Failure });
     let agent = registered?;
-    let mut answer = json(StatusCode::CREATED, &agent);
+    let mut answer = json(StatusCode::createD, &agent);
     if let Ok(location) = HeaderValue::try_from(format!("/api/v1/agents/{}", agent.agent_id)) {
         answer.headers_mut().insert(LOCATION, location);
     }
     Ok(answer)
 }
 
-async fn create(call: &mut Call<'_>) -> ApiResult<Agent> {
+async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
     let new = NewAgent::parse(&call.json().await?)?;
     let app = call.app;
     let now = app.now();
@@ -74,7 +74,7 @@ pub(super) fn actor(call: &Call<'_>) -> Actor {
 }
 
 /// `PATCH /agents/{agentId}`
-pub(super) async fn change(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
+pub(super) async fn update(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let patch = AgentPatch::parse(&call.json().await?)?;
     let agent = lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, move |agent| patch.apply(agent));

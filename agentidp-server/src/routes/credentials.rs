@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use crate::http::{Call, Response};
 use crate::lifecycle::{self, Shown};
 
 /// `POST /agents/{agentId}/credentials`
-pub(super) async fn generate(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
+pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
     if agents::find(&call, agent_id).await?.status != AgentStatus::Active {
@@ -50,16 +49,14 @@ pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) 
     Ok(no_content())
 }
 
-/// The one answer that shows a secret.
+/// The one answer that shows a secret. No cache may keep it, which holds for every answer of this server.
 fn show(status: StatusCode, shown: &Shown) -> Response {
     let view = ShownView {
         credential: CredentialView::of(&shown.credential),
         // To its owner, once.
         client_secret: shown.secret.expose_secret(),
     };
-    let mut answer = json(status, &view);
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    json(status, &view)
 }
 
 /// A credential in the documented JSON form: nothing of its secret, its digest or its path.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::app::App;
+use crate::error::ApiResult;
 use crate::http::Response;
 use crate::http::respond::json;
 
@@ -26,7 +27,7 @@ struct Health {
 
 /// `GET /health`. 503 without the database, because nothing works then; 200 and `degraded` without Vault, because
 /// bcrypt-backed credentials still get tokens.
-pub(super) async fn read(app: &App) -> Response {
+pub(super) async fn check(app: &App) -> ApiResult<Response> {
     let (database, vault) = tokio::join!(database(app), vault(app));
     let mut services = BTreeMap::from([("database", word(database))]);
     services.extend(vault.map(|vault| ("vault", word(vault))));
@@ -36,7 +37,7 @@ pub(super) async fn read(app: &App) -> Response {
         uptime: app.clock.instant().saturating_duration_since(app.started).as_secs(),
         services,
     };
-    json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
+    Ok(json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health))
 }
 
 async fn database(app: &App) -> bool {
