@@ -5,6 +5,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod keys;
+pub mod lifecycle;
 pub mod metrics;
 pub mod rate_limit;
 pub mod repo;

@@ -5,6 +5,7 @@
 //! | [`Bcrypt`] | `bcrypt` | record | 72 bytes | `bcrypt` (default) |
 //! | [`Argon2id`] | `argon2` | record | 4096 bytes | `argon2` |
 //! | [`Memory`] | `memory` | backend | none | always there |
+//! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`].
 #[cfg(feature = "argon2")]
@@ -13,6 +14,8 @@ mod argon2;
 mod bcrypt;
 mod digest;
 mod memory;
+#[cfg(feature = "vault")]
+mod vault;
 
 #[cfg(feature = "argon2")]
 #[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
@@ -22,3 +25,8 @@ pub use self::argon2::{Argon2id, Argon2idBuilder};
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
 pub use self::digest::{DigestBackend, Digester};
 pub use self::memory::Memory;
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+pub use self::vault::{
+    Right, RightCheck, TokenStatus, VaultKv2, VaultKv2Builder, VaultKv2Config, VaultPath, VaultToken,
+};

@@ -1,1 +1,38 @@
-//! (in work)
+//! Help for tests: the conformance suite, faults on order, redaction asserts, a mock. Feature `testkit`.
+//!
+//! **Not covered by semantic versioning**: a minor release may add a check that your backend fails. Keep it under
+//! `[dev-dependencies]`.
+//!
+//! | for | use |
+//! |---|---|
+//! | the author of a backend or a layer | [`conformance!`](crate::conformance), [`checks`] |
+//! | code that must bear outages | [`FaultLayer`] |
+//! | code that calls a backend | [`MockSecretBackend`] |
+//! | types and logs that must not leak | [`assert_redacted`], [`assert_error_redacted`], [`assert_text_redacted`] |
+//! | the author of a check | [`broken`]: backends with one flaw each, so that every check is seen to fail |
+//!
+//! The suite runs over any backend, with one test a check:
+//!
+//! ```
+//! use agentidp_secrets::Custody;
+//! use agentidp_secrets::testkit::BackendHarness;
+//! use agentidp_secrets::testkit::broken::BrokenBackend;
+//!
+//! // Yours instead of the sound one. The expression is evaluated for every check and may `.await`.
+//! agentidp_secrets::conformance!(my_backend, BackendHarness::new(BrokenBackend::sound(Custody::Backend)));
+//! ```
+
+pub mod broken;
+mod conformance;
+mod faults;
+mod harness;
+mod mock;
+mod redaction;
+
+pub use self::conformance::{Check, CheckFuture, checks};
+pub use self::faults::{Fault, FaultLayer};
+#[doc(hidden)]
+pub use self::harness::run_check;
+pub use self::harness::{BackendHarness, Harness, fresh_key};
+pub use self::mock::MockSecretBackend;
+pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};

@@ -9,6 +9,7 @@ mod metrics;
 mod resource;
 mod revocation;
 mod token;
+mod validate;
 mod wellknown;
 
 use std::error::Error as StdError;

@@ -1,0 +1,341 @@
+//! How a [`VaultKv2`] is set up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use url::{Host, Url};
+
+use super::VaultKv2;
+use super::client::VaultrsKv;
+use super::failure::Site;
+use super::path::Folder;
+use super::token::VaultToken;
+use super::transport::{Route, Transport};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Settings of a [`VaultKv2`] as data. Only the address and the token have no default.
+///
+/// ```
+/// use agentidp_secrets::backends::VaultKv2Config;
+///
+/// let config: VaultKv2Config = serde_json::from_str(r#"{ "address": "http://127.0.0.1:8200", "token": "s.x" }"#)?;
+/// assert_eq!(config.mount, "secret");
+/// let vault = config.into_builder().build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct VaultKv2Config {
+    /// Scheme, host and port of the server itself, such as `https://vault.example:8200`.
+    pub address: String,
+    /// The token.
+    pub token: VaultToken,
+    /// The mount of the KV engine, version 2.
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// Our folder on the mount.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// The namespace, where the server has any.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The only CA certificates to trust, in PEM form. Without it those of the system are.
+    #[serde(default)]
+    pub ca_cert_pem: Option<String>,
+    /// The proxy to go through. Proxy variables of the environment are never looked at.
+    #[serde(default)]
+    pub proxy: Option<String>,
+    /// How long a connection may take to come up; in milliseconds in data.
+    #[serde(default = "default_connect_timeout", deserialize_with = "milliseconds")]
+    pub connect_timeout: Duration,
+    /// How long one read may take as a whole; in milliseconds in data.
+    #[serde(default = "default_read_timeout", deserialize_with = "milliseconds")]
+    pub read_timeout: Duration,
+    /// How long one write may take as a whole; in milliseconds in data.
+    #[serde(default = "default_write_timeout", deserialize_with = "milliseconds")]
+    pub write_timeout: Duration,
+    /// Whether token and secrets may cross a network in clear.
+    #[serde(default)]
+    pub danger_allow_plain_http: bool,
+}
+
+impl VaultKv2Config {
+    /// The settings for a server and a token, with defaults for the rest.
+    pub fn new(address: impl Into<String>, token: impl Into<VaultToken>) -> Self {
+        Self {
+            address: address.into(),
+            token: token.into(),
+            mount: default_mount(),
+            prefix: default_prefix(),
+            namespace: None,
+            ca_cert_pem: None,
+            proxy: None,
+            connect_timeout: default_connect_timeout(),
+            read_timeout: default_read_timeout(),
+            write_timeout: default_write_timeout(),
+            danger_allow_plain_http: false,
+        }
+    }
+
+    /// A builder that starts from these settings.
+    pub fn into_builder(self) -> VaultKv2Builder {
+        VaultKv2Builder { config: self }
+    }
+}
+
+/// The address and the proxy may hold a password, so they are not shown.
+impl fmt::Debug for VaultKv2Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultKv2Config")
+            .field("token", &self.token)
+            .field("mount", &self.mount)
+            .field("prefix", &self.prefix)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct VaultKv2Builder {
+    config: VaultKv2Config,
+}
+
+impl VaultKv2Builder {
+    /// The mount of the KV engine, version 2. Default `secret`.
+    pub fn mount(mut self, mount: impl Into<String>) -> Self {
+        self.config.mount = mount.into();
+        self
+    }
+
+    /// Our folder on the mount. Default `agentidp`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.config.prefix = prefix.into();
+        self
+    }
+
+    /// The namespace. Default none.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.config.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The only CA certificates to trust, in PEM form. Default those of the system.
+    pub fn ca_cert_pem(mut self, pem: impl Into<String>) -> Self {
+        self.config.ca_cert_pem = Some(pem.into());
+        self
+    }
+
+    /// The proxy to go through. Default none; proxy variables of the environment are never looked at.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.config.proxy = Some(url.into());
+        self
+    }
+
+    /// How long a connection may take to come up. Default 500 ms.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// How long one read may take as a whole. Default 1 s.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.config.read_timeout = timeout;
+        self
+    }
+
+    /// How long one write may take as a whole. Default 2 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
+    /// Whether plain http may be spoken to a host other than this one. Default no: the token and every secret would
+    /// cross the network in clear.
+    pub fn danger_allow_plain_http(mut self, allow: bool) -> Self {
+        self.config.danger_allow_plain_http = allow;
+        self
+    }
+
+    /// Checks every setting and makes the backend. Nothing is sent: [`VaultKv2::check`] does that.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
+    pub fn build(self) -> Result<VaultKv2> {
+        let config = self.config;
+        let mut base = parse_address(&config.address, config.danger_allow_plain_http)?;
+        let address = base.origin().ascii_serialization();
+        base.set_path("/v1");
+        let folder = parse_folder(&config.mount, &config.prefix)?;
+        let namespace = config.namespace.as_deref().map(|namespace| namespace.trim_matches('/'));
+        if namespace.is_some_and(|namespace| !Folder::is_folder(namespace)) {
+            return Err(invalid("the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_NAMESPACE"));
+        }
+        if [config.connect_timeout, config.read_timeout, config.write_timeout].contains(&Duration::ZERO) {
+            return Err(invalid("a timeout of the Vault client is zero: nothing would ever be in time"));
+        }
+        let route = Route {
+            base,
+            namespace,
+            ca_cert_pem: config.ca_cert_pem.as_deref(),
+            proxy: config.proxy.as_deref(),
+            connect_timeout: config.connect_timeout,
+            read_timeout: config.read_timeout,
+            write_timeout: config.write_timeout,
+        };
+        let client = VaultrsKv { transport: Transport::new(route, &config.token)? };
+        Ok(VaultKv2::over(Arc::new(client), Site { address, folder }))
+    }
+}
+
+fn parse_address(text: &str, allow_plain_http: bool) -> Result<Url> {
+    let form = "the Vault address is http://host:port or https://host:port and nothing else: VAULT_ADDR";
+    let url = Url::parse(text.trim()).map_err(|_| invalid(form))?;
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none();
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(invalid(form)),
+    };
+    match url.scheme() {
+        _ if !bare => Err(invalid(form)),
+        "https" => Ok(url),
+        "http" if local || allow_plain_http => Ok(url),
+        "http" => Err(invalid(
+            "plain http to another host shows the token and every secret to the network: use https in VAULT_ADDR, or \
+             set VAULT_ALLOW_PLAIN_HTTP=true if the network is private",
+        )),
+        _ => Err(invalid(form)),
+    }
+}
+
+/// Slashes around are cut off, because Vault's own listings print `secret/`.
+fn parse_folder(mount: &str, prefix: &str) -> Result<Folder> {
+    let (mount, prefix) = (mount.trim_matches('/'), prefix.trim_matches('/'));
+    if !Folder::is_mount(mount) {
+        return Err(invalid(
+            "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: VAULT_KV_MOUNT",
+        ));
+    }
+    Folder::new(mount, prefix)
+        .ok_or_else(|| invalid("the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments"))
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
+}
+
+/// What `-dev` servers and most guides mount.
+fn default_mount() -> String {
+    "secret".to_owned()
+}
+
+fn default_prefix() -> String {
+    "agentidp".to_owned()
+}
+
+/// A server that is up accepts within a few milliseconds; a dead host must not eat the whole budget.
+fn default_connect_timeout() -> Duration {
+    Duration::from_millis(500)
+}
+
+/// Reads take under 5 ms at the 99th percentile of a server that is not overloaded. A hung leader costs this much.
+fn default_read_timeout() -> Duration {
+    Duration::from_secs(1)
+}
+
+/// Writes on three replicated nodes took up to 150 ms at the 99th percentile under full load.
+fn default_write_timeout() -> Duration {
+    Duration::from_secs(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(builder: VaultKv2Builder) -> String {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        error.to_string()
+    }
+
+    fn local() -> VaultKv2Builder {
+        VaultKv2::builder("http://127.0.0.1:8200", "s.canary")
+    }
+
+    #[test]
+    fn addresses_that_cannot_work_are_refused_by_name() {
+        for address in [
+            "",
+            "canary",
+            "127.0.0.1:8200",
+            "ftp://localhost",
+            "unix:///run/vault",
+            "http://",
+            "https://h/prefix/canary",
+            "https://user:canary@h",
+            "https://h?canary",
+            "https://h#canary",
+        ] {
+            assert!(refusal(VaultKv2::builder(address, "t")).contains("VAULT_ADDR"), "{address}");
+        }
+        for address in
+            ["https://h", "https://h:8200/", " http://localhost:8200\n", "http://[::1]:1", "http://127.9.9.9"]
+        {
+            assert!(VaultKv2::builder(address, "t").build().is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn plain_http_leaves_this_host_only_on_request() {
+        let remote = VaultKv2::builder("http://vault:8200", "t");
+        assert!(refusal(remote.clone()).contains("VAULT_ALLOW_PLAIN_HTTP"));
+        assert!(remote.danger_allow_plain_http(true).build().is_ok());
+    }
+
+    #[test]
+    fn other_settings_are_refused_by_name() {
+        for mount in ["", "a//b", "..", "a/../b", "kv*", "a b", "a/data"] {
+            assert!(refusal(local().mount(mount)).contains("VAULT_KV_MOUNT"), "{mount}");
+        }
+        assert!(refusal(local().prefix("a/./b")).contains("prefix"));
+        assert!(refusal(local().namespace("a\r\nb")).contains("VAULT_NAMESPACE"));
+        assert!(refusal(local().ca_cert_pem("canary")).contains("VAULT_CACERT"));
+        assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
+        assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));
+        assert!(local().mount("secret/").namespace("team/").build().is_ok());
+    }
+
+    #[test]
+    fn settings_are_data_too() {
+        let text = r#"{"address":"http://localhost","token":"s.canary","read_timeout":50}"#;
+        let config: VaultKv2Config = serde_json::from_str(text).unwrap();
+        assert_eq!(config.read_timeout, Duration::from_millis(50));
+        assert_eq!((config.mount.as_str(), config.prefix.as_str()), ("secret", "agentidp"));
+        assert!(serde_json::from_str::<VaultKv2Config>(r#"{"address":"a","token":"t","mout":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn nothing_shows_the_token_or_a_password() {
+        let builder =
+            VaultKv2::builder("https://user:canary@h", "s.canary").proxy("http://u:canary@p").ca_cert_pem("canary");
+        assert!(!format!("{:?} {builder:?} {builder:#?}", builder.config).contains("canary"));
+        let vault = local().proxy("http://u:canary@p").build().unwrap();
+        assert!(!format!("{vault:?} {vault:#?}").contains("canary"));
+    }
+}

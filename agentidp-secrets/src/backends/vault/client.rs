@@ -1,0 +1,178 @@
+//! [`KvV2`] on a real Vault: vaultrs' request types over our own transport. The only file that names `vaultrs`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use rustify::endpoint::Endpoint;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use vaultrs::api::kv2::requests::{
+    DeleteLatestSecretVersionRequest, DeleteSecretMetadataRequest, ReadSecretRequest, SetSecretRequest,
+    SetSecretRequestOptions,
+};
+use vaultrs::api::token::requests::LookupTokenSelfRequest;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::answer;
+use super::failure::Failure;
+use super::kv::{KvEntry, KvV2};
+use super::path::VaultPath;
+use super::rights::Right;
+use super::transport::{Request, Transport};
+use crate::secret::ClientSecret;
+
+/// The member of the entry that holds the secret, as documented.
+const MEMBER: &str = "clientSecret";
+
+/// Waits before a read that may have met a stale standby is sent again. Standbys were seen up to 128 ms behind.
+const STALE_WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
+
+/// The client.
+#[derive(Debug)]
+pub(crate) struct VaultrsKv {
+    pub(crate) transport: Transport,
+}
+
+/// What Vault says about a mount.
+#[derive(Deserialize)]
+pub(crate) struct Mount {
+    /// The path of the mount, with a slash at its end.
+    pub(crate) path: String,
+    #[serde(rename = "type")]
+    pub(crate) engine: String,
+    pub(crate) options: Option<MountOptions>,
+}
+
+/// The options of a mount.
+#[derive(Deserialize)]
+pub(crate) struct MountOptions {
+    pub(crate) version: Option<String>,
+}
+
+/// What Vault says about our token. Everything else in the answer, the token itself too, is dropped unread.
+#[derive(Deserialize)]
+pub(crate) struct Token {
+    pub(crate) ttl: u64,
+    pub(crate) period: Option<u64>,
+    pub(crate) expire_time: Option<String>,
+    pub(crate) renewable: Option<bool>,
+    pub(crate) policies: Vec<String>,
+}
+
+#[async_trait]
+impl KvV2 for VaultrsKv {
+    /// A pinned version that is missing on replicated storage may only not have reached this standby yet: it is asked
+    /// for again, which makes a version that really is gone take 350 ms longer to report.
+    async fn read(&self, path: &VaultPath, version: Option<u64>) -> Result<KvEntry, Failure> {
+        let mut waits = STALE_WAITS.iter();
+        loop {
+            let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version };
+            let answer = self.transport.send(encode(&request)?).await?;
+            let entry = answer::entry(answer.status, &answer.body, version);
+            let stale = match &entry {
+                Err(Failure::StaleStandby) => true,
+                Err(Failure::Missing) => version.is_some() && answer.replicated,
+                _ => false,
+            };
+            match waits.next() {
+                Some(wait) if stale => tokio::time::sleep(*wait).await,
+                _ => return entry,
+            }
+        }
+    }
+
+    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure> {
+        // vaultrs keeps 32 bits; nobody rotates four thousand million times.
+        let cas = u32::try_from(cas).map_err(|_| Failure::Conflict)?;
+        let mut request = SetSecretRequest {
+            mount: path.mount().to_owned(),
+            path: path.below_mount(),
+            data: json!({ MEMBER: value.expose_secret() }),
+            options: Some(SetSecretRequestOptions { cas }),
+        };
+        let encoded = encode(&request);
+        if let Some(Value::String(copy)) = request.data.get_mut(MEMBER) {
+            copy.zeroize();
+        }
+        let answer = self.transport.send(encoded?).await?;
+        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+    }
+
+    async fn purge(&self, path: &VaultPath) -> Result<(), Failure> {
+        let request = DeleteSecretMetadataRequest { mount: path.mount().to_owned(), path: path.below_mount() };
+        let answer = self.transport.send(encode(&request)?).await?;
+        answer::deleted(answer.status, &answer.body, Right::Purge)
+    }
+}
+
+impl VaultrsKv {
+    /// Soft-deletes the latest version.
+    pub(crate) async fn soft_delete(&self, path: &VaultPath) -> Result<(), Failure> {
+        let request = DeleteLatestSecretVersionRequest { mount: path.mount().to_owned(), path: path.below_mount() };
+        let answer = self.transport.send(encode(&request)?).await?;
+        answer::deleted(answer.status, &answer.body, Right::Delete)
+    }
+
+    /// What is mounted. Any right below the mount is enough to ask.
+    pub(crate) async fn mount(&self, mount: &str) -> Result<Mount, Failure> {
+        let path = format!("sys/internal/ui/mounts/{mount}");
+        let answer = self.transport.send(Request { method: Method::GET, path, query: None, body: None }).await?;
+        answer::data(answer.status, &answer.body)
+    }
+
+    /// Our token. The default policy allows the question.
+    pub(crate) async fn token(&self) -> Result<Token, Failure> {
+        let answer = self.transport.send(encode(&LookupTokenSelfRequest {})?).await?;
+        answer::data(answer.status, &answer.body)
+    }
+}
+
+/// The request of one of vaultrs' types. Its parts are taken one by one, because rustify's way to a whole request
+/// records the path in a tracing span.
+fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
+    // Encoding fails for no value of ours, and rustify's error could hold one.
+    let unencodable = Failure::Rejected(400);
+    Ok(Request {
+        method: endpoint.method().into(),
+        path: endpoint.path().trim_start_matches('/').to_owned(),
+        query: endpoint.query().map_err(|_| unencodable)?.filter(|query| !query.is_empty()),
+        body: endpoint.body().map_err(|_| unencodable)?.map(Zeroizing::new),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::CredentialKey;
+
+    fn path() -> VaultPath {
+        VaultPath::for_key("team/kv", "idp", &CredentialKey::parse("a", "c").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn requests_are_the_documented_ones() {
+        let read = ReadSecretRequest { mount: path().mount().to_owned(), path: path().below_mount(), version: Some(3) };
+        let request = encode(&read).unwrap();
+        assert_eq!(request.method, Method::GET);
+        assert_eq!(request.path, "team/kv/data/idp/agents/a/credentials/c");
+        assert_eq!(request.query.as_deref(), Some("version=3"));
+        assert!(request.body.is_none());
+
+        let latest = ReadSecretRequest { version: None, ..read };
+        assert_eq!(encode(&latest).unwrap().query, None);
+
+        let write = SetSecretRequest {
+            mount: path().mount().to_owned(),
+            path: path().below_mount(),
+            data: json!({ MEMBER: "s" }),
+            options: Some(SetSecretRequestOptions { cas: 0 }),
+        };
+        let request = encode(&write).unwrap();
+        assert_eq!(request.method, Method::POST);
+        let body: Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
+        assert_eq!(body, json!({ "data": { "clientSecret": "s" }, "options": { "cas": 0 } }));
+
+        assert_eq!(encode(&LookupTokenSelfRequest {}).unwrap().path, "auth/token/lookup-self");
+    }
+}

@@ -1,0 +1,43 @@
+//! The port below [`VaultKv2`](super::VaultKv2): the three calls that it makes, so that tests can stand in for Vault.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::failure::Failure;
+use super::path::VaultPath;
+use crate::secret::ClientSecret;
+
+/// KV version 2, as far as credentials need it. The least-privilege policy allows exactly these calls.
+#[cfg_attr(test, mockall::automock)]
+#[async_trait]
+pub(crate) trait KvV2: fmt::Debug + Send + Sync + 'static {
+    /// Reads a version, or the latest. The version that `path` itself carries is not looked at.
+    async fn read(&self, path: &VaultPath, version: Option<u64>) -> Result<KvEntry, Failure>;
+
+    /// Writes a new version if the latest one is `cas` (0: if there is none), and returns the new version.
+    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure>;
+
+    /// Deletes every version for good. Idempotent.
+    async fn purge(&self, path: &VaultPath) -> Result<(), Failure>;
+}
+
+/// A version that Vault knows of.
+#[derive(Debug)]
+pub(crate) struct KvEntry {
+    /// Its number, 1 or more.
+    pub(crate) version: u64,
+    /// What it holds.
+    pub(crate) value: KvValue,
+}
+
+/// What a version holds.
+#[derive(Debug)]
+pub(crate) enum KvValue {
+    /// A client secret, not empty.
+    Secret(ClientSecret),
+    /// Nothing any more: it was deleted or destroyed, and its number is still taken.
+    Deleted,
+    /// Something that this crate did not write.
+    Unreadable,
+}

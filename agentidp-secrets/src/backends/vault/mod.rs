@@ -1,0 +1,247 @@
+//! HashiCorp Vault or OpenBao, KV version 2: the secret lives in Vault, the record says where.
+//!
+//! # What it stores, and where
+//! One KV entry a credential, at `{mount}/data/{prefix}/agents/{client}/credentials/{credential}`, with the secret in its
+//! member `clientSecret`. A rotation writes a new version of the entry. The old version stays in Vault's history until
+//! [`revoke`](SecretBackend::revoke) or until ten newer ones have pushed it out, but no record points to it any more.
+//!
+//! # What the record looks like
+//! The path with the version that was written: see [`VaultPath`]. Verification reads exactly that version, so neither a
+//! standby that lags behind nor a rotation that was never committed in the database can change what a record means. A
+//! bare path, as older systems kept it, reads the latest version until its next rotation.
+//!
+//! # What it costs
+//! A verification is one read, an issue or a rotation one write (one read more for a bare path). There are no retries but
+//! for a standby that says it is behind; wrap it in a retry layer for the rest.
+//!
+//! # What can fail
+//! | Vault | kind |
+//! |---|---|
+//! | down, hung, sealed, electing, a proxy's answer | `Unavailable` |
+//! | quota used up | `Throttled` |
+//! | token dead, policy without the right | `Denied` |
+//! | version deleted, pruned, never there | `NotFound` |
+//! | version without a `clientSecret` | `Malformed` |
+//! | compare-and-set lost | `Conflict` |
+//! | no such mount or namespace, KV version 1 | `InvalidConfig` |
+//!
+//! A write whose answer is lost is read back, so it is an error only if its outcome cannot be found out.
+//!
+//! # The way in and out
+//! Make it the primary backend and rotate: the store then writes here whatever the old record was. Make another one
+//! primary, keep this one accepted, and rotate: the way back.
+
+mod answer;
+mod builder;
+mod check;
+mod client;
+mod failure;
+mod kv;
+mod path;
+mod rights;
+#[cfg(test)]
+mod tests;
+mod token;
+mod transport;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::client::VaultrsKv;
+use self::failure::{Failure, Site};
+use self::kv::{KvEntry, KvV2, KvValue};
+use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
+
+pub use self::builder::{VaultKv2Builder, VaultKv2Config};
+pub use self::check::TokenStatus;
+pub use self::path::VaultPath;
+pub use self::rights::{Right, RightCheck};
+pub use self::token::VaultToken;
+
+/// Secrets in Vault's KV engine, version 2. Cheap to clone; clones share connections and token.
+///
+/// ```no_run
+/// # async fn example() -> agentidp_secrets::Result<()> {
+/// use agentidp_secrets::backends::VaultKv2;
+///
+/// let vault = VaultKv2::builder("https://vault.example:8200", "s.token").mount("secret").build()?;
+/// vault.check().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct VaultKv2 {
+    info: BackendInfo,
+    kv: Arc<dyn KvV2>,
+    vault: Arc<VaultrsKv>,
+    site: Arc<Site>,
+}
+
+impl VaultKv2 {
+    /// Longest secret in bytes. A generated one has 72; Vault itself would take nearly a megabyte.
+    pub const MAX_SECRET_LEN: usize = 4096;
+
+    /// Sets up a backend on the server at `address`.
+    pub fn builder(address: impl Into<String>, token: impl Into<VaultToken>) -> VaultKv2Builder {
+        VaultKv2Config::new(address, token).into_builder()
+    }
+
+    fn over(vault: Arc<VaultrsKv>, site: Site) -> Self {
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_max_secret_len(Self::MAX_SECRET_LEN);
+        Self { info, kv: Arc::clone(&vault) as Arc<dyn KvV2>, vault, site: Arc::new(site) }
+    }
+
+    async fn write_first(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        storable(secret)?;
+        self.write(&self.site.folder.path(key), secret, 0).await
+    }
+
+    async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
+        // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
+        let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
+        match entry.value {
+            KvValue::Secret(secret) if secret.ct_eq(candidate) && storable(candidate).is_ok() => Ok(Verdict::Match),
+            KvValue::Secret(_) => Ok(Verdict::Mismatch),
+            KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
+            KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
+        }
+    }
+
+    async fn write_next(&self, current: &VaultPath, secret: &ClientSecret) -> Result<StoredSecret> {
+        storable(secret)?;
+        let latest = match current.version() {
+            Some(version) => version,
+            None => match self.kv.read(current, None).await {
+                Ok(entry) => entry.version,
+                // Rotation is how a row whose path was deleted is mended.
+                Err(Failure::Missing) => 0,
+                Err(failure) => return Err(failure.at(&self.site)),
+            },
+        };
+        self.write(current, secret, latest).await
+    }
+
+    async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
+        let version = match self.kv.write(path, secret, cas).await {
+            Err(Failure::Conflict) => self.read_back(path, secret, cas, Failure::Conflict).await,
+            Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
+            decided => decided,
+        };
+        let path = path.clone().with_version(version.map_err(|failure| failure.at(&self.site))?)?;
+        Ok(StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
+    }
+
+    /// Finds out whether a write was carried out of which only `failure` is known.
+    ///
+    /// The version that it would have made tells: it holds what we sent, or what another wrote, or does not exist. A
+    /// lost compare-and-set is looked at too, because an attempt whose answer was lost may have been sent again by a
+    /// caller or a proxy. Client secrets are too random for two writers to send the same one.
+    async fn read_back(
+        &self,
+        path: &VaultPath,
+        secret: &ClientSecret,
+        cas: u64,
+        failure: Failure,
+    ) -> Result<u64, Failure> {
+        match (failure, self.kv.read(path, Some(cas + 1)).await) {
+            (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
+            (_, Ok(_)) | (Failure::Conflict, Err(_)) => Err(Failure::Conflict),
+            (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
+            (failure, Err(_)) => Err(failure),
+        }
+    }
+
+    /// The path that `stored` points to, if it is the key's. A row that was swapped or tampered with must not lend one
+    /// client the secret of another, or reach outside our folder.
+    fn locate(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<VaultPath> {
+        if stored.backend() != &BackendId::VAULT_KV2 {
+            return Err(malformed("the record is not one of the Vault backend"));
+        }
+        let path = VaultPath::parse(stored.payload())?;
+        if path.key() != key {
+            return Err(malformed("the record's path is another credential's: find out who wrote the row"));
+        }
+        if path.folder() != &self.site.folder {
+            return Err(malformed(
+                "the record's path is not below the configured mount and prefix: look at VAULT_KV_MOUNT, or rotate the \
+                 credential",
+            ));
+        }
+        Ok(path)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for VaultKv2 {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    /// Stores the secret as version 1 of a path that does not exist yet.
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.write_first(key, secret).await.map_err(during(Operation::Store))
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let verdict = match self.locate(key, stored) {
+            Ok(path) => self.compare(&path, candidate).await,
+            Err(error) => Err(error),
+        };
+        verdict.map_err(during(Operation::Verify))
+    }
+
+    /// Writes the next version, if `current` pins the latest one.
+    ///
+    /// A record without a version takes the path over in whatever state it is: soft-deleted, gone, or ahead of the
+    /// database because the commit after an earlier rotation failed. That is also the way out of a `Conflict` that
+    /// persists: rotate the record's [unpinned](VaultPath::unpinned) path.
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        let rotated = match self.locate(key, current) {
+            Ok(path) => self.write_next(&path, secret).await,
+            Err(error) => Err(error),
+        };
+        rotated.map_err(during(Operation::Rotate))
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        let revoked = match self.locate(key, stored) {
+            Ok(path) => self.kv.purge(&path).await.map_err(|failure| failure.at(&self.site)),
+            Err(error) => Err(error),
+        };
+        revoked.map_err(during(Operation::Revoke))
+    }
+
+    /// Reads a path that never exists: to be told so takes the right to read below the prefix and nothing else.
+    async fn probe(&self) -> Result<()> {
+        let path = self.site.folder.path(&CredentialKey::parse("probe", "never-stored")?);
+        match self.kv.read(&path, None).await {
+            Ok(_) | Err(Failure::Missing) => Ok(()),
+            Err(failure) => Err(failure.at(&self.site)),
+        }
+        .map_err(during(Operation::Probe))
+    }
+}
+
+fn during(operation: Operation) -> impl Fn(Error) -> Error {
+    move |error| error.with_operation(operation).with_backend(BackendId::VAULT_KV2)
+}
+
+/// What every backend refuses to store, so that a secret can move between them.
+fn storable(secret: &ClientSecret) -> Result<()> {
+    let text = secret.expose_secret();
+    if text.is_empty() || text.len() > VaultKv2::MAX_SECRET_LEN || text.contains('\0') {
+        let message = "a client secret is 1 to 4096 bytes without NUL";
+        return Err(Error::new(ErrorKind::InvalidSecret, message));
+    }
+    Ok(())
+}
+
+fn malformed(message: &'static str) -> Error {
+    Error::new(ErrorKind::Malformed, message)
+}

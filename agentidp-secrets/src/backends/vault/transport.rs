@@ -1,0 +1,214 @@
+//! Our own transport under vaultrs' request types: what is sent, what is never sent, and how much is read back.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method};
+use reqwest::redirect;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::failure::{Cause, Failure};
+use super::token::VaultToken;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Idle connections that are kept: more in flight than this gains nothing on the servers we measured.
+const MAX_IDLE: usize = 32;
+
+/// How long one is kept: below the 60 s after which common balancers drop it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
+const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+const REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+/// The state of a replicated storage that an answer was given from.
+const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
+/// What a standby shall do that has not reached the index yet.
+const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
+
+/// How to reach one Vault.
+pub(crate) struct Route<'a> {
+    pub(crate) base: Url,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) ca_cert_pem: Option<&'a str>,
+    pub(crate) proxy: Option<&'a str>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+}
+
+/// A request as Vault's API describes it. The path is below `/v1/`.
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Whether the storage is replicated, so that a standby may answer from the past.
+    pub(crate) replicated: bool,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// One pool of connections to one address, with the token.
+///
+/// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
+/// variables of the environment are not looked at, because the token would go there in clear.
+pub(crate) struct Transport {
+    client: reqwest::Client,
+    base: Url,
+    token: RwLock<HeaderValue>,
+    namespace: Option<HeaderValue>,
+    /// From the newest write. A standby that is behind it passes our reads on.
+    index: RwLock<Option<HeaderValue>>,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+impl Transport {
+    pub(crate) fn new(route: Route<'_>, token: &VaultToken) -> Result<Self> {
+        let client = client(&route)?;
+        let namespace = route.namespace.map(HeaderValue::from_str).transpose();
+        Ok(Self {
+            client,
+            base: route.base,
+            token: RwLock::new(token.header()?),
+            namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
+            index: RwLock::new(None),
+            read_timeout: route.read_timeout,
+            write_timeout: route.write_timeout,
+        })
+    }
+
+    /// Uses another token from the next request on.
+    pub(crate) fn replace_token(&self, token: &VaultToken) -> Result<()> {
+        let header = token.header()?;
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = header;
+        Ok(())
+    }
+
+    /// Sends one request, once. Any status is an answer.
+    pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let reading = request.method == Method::GET;
+        let answer = self.client.execute(self.prepare(request)).await.map_err(|error| failure(&error))?;
+        let index = answer.headers().get(INDEX).cloned();
+        let replicated = index.is_some();
+        if !reading && index.is_some() {
+            *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        }
+        Ok(Answer { status: answer.status().as_u16(), replicated, body: read_body(answer).await? })
+    }
+
+    fn prepare(&self, request: Request) -> reqwest::Request {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(request.path.split('/'));
+        }
+        url.set_query(request.query.as_deref());
+        let reading = request.method == Method::GET;
+        let mut prepared = reqwest::Request::new(request.method, url);
+        *prepared.timeout_mut() = Some(if reading { self.read_timeout } else { self.write_timeout });
+        let headers = prepared.headers_mut();
+        headers.insert(TOKEN, self.token.read().unwrap_or_else(PoisonError::into_inner).clone());
+        headers.insert(REQUEST, HeaderValue::from_static("true"));
+        if let Some(namespace) = &self.namespace {
+            headers.insert(NAMESPACE, namespace.clone());
+        }
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(index) = index.filter(|_| reading) {
+            headers.insert(INDEX, index);
+            headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
+        }
+        if let Some(body) = request.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            // The buffer goes along as it is and is wiped when the request is done with.
+            *prepared.body_mut() = Some(Bytes::from_owner(body).into());
+        }
+        prepared
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("address", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+fn client(route: &Route<'_>) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(redirect::Policy::none())
+        .referer(false)
+        .no_proxy()
+        .http1_only()
+        .connect_timeout(route.connect_timeout)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    if let Some(proxy) = route.proxy {
+        let proxy = reqwest::Proxy::all(proxy).map_err(|_| invalid("the proxy of the Vault client is no URL"))?;
+        builder = builder.proxy(proxy);
+    }
+    if let Some(pem) = route.ca_cert_pem {
+        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(invalid("the Vault CA holds no certificate in PEM form: look at VAULT_CACERT"));
+        }
+        builder = builder.tls_certs_only(certificates);
+    } else if route.base.scheme() == "http" && route.proxy.is_none() {
+        // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|_| invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"))
+}
+
+/// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
+async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let announced = answer.content_length().map_or(MAX_ANSWER, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if announced > MAX_ANSWER {
+        return Err(Failure::Lost(Cause::Oversized));
+    }
+    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
+        if chunk.len() > MAX_ANSWER - body.len() {
+            return Err(Failure::Lost(Cause::Oversized));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The class of a transport error. Nothing else of it is kept: its texts hold the URL.
+fn failure(error: &reqwest::Error) -> Failure {
+    let io_kind = io_kind(error);
+    let cause = match io_kind {
+        _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
+        _ if error.is_timeout() => Cause::Timeout,
+        _ if error.is_dns() => Cause::Dns,
+        Some(io::ErrorKind::ConnectionRefused) => Cause::Refused,
+        // How rustls reports a certificate or a peer that it does not accept.
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) if error.is_connect() => Cause::Tls,
+        _ if error.is_connect() => Cause::Other,
+        _ => Cause::Cut,
+    };
+    if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
+}
+
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+    std::iter::successors(error.source(), |error| (**error).source())
+        .find_map(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}

@@ -1,0 +1,163 @@
+//! A bound on the calls to a remote backend.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::layer::Layer;
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+/// Lets only so many calls through to a remote backend at a time.
+///
+/// The others wait, first come first served, or are [shed](Self::shed). Clones share their permits, so that one limit
+/// can stand before several backends that are one server.
+///
+/// # Not for digests
+/// A permit of this layer is given back as soon as the caller goes away, but a digest that has begun computes to its
+/// end. With this layer around it, impatient callers would start digest after digest over the same cores. The digest
+/// backends therefore have a limit of their own, whose permit travels with the work.
+///
+/// # Order
+/// Innermost. Outside of [`RetryLayer`](super::RetryLayer) a permit would be held through the pauses between attempts,
+/// and a few calls to a server that is down would lock out every other; outside of
+/// [`TimeoutLayer`](super::TimeoutLayer) the queue would have no deadline.
+#[derive(Clone, Debug)]
+pub struct LimitLayer {
+    permits: Arc<Semaphore>,
+    shed: bool,
+}
+
+impl LimitLayer {
+    /// At most `max` calls at a time; more wait. Zero counts as one, since a limit that lets nothing through would be
+    /// an outage.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS))), shed: false }
+    }
+
+    /// Refuses a call that finds no permit with [`ErrorKind::Throttled`] at once, instead of letting it wait.
+    #[must_use]
+    pub fn shed(mut self) -> Self {
+        self.shed = true;
+        self
+    }
+}
+
+impl Layer for LimitLayer {
+    fn layer(&self, inner: SharedBackend) -> SharedBackend {
+        Arc::new(Limit { inner, limit: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Limit {
+    inner: SharedBackend,
+    limit: LimitLayer,
+}
+
+impl Limit {
+    async fn permit(&self, operation: Operation) -> Result<SemaphorePermit<'_>> {
+        let refused = |kind, message| {
+            Error::new(kind, message).with_operation(operation).with_backend(self.inner.info().id.clone())
+        };
+        if self.limit.shed {
+            self.limit.permits.try_acquire().map_err(|_| {
+                refused(ErrorKind::Throttled, "as many calls are under way as the limit allows; try again later")
+            })
+        } else {
+            let closed = |_| refused(ErrorKind::Internal, "the limit was closed, which nothing does");
+            self.limit.permits.acquire().await.map_err(closed)
+        }
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for Limit {
+    fn info(&self) -> &BackendInfo {
+        self.inner.info()
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        let _permit = self.permit(Operation::Store).await?;
+        self.inner.store(key, secret).await
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let _permit = self.permit(Operation::Verify).await?;
+        self.inner.verify(key, stored, candidate).await
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        let _permit = self.permit(Operation::Rotate).await?;
+        self.inner.rotate(key, current, secret).await
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        let _permit = self.permit(Operation::Revoke).await?;
+        self.inner.revoke(key, stored).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        let _permit = self.permit(Operation::Probe).await?;
+        self.inner.probe().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::backend::Custody;
+    use crate::layer::stack;
+    use crate::testkit::broken::BrokenBackend;
+    use crate::testkit::{Fault, FaultLayer};
+
+    fn limited(limit: &LimitLayer) -> (FaultLayer, SharedBackend) {
+        let faults = FaultLayer::new();
+        let backend = stack(BrokenBackend::sound(Custody::Backend), &[&faults, limit]);
+        (faults, backend)
+    }
+
+    #[tokio::test]
+    async fn a_full_limit_sheds_and_a_dropped_call_gives_its_permit_back() {
+        let (faults, backend) = limited(&LimitLayer::new(1).shed());
+        faults.once(Operation::Probe, Fault::Hang);
+        {
+            let mut hanging = backend.probe();
+            assert!((&mut hanging).now_or_never().is_none());
+            assert_eq!(backend.probe().await.unwrap_err().kind(), ErrorKind::Throttled);
+        }
+        backend.probe().await.unwrap();
+        assert_eq!(faults.calls(Operation::Probe), 2, "a shed call never reaches the backend");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_limit_lets_callers_wait() {
+        let (faults, backend) = limited(&LimitLayer::new(1));
+        faults.always(Operation::Probe, Fault::Delay(Duration::from_secs(1)));
+        let started = tokio::time::Instant::now();
+        let (one, other) = tokio::join!(backend.probe(), backend.probe());
+        one.and(other).unwrap();
+        assert_eq!(started.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn clones_share_their_permits_and_zero_counts_as_one() {
+        let limit = LimitLayer::new(0).shed();
+        let (faults, one) = limited(&limit);
+        let (_, other) = limited(&limit.clone());
+        faults.once(Operation::Probe, Fault::Hang);
+        let mut hanging = one.probe();
+        assert!((&mut hanging).now_or_never().is_none());
+        assert_eq!(other.probe().await.unwrap_err().kind(), ErrorKind::Throttled);
+    }
+}

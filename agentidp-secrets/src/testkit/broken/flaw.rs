@@ -1,0 +1,123 @@
+//! The catalogue of mistakes.
+
+use crate::backend::Custody;
+
+/// Declares the flaws: what each does wrong, in which kind of backend, and the check that catches it.
+macro_rules! flaws {
+    ($($(#[$doc:meta])* $flaw:ident: $custody:ident, $check:literal;)*) => {
+        /// A mistake in a backend.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Flaw {
+            $($(#[$doc])* $flaw,)*
+        }
+
+        impl Flaw {
+            /// Every flaw.
+            pub const ALL: &'static [Self] = &[$(Self::$flaw),*];
+
+            /// In which kind of backend the flaw is shown.
+            #[must_use]
+            pub fn custody(self) -> Custody {
+                match self {
+                    $(Self::$flaw => Custody::$custody,)*
+                }
+            }
+
+            /// The name of the check that catches it. Others may fail too.
+            #[must_use]
+            pub fn caught_by(self) -> &'static str {
+                match self {
+                    $(Self::$flaw => $check,)*
+                }
+            }
+        }
+    };
+}
+
+flaws! {
+    /// Takes an empty candidate for the secret.
+    AcceptsEmptyCandidate: Backend, "empty_candidate";
+    /// Takes every beginning of the secret for the secret.
+    AcceptsPrefix: Backend, "near_misses";
+    /// Stores secrets that are longer than it says.
+    AcceptsOversizeSecret: Backend, "oversize_secret_refused";
+    /// Stores empty secrets and secrets with a NUL byte.
+    AcceptsUnfitSecret: Record, "empty_or_nul_secret_refused";
+    /// Writes the next version where it should find that a secret exists, as KV v2 does without check-and-set.
+    AppendsOnStore: Backend, "store_refuses_overwrite";
+    /// Keeps the candidate under way in a place that all calls share.
+    ConfusesConcurrentCalls: Backend, "concurrent_verify";
+    /// Cuts the candidate at a NUL byte.
+    CutsAtNul: Backend, "near_misses";
+    /// Calls a record that it cannot read a mismatch.
+    DamagedIsMismatch: Record, "damaged_record_is_malformed";
+    /// Calls a record of another backend a mismatch.
+    ForeignIsMismatch: Record, "foreign_record_is_malformed";
+    /// Revokes by a record of another backend.
+    ForeignIsRevoked: Backend, "foreign_record_is_malformed";
+    /// Compares without regard to case.
+    IgnoresCase: Backend, "near_misses";
+    /// Rotates whatever is the latest, whichever record it was given.
+    IgnoresStaleRecord: Backend, "stale_rotate_conflicts";
+    /// Shows a secret in its `Debug`.
+    LeaksInDebug: Backend, "debug_and_errors_redacted";
+    /// Repeats the digest that it could not read in the error.
+    LeaksDigestInError: Record, "debug_and_errors_redacted";
+    /// Repeats the secret that it refused in the error's source.
+    LeaksInErrorSource: Backend, "debug_and_errors_redacted";
+    /// Writes the secret into the record.
+    LeaksInRecord: Backend, "record_hides_secret";
+    /// Locks the credential after wrong guesses.
+    LocksAfterGuesses: Backend, "wrong_guesses_change_nothing";
+    /// Matches every candidate that is not empty.
+    MatchesEverything: Record, "wrong_secret";
+    /// Matches nothing.
+    MatchesNothing: Record, "store_then_verify";
+    /// Reports a wrong candidate as an error.
+    MismatchAsError: Record, "wrong_secret";
+    /// Writes the id of another backend into records.
+    MisnamesRecords: Record, "record_names_its_backend";
+    /// Lets the new record accept the old secret.
+    NewRecordAcceptsOldSecret: Backend, "rotate_new_record_rejects_old_secret";
+    /// Reads whatever the record points to, whosever it is.
+    NotBoundToKey: Backend, "record_bound_to_key";
+    /// Lets the old record accept the new secret.
+    OldRecordAcceptsNewSecret: Backend, "old_record_still_verifies_after_rotate";
+    /// Forgets the old secret when the new one is stored.
+    OldRecordDiesOnRotate: Backend, "old_record_still_verifies_after_rotate";
+    /// Calls an outage a mismatch.
+    OutageAsMismatch: Backend, "outage_is_never_a_verdict";
+    /// Overwrites an existing secret.
+    OverwritesOnStore: Backend, "store_refuses_overwrite";
+    /// Has no answer to a probe.
+    ProbeFails: Backend, "probe_ok";
+    /// Writes records longer than a record's text may be.
+    RecordTooLong: Record, "record_roundtrips";
+    /// Refuses a secret of exactly the length that it promises.
+    RefusesLongestSecret: Record, "longest_secret_accepted";
+    /// Counts the terminating NUL, and so reads one byte less than it promises.
+    ReadsOneByteLess: Record, "longest_secret_accepted";
+    /// Fails to revoke what is already gone.
+    RevokesOnce: Backend, "revoke_is_idempotent";
+    /// Revokes every credential of the client.
+    RevokesWholeClient: Backend, "credentials_are_independent";
+    /// Answers a mismatch for a secret that is gone.
+    RevokedIsMismatch: Backend, "revoked_is_not_found";
+    /// Forgets only the latest version.
+    RevokesLatestOnly: Backend, "revoked_is_not_found";
+    /// Remembers revocations that the caller's row should stand for.
+    RemembersRevocation: Record, "revoke_is_noop";
+    /// Rotates by a record of another backend.
+    RotatesForeign: Record, "rotate_rejects_foreign_record";
+    /// Makes the same digest of the same secret.
+    SameDigestTwice: Record, "records_differ_for_same_secret";
+    /// Loses the secret when `rotate` is dropped half-way.
+    RotateDropLosesSecret: Backend, "dropped_future_leaves_record_usable";
+    /// Loses the secret when `store` is dropped half-way.
+    StoreDropLosesSecret: Backend, "dropped_future_leaves_record_usable";
+    /// Loses the secret when `verify` is dropped half-way.
+    VerifyDropLosesSecret: Backend, "dropped_future_leaves_record_usable";
+    /// Reads only the first 72 bytes of a candidate.
+    TruncatesCandidate: Record, "oversize_candidate_never_matches";
+}

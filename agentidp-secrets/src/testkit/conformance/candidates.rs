@@ -1,0 +1,89 @@
+//! Which candidates match.
+
+use super::fixture::{Credential, LONG_WITHOUT_LIMIT, generate, holds, matches, mismatches, secret_of_len};
+use crate::secret::ClientSecret;
+use crate::testkit::harness::Harness;
+
+/// Cannot claim that the record outlives the process: a backend over a server needs a test of its own for that.
+pub(crate) async fn store_then_verify(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    matches(credential.verify(&credential.secret).await, "`verify`: the secret that was stored matches");
+}
+
+/// Cannot claim that no other secret matches, only that a random one does not.
+pub(crate) async fn wrong_secret(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    mismatches(credential.verify(&generate()).await, "`verify`: a wrong candidate is `Ok(Mismatch)`, never an error");
+}
+
+/// Cannot claim that comparison takes constant time: that is a matter of reading the code, and of a benchmark.
+pub(crate) async fn near_misses(harness: &dyn Harness) {
+    // Both cases, and a letter that Unicode can write in two ways.
+    let secret = "sk_live_AbCdEf0123456789-caf\u{e9}-zZ";
+    let credential = Credential::with_secret(harness, ClientSecret::from(secret)).await;
+    let flipped = |at: usize| {
+        let flip = |(i, c): (usize, char)| if i == at { char::from(c as u8 ^ 1) } else { c };
+        secret.char_indices().map(flip).collect::<String>()
+    };
+    let near = [
+        ("without its last character", secret[..secret.len() - 1].to_owned()),
+        ("cut in half", secret[..16].to_owned()),
+        ("its common prefix", "sk_live_".to_owned()),
+        ("without its first character", secret[1..].to_owned()),
+        ("with a character appended", format!("{secret}x")),
+        ("written twice", format!("{secret}{secret}")),
+        ("with a trailing NUL", format!("{secret}\0")),
+        ("with text after a NUL", format!("{secret}\0x")),
+        ("with a trailing line feed", format!("{secret}\n")),
+        ("with a leading space", format!(" {secret}")),
+        ("in upper case", secret.to_uppercase()),
+        ("in lower case", secret.to_lowercase()),
+        ("with its first bit flipped", flipped(0)),
+        ("with a middle bit flipped", flipped(15)),
+        ("with its last bit flipped", flipped(secret.len() - 1)),
+        ("in the other Unicode normal form", secret.replace('\u{e9}', "e\u{301}")),
+    ];
+    for (how, candidate) in near {
+        let outcome = credential.verify(&ClientSecret::from(candidate)).await;
+        mismatches(outcome, &format!("`verify`: a candidate that is the secret {how} is `Ok(Mismatch)`"));
+    }
+    matches(credential.verify(&credential.secret).await, "`verify`: the secret itself matches, in any script");
+}
+
+/// Cannot claim anything on a record that was made from an empty secret elsewhere.
+pub(crate) async fn empty_candidate(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    for empty in ["", "\0", " "] {
+        let outcome = credential.verify(&ClientSecret::from(empty)).await;
+        mismatches(outcome, "`verify`: an empty or blank candidate is `Ok(Mismatch)`");
+    }
+}
+
+/// The 72-byte trap: a function that reads only so far must not take anything longer for the secret. Cannot find a
+/// limit further out than 4 KiB in a backend that states none.
+pub(crate) async fn oversize_candidate_never_matches(harness: &dyn Harness) {
+    let limit = harness.backend().await.info().max_secret_len.unwrap_or(LONG_WITHOUT_LIMIT);
+    let credential = Credential::with_secret(harness, secret_of_len(limit)).await;
+    let secret = credential.secret.expose_secret();
+    for candidate in [format!("{secret}x"), format!("{secret}\0"), secret.repeat(2), secret.repeat(100)] {
+        let outcome = credential.verify(&ClientSecret::from(candidate)).await;
+        mismatches(
+            outcome,
+            "`verify`: a candidate longer than `max_secret_len` is `Ok(Mismatch)`, whatever it starts with",
+        );
+    }
+}
+
+/// Cannot claim that a server counts no failures beyond the twenty tried here.
+pub(crate) async fn wrong_guesses_change_nothing(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let before = credential.stored.clone();
+    for _ in 0..20 {
+        mismatches(
+            credential.verify(&generate()).await,
+            "`verify` changes nothing: every wrong candidate is a mismatch",
+        );
+    }
+    matches(credential.verify(&credential.secret).await, "`verify` changes nothing: wrong guesses lock nobody out");
+    holds(before == credential.stored, "`verify` changes nothing: the record stays as it is");
+}

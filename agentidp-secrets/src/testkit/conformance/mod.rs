@@ -1,0 +1,147 @@
+//! The contract of [`SecretBackend`](crate::SecretBackend) as code: one function a check.
+//!
+//! A check that fails panics and names the clause that was broken. Each says what it cannot claim. Checks that apply to
+//! one kind of custody go by `info().custody`, and never by the backend's name. Nothing here sleeps or measures time.
+
+mod candidates;
+mod disturbance;
+mod fixture;
+mod lifecycle;
+mod records;
+mod secrets;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use super::harness::Harness;
+
+/// A check under way.
+pub type CheckFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// One check of the suite, for running it by program. Tests are better written with
+/// [`conformance!`](crate::conformance).
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Check {
+    /// What the check is called, here and in the tests that `conformance!` writes.
+    pub name: &'static str,
+    run: for<'a> fn(&'a dyn Harness) -> CheckFuture<'a>,
+}
+
+impl Check {
+    /// The check of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        checks().iter().copied().find(|check| check.name == name)
+    }
+
+    /// Runs the check. The future panics when it fails, with the broken clause.
+    #[must_use = "a check that is not awaited checks nothing"]
+    pub fn run<'a>(&self, harness: &'a dyn Harness) -> CheckFuture<'a> {
+        (self.run)(harness)
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Check({})", self.name)
+    }
+}
+
+/// Every check, in the order in which they are best read.
+#[must_use]
+pub fn checks() -> &'static [Check] {
+    crate::__each_check!(__list_checks)
+}
+
+/// Writes one test a check, in a module named after the first argument.
+///
+/// The second argument is an expression that gives a [`Harness`](crate::testkit::Harness). It is evaluated for every
+/// check, on the check's own runtime, and may `.await`.
+///
+/// ```
+/// use agentidp_secrets::Custody;
+/// use agentidp_secrets::testkit::BackendHarness;
+/// use agentidp_secrets::testkit::broken::BrokenBackend;
+///
+/// agentidp_secrets::conformance!(my_backend, BackendHarness::new(BrokenBackend::sound(Custody::Record)));
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($name:ident, $harness:expr $(,)?) => {
+        // A function and a module may share a name: this one is the module's way to the expression.
+        #[cfg(test)]
+        async fn $name() -> impl $crate::testkit::Harness {
+            $harness
+        }
+
+        #[cfg(test)]
+        mod $name {
+            $crate::__each_check!(__write_tests $name);
+        }
+    };
+}
+
+/// Hands the names of all checks to another macro: the one place that lists them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __each_check {
+    ($then:ident $($argument:ident)?) => {
+        $crate::$then! {
+            [$($argument)?]
+            candidates::store_then_verify
+            candidates::wrong_secret
+            candidates::near_misses
+            candidates::empty_candidate
+            candidates::oversize_candidate_never_matches
+            candidates::wrong_guesses_change_nothing
+            secrets::longest_secret_accepted
+            secrets::oversize_secret_refused
+            secrets::empty_or_nul_secret_refused
+            records::records_differ_for_same_secret
+            records::record_names_its_backend
+            records::record_roundtrips
+            records::record_hides_secret
+            records::debug_and_errors_redacted
+            records::foreign_record_is_malformed
+            records::damaged_record_is_malformed
+            records::record_bound_to_key
+            lifecycle::store_refuses_overwrite
+            lifecycle::rotate_new_record_rejects_old_secret
+            lifecycle::old_record_still_verifies_after_rotate
+            lifecycle::rotate_rejects_foreign_record
+            lifecycle::stale_rotate_conflicts
+            lifecycle::revoke_is_idempotent
+            lifecycle::revoked_is_not_found
+            lifecycle::revoke_is_noop
+            lifecycle::credentials_are_independent
+            disturbance::concurrent_verify
+            disturbance::dropped_future_leaves_record_usable
+            disturbance::outage_is_never_a_verdict
+            disturbance::probe_ok
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __list_checks {
+    ([] $($group:ident::$check:ident)*) => {
+        &[$(Check { name: stringify!($check), run: |harness| Box::pin($group::$check(harness)) }),*]
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __write_tests {
+    ([$name:ident] $($group:ident::$check:ident)*) => {
+        $(
+            #[test]
+            fn $check() {
+                let check = $crate::testkit::Check::named(stringify!($check)).expect("every check is listed");
+                $crate::testkit::run_check(super::$name(), check);
+            }
+        )*
+    };
+}

@@ -1,0 +1,104 @@
+//! How the suite gets at a backend.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+
+use super::conformance::Check;
+use crate::backend::{SecretBackend, SharedBackend};
+use crate::credential::CredentialKey;
+
+/// Sets a backend up for one check, and clears up after it.
+#[async_trait]
+pub trait Harness: Send + Sync {
+    /// The backend, over a namespace that is empty and that no other check uses.
+    async fn backend(&self) -> SharedBackend;
+
+    /// A key that was never given out before.
+    fn key(&self) -> CredentialKey {
+        fresh_key()
+    }
+
+    /// A backend of the same kind that cannot be reached, for the check that an outage is never a verdict. `None`
+    /// where there is nothing to reach, as with digests.
+    async fn unreachable(&self) -> Option<SharedBackend> {
+        None
+    }
+
+    /// Clears up. Called after the check, also when it failed.
+    async fn close(self)
+    where
+        Self: Sized,
+    {
+    }
+}
+
+/// A harness for backends that need no clearing up.
+#[derive(Debug)]
+pub struct BackendHarness {
+    backend: SharedBackend,
+    unreachable: Option<SharedBackend>,
+}
+
+impl BackendHarness {
+    /// Runs the checks over `backend`.
+    #[must_use]
+    pub fn new(backend: impl SecretBackend) -> Self {
+        Self { backend: Arc::new(backend), unreachable: None }
+    }
+
+    /// Adds a backend of the same kind that cannot be reached.
+    #[must_use]
+    pub fn with_unreachable(mut self, backend: impl SecretBackend) -> Self {
+        self.unreachable = Some(Arc::new(backend));
+        self
+    }
+}
+
+#[async_trait]
+impl Harness for BackendHarness {
+    async fn backend(&self) -> SharedBackend {
+        Arc::clone(&self.backend)
+    }
+
+    async fn unreachable(&self) -> Option<SharedBackend> {
+        self.unreachable.clone()
+    }
+}
+
+/// A key that was never given out before: 64 random bits for the client and for the credential.
+///
+/// # Panics
+/// When the operating system gives no randomness.
+#[must_use]
+#[expect(clippy::expect_used, reason = "a test without randomness has to stop")]
+pub fn fresh_key() -> CredentialKey {
+    let random = || getrandom::u64().expect("the operating system gives randomness");
+    CredentialKey::parse(&format!("client-{:016x}", random()), &format!("credential-{:016x}", random()))
+        .expect("hexadecimal digits are fit for an id")
+}
+
+/// Runs one check on a runtime of its own. Called by the tests that `conformance!` writes.
+///
+/// # Panics
+/// When the check fails.
+#[doc(hidden)]
+#[expect(clippy::expect_used, reason = "a test without a runtime has to stop")]
+pub fn run_check<H: Harness>(harness: impl Future<Output = H>, check: Check) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("the operating system gives two threads");
+    runtime.block_on(async {
+        let harness = harness.await;
+        let outcome = AssertUnwindSafe(check.run(&harness)).catch_unwind().await;
+        harness.close().await;
+        if let Err(failure) = outcome {
+            std::panic::resume_unwind(failure);
+        }
+    });
+}
