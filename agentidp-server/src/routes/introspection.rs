@@ -4,7 +4,8 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::{AuditAction, AuditEvent, Outcome};
+use super::agents;
+use crate::domain::AuditAction;
 use crate::error::ApiResult;
 use crate::http::{Call, Response, bearer, respond};
 use crate::tokens::Claims;
@@ -26,15 +27,13 @@ pub(super) async fn introspect(mut call: Call<'_>) -> ApiResult<Response> {
         Some(claims) if bearer::is_live(call.app, &claims).await? => Some(claims),
         _ => None,
     };
-    let event = AuditEvent::new(
+    let event = agents::actor(&call).event(
         AuditAction::TokenIntrospected,
-        Outcome::Success,
-        call.caller.agent_id(),
-        call.origin,
+        live.as_ref().map_or(call.caller.agent_id(), Claims::agent_id),
         json!({ "active": live.is_some(), "tokenId": live.as_ref().map(|claims| claims.jti) }),
         call.app.now(),
     );
-    call.app.timed("audit.append", call.app.repos.audit.append(&event)).await?;
+    call.app.repos.audit.append(&event).await?;
     Ok(match live {
         Some(claims) => respond::json(StatusCode::OK, &Active { active: true, token_type: "Bearer", claims }),
         None => respond::json(StatusCode::OK, &json!({ "active": false })),

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::json;
 
-use crate::domain::{AuditAction, AuditEvent, Outcome};
+use super::agents;
+use crate::domain::AuditAction;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Call, Caller, Response, respond};
 
@@ -19,16 +20,13 @@ pub(super) async fn revoke(mut call: Call<'_>) -> ApiResult<Response> {
                 return Err(ApiError::Forbidden("an operator's token is an operator's to revoke".into()));
             }
         }
-        let event = AuditEvent::new(
+        let event = agents::actor(&call).event(
             AuditAction::TokenRevoked,
-            Outcome::Success,
             claims.agent_id(),
-            call.origin,
-            json!({ "tokenId": claims.jti, "revokedBy": call.caller.agent_id() }),
+            json!({ "tokenId": claims.jti }),
             call.app.now(),
         );
-        let revoked = call.app.repos.tokens.revoke(claims.jti, claims.expires_at(), &event);
-        call.app.timed("tokens.revoke", revoked).await?;
+        call.app.repos.tokens.revoke(claims.jti, claims.expires_at(), &event).await?;
     }
     Ok(respond::bytes(StatusCode::OK, "application/json", Bytes::from_static(b"{}")))
 }
