@@ -1,6 +1,12 @@
 //! Tests of the server on real services.
 
 #[cfg(test)]
+mod interposed;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
