@@ -88,12 +88,4 @@ impl App {
     pub fn now(&self) -> Timestamp {
         Timestamp::from(self.clock.now())
     }
-
-    /// Runs a database operation and counts its duration. `operation` is `aggregate.method`.
-    pub async fn timed<T>(&self, operation: &'static str, query: impl Future<Output = T> + Send) -> T {
-        let start = self.clock.instant();
-        let answer = query.await;
-        self.metrics.db_query(operation, self.clock.instant().saturating_duration_since(start));
-        answer
-    }
 }

@@ -29,10 +29,14 @@ pub struct SigningKey {
 #[non_exhaustive]
 pub enum KeyError {
     /// The text cannot be read as a private RSA key.
-    #[error("not a PEM with a private RSA key; make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`")]
+    #[error(
+        "not a PEM with a private RSA key; make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`"
+    )]
     Unreadable,
     /// The key is too short.
-    #[error("the RSA key has fewer than 2048 bits; make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`")]
+    #[error(
+        "the RSA key has fewer than 2048 bits; make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`"
+    )]
     TooShort,
     /// No key could be generated.
     #[error("no RSA key could be generated")]

@@ -9,6 +9,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
+use crate::repo::QueryObserver;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -86,11 +87,6 @@ impl Metrics {
         self.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 1);
     }
 
-    /// A database operation ended, well or not. `operation` is `aggregate.method`.
-    pub fn db_query(&self, operation: &'static str, elapsed: Duration) {
-        self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
-    }
-
     /// All of it in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -111,6 +107,12 @@ impl Metrics {
 
 /// What the facade wants to know about the caller; this recorder ignores it.
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+impl QueryObserver for Metrics {
+    fn observe(&self, operation: &'static str, elapsed: Duration) {
+        self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
+    }
+}
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -135,7 +137,7 @@ mod tests {
         metrics.agent_registered(Outcome::Failure);
         metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
         metrics.rate_limited();
-        metrics.db_query("agents.find", Duration::from_millis(2));
+        metrics.observe("agents.find", Duration::from_millis(2));
         let text = metrics.render();
         for line in [
             "agentidp_tokens_issued_total{outcome=\"success\"} 1",

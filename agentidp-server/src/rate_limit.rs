@@ -29,8 +29,7 @@ pub struct RateLimiter {
     checks: AtomicU32,
 }
 
-type Governor =
-    governor::RateLimiter<Key, DefaultKeyedStateStore<Key>, Ticks, StateInformationMiddleware>;
+type Governor = governor::RateLimiter<Key, DefaultKeyedStateStore<Key>, Ticks, StateInformationMiddleware>;
 
 /// Whose calls are counted together. Of fixed size whatever a caller claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

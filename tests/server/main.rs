@@ -5,6 +5,8 @@ mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod repo;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]

@@ -25,7 +25,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
 /// # Errors
 /// `Internal` when the database cannot be asked.
 pub async fn is_live(app: &App, claims: &Claims) -> ApiResult<bool> {
-    let bearer = app.timed("tokens.bearer", app.repos.tokens.bearer(claims.jti, claims.agent_id())).await?;
+    let bearer = app.repos.tokens.bearer(claims.jti, claims.agent_id()).await?;
     let active = claims.agentidp_operator || bearer.agent_status == Some(AgentStatus::Active);
     Ok(active && !bearer.revoked)
 }

@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use zeroize::Zeroize;
@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 use crate::error::{ApiError, ApiResult};
 
 /// A body of any kind.
-pub type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub type Body = BoxBody<Bytes, BoxError>;
 
 /// What reading a body may fail with.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -32,12 +32,18 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> ApiResult<Byte
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::PayloadTooLarge(limit));
     }
-    match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(timeout, collect(body, limit)).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge(limit)),
         Ok(Err(_)) => Err(ApiError::field("body", "could not be read to its end")),
         Err(_) => Err(ApiError::RequestTimeout),
     }
+}
+
+/// Collects a body of at most `limit` bytes. On its own because a future that is held by an `async fn` forgets that
+/// [`BoxError`] is `'static`, and could then not be spawned.
+fn collect(body: Body, limit: usize) -> impl Future<Output = Result<Collected<Bytes>, BoxError>> + Send {
+    Limited::new(body, limit).collect()
 }
 
 /// Makes sure that a body has the media type `expected`. Parameters such as `charset` do not matter.
@@ -69,13 +75,13 @@ mod tests {
     use super::*;
 
     fn full(bytes: usize) -> Body {
-        Full::new(Bytes::from(vec![b'a'; bytes])).map_err(Into::into).boxed_unsync()
+        Full::new(Bytes::from(vec![b'a'; bytes])).map_err(Into::into).boxed()
     }
 
     /// Frames without an announced length.
     fn frames(frames: Vec<Result<&'static str, BoxError>>) -> Body {
         let frames = frames.into_iter().map(|frame| frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))));
-        StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
+        StreamBody::new(futures_util::stream::iter(frames)).boxed()
     }
 
     #[tokio::test]
@@ -89,7 +95,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
-        let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>()).boxed_unsync();
+        let stuck = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>()).boxed();
         assert!(matches!(read(stuck, 8, Duration::from_secs(10)).await, Err(ApiError::RequestTimeout)));
     }
 
@@ -108,7 +114,8 @@ mod tests {
             }
             headers
         };
-        for fine in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"] {
+        for fine in ["application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;a=b"]
+        {
             assert!(expect_media_type(&headers(&[fine]), JSON).is_ok(), "{fine}");
         }
         for refused in [&[][..], &[""], &["text/plain"], &["application/jsonp"], &[JSON, JSON], &[FORM]] {

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use hyper::body::Body as _;
 use hyper::http::request::Parts;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::bearer;
 use super::body::{self, Body};
+use super::form::Form;
 use crate::app::App;
 use crate::domain::{Origin, Scope};
 use crate::error::{ApiError, ApiResult};
@@ -130,6 +132,19 @@ impl Call<'_> {
     /// As [`Request::form`].
     pub async fn form(&mut self) -> ApiResult<Bytes> {
         form(self.app, self.head, self.body).await
+    }
+}
+
+impl Call<'_> {
+    /// Reads the form of an introspection or a revocation: its `token`, which is a secret of its owner.
+    ///
+    /// # Errors
+    /// `Validation` when it is missing or the form is malformed, and those of [`form`](Self::form).
+    pub(crate) async fn token_parameter(&mut self) -> ApiResult<Zeroizing<String>> {
+        let form = Form::parse(&self.form().await?)
+            .map_err(|_| ApiError::field("body", "must be a form without repeated parameters"))?;
+        let token = form.get("token").ok_or_else(|| ApiError::field("token", "is missing"))?;
+        Ok(Zeroizing::new(token.to_owned()))
     }
 }
 

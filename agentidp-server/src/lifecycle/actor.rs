@@ -17,11 +17,17 @@ pub(crate) struct Actor {
 impl Actor {
     /// A successful `action` on an agent. The event belongs to the agent that it is about, so that an agent's trail is
     /// complete whoever acted; `metadata` says who did.
-    pub(crate) fn event(&self, action: AuditAction, about: Uuid, mut metadata: Value, at: Timestamp) -> AuditEvent {
+    pub(crate) fn event(
+        &self,
+        action: AuditAction,
+        about: impl Into<Option<Uuid>>,
+        mut metadata: Value,
+        at: Timestamp,
+    ) -> AuditEvent {
         metadata["actor"] = match self.agent_id {
             Some(id) => json!(id),
             None => json!("operator"),
         };
-        AuditEvent::new(action, Outcome::Success, Some(about), &self.origin, metadata, at)
+        AuditEvent::new(action, Outcome::Success, about.into(), &self.origin, metadata, at)
     }
 }
