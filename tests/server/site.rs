@@ -163,7 +163,13 @@ impl Site {
     /// The actions on the agent's trail, oldest first.
     pub(crate) async fn actions(&self, agent_id: Uuid) -> Vec<String> {
         let trail = self.get(&format!("/audit?agentId={agent_id}")).await.json();
-        trail["data"].as_array().unwrap().iter().rev().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+        trail["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .map(|event| event["action"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
