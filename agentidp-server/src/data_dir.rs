@@ -28,10 +28,16 @@ impl DataDir {
         Ok(Self(path.to_owned()))
     }
 
-    /// Where the database file is. Does not look whether it is there.
+    /// Where the database file of a directory is, or would be.
     #[must_use]
-    pub fn database_path(path: &Path) -> PathBuf {
+    pub fn database_path_in(path: &Path) -> PathBuf {
         path.join(DATABASE)
+    }
+
+    /// Where the key file of a directory is, or would be.
+    #[must_use]
+    pub fn key_path_in(path: &Path) -> PathBuf {
+        path.join(KEY)
     }
 
     /// The address of the database file, which is made with mode 0600: SQLite itself would let others read it. SQLite
@@ -40,7 +46,7 @@ impl DataDir {
     /// # Errors
     /// When the file cannot be made.
     pub fn database_url(&self) -> io::Result<String> {
-        let path = Self::database_path(&self.0);
+        let path = Self::database_path_in(&self.0);
         private_file(&path)?;
         Ok(format!("sqlite:{}", path.display()))
     }
@@ -54,7 +60,7 @@ impl DataDir {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mut file = private_file(&self.0.join(KEY))?;
+        let mut file = private_file(&self.key_path())?;
         // Held until the file is closed.
         file.lock()?;
         let mut pem = Zeroizing::new(String::new());
@@ -70,7 +76,7 @@ impl DataDir {
     /// Where the key file is.
     #[must_use]
     pub fn key_path(&self) -> PathBuf {
-        self.0.join(KEY)
+        Self::key_path_in(&self.0)
     }
 }
 
@@ -92,7 +98,8 @@ fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::sync::atomic::{AtomicU32, Ordering};

@@ -222,9 +222,9 @@ fn the_other_vault_settings_arrive() {
     assert_eq!(vault_with_all.namespace.as_deref(), Some("team/apps"));
     assert!(vault_with_all.ca_cert_pem.unwrap().starts_with("-----BEGIN"));
     assert_eq!(vault_with_all.proxy.as_deref(), Some("http://proxy.example:3128"));
-    assert_eq!(vault_with_all.connect_timeout, Some(Duration::from_millis(100)));
-    assert_eq!(vault_with_all.read_timeout, Some(Duration::from_secs(3)));
-    assert_eq!(vault_with_all.write_timeout, Some(Duration::from_secs(4)));
+    assert_eq!(vault_with_all.connect_timeout, Duration::from_millis(100));
+    assert_eq!(vault_with_all.read_timeout, Duration::from_secs(3));
+    assert_eq!(vault_with_all.write_timeout, Duration::from_secs(4));
     assert_eq!(vault(&[("VAULT_CACERT", other.to_str().unwrap())]).unwrap_err().setting(), "VAULT_CACERT");
     assert_eq!(vault(&[("VAULT_CACERT", "/nowhere")]).unwrap_err().setting(), "VAULT_CACERT");
 }

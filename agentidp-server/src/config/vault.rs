@@ -29,26 +29,26 @@ pub struct Vault {
     pub allow_plain_http: bool,
     /// The proxy on the way to Vault; the usual proxy variables are not read.
     pub proxy: Option<String>,
-    /// The longest a connection may take to come about; none: the library's default.
-    pub connect_timeout: Option<Duration>,
-    /// The longest a read may take; none: the library's default.
-    pub read_timeout: Option<Duration>,
-    /// The longest a write may take; none: the library's default.
-    pub write_timeout: Option<Duration>,
+    /// The longest a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// The longest one read may take.
+    pub read_timeout: Duration,
+    /// The longest one write may take.
+    pub write_timeout: Duration,
 }
 
 impl Vault {
     /// None when `VAULT_ADDR` is unset: then the other settings are looked at, but not used.
     pub(super) fn read(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<Option<Self>, ConfigError> {
-        let timeout = |name| lookup.duration(name, Duration::from_millis(10)..=Duration::from_secs(60));
         let allow_plain_http = lookup.flag("VAULT_ALLOW_PLAIN_HTTP")?.unwrap_or(false);
         let mount = mount(lookup, warnings)?;
         let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
         })?;
-        let timeouts =
-            [timeout("VAULT_CONNECT_TIMEOUT")?, timeout("VAULT_READ_TIMEOUT")?, timeout("VAULT_WRITE_TIMEOUT")?];
+        let connect_timeout = timeout(lookup, "VAULT_CONNECT_TIMEOUT", 500)?;
+        let read_timeout = timeout(lookup, "VAULT_READ_TIMEOUT", 1000)?;
+        let write_timeout = timeout(lookup, "VAULT_WRITE_TIMEOUT", 2000)?;
         let expected = "an http or https address without a path, such as https://vault.example:8200";
         let Some(address) = lookup.parsed("VAULT_ADDR", expected, parse_base_url)? else {
             // Files that would be needed with an address are left alone, their names still count as known.
@@ -56,7 +56,6 @@ impl Vault {
             return Ok(None);
         };
         refuse_plain_http(&address, allow_plain_http)?;
-        let [connect_timeout, read_timeout, write_timeout] = timeouts;
         Ok(Some(Self {
             address: address.as_str().trim_end_matches('/').to_owned(),
             token: token(lookup)?,
@@ -70,6 +69,12 @@ impl Vault {
             write_timeout,
         }))
     }
+}
+
+/// A time in milliseconds where the setting gives none: the library's own defaults, which it explains.
+fn timeout(lookup: &Lookup<'_>, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+    let time = lookup.duration(name, Duration::from_millis(10)..=Duration::from_secs(60))?;
+    Ok(time.unwrap_or(Duration::from_millis(default)))
 }
 
 fn token(lookup: &Lookup<'_>) -> Result<Secret, ConfigError> {
