@@ -128,7 +128,11 @@ impl VaultKv2 {
 
     async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
         let version = match self.kv.write(path, secret, cas).await {
-            Err(Failure::Conflict) => self.read_back(path, secret, cas, Failure::Conflict).await,
+            Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
+                // A standby judges by the state that it has, which may be a moment old. By now it is not.
+                Err(Failure::NotApplied) => self.kv.write(path, secret, cas).await,
+                known => known,
+            },
             Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
             decided => decided,
         };
@@ -150,7 +154,7 @@ impl VaultKv2 {
     ) -> Result<u64, Failure> {
         match (failure, self.kv.read(path, Some(cas + 1)).await) {
             (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
-            (_, Ok(_)) | (Failure::Conflict, Err(_)) => Err(Failure::Conflict),
+            (_, Ok(_)) => Err(Failure::Conflict),
             (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
             (failure, Err(_)) => Err(failure),
         }
