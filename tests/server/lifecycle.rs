@@ -299,17 +299,11 @@ async fn a_rotation_mends_what_an_accident_broke() {
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, _) = vaulted.site.credential(agent).await;
     let path = vaulted.path(agent, credential);
-    let columns = |path: Option<&String>, version| SecretColumns {
-        secret_hash: None,
-        vault_path: path.cloned(),
-        vault_version: version,
-    };
     let accidents = [
-        // No record at all; a digest that is none; a version that is none; a row of the documented system.
-        columns(None, None),
+        // No record at all; a digest that is none; a row of the documented system.
+        SecretColumns::default(),
         SecretColumns { secret_hash: Some("plain".to_owned()), ..SecretColumns::default() },
-        columns(Some(&path), Some(-1)),
-        columns(Some(&path), None),
+        SecretColumns { vault_path: Some(path.clone()), ..SecretColumns::default() },
     ];
     for accident in accidents {
         vaulted.set_columns(agent, credential, accident.clone()).await;
@@ -403,9 +397,12 @@ async fn a_client_that_hangs_up_cuts_no_sequence() {
     // The handler's future is gone now, between the write to Vault and the commit.
     go_on.notify_one();
     done.notified().await;
-    while vaulted.pending().await > 0 {
-        tokio::task::yield_now().await;
-    }
+    let committed = async {
+        while vaulted.pending().await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), committed).await.expect("the sequence goes on without its client");
     let rows = vaulted.site.rows(agent).await;
     let [row] = rows.as_slice() else { panic!("one row: {rows:?}") };
     assert!(vaulted.in_vault(agent, row.credential_id).await);
