@@ -10,8 +10,12 @@ mod interop;
 #[cfg(test)]
 mod layers;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod redaction;
 mod services;
+#[cfg(test)]
+mod vault_guide;
 #[cfg(test)]
 mod vault_refusals;
 #[cfg(test)]

@@ -91,9 +91,9 @@ async fn requests_are_as_documented() {
 }
 
 #[tokio::test]
-async fn a_read_asks_for_the_state_of_the_last_write() {
+async fn every_request_asks_for_the_state_of_the_last_write() {
     let of_a_read = || entry(1, SECRET).header("x-vault-index", "of-a-read");
-    let answers = [of_a_read(), of_a_read(), written(2).header("x-vault-index", "of-2"), entry(2, SECRET)];
+    let answers = [of_a_read(), of_a_read(), written(2).header("x-vault-index", "of-2"), entry(2, SECRET), written(3)];
     let server = ScriptedVault::start(answers).await;
     let vault = vault(&server);
     for _ in 0..2 {
@@ -101,37 +101,46 @@ async fn a_read_asks_for_the_state_of_the_last_write() {
     }
     let second = vault.rotate(&key(), &pinned(1), &secret()).await.unwrap();
     assert_eq!(vault.verify(&key(), &second, &secret()).await.unwrap(), Verdict::Match);
+    vault.rotate(&key(), &second, &secret()).await.unwrap();
     let seen = server.requests();
     for before in &seen[..3] {
         assert!(!before.headers.contains_key("x-vault-index"), "nothing was written yet");
     }
-    assert_eq!(seen[3].headers["x-vault-index"], "of-2");
-    assert_eq!(seen[3].headers["x-vault-inconsistent"], "forward-active-node");
+    for after in &seen[3..] {
+        assert_eq!(after.headers["x-vault-index"], "of-2");
+        assert_eq!(after.headers["x-vault-inconsistent"], "forward-active-node");
+    }
 }
 
 #[tokio::test]
 async fn a_standby_that_is_behind_is_asked_again() {
-    let behind = || missing().header("x-vault-index", "old");
-    let server = ScriptedVault::start([behind(), Answer::new(412, ""), behind(), entry(2, SECRET)]).await;
-    assert_eq!(vault(&server).verify(&key(), &pinned(2), &secret()).await.unwrap(), Verdict::Match);
+    // As OpenBao does it: successes name the state that they are from, refusals do not.
+    let replicated = || entry(1, SECRET).header("x-vault-index", "1");
+    let behind = || Answer::new(429, json!({ "errors": [] }).to_string());
+    let asked = async |answers: Vec<Answer>| {
+        let server = ScriptedVault::start(answers).await;
+        let vault = vault(&server);
+        assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
+        (vault.verify(&key(), &pinned(2), &secret()).await, server.requests().len() - 1)
+    };
+    let (caught_up, times) =
+        asked(vec![replicated(), missing(), Answer::new(412, ""), missing(), entry(2, SECRET)]).await;
+    assert_eq!((caught_up.unwrap(), times), (Verdict::Match, 4));
+    let (gone, times) = asked(vec![replicated(), missing(), missing(), missing(), missing()]).await;
+    assert_kind_and_silence(&gone.unwrap_err(), ErrorKind::NotFound);
+    assert_eq!(times, 4);
+    let (stuck, times) = asked(vec![entry(1, SECRET), behind(), behind(), behind(), behind()]).await;
+    assert_kind_and_silence(&stuck.unwrap_err(), ErrorKind::Unavailable);
+    assert_eq!(times, 4);
+    let (gone, times) = asked(vec![entry(1, SECRET), missing()]).await;
+    assert_kind_and_silence(&gone.unwrap_err(), ErrorKind::NotFound);
+    assert_eq!(times, 1, "storage that is not replicated has no stale standby");
 
-    let server = ScriptedVault::start([behind(), behind(), behind(), behind()]).await;
-    let error = vault(&server).verify(&key(), &pinned(2), &secret()).await.unwrap_err();
-    assert_kind_and_silence(&error, ErrorKind::NotFound);
-
-    let empty = || Answer::new(429, json!({ "errors": [] }).to_string());
-    let server = ScriptedVault::start([empty(), empty(), empty(), empty()]).await;
-    let error = vault(&server).verify(&key(), &pinned(2), &secret()).await.unwrap_err();
-    assert_kind_and_silence(&error, ErrorKind::Unavailable);
-
-    let server = ScriptedVault::start([missing()]).await;
-    let error = vault(&server).verify(&key(), &pinned(2), &secret()).await.unwrap_err();
-    assert_kind_and_silence(&error, ErrorKind::NotFound);
-    assert_eq!(server.requests().len(), 1, "storage that is not replicated has no stale standby");
-
-    let server = ScriptedVault::start([behind()]).await;
-    vault(&server).probe().await.unwrap();
-    assert_eq!(server.requests().len(), 1, "nothing vouches for what is not pinned");
+    let server = ScriptedVault::start([replicated(), missing()]).await;
+    let vault = vault(&server);
+    assert_eq!(vault.verify(&key(), &pinned(1), &secret()).await.unwrap(), Verdict::Match);
+    vault.probe().await.unwrap();
+    assert_eq!(server.requests().len(), 2, "nothing vouches for what is not pinned");
 }
 
 #[tokio::test]

@@ -1,6 +1,24 @@
 //! Tests of the server on real services.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod interposed;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod repo;
+#[cfg(test)]
+mod shown_once;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,6 +1,7 @@
 //! The trail of what happened. Events are written in the transaction of the change that they record.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -66,7 +67,7 @@ pub struct Origin {
 pub struct AuditEvent {
     /// Its id.
     pub event_id: Uuid,
-    /// The agent that acted or was claimed; none when unknown.
+    /// The agent that it is about, or that was claimed; none when unknown.
     pub agent_id: Option<Uuid>,
     /// What happened.
     pub action: AuditAction,
@@ -83,6 +84,9 @@ pub struct AuditEvent {
 }
 
 impl AuditEvent {
+    /// How long events are kept: documented.
+    pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
     /// A new event with a fresh id. NUL characters, which PostgreSQL cannot hold, become `U+FFFD`.
     #[must_use]
     pub fn new(

@@ -66,7 +66,8 @@ pub trait AgentRepo: Send + Sync + 'static {
 
     /// Replaces `before` by `after` if the row still has `before.updated_at`; says whether it did. When `after` is
     /// decommissioned, its active credentials are revoked in the same transaction as
-    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`.
+    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`, about the agent and with the actor in the
+    /// metadata of `event`.
     async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace>;
 }
 

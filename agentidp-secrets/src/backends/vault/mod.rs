@@ -35,6 +35,7 @@ mod answer;
 mod builder;
 mod check;
 mod client;
+mod config;
 mod failure;
 mod kv;
 mod path;
@@ -57,8 +58,9 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
-pub use self::builder::{VaultKv2Builder, VaultKv2Config};
+pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
+pub use self::config::VaultKv2Config;
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 pub use self::token::VaultToken;
@@ -128,7 +130,11 @@ impl VaultKv2 {
 
     async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
         let version = match self.kv.write(path, secret, cas).await {
-            Err(Failure::Conflict) => self.read_back(path, secret, cas, Failure::Conflict).await,
+            Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
+                // A standby judges by the state that it has, which may be a moment old. By now it is not.
+                Err(Failure::NotApplied) => self.kv.write(path, secret, cas).await,
+                known => known,
+            },
             Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
             decided => decided,
         };
@@ -150,7 +156,7 @@ impl VaultKv2 {
     ) -> Result<u64, Failure> {
         match (failure, self.kv.read(path, Some(cas + 1)).await) {
             (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
-            (_, Ok(_)) | (Failure::Conflict, Err(_)) => Err(Failure::Conflict),
+            (_, Ok(_)) => Err(Failure::Conflict),
             (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
             (failure, Err(_)) => Err(failure),
         }

@@ -160,7 +160,7 @@ async fn revoke_credentials(
         let revoked = credentials::revoke(connection, agent.agent_id, credential_id, event.timestamp).await?;
         // None: it was revoked in between, and has its event.
         let Some(purge) = revoked else { continue };
-        let metadata = json!({ "credentialId": credential_id });
+        let metadata = json!({ "actor": event.metadata["actor"], "credentialId": credential_id });
         let (action, outcome) = (AuditAction::CredentialRevoked, Outcome::Success);
         let event = AuditEvent::new(action, outcome, event.agent_id, origin, metadata, event.timestamp);
         audit::append(connection, &event).await?;

@@ -1,0 +1,91 @@
+//! What a running server consists of.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use agentidp_secrets::{Clock, SecretStore};
+use hyper::header::HeaderValue;
+use ipnet::IpNet;
+
+use crate::domain::Timestamp;
+use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
+use crate::repo::Repos;
+use crate::tokens::Tokens;
+
+/// Everything that a request is answered with.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "put together in one place, and by tests")]
+pub struct App {
+    /// Bounds and switches.
+    pub settings: Settings,
+    /// Where secrets are issued and verified.
+    pub store: SecretStore,
+    /// Where secrets live in Vault; none in bcrypt mode.
+    pub vault: Option<VaultPlace>,
+    /// The database.
+    pub repos: Repos,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// How often a client may call.
+    pub limiter: RateLimiter,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// When the server started, on `clock`.
+    pub started: Instant,
+}
+
+/// Bounds and switches of the HTTP side.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
+pub struct Settings {
+    /// How many agents there may be.
+    pub agent_limit: Option<u64>,
+    /// How many tokens a client may get in a calendar month (UTC).
+    pub monthly_token_limit: Option<u64>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The origin whose pages may call.
+    pub cors_origin: Option<HeaderValue>,
+    /// Longest request body in bytes.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            agent_limit: None,
+            monthly_token_limit: None,
+            trusted_proxies: Vec::new(),
+            cors_origin: None,
+            // The largest sensible body, an agent with hundreds of capabilities, has a few KiB.
+            body_limit: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where secrets live in Vault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "two settings")]
+pub struct VaultPlace {
+    /// The KV v2 mount.
+    pub mount: String,
+    /// Our folder in it.
+    pub prefix: String,
+}
+
+impl App {
+    /// The time of day, as rows and events have it.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from(self.clock.now())
+    }
+}

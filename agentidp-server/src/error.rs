@@ -1,0 +1,244 @@
+//! Why a request is not answered as wished: one variant for each documented code, and those of HTTP itself.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+
+use agentidp_secrets::{ErrorKind, Operation};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use crate::repo::RepoError;
+
+/// What handlers answer.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+/// The reason of each failing field, by the field's name as the client wrote it.
+pub type FieldErrors = BTreeMap<Cow<'static, str>, Cow<'static, str>>;
+
+/// A refusal or a failure. What a variant carries beside its code is for the log unless it says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// Body, path or query failed validation; each failing field is named to the client.
+    #[error("the request failed validation")]
+    Validation(FieldErrors),
+    /// No acceptable bearer token.
+    #[error("{}", .0.message())]
+    Unauthorized(Challenge),
+    /// The token is fine; scope or ownership is not. The text is the client's.
+    #[error("{0}")]
+    Forbidden(Cow<'static, str>),
+    /// A configured limit is reached; shown to the client.
+    #[error("the limit of {limit} is reached")]
+    FreeTierLimitExceeded {
+        /// The limit.
+        limit: u64,
+    },
+    /// A credential was asked for an agent that is not active.
+    #[error("the agent is not active")]
+    AgentNotActive,
+    /// No such agent.
+    #[error("there is no such agent")]
+    AgentNotFound,
+    /// No such credential of this agent.
+    #[error("the agent has no such credential")]
+    CredentialNotFound,
+    /// No such event, or one older than retention.
+    #[error("there is no such audit event")]
+    AuditEventNotFound,
+    /// The e-mail is taken.
+    #[error("an agent with this email exists")]
+    AgentAlreadyExists,
+    /// The agent has ended for good.
+    #[error("the agent is decommissioned")]
+    AgentAlreadyDecommissioned,
+    /// The credential has ended.
+    #[error("the credential is revoked")]
+    CredentialAlreadyRevoked,
+    /// Too many requests; the next passes in so many seconds.
+    #[error("too many requests; try again in {retry_after} s")]
+    RateLimitExceeded {
+        /// Seconds.
+        retry_after: u64,
+    },
+    /// Vault refused or could not be reached on a write.
+    #[error("the secret could not be written")]
+    VaultWrite(#[source] agentidp_secrets::Error),
+    /// The same on a read.
+    #[error("the secret could not be read")]
+    VaultRead(#[source] agentidp_secrets::Error),
+    /// Too much work at once.
+    #[error("the server is busy; try again")]
+    Busy(#[source] Option<agentidp_secrets::Error>),
+    /// Anything else. The cause is for the log only.
+    #[error("something went wrong on our side")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+    /// No such route.
+    #[error("there is nothing here")]
+    NotFound,
+    /// The route has other methods, as `Allow` lists them.
+    #[error("this method is not for this path; it has {0}")]
+    MethodNotAllowed(&'static str),
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    RequestTimeout,
+    /// The body is larger than this many bytes.
+    #[error("a body may have {0} bytes")]
+    PayloadTooLarge(usize),
+    /// The body is of another media type than the one named.
+    #[error("send the body as {0}")]
+    UnsupportedMediaType(&'static str),
+}
+
+/// What a 401 says about the token (RFC 6750 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Challenge {
+    /// There was none.
+    Missing,
+    /// There was one, and it is malformed, not ours, over, revoked, or its agent is no longer active. Which of these
+    /// is not told.
+    Invalid,
+}
+
+impl Challenge {
+    /// The value of `WWW-Authenticate`.
+    #[must_use]
+    pub fn header(self) -> &'static str {
+        match self {
+            Self::Missing => "Bearer realm=\"agentidp\"",
+            Self::Invalid => "Bearer realm=\"agentidp\", error=\"invalid_token\"",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::Missing => "a bearer token is needed",
+            Self::Invalid => "the bearer token is not accepted",
+        }
+    }
+}
+
+impl ApiError {
+    /// One field failed validation.
+    #[must_use]
+    pub fn field(name: impl Into<Cow<'static, str>>, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Validation(FieldErrors::from([(name.into(), reason.into())]))
+    }
+
+    /// The secrets store could not do its work. The verb decides between `VAULT_READ_ERROR` and `VAULT_WRITE_ERROR`;
+    /// faults of our own process and of the row are internal errors.
+    #[must_use]
+    pub fn vault(error: agentidp_secrets::Error) -> Self {
+        match (error.kind(), error.operation()) {
+            (ErrorKind::Throttled, _) => Self::Busy(Some(error)),
+            (ErrorKind::Internal | ErrorKind::InvalidSecret | ErrorKind::Malformed, _) => {
+                Self::Internal(Box::new(error))
+            }
+            (_, Some(Operation::Store | Operation::Rotate | Operation::Revoke)) => Self::VaultWrite(error),
+            _ => Self::VaultRead(error),
+        }
+    }
+
+    /// An unexpected failure, with its cause for the log.
+    #[must_use]
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// The documented code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code_and_status().0
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.code_and_status().1
+    }
+
+    /// More about it for the client: failing fields, or the limit.
+    #[must_use]
+    pub fn details(&self) -> Option<Value> {
+        match self {
+            Self::Validation(fields) => Some(json!(fields)),
+            Self::FreeTierLimitExceeded { limit } => Some(json!({ "limit": limit })),
+            _ => None,
+        }
+    }
+
+    fn code_and_status(&self) -> (&'static str, StatusCode) {
+        match self {
+            Self::Validation(_) => ("VALIDATION_ERROR", StatusCode::BAD_REQUEST),
+            Self::Unauthorized(_) => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
+            Self::Forbidden(_) => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::FreeTierLimitExceeded { .. } => ("FREE_TIER_LIMIT_EXCEEDED", StatusCode::FORBIDDEN),
+            Self::AgentNotActive => ("AGENT_NOT_ACTIVE", StatusCode::FORBIDDEN),
+            Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::CredentialNotFound => ("CREDENTIAL_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::AuditEventNotFound => ("AUDIT_EVENT_NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::AgentAlreadyExists => ("AGENT_ALREADY_EXISTS", StatusCode::CONFLICT),
+            Self::AgentAlreadyDecommissioned => ("AGENT_ALREADY_DECOMMISSIONED", StatusCode::CONFLICT),
+            Self::CredentialAlreadyRevoked => ("CREDENTIAL_ALREADY_REVOKED", StatusCode::CONFLICT),
+            Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
+            Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Busy(_) => ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Internal(_) => ("INTERNAL_SERVER_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed(_) => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
+            Self::PayloadTooLarge(_) => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType(_) => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        }
+    }
+}
+
+impl From<RepoError> for ApiError {
+    fn from(error: RepoError) -> Self {
+        Self::Internal(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_secrets::Error;
+
+    use super::*;
+
+    #[test]
+    fn the_verb_tells_reads_from_writes() {
+        let table = [
+            (ErrorKind::Unavailable, Some(Operation::Verify), "VAULT_READ_ERROR"),
+            (ErrorKind::Denied, Some(Operation::Verify), "VAULT_READ_ERROR"),
+            (ErrorKind::NotFound, Some(Operation::Verify), "VAULT_READ_ERROR"),
+            (ErrorKind::UnknownBackend, Some(Operation::Verify), "VAULT_READ_ERROR"),
+            (ErrorKind::UnknownBackend, None, "VAULT_READ_ERROR"),
+            (ErrorKind::Unavailable, Some(Operation::Store), "VAULT_WRITE_ERROR"),
+            (ErrorKind::Denied, Some(Operation::Rotate), "VAULT_WRITE_ERROR"),
+            (ErrorKind::UnknownBackend, Some(Operation::Rotate), "VAULT_WRITE_ERROR"),
+            (ErrorKind::Unavailable, Some(Operation::Revoke), "VAULT_WRITE_ERROR"),
+            (ErrorKind::Throttled, Some(Operation::Verify), "SERVICE_UNAVAILABLE"),
+            (ErrorKind::Malformed, Some(Operation::Verify), "INTERNAL_SERVER_ERROR"),
+            (ErrorKind::Internal, Some(Operation::Store), "INTERNAL_SERVER_ERROR"),
+        ];
+        for (kind, operation, code) in table {
+            let error = Error::new(kind, "");
+            let error = match operation {
+                Some(operation) => error.with_operation(operation),
+                None => error,
+            };
+            assert_eq!(ApiError::vault(error).code(), code, "{kind} {operation:?}");
+        }
+    }
+
+    #[test]
+    fn no_internal_detail_reaches_the_message() {
+        let error = ApiError::internal("canary: connection to 10.0.0.1 refused");
+        assert!(!error.to_string().contains("canary"));
+        let error = ApiError::vault(Error::new(ErrorKind::Unavailable, "canary").with_operation(Operation::Verify));
+        assert!(!error.to_string().contains("canary"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Bearer tokens (RFC 6750), in the `Authorization` header and nowhere else.
+
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use crate::app::App;
+use crate::domain::AgentStatus;
+use crate::error::{ApiError, ApiResult, Challenge};
+use crate::tokens::Claims;
+
+/// The claims of a sound token: ours, not over, not revoked, of an agent that is active.
+///
+/// # Errors
+/// `Unauthorized` when it is not; `Internal` when the database cannot be asked.
+pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
+    let token = token(headers).map_err(ApiError::Unauthorized)?;
+    let claims = app.tokens.verify(token).map_err(|error| {
+        tracing::debug!(%error, "a bearer token was refused");
+        ApiError::Unauthorized(Challenge::Invalid)
+    })?;
+    if is_live(app, &claims).await? { Ok(claims) } else { Err(ApiError::Unauthorized(Challenge::Invalid)) }
+}
+
+/// Whether the database knows nothing against a token that is otherwise sound.
+///
+/// # Errors
+/// `Internal` when the database cannot be asked.
+pub async fn is_live(app: &App, claims: &Claims) -> ApiResult<bool> {
+    let bearer = app.repos.tokens.bearer(claims.jti, claims.agent_id()).await?;
+    let active = claims.agentidp_operator || bearer.agent_status == Some(AgentStatus::Active);
+    Ok(active && !bearer.revoked)
+}
+
+/// The token of the one `Authorization` header.
+fn token(headers: &HeaderMap) -> Result<&str, Challenge> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Challenge::Missing)?;
+    if values.next().is_some() {
+        return Err(Challenge::Invalid);
+    }
+    let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Challenge::Invalid)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Challenge::Missing);
+    }
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || !token.bytes().all(sound) { Err(Challenge::Invalid) } else { Ok(token) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<String, Challenge> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, value.parse().unwrap());
+        }
+        token(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn one_header_one_scheme_one_token() {
+        assert_eq!(read(&["Bearer a.b.c"]).as_deref(), Ok("a.b.c"));
+        assert_eq!(read(&["bearer a.b.c"]).as_deref(), Ok("a.b.c"));
+        assert_eq!(read(&[]), Err(Challenge::Missing));
+        assert_eq!(read(&["Basic YTpi"]), Err(Challenge::Missing));
+        for refused in ["Bearer", "Bearer ", "Bearer  a.b.c", "Bearer a b", "Bearer a,b", "Bearer\ta", "Bearer a\"b"] {
+            assert_eq!(read(&[refused]), Err(Challenge::Invalid), "{refused:?}");
+        }
+        assert_eq!(read(&["Bearer a.b.c", "Bearer a.b.c"]), Err(Challenge::Invalid));
+    }
+}

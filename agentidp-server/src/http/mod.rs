@@ -1,0 +1,25 @@
+//! HTTP as this server speaks it. Knows no route and no backend.
+
+pub mod bearer;
+pub mod body;
+pub mod call;
+mod client_auth;
+mod cors;
+mod form;
+mod oauth;
+mod path;
+mod peer;
+mod request_id;
+pub mod respond;
+
+pub use body::Body;
+pub use call::{Call, Caller, Request};
+pub use respond::Response;
+
+pub(crate) use client_auth::{ClientAuthError, ClientCredentials};
+pub(crate) use cors::Cors;
+pub(crate) use form::Form;
+pub(crate) use oauth::OAuthError;
+pub(crate) use path::{segments, uuid};
+pub(crate) use peer::origin;
+pub(crate) use request_id::{mark, request_id};

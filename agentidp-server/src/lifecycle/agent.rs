@@ -1,0 +1,109 @@
+//! Changes to an agent, its end included.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::purge::purge_now;
+use super::{ATTEMPTS, Actor, uncut};
+use crate::app::App;
+use crate::domain::{Agent, AgentStatus, AuditAction, Timestamp};
+use crate::error::ApiError;
+use crate::repo::Replace;
+
+/// Changes an agent. One that becomes decommissioned loses its credentials in the same commit, and Vault is asked to
+/// forget them.
+///
+/// `change` gets the agent as it is, and once more when somebody else was faster.
+///
+/// # Errors
+/// `AGENT_NOT_FOUND`, `AGENT_ALREADY_DECOMMISSIONED`, `INTERNAL_SERVER_ERROR`.
+pub(crate) async fn change_agent(
+    app: Arc<App>,
+    actor: Actor,
+    agent_id: Uuid,
+    change: impl Fn(&Agent) -> Agent + Send + Sync + 'static,
+) -> Result<Agent, ApiError> {
+    uncut(async move {
+        for _ in 0..ATTEMPTS {
+            let found = app.repos.agents.find(agent_id).await?;
+            let before = found.ok_or(ApiError::AgentNotFound)?;
+            if before.status == AgentStatus::Decommissioned {
+                return Err(ApiError::AgentAlreadyDecommissioned);
+            }
+            let now = app.now();
+            let after = Agent { updated_at: moved_forward(before.updated_at, now), ..change(&before) };
+            let metadata = json!({ "changed": changed(&before, &after) });
+            let event = actor.event(action(before.status, after.status), agent_id, metadata, now);
+            match app.repos.agents.replace(&before, &after, &event, &actor.origin).await? {
+                Replace::Replaced(jobs) => {
+                    purge_now(&app, &jobs).await;
+                    return Ok(after);
+                }
+                Replace::Lost => {}
+            }
+        }
+        Err(ApiError::internal("too many changes of one agent at once"))
+    })
+    .await
+}
+
+/// `updated_at` is the row's version, so it moves even when the clock does not.
+fn moved_forward(before: Timestamp, now: Timestamp) -> Timestamp {
+    now.max(before.plus(Duration::from_millis(1)))
+}
+
+fn action(before: AgentStatus, after: AgentStatus) -> AuditAction {
+    match (before, after) {
+        (_, AgentStatus::Decommissioned) => AuditAction::AgentDecommissioned,
+        (AgentStatus::Active, AgentStatus::Suspended) => AuditAction::AgentSuspended,
+        (AgentStatus::Suspended, AgentStatus::Active) => AuditAction::AgentReactivated,
+        _ => AuditAction::AgentUpdated,
+    }
+}
+
+/// The names of the members that differ.
+fn changed(before: &Agent, after: &Agent) -> Vec<&'static str> {
+    [
+        ("agentType", before.agent_type != after.agent_type),
+        ("version", before.version != after.version),
+        ("capabilities", before.capabilities != after.capabilities),
+        ("owner", before.owner != after.owner),
+        ("deploymentEnv", before.deployment_env != after.deployment_env),
+        ("status", before.status != after.status),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_transition_has_its_action() {
+        use AgentStatus::{Active, Decommissioned, Suspended};
+        let table = [
+            (Active, Active, "agent.updated"),
+            (Suspended, Suspended, "agent.updated"),
+            (Active, Suspended, "agent.suspended"),
+            (Suspended, Active, "agent.reactivated"),
+            (Active, Decommissioned, "agent.decommissioned"),
+            (Suspended, Decommissioned, "agent.decommissioned"),
+        ];
+        for (before, after, expected) in table {
+            assert_eq!(action(before, after).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn the_row_version_moves_while_the_clock_stands_still() {
+        let now = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+        assert!(moved_forward(now, now) > now);
+        let later = now.plus(Duration::from_secs(1));
+        assert_eq!(moved_forward(now, later), later);
+    }
+}

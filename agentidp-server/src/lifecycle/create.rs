@@ -1,0 +1,82 @@
+//! A new credential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_secrets::CredentialKey;
+use agentidp_secrets::backends::VaultPath;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::purge::purge_now;
+use super::{Actor, Shown, key, uncut};
+use crate::app::App;
+use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
+use crate::error::ApiError;
+use crate::repo::InsertCredential;
+
+/// How long a write to Vault waits for its commit before its path counts as an orphan. Far above every timeout on the
+/// way (the longest request takes 30 s).
+const INTENT_LIFE: Duration = Duration::from_secs(600);
+
+/// Generates a credential for an active agent.
+///
+/// # Errors
+/// `AGENT_NOT_ACTIVE`, `AGENT_NOT_FOUND`, `VAULT_WRITE_ERROR`, `INTERNAL_SERVER_ERROR`; then no credential exists and
+/// nothing was shown.
+pub(crate) async fn create(
+    app: Arc<App>,
+    actor: Actor,
+    client_id: Uuid,
+    expires_at: Option<Timestamp>,
+) -> Result<Shown, ApiError> {
+    uncut(async move { sequence(&app, &actor, client_id, expires_at).await }).await
+}
+
+async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<Timestamp>) -> Result<Shown, ApiError> {
+    let credential_id = Uuid::new_v4();
+    let key = key(client_id, credential_id)?;
+    let intent = schedule_intent(app, &key, client_id, credential_id).await?;
+    let issued = app.store.issue(&key).await.map_err(ApiError::vault)?;
+
+    let now = app.now();
+    let credential = Credential {
+        credential_id,
+        client_id,
+        status: CredentialStatus::Active,
+        secret: SecretColumns::from_record(&issued.stored).map_err(ApiError::internal)?,
+        created_at: now,
+        expires_at,
+        revoked_at: None,
+    };
+    let metadata = json!({ "credentialId": credential_id, "expiresAt": expires_at });
+    let event = actor.event(AuditAction::CredentialGenerated, client_id, metadata, now);
+    match app.repos.credentials.insert(&credential, &event).await? {
+        InsertCredential::Inserted => Ok(Shown { credential, secret: issued.secret }),
+        InsertCredential::AgentNotActive => {
+            purge_now(app, intent.as_slice()).await;
+            Err(ApiError::AgentNotActive)
+        }
+    }
+}
+
+/// In Vault mode: schedules the purge of a path that is about to be written for the first time. The commit of the row
+/// drops it; a crash before the commit leaves it, and with it no orphan.
+pub(super) async fn schedule_intent(
+    app: &App,
+    key: &CredentialKey,
+    client_id: Uuid,
+    credential_id: Uuid,
+) -> Result<Option<PurgeJob>, ApiError> {
+    let Some(place) = &app.vault else { return Ok(None) };
+    let path = VaultPath::for_key(&place.mount, &place.prefix, key).map_err(ApiError::internal)?;
+    let job = PurgeJob {
+        credential_id,
+        client_id,
+        vault_path: path.to_string(),
+        due_at: app.now().plus(INTENT_LIFE),
+        attempts: 0,
+    };
+    app.repos.purges.schedule(&job).await?;
+    Ok(Some(job))
+}

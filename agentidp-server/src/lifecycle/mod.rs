@@ -1,0 +1,60 @@
+//! What changes both the database and Vault, step by step.
+//!
+//! Two stores have no common transaction, so the order of the steps keeps each moment safe: a crash, an outage or a
+//! lost race between two steps leaves either the old state or work that is done later.
+//!
+//! | sequence | steps |
+//! |---|---|
+//! | [`create`] | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
+//! | [`rotate`] | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
+//! | [`revoke`], [`change_agent`] | commit the end and the purge in one transaction → one attempt to purge → answer |
+//! | [`purge`] | Vault forgets → the job is dropped, or tried again later |
+//!
+//! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a client that
+//! hangs up cannot cut it between two steps.
+
+mod actor;
+mod agent;
+mod create;
+mod purge;
+mod revoke;
+mod rotate;
+
+use agentidp_secrets::{ClientSecret, CredentialKey};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::domain::Credential;
+use crate::error::ApiError;
+
+pub(crate) use actor::Actor;
+pub(crate) use agent::change_agent;
+pub(crate) use create::create;
+pub use purge::purge;
+pub(crate) use revoke::revoke;
+pub(crate) use rotate::rotate;
+
+/// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain,
+/// so it takes that many others at once to use them up.
+const ATTEMPTS: usize = 5;
+
+/// A credential whose secret may be shown, because its row is committed.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) credential: Credential,
+    pub(crate) secret: ClientSecret,
+}
+
+/// Runs a sequence to its end, also when nobody waits for it any more.
+async fn uncut<T: Send + 'static>(
+    sequence: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::spawn(sequence.in_current_span()).await {
+        Ok(outcome) => outcome,
+        Err(ended) => Err(ApiError::internal(ended)),
+    }
+}
+
+fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {
+    CredentialKey::parse(&client_id.to_string(), &credential_id.to_string()).map_err(ApiError::internal)
+}

@@ -1,0 +1,68 @@
+//! Making Vault forget.
+
+use std::time::Duration;
+
+use agentidp_secrets::{BackendId, StoredSecret};
+use futures_util::future::join_all;
+use tracing::{info, warn};
+
+use super::key;
+use crate::app::App;
+use crate::domain::PurgeJob;
+use crate::error::ApiError;
+
+/// How long a request waits for Vault to forget. What takes longer is left to the background.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// Wait after the first failure; each further one doubles it up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Makes Vault forget a path for good, all its versions, and drops the job; on failure the job is put off.
+///
+/// # Errors
+/// `VAULT_WRITE_ERROR` when Vault did not do it or is not configured, `INTERNAL_SERVER_ERROR` when the database failed.
+/// The job is still there then.
+pub async fn purge(app: &App, job: &PurgeJob) -> Result<(), ApiError> {
+    let key = key(job.client_id, job.credential_id)?;
+    let record = StoredSecret::new(BackendId::VAULT_KV2, job.vault_path.as_str());
+    match app.store.revoke(&key, &record.into()).await {
+        Ok(()) => {
+            app.repos.purges.done(job.credential_id).await?;
+            info!(credential_id = %job.credential_id, "Vault has forgotten a secret");
+            Ok(())
+        }
+        Err(error) => {
+            let wait = wait_after(job.attempts);
+            warn!(
+                credential_id = %job.credential_id, error = %error, retry_in_s = wait.as_secs(),
+                "Vault did not forget a secret; it no longer authenticates, and Vault is asked again",
+            );
+            app.repos.purges.failed(job.credential_id, app.now().plus(wait)).await?;
+            Err(ApiError::vault(error))
+        }
+    }
+}
+
+/// Tries the jobs at once and side by side, for a bounded time. What fails is still scheduled.
+pub(super) async fn purge_now(app: &App, jobs: &[PurgeJob]) {
+    let attempts = join_all(jobs.iter().map(|job| purge(app, job)));
+    if tokio::time::timeout(ON_THE_SPOT, attempts).await.is_err() {
+        warn!(jobs = jobs.len(), "Vault is slow to forget; the rest is left to the background");
+    }
+}
+
+fn wait_after(attempts: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_five_minutes() {
+        let waits = [0, 1, 2, 5, 6, 40, u32::MAX].map(|attempts| wait_after(attempts).as_secs());
+        assert_eq!(waits, [5, 10, 20, 160, 300, 300, 300]);
+    }
+}

@@ -1,0 +1,179 @@
+//! A new secret for a credential.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_secrets::backends::VaultPath;
+use agentidp_secrets::{
+    BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::create::schedule_intent;
+use super::purge::purge_now;
+use super::{ATTEMPTS, Actor, Shown, key, uncut};
+use crate::app::{App, VaultPlace};
+use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
+use crate::error::ApiError;
+
+/// Replaces a credential's secret; a digest moves to Vault by this where Vault is configured. Without a new expiry a
+/// future one stays and a past one is cleared.
+///
+/// Rotations that race are carried out one after the other: each answer's secret was valid until the next one.
+///
+/// # Errors
+/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
+/// `INTERNAL_SERVER_ERROR`; then the old secret stays valid and nothing was shown.
+pub(crate) async fn rotate(
+    app: Arc<App>,
+    actor: Actor,
+    client_id: Uuid,
+    credential_id: Uuid,
+    expires_at: Option<Timestamp>,
+) -> Result<Shown, ApiError> {
+    uncut(async move {
+        let rotation = Rotation { app: &app, key: key(client_id, credential_id)?, client_id, credential_id };
+        rotation.run(&actor, expires_at).await
+    })
+    .await
+}
+
+struct Rotation<'a> {
+    app: &'a App,
+    key: CredentialKey,
+    client_id: Uuid,
+    credential_id: Uuid,
+}
+
+/// A secret that is written and not yet committed.
+struct Written {
+    secret: ClientSecret,
+    stored: StoredSecret,
+}
+
+impl Rotation<'_> {
+    async fn run(&self, actor: &Actor, expires_at: Option<Timestamp>) -> Result<Shown, ApiError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.active().await?;
+            let Some(written) = self.write(&before).await? else { continue };
+            if let Some(shown) = self.commit(actor, &before, written, expires_at).await? {
+                return Ok(shown);
+            }
+        }
+        Err(ApiError::vault(
+            Error::new(ErrorKind::Throttled, "too many rotations of one credential at once; try again")
+                .with_operation(Operation::Rotate),
+        ))
+    }
+
+    async fn find(&self) -> Result<Option<Credential>, ApiError> {
+        Ok(self.app.repos.credentials.find(self.client_id, self.credential_id).await?)
+    }
+
+    async fn active(&self) -> Result<Credential, ApiError> {
+        let credential = self.find().await?.ok_or(ApiError::CredentialNotFound)?;
+        match credential.status {
+            CredentialStatus::Active => Ok(credential),
+            CredentialStatus::Revoked => Err(ApiError::CredentialAlreadyRevoked),
+        }
+    }
+
+    /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
+    async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
+        let in_vault = before.secret.vault_path.is_some();
+        let Some(place) = &self.app.vault else {
+            let written = if in_vault { Err(vault_is_off()) } else { self.replace(before).await };
+            return written.map(Some).map_err(ApiError::vault);
+        };
+        if !in_vault {
+            schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
+        }
+        match self.replace(before).await {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                if self.find().await?.as_ref() == Some(before) {
+                    self.replace_latest(place).await
+                } else {
+                    Ok(None)
+                }
+            }
+            Err(error) => Err(ApiError::vault(error)),
+        }
+    }
+
+    /// Writes over the record of the row; a row whose columns are no record gets a first secret.
+    async fn replace(&self, before: &Credential) -> StoreResult<Written> {
+        match before.secret.to_record() {
+            Ok(record) => self.replace_record(&record).await,
+            Err(_) => self.issue().await,
+        }
+    }
+
+    /// Writes over whatever Vault has at the path. The row is unchanged and yet Vault has another version, or none: an
+    /// earlier rotation never came to its commit, another one is on its way to it, or somebody deleted the path. Safe in
+    /// each case, because rows pin their version and only a commit makes a secret count.
+    async fn replace_latest(&self, place: &VaultPlace) -> Result<Option<Written>, ApiError> {
+        let path = VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)?;
+        let latest = StoredSecret::new(BackendId::VAULT_KV2, path.to_string());
+        match self.replace_record(&latest).await {
+            Ok(written) => Ok(Some(written)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
+            Err(error) => Err(ApiError::vault(error)),
+        }
+    }
+
+    async fn replace_record(&self, record: &StoredSecret) -> StoreResult<Written> {
+        let rotated = self.app.store.rotate(&self.key, record, Duration::ZERO).await?;
+        Ok(Written { secret: rotated.secret, stored: rotated.stored })
+    }
+
+    async fn issue(&self) -> StoreResult<Written> {
+        let issued = self.app.store.issue(&self.key).await.map_err(|error| error.with_operation(Operation::Rotate))?;
+        Ok(Written { secret: issued.secret, stored: issued.stored })
+    }
+
+    /// Makes the new secret count. Nothing when somebody else has changed the row meanwhile.
+    async fn commit(
+        &self,
+        actor: &Actor,
+        before: &Credential,
+        written: Written,
+        expires_at: Option<Timestamp>,
+    ) -> Result<Option<Shown>, ApiError> {
+        let now = self.app.now();
+        let after = Credential {
+            secret: SecretColumns::from_record(&written.stored).map_err(ApiError::internal)?,
+            expires_at: expires_at.or(before.expires_at.filter(|at| *at > now)),
+            ..before.clone()
+        };
+        let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
+        let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
+        if self.app.repos.credentials.rotate(before, &after, &event).await? {
+            return Ok(Some(Shown { credential: after, secret: written.secret }));
+        }
+        self.forget_if_ended(after.secret.vault_path).await
+    }
+
+    /// A revocation that came in between has purged, maybe before our write: then Vault has to forget once more.
+    async fn forget_if_ended(&self, vault_path: Option<String>) -> Result<Option<Shown>, ApiError> {
+        let ended = match self.find().await? {
+            Some(Credential { status: CredentialStatus::Active, .. }) => return Ok(None),
+            Some(_) => ApiError::CredentialAlreadyRevoked,
+            None => ApiError::CredentialNotFound,
+        };
+        if let Some(vault_path) = vault_path {
+            let (client_id, credential_id) = (self.client_id, self.credential_id);
+            let job = PurgeJob { credential_id, client_id, vault_path, due_at: self.app.now(), attempts: 0 };
+            self.app.repos.purges.schedule(&job).await?;
+            purge_now(self.app, &[job]).await;
+        }
+        Err(ended)
+    }
+}
+
+fn vault_is_off() -> Error {
+    Error::new(ErrorKind::UnknownBackend, "the credential's secret is in Vault, and VAULT_ADDR is not set; set it")
+        .with_operation(Operation::Rotate)
+        .with_backend(BackendId::VAULT_KV2)
+}

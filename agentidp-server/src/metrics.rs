@@ -1,0 +1,162 @@
+//! The documented metrics.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+
+use crate::domain::Outcome;
+use crate::repo::QueryObserver;
+
+/// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
+const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Samples wait in memory until they are read; where nobody reads `/metrics` they are gathered after so many.
+const SAMPLES_PER_UPKEEP: u32 = 4096;
+
+const TOKENS_ISSUED: &str = "agentidp_tokens_issued_total";
+const AGENTS_REGISTERED: &str = "agentidp_agents_registered_total";
+const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
+const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
+const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
+const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
+
+/// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    recorder: PrometheusRecorder,
+    samples: AtomicU32,
+}
+
+impl Metrics {
+    /// Fresh metrics, all at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        // The only error of `set_buckets` is an empty list, and without buckets durations become summaries.
+        let builder = PrometheusBuilder::new().set_buckets(BUCKETS).unwrap_or_else(|_| PrometheusBuilder::new());
+        let recorder = builder.build_recorder();
+        for (name, text) in [
+            (TOKENS_ISSUED, "Token requests by outcome."),
+            (AGENTS_REGISTERED, "Agent registrations by outcome."),
+            (HTTP_REQUESTS, "Answered requests by method, route and status."),
+            (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+        ] {
+            recorder.describe_counter(name.into(), None, text.into());
+        }
+        for (name, text) in [
+            (HTTP_DURATION, "Time to answer a request, by method and route."),
+            (DB_DURATION, "Time of a database operation, as the caller sees it."),
+        ] {
+            recorder.describe_histogram(name.into(), None, text.into());
+        }
+        let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
+        metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
+        for outcome in Outcome::ALL {
+            metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
+            metrics.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
+        }
+        metrics
+    }
+
+    /// A token request was answered.
+    pub fn token_issued(&self, outcome: Outcome) {
+        self.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+    }
+
+    /// A registration was answered.
+    pub fn agent_registered(&self, outcome: Outcome) {
+        self.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+    }
+
+    /// A request was answered. `path` is the route's pattern, never what the client sent.
+    pub fn http_request(&self, method: &'static str, path: &'static str, status: u16, elapsed: Duration) {
+        let route = || vec![Label::from_static_parts("method", method), Label::from_static_parts("path", path)];
+        let mut labels = route();
+        labels.push(Label::new("status_code", status.to_string()));
+        self.counter(HTTP_REQUESTS, labels, 1);
+        self.duration(HTTP_DURATION, route(), elapsed);
+    }
+
+    /// The rate limit refused a request.
+    pub fn rate_limited(&self) {
+        self.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 1);
+    }
+
+    /// All of it in the Prometheus text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.0.recorder.handle().render()
+    }
+
+    fn counter(&self, name: &'static str, labels: Vec<Label>, by: u64) {
+        self.0.recorder.register_counter(&Key::from_parts(name, labels), &METADATA).increment(by);
+    }
+
+    fn duration(&self, name: &'static str, labels: Vec<Label>, elapsed: Duration) {
+        self.0.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA).record(elapsed);
+        if self.0.samples.fetch_add(1, Ordering::Relaxed) % SAMPLES_PER_UPKEEP == SAMPLES_PER_UPKEEP - 1 {
+            self.0.recorder.handle().run_upkeep();
+        }
+    }
+}
+
+/// What the facade wants to know about the caller; this recorder ignores it.
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+impl QueryObserver for Metrics {
+    fn observe(&self, operation: &'static str, elapsed: Duration) {
+        self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_names_and_labels_are_rendered() {
+        let metrics = Metrics::new();
+        metrics.token_issued(Outcome::Success);
+        metrics.agent_registered(Outcome::Failure);
+        metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
+        metrics.rate_limited();
+        metrics.observe("agents.find", Duration::from_millis(2));
+        let text = metrics.render();
+        for line in [
+            "agentidp_tokens_issued_total{outcome=\"success\"} 1",
+            "agentidp_tokens_issued_total{outcome=\"failure\"} 0",
+            "agentidp_agents_registered_total{outcome=\"failure\"} 1",
+            "agentidp_http_requests_total{method=\"GET\",path=\"/health\",status_code=\"200\"} 1",
+            "agentidp_http_request_duration_seconds_bucket{method=\"GET\",path=\"/health\",le=\"0.005\"} 1",
+            "agentidp_http_request_duration_seconds_count{method=\"GET\",path=\"/health\"} 1",
+            "agentidp_rate_limit_rejections_total 1",
+            "agentidp_db_query_duration_seconds_bucket{operation=\"agents.find\",le=\"0.001\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn two_servers_in_one_process_do_not_mix() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.rate_limited();
+        assert!(other.render().contains("agentidp_rate_limit_rejections_total 0"));
+    }
+}

@@ -1,0 +1,56 @@
+//! Whether the server and what it depends on are well.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agentidp_secrets::BackendId;
+use hyper::StatusCode;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::error::ApiResult;
+use crate::http::Response;
+use crate::http::respond::json;
+
+/// How long a dependency may take. Load balancers usually wait for some seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    /// Whole seconds.
+    uptime: u64,
+    services: BTreeMap<&'static str, &'static str>,
+}
+
+/// `GET /health`. 503 without the database, because nothing works then; 200 and `degraded` without Vault, because
+/// bcrypt-backed credentials still get tokens.
+pub(super) async fn check(app: &App) -> ApiResult<Response> {
+    let (database, vault) = tokio::join!(database(app), vault(app));
+    let mut services = BTreeMap::from([("database", word(database))]);
+    services.extend(vault.map(|vault| ("vault", word(vault))));
+    let health = Health {
+        status: if database && vault != Some(false) { "ok" } else { "degraded" },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime: app.clock.instant().saturating_duration_since(app.started).as_secs(),
+        services,
+    };
+    Ok(json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health))
+}
+
+async fn database(app: &App) -> bool {
+    matches!(timeout(PROBE_TIMEOUT, app.repos.database.ping()).await, Ok(Ok(())))
+}
+
+/// None in bcrypt mode.
+async fn vault(app: &App) -> Option<bool> {
+    app.vault.as_ref()?;
+    let probed = timeout(PROBE_TIMEOUT, app.store.probe()).await.unwrap_or_default();
+    Some(probed.iter().any(|(backend, outcome)| *backend == BackendId::VAULT_KV2 && outcome.is_ok()))
+}
+
+fn word(connected: bool) -> &'static str {
+    if connected { "connected" } else { "disconnected" }
+}

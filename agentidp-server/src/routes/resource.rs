@@ -1,0 +1,126 @@
+//! What paths name.
+
+use crate::http;
+
+/// The resource at a path. Ids are as the client wrote them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resource<'p> {
+    Agents,
+    Agent(&'p str),
+    Credentials(&'p str),
+    Credential(&'p str, &'p str),
+    Rotation(&'p str, &'p str),
+    Token,
+    Introspection,
+    Revocation,
+    AuditEvents,
+    AuditEvent(&'p str),
+    Health,
+    Metrics,
+    Jwks,
+    ServerMetadata,
+    Unknown,
+}
+
+impl<'p> Resource<'p> {
+    /// What is at `path`.
+    pub(super) fn at(path: &'p str) -> Self {
+        let segments = http::segments(path).unwrap_or_default();
+        match *segments.as_slice() {
+            ["api", "v1", "agents"] => Self::Agents,
+            ["api", "v1", "agents", agent] => Self::Agent(agent),
+            ["api", "v1", "agents", agent, "credentials"] => Self::Credentials(agent),
+            ["api", "v1", "agents", agent, "credentials", credential] => Self::Credential(agent, credential),
+            ["api", "v1", "agents", agent, "credentials", credential, "rotate"] => Self::Rotation(agent, credential),
+            ["api", "v1", "token"] => Self::Token,
+            ["api", "v1", "token", "introspect"] => Self::Introspection,
+            ["api", "v1", "token", "revoke"] => Self::Revocation,
+            ["api", "v1", "audit"] => Self::AuditEvents,
+            ["api", "v1", "audit", event] => Self::AuditEvent(event),
+            ["health"] => Self::Health,
+            ["metrics"] => Self::Metrics,
+            [".well-known", "jwks.json"] => Self::Jwks,
+            [".well-known", "oauth-authorization-server"] => Self::ServerMetadata,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The path with names instead of ids: what metrics and the log may show.
+    pub(super) fn pattern(self) -> &'static str {
+        self.pattern_and_methods().0
+    }
+
+    /// The value of `Allow`.
+    pub(super) fn methods(self) -> &'static str {
+        self.pattern_and_methods().1
+    }
+
+    fn pattern_and_methods(self) -> (&'static str, &'static str) {
+        const READ: &str = "GET, HEAD, OPTIONS";
+        const POST: &str = "OPTIONS, POST";
+        match self {
+            Self::Agents => ("/api/v1/agents", "GET, HEAD, OPTIONS, POST"),
+            Self::Agent(_) => ("/api/v1/agents/{agentId}", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+            Self::Credentials(_) => ("/api/v1/agents/{agentId}/credentials", "GET, HEAD, OPTIONS, POST"),
+            Self::Credential(..) => ("/api/v1/agents/{agentId}/credentials/{credentialId}", "DELETE, OPTIONS"),
+            Self::Rotation(..) => ("/api/v1/agents/{agentId}/credentials/{credentialId}/rotate", POST),
+            Self::Token => ("/api/v1/token", POST),
+            Self::Introspection => ("/api/v1/token/introspect", POST),
+            Self::Revocation => ("/api/v1/token/revoke", POST),
+            Self::AuditEvents => ("/api/v1/audit", READ),
+            Self::AuditEvent(_) => ("/api/v1/audit/{eventId}", READ),
+            Self::Health => ("/health", READ),
+            Self::Metrics => ("/metrics", READ),
+            Self::Jwks => ("/.well-known/jwks.json", READ),
+            Self::ServerMetadata => ("/.well-known/oauth-authorization-server", READ),
+            Self::Unknown => ("unknown", ""),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_the_path_with_names_for_ids() {
+        for path in [
+            "/api/v1/agents",
+            "/api/v1/agents/agentId",
+            "/api/v1/agents/agentId/credentials",
+            "/api/v1/agents/agentId/credentials/credentialId",
+            "/api/v1/agents/agentId/credentials/credentialId/rotate",
+            "/api/v1/token",
+            "/api/v1/token/introspect",
+            "/api/v1/token/revoke",
+            "/api/v1/audit",
+            "/api/v1/audit/eventId",
+            "/health",
+            "/metrics",
+            "/.well-known/jwks.json",
+            "/.well-known/oauth-authorization-server",
+        ] {
+            assert_eq!(Resource::at(path).pattern().replace(['{', '}'], ""), path);
+        }
+    }
+
+    #[test]
+    fn nothing_is_at_paths_that_are_written_in_another_way() {
+        for path in [
+            "/",
+            "",
+            "/api/v1",
+            "/api/v1/agents/",
+            "/API/v1/agents",
+            "/api//v1/agents",
+            "/api/v1/./agents",
+            "/api/v1/x/../agents",
+            "/api/v1/agents/%2e%2e/token",
+            "/api/v1/agents/a%2fcredentials",
+            "/api/v1/agents/a%00",
+            "/health/../metrics",
+        ] {
+            assert_eq!(Resource::at(path), Resource::Unknown, "{path}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `POST /token/revoke` (RFC 7009).
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use serde_json::json;
+
+use super::agents;
+use crate::domain::AuditAction;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Call, Caller, Response, respond};
+
+/// Revokes a token. One that is unknown or over needs no revoking; that is a success too.
+pub(super) async fn revoke(mut call: Call<'_>) -> ApiResult<Response> {
+    let token = call.token_parameter().await?;
+    if let Ok(claims) = call.app.tokens.verify(&token) {
+        match (claims.agent_id(), call.caller) {
+            (Some(owner), caller) => caller.may_manage(owner)?,
+            (None, Caller::Operator) => {}
+            (None, Caller::Agent(_)) => {
+                return Err(ApiError::Forbidden("an operator's token is an operator's to revoke".into()));
+            }
+        }
+        let event = agents::actor(&call).event(
+            AuditAction::TokenRevoked,
+            claims.agent_id(),
+            json!({ "tokenId": claims.jti }),
+            call.app.now(),
+        );
+        call.app.repos.tokens.revoke(claims.jti, claims.expires_at(), &event).await?;
+    }
+    Ok(respond::bytes(StatusCode::OK, "application/json", Bytes::from_static(b"{}")))
+}

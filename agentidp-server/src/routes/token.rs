@@ -1,0 +1,194 @@
+//! `POST /token`: the client credentials grant (RFC 6749 §4.4).
+//!
+//! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
+//! limit; the client's secret; the agent's status; the scope; the monthly limit.
+
+use std::time::Duration;
+
+use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, VerifyError};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::domain::{AgentStatus, AuditAction, AuditEvent, Credential, Outcome, Scopes};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
+use crate::repo::Authentication;
+
+/// How long a token lives (documented).
+const TTL: Duration = Duration::from_secs(3600);
+
+/// Issues a token to a client that proves itself.
+pub(super) async fn issue(request: &mut Request) -> ApiResult<Response> {
+    let outcome = attempt(request).await;
+    request.app.metrics.token_issued(if outcome.is_ok() { Outcome::Success } else { Outcome::Failure });
+    match outcome {
+        Ok(response) => Ok(response),
+        Err(Refusal::OAuth(error)) => Ok(error.into_response()),
+        Err(Refusal::Api(error)) => Err(error),
+    }
+}
+
+/// Why no token is issued: in the words of RFC 6749, or in ours.
+enum Refusal {
+    OAuth(OAuthError),
+    Api(ApiError),
+}
+
+impl From<OAuthError> for Refusal {
+    fn from(error: OAuthError) -> Self {
+        Self::OAuth(error)
+    }
+}
+
+impl<E: Into<ApiError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Api(error.into())
+    }
+}
+
+async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
+    let (presented, scope) = read(request).await?;
+    let client_id = http::uuid(&presented.client_id);
+    // One spelling a client: another spelling of its id must not be another bucket.
+    let claimed = client_id.map_or(presented.client_id.clone(), |id| id.to_string());
+    request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
+
+    let proof = authenticate(&request.app, client_id, &presented.secret).await?;
+    let (client_id, credential_id) = match proof {
+        Proof::Proved { client_id, credential_id, status: AgentStatus::Active } => (client_id, credential_id),
+        Proof::Proved { client_id, .. } => {
+            let error = OAuthError::UnauthorizedClient("the agent is not active");
+            return Err(fail(request, Some(client_id), error).await?.into());
+        }
+        Proof::Failed { agent_id } => {
+            let error = OAuthError::InvalidClient { basic: presented.basic };
+            return Err(fail(request, agent_id, error).await?.into());
+        }
+    };
+    request.client = Some(client_id.to_string());
+    let scope = match scope.as_deref() {
+        Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
+        None => Scopes::ALL,
+    };
+    grant(request, client_id, credential_id, scope).await
+}
+
+/// Reads the form as far as it can be judged without knowing the client. The second part is `scope`, as it was written.
+async fn read(request: &mut Request) -> Result<(ClientCredentials, Option<String>), Refusal> {
+    let body = request.form().await?;
+    let form = Form::parse(&body);
+    body::wipe(body);
+    let form = form.map_err(|_| OAuthError::InvalidRequest("the form is malformed or repeats a parameter"))?;
+    match form.get("grant_type") {
+        Some("client_credentials") => {}
+        Some(_) => return Err(OAuthError::UnsupportedGrantType.into()),
+        None => return Err(OAuthError::InvalidRequest("grant_type is missing").into()),
+    }
+    let presented = match ClientCredentials::read(&request.head.headers, &form) {
+        Ok(presented) => presented,
+        Err(ClientAuthError::InvalidRequest(why)) => return Err(OAuthError::InvalidRequest(why).into()),
+        Err(ClientAuthError::InvalidBasic) => {
+            request.limit(request.app.limiter.claimed("", request.origin.ip_address))?;
+            return Err(fail(request, None, OAuthError::InvalidClient { basic: true }).await?.into());
+        }
+    };
+    Ok((presented, form.get("scope").map(str::to_owned)))
+}
+
+/// What became of an authentication.
+enum Proof {
+    Proved { client_id: Uuid, credential_id: Uuid, status: AgentStatus },
+    Failed { agent_id: Option<Uuid> },
+}
+
+/// Tries the secret against the client's credentials. The same work is done for a client that does not exist.
+async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
+    let known = match client_id {
+        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?,
+        None => None,
+    };
+    let agent_id = known.as_ref().and(client_id);
+    let (status, credentials) = known
+        .map_or((None, Vec::new()), |Authentication { agent_status, credentials }| (Some(agent_status), credentials));
+    let (candidates, corrupt) = records(&credentials);
+    match (app.store.verify_any(&candidates, secret).await, status, corrupt) {
+        (Ok(matched), Some(status), _) => {
+            let credential = credential_of(&credentials, candidates.get(matched.index).map(|(key, _)| key))?;
+            Ok(Proof::Proved { client_id: credential.client_id, credential_id: credential.credential_id, status })
+        }
+        // A store that matches nothing against nothing would be broken.
+        (Ok(_), None, _) => Err(ApiError::internal("a secret matched no credential")),
+        (Err(VerifyError::Mismatch), _, None) => {
+            let reason = if status.is_none() { "no such client" } else { "no active credential matches" };
+            tracing::warn!(client_id = client_id.map(tracing::field::display), reason, "client authentication failed");
+            Ok(Proof::Failed { agent_id })
+        }
+        (Err(VerifyError::Mismatch), _, Some(corrupt)) => Err(ApiError::internal(corrupt)),
+        (Err(VerifyError::Backend(error)), _, _) => Err(ApiError::vault(error)),
+        (Err(error), _, _) => Err(ApiError::internal(error)),
+    }
+}
+
+/// The credentials that can be tried, and what is wrong with the first of those that cannot.
+fn records(credentials: &[Credential]) -> (Vec<(CredentialKey, CredentialSecrets)>, Option<agentidp_secrets::Error>) {
+    let (mut candidates, mut corrupt) = (Vec::with_capacity(credentials.len()), None);
+    for credential in credentials {
+        let key = CredentialKey::parse(&credential.client_id.to_string(), &credential.credential_id.to_string());
+        match key.and_then(|key| Ok((key, CredentialSecrets::from(credential.secret.to_record()?)))) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(error) => {
+                tracing::error!(credential_id = %credential.credential_id, %error, "a credential's row is corrupt");
+                corrupt.get_or_insert(error);
+            }
+        }
+    }
+    (candidates, corrupt)
+}
+
+fn credential_of<'c>(credentials: &'c [Credential], key: Option<&CredentialKey>) -> ApiResult<&'c Credential> {
+    let matches = |credential: &&Credential| {
+        key.is_some_and(|key| key.credential_id().as_str() == credential.credential_id.to_string())
+    };
+    credentials.iter().find(matches).ok_or_else(|| ApiError::internal("a secret matched an unknown credential"))
+}
+
+/// Records a failed authentication; hands `error` back. What was wrong stays in the log.
+async fn fail(request: &Request, agent_id: Option<Uuid>, error: OAuthError) -> ApiResult<OAuthError> {
+    let event = event(request, AuditAction::AuthFailed, Outcome::Failure, agent_id, json!({ "error": error.code() }));
+    request.app.repos.audit.append(&event).await?;
+    Ok(error)
+}
+
+/// Signs a token and records it; it goes out only when it is on record and within the monthly limit.
+async fn grant(request: &Request, client_id: Uuid, credential_id: Uuid, scope: Scopes) -> Result<Response, Refusal> {
+    let app = &request.app;
+    let issued = app.tokens.issue(&client_id.to_string(), scope, TTL, false).map_err(ApiError::internal)?;
+    let about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
+    let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
+    let limit = app.settings.monthly_token_limit;
+    if !app.repos.tokens.issued(client_id, limit, &success).await? {
+        let about = json!({ "error": "unauthorized_client", "limit": limit });
+        let refused = event(request, AuditAction::TokenIssued, Outcome::Failure, Some(client_id), about);
+        app.repos.audit.append(&refused).await?;
+        return Err(OAuthError::UnauthorizedClient("the monthly token limit is reached").into());
+    }
+    let body = json!({
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "expires_in": TTL.as_secs(),
+        "scope": scope,
+    });
+    Ok(respond::json(StatusCode::OK, &body))
+}
+
+fn event(
+    request: &Request,
+    action: AuditAction,
+    outcome: Outcome,
+    agent_id: Option<Uuid>,
+    metadata: Value,
+) -> AuditEvent {
+    AuditEvent::new(action, outcome, agent_id, &request.origin, metadata, request.app.now())
+}

@@ -1,0 +1,336 @@
+//! What a single value must look like, whether it came in a body or in a query.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Reason;
+use super::json::string;
+use crate::domain::Timestamp;
+
+/// Documented: the columns' widths, in characters.
+const EMAIL_MAX: usize = 255;
+const VERSION_MAX: usize = 64;
+const OWNER_MAX: usize = 128;
+
+/// Ours: far more than any agent needs, and little enough to be read by people.
+const CAPABILITIES_MAX: usize = 100;
+const CAPABILITY_MAX: usize = 128;
+
+/// A text of 1 to `max` characters without control characters: they have no place in names, and PostgreSQL stores no
+/// NUL.
+fn text(text: &str, max: usize) -> Result<&str, Reason> {
+    if text.trim().is_empty() {
+        return Err("must not be empty".into());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("must not contain control characters".into());
+    }
+    if text.chars().count() > max {
+        return Err(format!("must be at most {max} characters").into());
+    }
+    Ok(text)
+}
+
+/// An e-mail address in the form everybody uses: dot-separated atoms, `@`, a domain of at least two labels (an
+/// international one in its ASCII form). Kept exactly as sent.
+pub(super) fn email(value: &str) -> Result<String, Reason> {
+    let address = text(value, EMAIL_MAX)?;
+    let sound = address.rsplit_once('@').is_some_and(|(local, domain)| is_local_part(local) && is_domain(domain));
+    if sound { Ok(address.to_owned()) } else { Err("must be an e-mail address".into()) }
+}
+
+/// RFC 5321 §4.5.3.1.1 gives 64 bytes; RFC 5322 §3.2.3 says what an atom is made of.
+fn is_local_part(local: &str) -> bool {
+    let atom_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    local.len() <= 64 && local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(atom_byte))
+}
+
+/// RFC 1035 §2.3.4 gives 63 bytes to a label.
+fn is_domain(domain: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.contains('.') && domain.split('.').all(is_label)
+}
+
+/// A semantic version, without a leading `v`.
+pub(super) fn version(value: &str) -> Result<String, Reason> {
+    let version = text(value, VERSION_MAX)?;
+    match semver::Version::parse(version) {
+        Ok(_) => Ok(version.to_owned()),
+        Err(_) => Err("must be a semantic version such as 1.4.0".into()),
+    }
+}
+
+/// Who answers for an agent.
+pub(super) fn owner(value: &str) -> Result<String, Reason> {
+    text(value, OWNER_MAX).map(str::to_owned)
+}
+
+/// A list of different capabilities.
+pub(super) fn capabilities(value: &Value) -> Result<Vec<String>, Reason> {
+    let items = value.as_array().ok_or("must be a list")?;
+    if items.is_empty() {
+        return Err("must have at least one item".into());
+    }
+    if items.len() > CAPABILITIES_MAX {
+        return Err(format!("must have at most {CAPABILITIES_MAX} items").into());
+    }
+    let mut capabilities = Vec::with_capacity(items.len());
+    for item in items {
+        let capability = string(capability)(item)?;
+        if capabilities.contains(&capability) {
+            return Err("must not repeat an item".into());
+        }
+        capabilities.push(capability);
+    }
+    Ok(capabilities)
+}
+
+/// `resource:action`, each of `A-Z a-z 0-9 . _ -`; the action may be `*` instead.
+fn capability(value: &str) -> Result<String, Reason> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    if value.len() > CAPABILITY_MAX {
+        return Err(format!("each item must be at most {CAPABILITY_MAX} characters").into());
+    }
+    match value.split_once(':') {
+        Some((resource, action)) if is_name(resource) && (action == "*" || is_name(action)) => Ok(value.to_owned()),
+        _ => Err("each item must be resource:action, of letters, digits and . _ - (or * as the action)".into()),
+    }
+}
+
+/// One of the documented names of `all`, exactly.
+pub(super) fn one_of<T: Copy>(all: &'static [T], name: fn(T) -> &'static str) -> impl Fn(&str) -> Result<T, Reason> {
+    move |value| {
+        all.iter().copied().find(|item| name(*item) == value).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|item| name(*item)).collect();
+            format!("must be one of {}", names.join(", ")).into()
+        })
+    }
+}
+
+/// A UUID in its hyphenated form.
+pub(super) fn uuid(value: &str) -> Result<Uuid, Reason> {
+    // The parser also takes braces, URNs and bare digits: three more names for one thing.
+    match Uuid::try_parse(value) {
+        Ok(id) if value.len() == uuid::fmt::Hyphenated::LENGTH => Ok(id),
+        _ => Err("must be a UUID".into()),
+    }
+}
+
+/// A point in time that still lies ahead.
+pub(super) fn future(now: Timestamp) -> impl Fn(&str) -> Result<Timestamp, Reason> {
+    move |value| match Timestamp::parse(value) {
+        Some(at) if at > now => Ok(at),
+        Some(_) => Err("must lie in the future".into()),
+        None => Err("must be an RFC 3339 time such as 2030-01-31T12:00:00Z".into()),
+    }
+}
+
+/// A whole number from 1 to `max`, in digits only.
+pub(super) fn count(max: u32) -> impl Fn(&str) -> Result<u32, Reason> {
+    move |value| {
+        let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+        match value.parse() {
+            Ok(number) if digits && (1..=max).contains(&number) => Ok(number),
+            _ => Err(format!("must be a whole number from 1 to {max}").into()),
+        }
+    }
+}
+
+/// The beginning of a span of time. A plain date means its first millisecond, UTC.
+pub(super) fn from_date(value: &str) -> Result<Timestamp, Reason> {
+    date(value, "T00:00:00.000Z")
+}
+
+/// The end of a span of time, included. A plain date means its last millisecond, UTC.
+pub(super) fn to_date(value: &str) -> Result<Timestamp, Reason> {
+    date(value, "T23:59:59.999Z")
+}
+
+fn date(value: &str, time_of_day: &str) -> Result<Timestamp, Reason> {
+    const PLAIN_DATE_LEN: usize = "2026-03-28".len();
+    let at = match value.len() {
+        PLAIN_DATE_LEN => Timestamp::parse(&format!("{value}{time_of_day}")),
+        _ => Timestamp::parse(value),
+    };
+    at.ok_or_else(|| "must be a date or an RFC 3339 time (in a query, write + as %2B)".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn emails() {
+        let longest = format!("{}@{}.{}.{}.example", "a".repeat(64), "b".repeat(60), "c".repeat(60), "d".repeat(59));
+        assert_eq!(longest.len(), 255 - 1);
+        for fine in ["a@b.co", "first.last+tag@agents.example.com", "x@xn--bcher-kva.example", "A@B.Co", &longest] {
+            assert_eq!(email(fine).as_deref(), Ok(fine));
+        }
+        let local_too_long = format!("{}@b.co", "a".repeat(65));
+        let too_long = format!("{longest}.com");
+        for refused in [
+            "",
+            " ",
+            "a",
+            "@",
+            "a@",
+            "@b.co",
+            "a@b",
+            "a@b..co",
+            "a@.co",
+            "a@b.co.",
+            "a@-b.co",
+            "a@b-.co",
+            "a b@c.co",
+            ".a@b.co",
+            "a.@b.co",
+            "a..b@c.co",
+            "a@b@c.co",
+            "a@b.co\n",
+            "a\0@b.co",
+            "<a@b.co>",
+            "ä@b.co",
+            "a@bü.co",
+            " a@b.co",
+            &local_too_long,
+            &too_long,
+        ] {
+            assert!(email(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn versions() {
+        for fine in ["1.0.0", "0.1.0-alpha.1+build.5"] {
+            assert_eq!(version(fine).as_deref(), Ok(fine));
+        }
+        let too_long = format!("1.0.0-{}", "a".repeat(64));
+        for refused in ["", "1", "1.0", "v1.0.0", "1.0.0 ", "01.0.0", "1.0.0\0", &too_long] {
+            assert!(version(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn owners_are_counted_in_characters() {
+        let longest = "ä".repeat(128);
+        assert_eq!(owner(&longest).as_deref(), Ok(longest.as_str()));
+        for refused in ["", "  ", "a\0b", "a\nb", "a\u{7f}", "a\u{85}", &"a".repeat(129)] {
+            assert!(owner(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn capability_lists() {
+        let most: Vec<_> = (0..100).map(|n| format!("resource-{n}:read")).collect();
+        for fine in [json!(["resume:read"]), json!(["a.b_c-D:*", "a:b"]), json!(most)] {
+            assert!(capabilities(&fine).is_ok(), "{fine}");
+        }
+        let too_many: Vec<_> = (0..101).map(|n| format!("resource-{n}:read")).collect();
+        for refused in [
+            json!([]),
+            json!("resume:read"),
+            json!(null),
+            json!({"resume": "read"}),
+            json!([1]),
+            json!([null]),
+            json!([["resume:read"]]),
+            json!([""]),
+            json!(["resume"]),
+            json!([":read"]),
+            json!(["resume:"]),
+            json!(["*:read"]),
+            json!(["*:*"]),
+            json!(["resume:re*"]),
+            json!(["resume:read:all"]),
+            json!(["resume:read "]),
+            json!(["resume:re\0d"]),
+            json!(["résumé:read"]),
+            json!(["a:b", "c:d", "a:b"]),
+            json!([format!("{}:b", "a".repeat(127))]),
+            json!(too_many),
+        ] {
+            assert!(capabilities(&refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn uuids_have_one_form() {
+        assert!(uuid("6f9619ff-8b86-4d01-b42d-00cf4fc964ff").is_ok());
+        for refused in [
+            "",
+            "1",
+            "6f9619ff8b864d01b42d00cf4fc964ff",
+            "{6f9619ff-8b86-4d01-b42d-00cf4fc964ff}",
+            "urn:uuid:6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+            "6f9619ff-8b86-4d01-b42d-00cf4fc964fg",
+            "../6f9619ff-8b86-4d01-b42d-00cf4fc96",
+        ] {
+            assert!(uuid(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn the_future_begins_after_now() {
+        let now = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+        assert!(future(now)("2026-03-28T09:00:00.001Z").is_ok());
+        assert!(future(now)("2026-03-28T10:30:00+01:00").is_ok());
+        for refused in [
+            "2026-03-28T09:00:00Z",
+            "2026-03-28T10:00:00+01:00",
+            "1970-01-01T00:00:00Z",
+            "2030-01-01",
+            "2030-01-01T00:00:00",
+            "2030-02-30T00:00:00Z",
+            "1900000000",
+            "",
+            "2030-01-01T00:00:00Z\0",
+            // Beyond the calendar once it is turned to UTC.
+            "9999-12-31T23:59:59-23:59",
+        ] {
+            assert!(future(now)(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn counts_are_digits_within_bounds() {
+        assert_eq!(count(100)("1"), Ok(1));
+        assert_eq!(count(100)("100"), Ok(100));
+        for refused in ["", "0", "101", "-1", "+1", " 1", "1.0", "1e2", "٣", "99999999999999999999"] {
+            assert!(count(100)(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_date_is_the_whole_day() {
+        assert_eq!(from_date("2026-03-28").unwrap().to_string(), "2026-03-28T00:00:00.000Z");
+        assert_eq!(to_date("2026-03-28").unwrap().to_string(), "2026-03-28T23:59:59.999Z");
+        assert_eq!(to_date("2026-03-28T11:00:00+02:00").unwrap().to_string(), "2026-03-28T09:00:00.000Z");
+        for refused in ["", "2026", "2026-3-28", "2026-02-30", "28.03.2026", "yesterday", "2026-03-28T11:00:00 02:00"] {
+            assert!(from_date(refused).is_err() && to_date(refused).is_err(), "{refused:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_rule_panic(value in any::<String>()) {
+            let now = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+            let _ = (email(&value), version(&value), owner(&value), capability(&value), uuid(&value));
+            let _ = (future(now)(&value), count(7)(&value), from_date(&value), to_date(&value));
+        }
+
+        #[test]
+        fn no_time_makes_the_clock_rule_panic(value in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](\\.[0-9]{1,12})?(Z|[+-][0-2][0-9]:[0-5][0-9])") {
+            let _ = (from_date(&value), to_date(&value));
+        }
+    }
+}

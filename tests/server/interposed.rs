@@ -1,0 +1,103 @@
+//! Something that happens just before a credential's commit.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
+use agentidp_server::app::App;
+use agentidp_server::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
+use agentidp_server::repo::{Authentication, CredentialRepo, InsertCredential, RepoError, Result, Revoke};
+use async_trait::async_trait;
+use uuid::Uuid;
+
+/// What happens just before a commit.
+pub(crate) enum Before {
+    /// The database is gone: the commit does not take place.
+    Outage,
+    /// Somebody else does this.
+    Run(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Somebody else has changed the row, and then the database is gone.
+    LossAndOutage,
+}
+
+/// A credential repository whose next `insert` and `rotate` calls meet what is scripted.
+#[derive(Clone)]
+pub(crate) struct Interposed {
+    inner: Arc<dyn CredentialRepo>,
+    script: Arc<Mutex<VecDeque<Before>>>,
+    outage: Arc<Mutex<bool>>,
+}
+
+impl Interposed {
+    /// Puts itself into `app`.
+    pub(crate) fn into_app(app: &mut App) -> Self {
+        let this = Self { inner: Arc::clone(&app.repos.credentials), script: Arc::default(), outage: Arc::default() };
+        app.repos.credentials = Arc::new(this.clone());
+        this
+    }
+
+    pub(crate) fn next(&self, before: Before) {
+        self.script.lock().unwrap().push_back(before);
+    }
+
+    pub(crate) fn run(&self, before: impl Future<Output = ()> + Send + 'static) {
+        self.next(Before::Run(Box::pin(before)));
+    }
+
+    pub(crate) fn end_outage(&self) {
+        *self.outage.lock().unwrap() = false;
+    }
+
+    /// Whether the commit may take place.
+    async fn before(&self) -> Result<bool> {
+        let next = self.script.lock().unwrap().pop_front();
+        match next {
+            None => Ok(true),
+            Some(Before::Outage) => Err(gone()),
+            Some(Before::Run(run)) => {
+                run.await;
+                Ok(true)
+            }
+            Some(Before::LossAndOutage) => {
+                *self.outage.lock().unwrap() = true;
+                Ok(false)
+            }
+        }
+    }
+}
+
+fn gone() -> RepoError {
+    RepoError::Unavailable { during: "a scripted outage", source: "gone".into() }
+}
+
+#[async_trait]
+impl CredentialRepo for Interposed {
+    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
+        if *self.outage.lock().unwrap() {
+            return Err(gone());
+        }
+        self.inner.find(client_id, credential_id).await
+    }
+
+    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
+        self.inner.list(client_id, status, page).await
+    }
+
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+        self.inner.authenticate(client_id, now).await
+    }
+
+    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
+        self.before().await?;
+        self.inner.insert(credential, event).await
+    }
+
+    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
+        if self.before().await? { self.inner.rotate(before, after, event).await } else { Ok(false) }
+    }
+
+    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
+        self.inner.revoke(client_id, credential_id, now, event).await
+    }
+}

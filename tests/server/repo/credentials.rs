@@ -1,0 +1,251 @@
+//! Credentials.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use agentidp_server::domain::{AgentStatus, AuditAction, CredentialStatus, Page, PurgeJob};
+use agentidp_server::repo::{InsertCredential, Revoke};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::*;
+
+on_both!(
+    a_credential_reads_back_equal_for_its_client_only,
+    only_an_active_agent_gets_one,
+    a_commit_drops_the_purge_that_was_scheduled_ahead,
+    lists_are_newest_first_and_of_one_client,
+    authentication_sees_what_may_be_used,
+    a_rotation_replaces_record_and_expiry,
+    a_rotation_of_what_has_changed_is_lost,
+    of_racing_rotations_one_wins,
+    a_revocation_says_what_became_of_it,
+    a_rotation_never_survives_a_racing_revocation,
+    nothing_changes_without_its_event,
+);
+
+async fn a_credential_reads_back_equal_for_its_client_only(db: Database) {
+    let (agent, other) = (db.agent().await, db.agent().await);
+    for secret in [digest("a"), vaulted("secret/data/a", 3), SecretColumns::default()] {
+        let credential = Credential { expires_at: Some(later(60)), ..credential(agent.agent_id, secret) };
+        let event = event(AuditAction::CredentialGenerated, agent.agent_id);
+        let inserted = db.repos.credentials.insert(&credential, &event).await.unwrap();
+        assert_eq!(inserted, InsertCredential::Inserted);
+        assert_eq!(db.credential_now(&credential).await, credential);
+        assert_eq!(db.repos.credentials.find(other.agent_id, credential.credential_id).await.unwrap(), None);
+        assert!(db.events().await.contains(&event));
+    }
+}
+
+async fn only_an_active_agent_gets_one(db: Database) {
+    for status in [AgentStatus::Suspended, AgentStatus::Decommissioned] {
+        let agent = db.agent().await;
+        let updated = event(AuditAction::AgentUpdated, agent.agent_id);
+        db.repos.agents.replace(&agent, &changed(&agent, status), &updated, &origin()).await.unwrap();
+        assert_eq!(insert_one(&db, agent.agent_id).await, InsertCredential::AgentNotActive);
+    }
+    assert_eq!(insert_one(&db, Uuid::new_v4()).await, InsertCredential::AgentNotActive);
+    assert!(db.events().await.iter().all(|event| event.action != AuditAction::CredentialGenerated));
+}
+
+async fn insert_one(db: &Database, client_id: Uuid) -> InsertCredential {
+    let event = event(AuditAction::CredentialGenerated, client_id);
+    db.repos.credentials.insert(&credential(client_id, digest("a")), &event).await.unwrap()
+}
+
+async fn a_commit_drops_the_purge_that_was_scheduled_ahead(db: Database) {
+    let agent = db.agent().await;
+    let intent = |credential: &Credential| PurgeJob {
+        credential_id: credential.credential_id,
+        client_id: credential.client_id,
+        vault_path: "secret/data/a".to_owned(),
+        due_at: later(600),
+        attempts: 0,
+    };
+    let created = credential(agent.agent_id, vaulted("secret/data/a", 1));
+    db.repos.purges.schedule(&intent(&created)).await.unwrap();
+    let generated = event(AuditAction::CredentialGenerated, agent.agent_id);
+    db.repos.credentials.insert(&created, &generated).await.unwrap();
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+
+    let before = db.credential(&agent, digest("b")).await;
+    db.repos.purges.schedule(&intent(&before)).await.unwrap();
+    let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
+    let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+    assert!(db.repos.credentials.rotate(&before, &after, &rotated).await.unwrap());
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+}
+
+async fn lists_are_newest_first_and_of_one_client(db: Database) {
+    let (agent, other) = (db.agent().await, db.agent().await);
+    db.credential(&other, digest("x")).await;
+    let mut expected = Vec::new();
+    for number in 0..5u64 {
+        let credential = Credential { created_at: later(number / 2), ..credential(agent.agent_id, digest("a")) };
+        let event = event(AuditAction::CredentialGenerated, agent.agent_id);
+        db.repos.credentials.insert(&credential, &event).await.unwrap();
+        expected.push(credential);
+    }
+    expected.sort_by_key(|credential| Reverse((credential.created_at, credential.credential_id)));
+    let mut listed = Vec::new();
+    for page in 1..=3 {
+        let paged = db.repos.credentials.list(agent.agent_id, None, Page { page, limit: 2 }).await.unwrap();
+        assert_eq!(paged.total, 5);
+        listed.extend(paged.data);
+    }
+    assert_eq!(listed, expected);
+
+    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+    db.repos.credentials.revoke(agent.agent_id, listed[0].credential_id, later(9), &revoked).await.unwrap();
+    for (status, total) in [(CredentialStatus::Active, 4), (CredentialStatus::Revoked, 1)] {
+        let paged = db.repos.credentials.list(agent.agent_id, Some(status), ALL).await.unwrap();
+        assert_eq!(paged.total, total);
+        assert!(paged.data.iter().all(|credential| credential.status == status));
+    }
+}
+
+async fn authentication_sees_what_may_be_used(db: Database) {
+    assert!(db.repos.credentials.authenticate(Uuid::new_v4(), now()).await.unwrap().is_none());
+    let agent = db.agent().await;
+    let known = db.repos.credentials.authenticate(agent.agent_id, now()).await.unwrap().unwrap();
+    assert_eq!((known.agent_status, known.credentials), (AgentStatus::Active, Vec::new()));
+
+    let mut usable = Vec::new();
+    for (number, expires_at) in [(0, None), (1, Some(later(60))), (2, Some(later(61)))] {
+        let secret = digest(&number.to_string());
+        let credential = Credential { created_at: later(number), expires_at, ..credential(agent.agent_id, secret) };
+        let event = event(AuditAction::CredentialGenerated, agent.agent_id);
+        db.repos.credentials.insert(&credential, &event).await.unwrap();
+        usable.insert(0, credential);
+    }
+    let ended = db.credential(&agent, digest("ended")).await;
+    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+    db.repos.credentials.revoke(agent.agent_id, ended.credential_id, now(), &revoked).await.unwrap();
+
+    let at = async |at| db.repos.credentials.authenticate(agent.agent_id, at).await.unwrap().unwrap();
+    assert_eq!(at(later(59)).await.credentials, usable);
+    usable.retain(|credential| credential.expires_at != Some(later(60)));
+    assert_eq!(at(later(60)).await.credentials, usable, "it ends at its expiry, not after it");
+
+    let updated = event(AuditAction::AgentSuspended, agent.agent_id);
+    db.repos.agents.replace(&agent, &changed(&agent, AgentStatus::Suspended), &updated, &origin()).await.unwrap();
+    let known = at(now()).await;
+    assert_eq!((known.agent_status, known.credentials.len()), (AgentStatus::Suspended, 3));
+}
+
+async fn a_rotation_replaces_record_and_expiry(db: Database) {
+    let agent = db.agent().await;
+    let mut before = db.credential(&agent, digest("a")).await;
+    for (secret, expires_at) in [
+        (digest("b"), Some(later(5))),
+        (vaulted("secret/data/a", 1), None),
+        (vaulted("secret/data/a", 2), Some(later(6))),
+    ] {
+        let after = Credential { secret, expires_at, ..before.clone() };
+        let event = event(AuditAction::CredentialRotated, agent.agent_id);
+        assert!(db.repos.credentials.rotate(&before, &after, &event).await.unwrap());
+        assert_eq!(db.credential_now(&before).await, after);
+        assert!(db.events().await.contains(&event));
+        before = after;
+    }
+}
+
+async fn a_rotation_of_what_has_changed_is_lost(db: Database) {
+    let agent = db.agent().await;
+    let row = db.credential(&agent, vaulted("secret/data/a", 2)).await;
+    let rotate = async |secret: SecretColumns| {
+        let before = Credential { secret, ..row.clone() };
+        let after = Credential { secret: vaulted("secret/data/a", 9), ..row.clone() };
+        let event = event(AuditAction::CredentialRotated, agent.agent_id);
+        db.repos.credentials.rotate(&before, &after, &event).await.unwrap()
+    };
+    let unpinned = SecretColumns { vault_version: None, ..vaulted("secret/data/a", 1) };
+    let both = SecretColumns { secret_hash: Some("$2b$".to_owned()), ..vaulted("secret/data/a", 2) };
+    for stale in [vaulted("secret/data/a", 1), vaulted("secret/data/b", 2), digest("a"), unpinned, both] {
+        assert!(!rotate(stale).await);
+    }
+    assert_eq!(db.credential_now(&row).await, row);
+
+    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+    db.repos.credentials.revoke(agent.agent_id, row.credential_id, now(), &revoked).await.unwrap();
+    assert!(!rotate(row.secret.clone()).await, "a revoked credential stays as it is");
+    assert!(db.events().await.iter().all(|event| event.action != AuditAction::CredentialRotated));
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 1, "a lost rotation drops no purge");
+}
+
+async fn of_racing_rotations_one_wins(db: Database) {
+    let agent = db.agent().await;
+    let before = db.credential(&agent, digest("a")).await;
+    let mut race = JoinSet::new();
+    for number in 0..8 {
+        let (credentials, before) = (Arc::clone(&db.repos.credentials), before.clone());
+        race.spawn(async move {
+            let after = Credential { secret: digest(&format!("after {number}")), ..before.clone() };
+            let event = event(AuditAction::CredentialRotated, before.client_id);
+            credentials.rotate(&before, &after, &event).await.unwrap().then_some(after)
+        });
+    }
+    let winners: Vec<Credential> = race.join_all().await.into_iter().flatten().collect();
+    assert_eq!(winners, [db.credential_now(&before).await]);
+}
+
+async fn a_revocation_says_what_became_of_it(db: Database) {
+    let (agent, other) = (db.agent().await, db.agent().await);
+    let hashed = db.credential(&agent, digest("a")).await;
+    let in_vault = db.credential(&agent, vaulted("secret/data/a", 4)).await;
+    let revoke = async |client_id, credential_id| {
+        let event = event(AuditAction::CredentialRevoked, client_id);
+        db.repos.credentials.revoke(client_id, credential_id, later(1), &event).await.unwrap()
+    };
+    assert_eq!(revoke(other.agent_id, hashed.credential_id).await, Revoke::NotFound);
+    assert_eq!(revoke(agent.agent_id, Uuid::new_v4()).await, Revoke::NotFound);
+    assert_eq!(revoke(agent.agent_id, hashed.credential_id).await, Revoke::Revoked(None));
+    assert_eq!(revoke(agent.agent_id, hashed.credential_id).await, Revoke::AlreadyRevoked);
+    let Revoke::Revoked(Some(job)) = revoke(agent.agent_id, in_vault.credential_id).await else { panic!("no job") };
+    assert_eq!(db.repos.purges.due(later(1), 10).await.unwrap(), [job]);
+
+    let revoked = |credential: &Credential| Credential {
+        status: CredentialStatus::Revoked,
+        revoked_at: Some(later(1)),
+        ..credential.clone()
+    };
+    assert_eq!(db.credential_now(&hashed).await, revoked(&hashed));
+    assert_eq!(db.credential_now(&in_vault).await, revoked(&in_vault));
+    let told = db.events().await.into_iter().filter(|event| event.action == AuditAction::CredentialRevoked);
+    assert_eq!(told.count(), 2);
+}
+
+/// Either order is fine, but the end is the same: revoked, with the path due that the row has in the end.
+async fn a_rotation_never_survives_a_racing_revocation(db: Database) {
+    let agent = db.agent().await;
+    for _ in 0..10 {
+        let before = db.credential(&agent, digest("a")).await;
+        let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
+        let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+        let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+        let (rotation, revocation) = tokio::join!(
+            db.repos.credentials.rotate(&before, &after, &rotated),
+            db.repos.credentials.revoke(agent.agent_id, before.credential_id, now(), &revoked),
+        );
+        let Revoke::Revoked(purge) = revocation.unwrap() else { panic!("not revoked") };
+        assert_eq!(purge.is_some(), rotation.unwrap());
+        assert_eq!(db.credential_now(&before).await.status, CredentialStatus::Revoked);
+        assert_eq!(db.repos.purges.pending().await.unwrap(), u64::from(purge.is_some()));
+        db.repos.purges.done(before.credential_id).await.unwrap();
+    }
+}
+
+async fn nothing_changes_without_its_event(db: Database) {
+    let agent = db.agent().await;
+    let fails = db.event_that_fails().await;
+    let refused = credential(agent.agent_id, digest("a"));
+    db.repos.credentials.insert(&refused, &fails).await.unwrap_err();
+    assert_eq!(db.repos.credentials.find(agent.agent_id, refused.credential_id).await.unwrap(), None);
+
+    let row = db.credential(&agent, vaulted("secret/data/a", 1)).await;
+    let after = Credential { secret: vaulted("secret/data/a", 2), ..row.clone() };
+    db.repos.credentials.rotate(&row, &after, &fails).await.unwrap_err();
+    db.repos.credentials.revoke(agent.agent_id, row.credential_id, now(), &fails).await.unwrap_err();
+    assert_eq!(db.credential_now(&row).await, row);
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+}

@@ -1,0 +1,234 @@
+//! A server in this process: requests go to its handler without a socket, time stands still until it is moved.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use agentidp_secrets::backends::{Bcrypt, VaultKv2};
+use agentidp_secrets::testkit::FaultLayer;
+use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyError, stack};
+use agentidp_server::app::{App, Settings, VaultPlace};
+use agentidp_server::domain::{Credential, Page, Scopes};
+use agentidp_server::keys::SigningKey;
+use agentidp_server::metrics::Metrics;
+use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::tokens::{OPERATOR, Tokens};
+use agentidp_server::{repo, routes};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support;
+use crate::support::bao::Mount;
+
+/// A server over a fresh SQLite file.
+pub(crate) struct Site {
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Arc<ManualClock>,
+    /// An operator's token with all scopes.
+    pub(crate) operator: String,
+    _data: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Site {
+    /// In bcrypt mode.
+    pub(crate) async fn bcrypt() -> Self {
+        Self::build(|_| {}).await
+    }
+
+    /// In Vault mode on `mount`, with faults on order.
+    pub(crate) async fn vault(mount: &Mount, faults: &FaultLayer) -> Self {
+        Self::build(|app| use_vault(app, mount, faults)).await
+    }
+
+    /// In bcrypt mode but for what `change` does.
+    pub(crate) async fn build(change: impl FnOnce(&mut App)) -> Self {
+        let data = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", data.path().join("agentidp.sqlite").display());
+        let repos = repo::open(&url).await.unwrap();
+        repos.database.migrate().await.unwrap();
+        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
+        let clock = Arc::new(ManualClock::at(start));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
+        let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
+        let mut app = App {
+            settings: Settings::default(),
+            store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
+            vault: None,
+            repos,
+            tokens,
+            limiter: RateLimiter::new(0, Arc::clone(&shared)),
+            metrics: Metrics::new(),
+            started: clock.instant(),
+            clock: shared,
+        };
+        change(&mut app);
+        Self { app: Arc::new(app), clock, operator, _data: data }
+    }
+
+    /// Lets a millisecond go by: what happens at the same time has no order.
+    pub(crate) fn tick(&self) {
+        self.clock.advance(Duration::from_millis(1));
+    }
+
+    /// A token of an agent with all scopes.
+    pub(crate) fn token(&self, agent_id: Uuid) -> String {
+        let ttl = Duration::from_secs(86_400);
+        self.app.tokens.issue(&agent_id.to_string(), Scopes::ALL, ttl, false).unwrap().token
+    }
+
+    /// One request with a raw body; `path` is below `/api/v1`.
+    pub(crate) async fn send(&self, token: &str, method: &str, path: &str, body: impl Into<Bytes>) -> Reply {
+        let body = body.into();
+        let mut request = hyper::Request::builder().method(method).uri(format!("/api/v1{path}"));
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}")).body(Full::new(body)).unwrap();
+        self.handle(request).await
+    }
+
+    /// One request of the operator; a `null` body is none.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(&self.operator, method, path, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, Value::Null).await
+    }
+
+    pub(crate) async fn handle(&self, request: hyper::Request<Full<Bytes>>) -> Reply {
+        let response = routes::handle(&self.app, request, SocketAddr::from(([192, 0, 2, 7], 4711))).await;
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Reply { status: head.status.as_u16(), headers: head.headers, text }
+    }
+
+    /// Registers an agent.
+    pub(crate) async fn agent(&self, email: &str) -> Uuid {
+        let reply = self.call("POST", "/agents", an_agent(email)).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        reply.id("agentId")
+    }
+
+    /// Generates a credential; gives its id and its secret.
+    pub(crate) async fn credential(&self, agent_id: Uuid) -> (Uuid, String) {
+        let reply = self.call("POST", &format!("/agents/{agent_id}/credentials"), Value::Null).await;
+        assert_eq!(reply.status, 201, "{reply:?}");
+        (reply.id("credentialId"), reply.secret())
+    }
+
+    pub(crate) async fn rotate(&self, agent_id: Uuid, credential_id: Uuid) -> Reply {
+        self.call("POST", &format!("/agents/{agent_id}/credentials/{credential_id}/rotate"), Value::Null).await
+    }
+
+    pub(crate) async fn revoke(&self, agent_id: Uuid, credential_id: Uuid) -> Reply {
+        self.call("DELETE", &format!("/agents/{agent_id}/credentials/{credential_id}"), Value::Null).await
+    }
+
+    /// Whether an active credential of the agent has this secret.
+    pub(crate) async fn accepts(&self, agent_id: Uuid, secret: &str) -> bool {
+        let found = self.app.repos.credentials.authenticate(agent_id, self.app.now()).await.unwrap();
+        let of_row = |row: &Credential| {
+            let key = CredentialKey::parse(&agent_id.to_string(), &row.credential_id.to_string()).unwrap();
+            (key, row.secret.to_record().unwrap().into())
+        };
+        let credentials: Vec<_> = found.iter().flat_map(|found| &found.credentials).map(of_row).collect();
+        match self.app.store.verify_any(&credentials, &secret.into()).await {
+            Ok(_) => true,
+            Err(VerifyError::Mismatch) => false,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    /// The credential's row.
+    pub(crate) async fn row(&self, agent_id: Uuid, credential_id: Uuid) -> Credential {
+        self.app.repos.credentials.find(agent_id, credential_id).await.unwrap().unwrap()
+    }
+
+    /// The agent's rows.
+    pub(crate) async fn rows(&self, agent_id: Uuid) -> Vec<Credential> {
+        self.app.repos.credentials.list(agent_id, None, Page { page: 1, limit: 100 }).await.unwrap().data
+    }
+
+    /// The actions on the agent's trail, oldest first. Needs a [`tick`](Self::tick) between them.
+    pub(crate) async fn actions(&self, agent_id: Uuid) -> Vec<String> {
+        let trail = self.get(&format!("/audit?agentId={agent_id}")).await.json();
+        trail["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .map(|event| event["action"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// Status and code of an envelope.
+    pub(crate) fn failure(&self) -> (u16, String) {
+        (self.status, self.json()["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// The failing fields of a validation failure.
+    pub(crate) fn fields(&self) -> Vec<String> {
+        assert_eq!(self.failure(), (400, "VALIDATION_ERROR".to_owned()), "{self:?}");
+        self.json()["details"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    pub(crate) fn id(&self, member: &str) -> Uuid {
+        self.json()[member].as_str().unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn secret(&self) -> String {
+        self.json()["clientSecret"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Turns an app to Vault mode, bcrypt accepted.
+pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
+    let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
+    let store = SecretStore::builder(stack(vault.build().unwrap(), &[faults])).accepts(bcrypt());
+    app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
+    app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
+}
+
+/// A body that registers an agent.
+pub(crate) fn an_agent(email: &str) -> Value {
+    json!({
+        "email": email,
+        "agentType": "screener",
+        "version": "1.4.0",
+        "capabilities": ["resume:read", "email:*"],
+        "owner": "Recruiting",
+        "deploymentEnv": "production",
+    })
+}
+
+fn bcrypt() -> impl agentidp_secrets::SecretBackend {
+    Bcrypt::builder().minimum_cost_for_tests().build().unwrap()
+}
+
+/// Generating a key takes a second without optimisation: one for all tests.
+fn signing_key() -> &'static str {
+    static KEY: OnceLock<String> = OnceLock::new();
+    KEY.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
+}
