@@ -163,7 +163,13 @@ impl Site {
     /// The actions on the agent's trail, oldest first.
     pub(crate) async fn actions(&self, agent_id: Uuid) -> Vec<String> {
         let trail = self.get(&format!("/audit?agentId={agent_id}")).await.json();
-        trail["data"].as_array().unwrap().iter().rev().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
+        trail["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .map(|event| event["action"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -217,7 +223,7 @@ fn bcrypt() -> impl agentidp_secrets::SecretBackend {
 }
 
 /// Generating a key takes a second without optimisation: one for all tests.
-fn signing_key() -> &'static str {
+pub(crate) fn signing_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
     KEY.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
 }

@@ -194,7 +194,10 @@ impl BrokenBackend {
             (_, Material::Digest { salt, digest }) => self.digest(*salt, candidate) == *digest,
             (Some(Flaw::OldRecordAcceptsNewSecret), Material::Secret { version, .. }) => {
                 let state = self.state();
-                state.versions.get(key).is_some_and(|kept| kept.iter().skip(version - 1).any(|new| self.same(new, candidate)))
+                state
+                    .versions
+                    .get(key)
+                    .is_some_and(|kept| kept.iter().skip(version - 1).any(|new| self.same(new, candidate)))
             }
             (Some(Flaw::NewRecordAcceptsOldSecret), Material::Secret { version, .. }) => {
                 let state = self.state();
