@@ -1,14 +1,16 @@
 //! What every answer has, and what anybody may ask.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use agentidp_server::keys::SigningKey;
 use agentidp_server::tokens::Tokens;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::site::Site;
+use super::site::{Site, signing_key};
 
 #[tokio::test]
 async fn request_ids_come_back() {
@@ -86,8 +88,7 @@ async fn the_metadata_names_endpoints_that_exist() {
     assert_eq!(site.bare("GET", path, &[]).await.status, 400);
 
     let configured = Site::build(|app| {
-        let key = super::site::signing_key();
-        let key = agentidp_server::keys::SigningKey::from_pem(key).unwrap();
+        let key = SigningKey::from_pem(signing_key()).unwrap();
         app.tokens = Tokens::new(key, Some("https://idp.example".to_owned()), Arc::clone(&app.clock));
     })
     .await;
@@ -96,10 +97,10 @@ async fn the_metadata_names_endpoints_that_exist() {
     assert_eq!(metadata["token_endpoint"], "https://idp.example/api/v1/token");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_answer_that_takes_too_long_is_given_up() {
-    // The database's answer never comes.
-    let site = Site::build(|app| app.settings.request_timeout = std::time::Duration::ZERO).await;
+    // No database answers in no time.
+    let site = Site::build(|app| app.settings.request_timeout = Duration::ZERO).await;
     let reply = site.get("/agents").await;
     assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert_eq!(reply.header("retry-after"), Some("1"));

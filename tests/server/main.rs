@@ -1,17 +1,32 @@
 //! Tests of the server on real services.
 
 #[cfg(test)]
+mod agents;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bearer;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
 mod http;
+#[cfg(test)]
+mod interposed;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod log;
 #[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
-#[expect(dead_code, reason = "in work")]
+mod shown_once;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]

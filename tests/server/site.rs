@@ -78,6 +78,11 @@ impl Site {
         Self { app: Arc::new(app), clock, operator, _data: data }
     }
 
+    /// Lets a millisecond go by: what happens at the same time has no order.
+    pub(crate) fn tick(&self) {
+        self.clock.advance(Duration::from_millis(1));
+    }
+
     /// A token of an agent with all scopes.
     pub(crate) fn token(&self, agent_id: Uuid) -> String {
         let ttl = Duration::from_secs(86_400);
@@ -160,7 +165,7 @@ impl Site {
         self.app.repos.credentials.list(agent_id, None, Page { page: 1, limit: 100 }).await.unwrap().data
     }
 
-    /// The actions on the agent's trail, oldest first.
+    /// The actions on the agent's trail, oldest first. Needs a [`tick`](Self::tick) between them.
     pub(crate) async fn actions(&self, agent_id: Uuid) -> Vec<String> {
         let trail = self.get(&format!("/audit?agentId={agent_id}")).await.json();
         trail["data"]

@@ -131,6 +131,7 @@ async fn the_trail_and_the_metrics_have_each_attempt_and_no_reason() {
     let agent = site.agent("a@example.com").await;
     let (credential, secret) = site.credential(agent).await;
     site.grant(agent, "wrong").await;
+    site.clock.advance(Duration::from_secs(1));
     site.grant(Uuid::new_v4(), &secret).await;
     site.granted(agent, &secret).await;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use zeroize::Zeroize;
@@ -32,12 +32,18 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> ApiResult<Byte
     if body.size_hint().lower() > limit as u64 {
         return Err(ApiError::PayloadTooLarge(limit));
     }
-    match tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(timeout, collect(body, limit)).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::PayloadTooLarge(limit)),
         Ok(Err(_)) => Err(ApiError::field("body", "could not be read to its end")),
         Err(_) => Err(ApiError::RequestTimeout),
     }
+}
+
+/// Collects a body of at most `limit` bytes. On its own because a future that is held by an `async fn` forgets that
+/// [`BoxError`] is `'static`, and could then not be spawned.
+fn collect(body: Body, limit: usize) -> impl Future<Output = Result<Collected<Bytes>, BoxError>> + Send {
+    Limited::new(body, limit).collect()
 }
 
 /// Makes sure that a body has the media type `expected`. Parameters such as `charset` do not matter.

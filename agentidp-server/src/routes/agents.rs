@@ -7,6 +7,7 @@ use hyper::header::{HeaderValue, LOCATION};
 use uuid::Uuid;
 
 use super::validate::{AgentPatch, NewAgent, agent_list};
+use crate::app::App;
 use crate::domain::{Agent, AgentStatus, AuditAction, Outcome};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
@@ -60,12 +61,12 @@ pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
 
 /// `GET /agents/{agentId}`
 pub(super) async fn read(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
-    Ok(json(StatusCode::OK, &find(&call, agent_id).await?))
+    Ok(json(StatusCode::OK, &find(call.app, agent_id).await?))
 }
 
 /// The agent, or `AGENT_NOT_FOUND`.
-pub(super) async fn find(call: &Call<'_>, agent_id: Uuid) -> ApiResult<Agent> {
-    call.app.repos.agents.find(agent_id).await?.ok_or(ApiError::AgentNotFound)
+pub(super) async fn find(app: &App, agent_id: Uuid) -> ApiResult<Agent> {
+    app.repos.agents.find(agent_id).await?.ok_or(ApiError::AgentNotFound)
 }
 
 /// Who asks, for the audit trail.

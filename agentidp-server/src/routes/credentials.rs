@@ -18,7 +18,7 @@ use crate::lifecycle::{self, Shown};
 pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
-    if agents::find(&call, agent_id).await?.status != AgentStatus::Active {
+    if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
     }
     let shown = lifecycle::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at).await?;
@@ -28,7 +28,7 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
 /// `GET /agents/{agentId}/credentials`
 pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     let (status, page) = credential_list(call.query())?;
-    agents::find(&call, agent_id).await?;
+    agents::find(call.app, agent_id).await?;
     let credentials = call.app.repos.credentials.list(agent_id, status, page).await?;
     Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential))))
 }

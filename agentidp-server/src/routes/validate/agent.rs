@@ -91,19 +91,6 @@ impl AgentPatch {
             ..agent.clone()
         }
     }
-
-    /// The names of the members that the change names, for the audit trail.
-    pub(crate) fn changed(&self) -> Vec<&'static str> {
-        let given = [
-            self.agent_type.is_some(),
-            self.version.is_some(),
-            self.capabilities.is_some(),
-            self.owner.is_some(),
-            self.deployment_env.is_some(),
-            self.status.is_some(),
-        ];
-        Self::CHANGEABLE.into_iter().zip(given).filter_map(|(name, given)| given.then_some(name)).collect()
-    }
 }
 
 #[cfg(test)]
@@ -162,7 +149,6 @@ mod tests {
     #[test]
     fn a_patch_changes_what_it_names() {
         let patch = AgentPatch::parse(br#"{"owner": "Sales", "status": "suspended", "unknown": 1}"#).unwrap();
-        assert_eq!(patch.changed(), ["owner", "status"]);
         let now = crate::domain::Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
         let new = NewAgent::parse(sound().to_string().as_bytes()).unwrap();
         let before = Agent {
