@@ -120,7 +120,7 @@ async fn an_own_server_keeps_its_data_over_stop_seal_and_pause() {
     assert_eq!(bao.call(&mount.policy_token, Method::GET, &path, None).await.0, 503);
     bao.unseal().await;
 
-    bao.pause();
+    bao.pause().await;
     let call = bao.call(&mount.policy_token, Method::GET, &path, None);
     assert!(tokio::time::timeout(Duration::from_millis(200), call).await.is_err());
     bao.resume();

@@ -5,6 +5,7 @@
 
 mod backend;
 mod flaw;
+mod keeping;
 
 pub use self::backend::BrokenBackend;
 pub use self::flaw::Flaw;
