@@ -1,5 +1,6 @@
 //! Bearer tokens: which are accepted, introspection, revocation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_server::domain::Scopes;
@@ -49,8 +50,11 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
     assert_eq!(site.about_token(&good, "revoke", &format!("token={revoked}")).await.status, 200);
     let of_suspended = site.token(suspended);
     site.call("PATCH", &format!("/agents/{suspended}"), json!({ "status": "suspended" })).await;
-    let foreign =
-        Tokens::new(SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap(), None, site.app.clock.clone());
+    let foreign = Tokens::new(
+        SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap(),
+        None,
+        Arc::clone(&site.app.clock),
+    );
     let foreign = foreign.issue(&agent.to_string(), Scopes::ALL, HOUR, false).unwrap().token;
     let (head, signature) = good.rsplit_once('.').unwrap();
 
@@ -108,7 +112,7 @@ async fn a_token_ends_with_its_hour_and_with_its_agent() {
 
 #[tokio::test]
 async fn scope_comes_before_the_rate_limit_and_the_rate_limit_before_validation() {
-    let site = Site::build(|app| app.limiter = RateLimiter::new(2, app.clock.clone())).await;
+    let site = Site::build(|app| app.limiter = RateLimiter::new(2, Arc::clone(&app.clock))).await;
     let agent = site.agent("a@example.com").await;
     let reader = Scopes::parse("agents:read").unwrap();
     let reader = site.app.tokens.issue(&agent.to_string(), reader, HOUR, false).unwrap().token;

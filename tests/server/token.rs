@@ -1,5 +1,6 @@
 //! `POST /token`: who gets a token, and what everybody else gets.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_server::domain::{AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, SecretColumns};
@@ -233,7 +234,7 @@ async fn the_monthly_limit_ends_with_the_month() {
 
 #[tokio::test]
 async fn guessing_is_limited_for_each_claimed_client_and_address() {
-    let site = Site::build(|app| app.limiter = RateLimiter::new(3, app.clock.clone())).await;
+    let site = Site::build(|app| app.limiter = RateLimiter::new(3, Arc::clone(&app.clock))).await;
     let (agent, other) = (Uuid::new_v4(), Uuid::new_v4());
     for remaining in ["2", "1", "0"] {
         let reply = site.grant(agent, "wrong").await;
