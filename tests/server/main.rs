@@ -5,15 +5,25 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod http;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod repo;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod shown_once;
 #[cfg(test)]
@@ -22,3 +32,5 @@ mod site;
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod token;
