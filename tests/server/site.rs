@@ -60,7 +60,7 @@ impl Site {
         repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
-        let shared: Arc<dyn Clock> = clock.clone();
+        let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
