@@ -117,19 +117,29 @@ pub struct BackendInfo {
     pub custody: Custody,
     /// The longest secret in bytes that can be stored, where there is a limit. A longer candidate is a mismatch.
     pub max_secret_len: Option<usize>,
+    /// How many verifications of one client to ask for at once, at least 1: more where several together take little
+    /// longer than one.
+    pub lanes: usize,
 }
 
 impl BackendInfo {
-    /// A backend without a limit on the secret's length.
+    /// A backend without a limit on the secret's length, asked for one verification at a time.
     #[must_use]
     pub fn new(id: BackendId, custody: Custody) -> Self {
-        Self { id, custody, max_secret_len: None }
+        Self { id, custody, max_secret_len: None, lanes: 1 }
     }
 
     /// Sets the longest secret in bytes that can be stored.
     #[must_use]
     pub fn with_max_secret_len(mut self, bytes: usize) -> Self {
         self.max_secret_len = Some(bytes);
+        self
+    }
+
+    /// Sets how many verifications to ask for at once.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: usize) -> Self {
+        self.lanes = lanes;
         self
     }
 

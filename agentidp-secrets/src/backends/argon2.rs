@@ -4,7 +4,7 @@
 //! is not bound to the key: nothing but the row says whose digest it is.
 //!
 //! **Cost**: OWASP's parameters, 19 MiB of memory and two passes. Memory in use is at most digests at once (the cores of
-//! the machine unless set) times the memory of one: 16 cores, 304 MiB.
+//! the machine unless set) times the memory of one: 16 cores, 304 MiB. A digest that waits for its turn takes none.
 //!
 //! **Fails** with `Malformed` on a damaged digest, on argon2i and argon2d, on version 16, and on parameters above 64 MiB,
 //! 10 passes or 4 lanes; with `Internal` when memory is short.
@@ -17,7 +17,7 @@ use std::ops::RangeInclusive;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, RECOMMENDED_SALT_LEN, Version};
 
-use super::digest::{DigestBackend, Digester};
+use super::digest::{DigestBackend, DigestLimits, Digester};
 use crate::backend::{BackendInfo, Custody, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
@@ -50,14 +50,14 @@ impl Argon2id {
     /// Shortest output in bytes that is compared.
     const LEAST_OUTPUT_LEN: usize = 16;
 
-    /// Starts from OWASP's parameters and as many digests at once as there are cores.
+    /// Starts from OWASP's parameters and [`DigestLimits::default`].
     pub fn builder() -> Argon2idBuilder {
         Argon2idBuilder {
             memory_kib: Self::DEFAULT_MEMORY_KIB,
             iterations: Self::DEFAULT_ITERATIONS,
             parallelism: Self::DEFAULT_PARALLELISM,
             least_memory_kib: Self::LEAST_MEMORY_KIB,
-            max_concurrency: None,
+            limits: DigestLimits::default(),
         }
     }
 }
@@ -125,7 +125,7 @@ pub struct Argon2idBuilder {
     iterations: u32,
     parallelism: u32,
     least_memory_kib: u32,
-    max_concurrency: Option<usize>,
+    limits: DigestLimits,
 }
 
 impl Argon2idBuilder {
@@ -149,9 +149,15 @@ impl Argon2idBuilder {
         self
     }
 
-    /// Sets how many digests are computed at once; see [`DigestBackend`].
-    pub fn max_concurrency(mut self, digests: usize) -> Self {
-        self.max_concurrency = Some(digests);
+    /// Sets how much digests may take of the machine, and how many may wait for how long.
+    pub fn limits(mut self, limits: DigestLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many threads compute digests, each with memory of its own; see [`DigestLimits::max_concurrency`].
+    pub fn max_concurrency(mut self, threads: usize) -> Self {
+        self.limits = self.limits.max_concurrency(threads);
         self
     }
 
@@ -164,7 +170,7 @@ impl Argon2idBuilder {
     /// Makes the backend.
     ///
     /// # Errors
-    /// `InvalidConfig` when a parameter is out of its bounds or `max_concurrency` is zero.
+    /// `InvalidConfig` when a parameter is out of its bounds or a limit is zero.
     pub fn build(self) -> Result<DigestBackend<Argon2id>> {
         let invalid = |message| Error::new(ErrorKind::InvalidConfig, message).with_backend(BackendId::ARGON2);
         if !(self.least_memory_kib..=*Argon2id::COMPUTABLE_KIB.end()).contains(&self.memory_kib) {
@@ -182,10 +188,7 @@ impl Argon2idBuilder {
             info: BackendInfo::new(BackendId::ARGON2, Custody::Record).with_max_secret_len(Argon2id::MAX_SECRET_LEN),
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
         };
-        match self.max_concurrency {
-            Some(digests) => DigestBackend::with_max_concurrency(digester, digests),
-            None => Ok(DigestBackend::new(digester)),
-        }
+        DigestBackend::with_limits(digester, self.limits)
     }
 }
 

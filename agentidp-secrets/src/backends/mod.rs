@@ -7,7 +7,7 @@
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
-//! One-way functions implement [`Digester`] and run inside a [`DigestBackend`].
+//! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
 #[cfg(feature = "argon2")]
 mod argon2;
 #[cfg(feature = "bcrypt")]
@@ -23,7 +23,7 @@ pub use self::argon2::{Argon2id, Argon2idBuilder};
 #[cfg(feature = "bcrypt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
-pub use self::digest::{DigestBackend, Digester};
+pub use self::digest::{Attempt, DigestBackend, DigestLimits, Digester};
 pub use self::memory::Memory;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]

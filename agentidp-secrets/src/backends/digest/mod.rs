@@ -1,0 +1,176 @@
+//! Runs one-way functions off the async threads: the frame that every digest backend shares.
+
+mod job;
+mod limits;
+mod pool;
+mod queue;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use tokio::sync::oneshot::Receiver;
+
+use self::job::Job;
+use self::pool::Pool;
+use crate::backend::{BackendInfo, SecretBackend, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+pub use self::limits::DigestLimits;
+
+/// A one-way function for client secrets: what a digest backend implements. Synchronous on purpose, because the work
+/// is all computation; [`DigestBackend`] makes a [`SecretBackend`] of it.
+///
+/// Three methods are all it takes. The other two are for functions that verify several digests in less time than one
+/// after the other; such a one also says [`BackendInfo::with_lanes`].
+///
+/// The info says [`Custody::Record`](crate::Custody::Record). Secrets and candidates arrive with at least one byte,
+/// without NUL bytes, and no longer than [`BackendInfo::max_secret_len`]: the frame has checked.
+pub trait Digester: fmt::Debug + Send + Sync + 'static {
+    /// Says which backend this is and how long a secret may be. Constant.
+    fn info(&self) -> &BackendInfo;
+
+    /// Computes the digest of a secret, under fresh salt.
+    ///
+    /// # Errors
+    /// `Internal` when there is no randomness or memory.
+    fn digest(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<String>;
+
+    /// Decides whether `candidate` is the secret behind `digest`. Bounds the parameters found in the digest before it
+    /// does any work: a row must not be able to ask for an hour or a terabyte.
+    ///
+    /// # Errors
+    /// `Malformed` when the digest is damaged or its parameters are out of bounds; `Internal` when there is no memory.
+    fn verify(&self, key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict>;
+
+    /// Which others `digest` may be verified together with: those of the same group. `None`, unless overridden: it is
+    /// verified alone. Quick, since it runs on an async thread.
+    fn group(&self, _digest: &str) -> Option<u32> {
+        None
+    }
+
+    /// Verifies digests that all are of `group`, at most [`BackendInfo::lanes`] of them: an answer for each, in order.
+    /// One after the other, unless overridden. The attempts may be different clients'.
+    fn verify_group(&self, _group: u32, attempts: &[Attempt<'_>]) -> Vec<Result<Verdict>> {
+        attempts.iter().map(|attempt| self.verify(attempt.key, attempt.digest, attempt.candidate)).collect()
+    }
+}
+
+/// One candidate against one digest.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Attempt<'a> {
+    /// Whose digest it is.
+    pub key: &'a CredentialKey,
+    /// The record's payload.
+    pub digest: &'a str,
+    /// What may be the secret behind it.
+    pub candidate: &'a ClientSecret,
+}
+
+/// A [`Digester`] as a backend: bounds the input, then computes on threads of its own, so many at a time.
+///
+/// A bounded queue stands before the threads, see [`DigestLimits`]; whoever finds it full, or waits in it for too long,
+/// gets [`Throttled`](ErrorKind::Throttled). Clients take turns in it, and a full one makes room for a client by
+/// refusing the newest of whoever has most, so that a flood of guesses at one client's secret delays another client by
+/// one computation and no more. A thread that becomes free takes as many of the waiting as can be computed together
+/// ([`BackendInfo::lanes`]).
+///
+/// A caller that gives up, by a deadline or a closed connection, cannot stop work that has begun: the thread stays
+/// taken until that work ends, so the bound holds on what the machine does and not on who still waits. This is why the
+/// limit sits here and not in a layer. Whoever waits in the queue can give up at no cost, and leaves a free place.
+///
+/// The threads start with the first work and end when the backend is dropped.
+///
+/// A candidate that could never have been stored (empty, with a NUL byte, too long) is a mismatch without computing.
+/// That tells a stranger nothing, since it depends on the candidate alone.
+#[derive(Debug)]
+pub struct DigestBackend<D: Digester> {
+    pool: Pool<D>,
+}
+
+impl<D: Digester> DigestBackend<D> {
+    /// Runs as many digests at once as the machine has cores.
+    #[must_use]
+    pub fn new(digester: D) -> Self {
+        Self { pool: Pool::new(digester, DigestLimits::default()) }
+    }
+
+    /// Runs within other limits.
+    ///
+    /// # Errors
+    /// `InvalidConfig` when there are to be no threads, or no place to wait for one.
+    pub fn with_limits(digester: D, limits: DigestLimits) -> Result<Self> {
+        limits.check().map_err(|error| error.with_backend(digester.info().id.clone()))?;
+        Ok(Self { pool: Pool::new(digester, limits) })
+    }
+
+    /// Has the pool do the job. It does so to its end even when the caller has gone, once it has begun.
+    async fn compute<T>(&self, operation: Operation, (job, answer): (Job, Receiver<Result<T>>)) -> Result<T> {
+        let error = match self.pool.submit(job) {
+            Err(error) => error,
+            Ok(()) => match answer.await {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) => error,
+                // The panic is no source: its text is foreign.
+                Err(_gone) => Error::new(ErrorKind::Internal, "a digest computation panicked"),
+            },
+        };
+        Err(error.with_operation(operation).with_backend(self.info().id.clone()))
+    }
+
+    fn check_record(&self, operation: Operation, stored: &StoredSecret) -> Result<()> {
+        if stored.backend() == &self.info().id {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Malformed, "the record belongs to another backend")
+            .with_operation(operation)
+            .with_backend(self.info().id.clone()))
+    }
+
+    async fn digest(&self, operation: Operation, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.info().check_secret(secret).map_err(|error| error.with_operation(operation))?;
+        let digest = self.compute(operation, Job::digest(self.pool.now(), key, secret)).await?;
+        Ok(StoredSecret::new(self.info().id.clone(), digest))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<D: Digester> SecretBackend for DigestBackend<D> {
+    fn info(&self) -> &BackendInfo {
+        self.pool.digester().info()
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.digest(Operation::Store, key, secret).await
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        self.check_record(Operation::Verify, stored)?;
+        if !self.info().can_store(candidate) {
+            return Ok(Verdict::Mismatch);
+        }
+        let group = self.pool.digester().group(stored.payload());
+        self.compute(Operation::Verify, Job::verify(self.pool.now(), key, stored, candidate, group)).await
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.check_record(Operation::Rotate, current)?;
+        self.digest(Operation::Rotate, key, secret).await
+    }
+
+    /// Does nothing: the record holds all there is.
+    async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        self.check_record(Operation::Revoke, stored)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
