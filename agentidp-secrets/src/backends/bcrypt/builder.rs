@@ -52,7 +52,9 @@ impl BcryptBuilder {
             let message = format!("the bcrypt cost must be 10 to 14, not {}", self.cost);
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(BackendId::BCRYPT));
         }
-        let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record).with_max_secret_len(Bcrypt::MAX_SECRET_LEN);
+        let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record)
+            .with_max_secret_len(Bcrypt::MAX_SECRET_LEN)
+            .with_lanes(Bcrypt::LANES);
         DigestBackend::with_limits(Bcrypt { info, cost: self.cost }, self.limits)
     }
 }

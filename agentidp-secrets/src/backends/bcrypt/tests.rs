@@ -76,3 +76,30 @@ fn costs_outside_the_bounds_are_no_setting() {
     }
     assert!(Bcrypt::builder().cost(14).max_concurrency(1).build().is_ok());
 }
+
+#[cfg(feature = "bcrypt-lanes")]
+#[test]
+fn digests_that_are_verified_together_get_each_its_own_verdict() {
+    let bcrypt = Bcrypt { info: BackendInfo::new(BackendId::BCRYPT, crate::Custody::Record), cost: 5 };
+    let key = CredentialKey::parse("client", "credential").unwrap();
+    let (secret, wrong) = (ClientSecret::from(SECRET), ClientSecret::from("wrong"));
+    let sound = "$2b$04$z80vaMvQ31OfEhFRf4Hfa.6u8UOFd0ETM2lTz/Vn.tLqzMOMw.QX.";
+    let cost_5 = bcrypt.digest(&key, &secret).unwrap();
+    let attempt = |digest, candidate| Attempt { key: &key, digest, candidate };
+    let mixed = [
+        (attempt(sound, &wrong), Ok(Verdict::Mismatch)),
+        (attempt(sound, &secret), Ok(Verdict::MatchOutdated)),
+        (attempt("damaged", &secret), Err(ErrorKind::Malformed)),
+        (attempt(&cost_5, &secret), Err(ErrorKind::Internal)),
+    ];
+    for lanes in 2..=mixed.len() {
+        for rotation in 0..mixed.len() {
+            let (attempts, expected): (Vec<_>, Vec<_>) =
+                mixed.iter().cycle().skip(rotation).take(lanes).cloned().unzip();
+            let verdicts = bcrypt.verify_group(4, &attempts);
+            let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.kind())).collect();
+            assert_eq!(verdicts, expected);
+        }
+    }
+    assert_eq!((bcrypt.group(sound), bcrypt.group(&cost_5), bcrypt.group("damaged")), (Some(4), Some(5), None));
+}
