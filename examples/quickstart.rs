@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     // Somebody unknown: the same work, the same answer, so that time tells nothing.
-    store.verify_decoy(&ClientSecret::from("a guess")).await;
+    store.verify_decoy(&ClientSecret::from("a guess")).await?;
     println!("{:<20} wrong: 401 invalid_client", "an unknown client");
     Ok(())
 }

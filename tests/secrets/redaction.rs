@@ -153,7 +153,7 @@ async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
     assert!(store.verify(&key, &secrets, &issued.secret).await.is_ok());
     let wrong = ClientSecret::generate().unwrap();
     assert!(matches!(store.verify(&key, &secrets, &wrong).await, Err(VerifyError::Mismatch)));
-    store.verify_decoy(&wrong).await;
+    store.verify_decoy(&wrong).await.unwrap();
     store.issue(&key).await.unwrap_err();
     store.rotate(&key, &issued.stored, Duration::ZERO).await.unwrap_err();
     store.revoke(&key, &secrets).await.unwrap();

@@ -1,6 +1,7 @@
 //! Which of a client's credentials does the candidate match?
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 
 use super::SecretStore;
@@ -22,13 +23,13 @@ pub struct VerifiedAny {
 }
 
 /// The credentials whose current records one backend wrote.
-struct Lane<'a> {
+struct Share<'a> {
     backend: &'a BackendId,
     /// Each with its place in the slice.
     credentials: Vec<(usize, &'a (CredentialKey, CredentialSecrets))>,
 }
 
-/// What came of a lane without a match.
+/// What came of a share without a match.
 struct Missed {
     /// With the index of the credential that each is about.
     errors: Vec<(usize, Error)>,
@@ -39,10 +40,11 @@ impl SecretStore {
     /// Decides whether `candidate` is the secret of any of a client's credentials. Pass the ones that are active and
     /// not expired; with none the answer is a mismatch that costs what any mismatch does.
     ///
-    /// Backends are asked side by side, the credentials of one backend in turn, and the first match ends it: an outage
-    /// of one backend never hides a match on another. A backend that fails in a way that a retry could mend has its
-    /// turn ended, since it is down and every further credential would cost another time-out; after any other failure,
-    /// a damaged digest say, its next credential is tried.
+    /// Backends are asked side by side and the first match ends it: an outage of one backend never hides a match on
+    /// another. The credentials of one backend are tried in turn, or as many at a time as it has
+    /// [lanes](crate::BackendInfo::lanes). A backend that fails in a way that a retry could mend has its turn ended,
+    /// since it is down and every further credential would cost another time-out; after any other failure, a damaged
+    /// digest say, its next credential is tried.
     ///
     /// # Errors
     /// [`VerifyError::Mismatch`] when every credential was decided and none matches. [`VerifyError::Backend`] when none
@@ -54,18 +56,18 @@ impl SecretStore {
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
         if credentials.is_empty() {
-            self.verify_decoy(candidate).await;
+            self.verify_decoy(candidate).await?;
             return Err(VerifyError::Mismatch);
         }
-        let mut lanes: FuturesUnordered<_> =
-            lanes(credentials).into_iter().map(|lane| self.run(lane, candidate)).collect();
+        let mut shares: FuturesUnordered<_> =
+            shares(credentials).into_iter().map(|share| self.run(share, candidate)).collect();
         let mut missed = Missed { errors: Vec::new(), digested: false };
-        while let Some(outcome) = lanes.next().await {
+        while let Some(outcome) = shares.next().await {
             match outcome {
                 Ok(verified) => return Ok(verified),
-                Err(lane) => {
-                    missed.errors.extend(lane.errors);
-                    missed.digested |= lane.digested;
+                Err(share) => {
+                    missed.errors.extend(share.errors);
+                    missed.digested |= share.digested;
                 }
             }
         }
@@ -73,33 +75,43 @@ impl SecretStore {
             Some((_, error)) => Err(error.into()),
             None => {
                 if !missed.digested {
-                    self.compute_decoy(candidate).await;
+                    self.level(candidate).await;
                 }
                 Err(VerifyError::Mismatch)
             }
         }
     }
 
-    /// Tries the credentials of one backend in turn.
-    async fn run(&self, lane: Lane<'_>, candidate: &ClientSecret) -> Result<VerifiedAny, Missed> {
+    /// Tries the credentials of one backend in turn, or as many at a time as it has lanes.
+    async fn run(&self, share: Share<'_>, candidate: &ClientSecret) -> Result<VerifiedAny, Missed> {
         let mut missed = Missed { errors: Vec::new(), digested: false };
-        for (index, (key, secrets)) in lane.credentials {
-            let attempt = self.attempt(key, secrets, candidate).await;
-            missed.digested |= attempt.digested;
-            match attempt.outcome {
-                Ok(verified) => return Ok(VerifiedAny { index, verified }),
-                Err(VerifyError::Mismatch) => {}
-                Err(VerifyError::Backend(error)) => {
-                    // The failing record may be a previous one on another backend: that says nothing about this one.
-                    let is_down = error.is_retryable() && error.backend() == Some(lane.backend);
-                    missed.errors.push((index, error));
-                    if is_down {
-                        break;
+        for group in share.credentials.chunks(self.lanes(share.backend)) {
+            let attempts = group.iter().map(async |(index, (key, secrets))| {
+                let attempt = self.attempt(key, secrets, candidate).await;
+                (*index, attempt)
+            });
+            let mut is_down = false;
+            for (index, attempt) in join_all(attempts).await {
+                missed.digested |= attempt.digested;
+                match attempt.outcome {
+                    Ok(verified) => return Ok(VerifiedAny { index, verified }),
+                    Err(VerifyError::Mismatch) => {}
+                    Err(VerifyError::Backend(error)) => {
+                        // The failing record may be a previous one on another backend: that says nothing about this one.
+                        is_down |= error.is_retryable() && error.backend() == Some(share.backend);
+                        missed.errors.push((index, error));
                     }
                 }
             }
+            if is_down {
+                break;
+            }
         }
         Err(missed)
+    }
+
+    fn lanes(&self, backend: &BackendId) -> usize {
+        self.backend(Operation::Verify, backend).map_or(1, |backend| backend.info().lanes.max(1))
     }
 
     /// Whether the error is about a digest in a row: of less weight than a backend that could not be asked.
@@ -109,20 +121,24 @@ impl SecretStore {
     }
 }
 
-fn lanes(credentials: &[(CredentialKey, CredentialSecrets)]) -> Vec<Lane<'_>> {
-    let mut lanes: Vec<Lane<'_>> = Vec::new();
+fn shares(credentials: &[(CredentialKey, CredentialSecrets)]) -> Vec<Share<'_>> {
+    let mut shares: Vec<Share<'_>> = Vec::new();
     for (index, credential) in credentials.iter().enumerate() {
         let backend = credential.1.current.backend();
-        match lanes.iter_mut().find(|lane| lane.backend == backend) {
-            Some(lane) => lane.credentials.push((index, credential)),
-            None => lanes.push(Lane { backend, credentials: vec![(index, credential)] }),
+        match shares.iter_mut().find(|share| share.backend == backend) {
+            Some(share) => share.credentials.push((index, credential)),
+            None => shares.push(Share { backend, credentials: vec![(index, credential)] }),
         }
     }
-    lanes
+    shares
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::super::tests::{Fixture, digest, key, remote};
     use super::*;
     use crate::error::ErrorKind;
@@ -170,6 +186,16 @@ mod tests {
         let records = [remote("down"), remote("down"), remote("a"), digest("b")];
         assert_eq!(verify(&fixture, records, "wrong").await, Err(Some(ErrorKind::Unavailable)));
         assert_eq!(fixture.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_are_asked_at_a_time_as_the_backend_has_lanes() {
+        for (lanes, met) in [(1, false), (2, true)] {
+            let fixture = Fixture::with_remote_lanes(lanes).await;
+            let pair = [remote("meets another"), remote("meets another")];
+            let verified = timeout(Duration::from_secs(1), verify(&fixture, pair, "any")).await;
+            assert_eq!(verified.is_ok(), met, "{lanes} lanes");
+        }
     }
 
     #[tokio::test]

@@ -4,15 +4,15 @@ use std::iter;
 
 use tokio::sync::OnceCell;
 
-use super::SecretStore;
+use super::{SecretStore, failed};
 use crate::backend::{Custody, SharedBackend};
 use crate::credential::CredentialKey;
-use crate::error::Result;
+use crate::error::{ErrorKind, Operation, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 impl SecretStore {
-    /// Does the work of a wrong secret, and gives no answer. For an unknown client, and for one whose credentials are
+    /// Does the work of a wrong secret, and decides nothing. For an unknown client, and for one whose credentials are
     /// all revoked or expired.
     ///
     /// The candidate is checked against a digest of a secret that nobody knows: the first backend with
@@ -21,13 +21,17 @@ impl SecretStore {
     ///
     /// This levels the digests computed, not the network: beside Vault records, a wrong secret costs a round trip more
     /// than an unknown client.
-    pub async fn verify_decoy(&self, candidate: &ClientSecret) {
-        if self.0.decoy.is_some() {
-            self.compute_decoy(candidate).await;
-        } else {
-            // The outcome is nobody's: there is no answer to give.
-            let _reachable = self.0.primary.probe().await;
+    ///
+    /// # Errors
+    /// `Throttled` when the digest was refused for want of a free thread. Answer it as you would for a known client:
+    /// during a flood a quick "wrong" would tell who is unknown.
+    pub async fn verify_decoy(&self, candidate: &ClientSecret) -> Result<()> {
+        if let Some(decoy) = &self.0.decoy {
+            return decoy.compute(candidate).await;
         }
+        // The outcome is nobody's: there is no answer to give.
+        let _reachable = self.0.primary.probe().await;
+        Ok(())
     }
 
     /// Makes the decoy digest ahead of time. Without this the first unknown client waits for it, and takes twice as
@@ -42,10 +46,11 @@ impl SecretStore {
         }
     }
 
-    /// Computes one digest where a digest backend is configured.
-    pub(super) async fn compute_decoy(&self, candidate: &ClientSecret) {
+    /// Computes one digest where a digest backend is configured, after a mismatch that needed none. A refusal leaves
+    /// the mismatch what it is: decided.
+    pub(super) async fn level(&self, candidate: &ClientSecret) {
         if let Some(decoy) = &self.0.decoy {
-            decoy.compute(candidate).await;
+            let _refused = decoy.compute(candidate).await;
         }
     }
 }
@@ -71,10 +76,17 @@ impl Decoy {
         self.record.get_or_try_init(make).await
     }
 
-    async fn compute(&self, candidate: &ClientSecret) {
-        // Neither outcome is anybody's: the work was the point, and its failure must not change the answer.
-        if let Ok(record) = self.record().await {
-            let _mismatch = self.backend.verify(&self.key, record, candidate).await;
+    /// Neither outcome is anybody's: the work was the point. Only a refusal is told, because it took no time.
+    async fn compute(&self, candidate: &ClientSecret) -> Result<()> {
+        let worked = match self.record().await {
+            Ok(record) => self.backend.verify(&self.key, record, candidate).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match worked {
+            Err(error) if error.kind() == ErrorKind::Throttled => {
+                Err(failed(Operation::Verify, &self.backend.info().id)(error))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use tokio::sync::Barrier;
 
 use super::*;
 use crate::backend::SecretBackend;
 use crate::backends::{DigestBackend, Digester, Memory};
 use crate::clock::ManualClock;
+use crate::testkit::MockSecretBackend;
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -22,22 +24,26 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) async fn digest_primary() -> Self {
-        Self::prepared(|digest, remote| SecretStore::builder(digest).accepts(remote)).await
+        Self::prepared(1, |digest, remote| SecretStore::builder(digest).accepts(remote)).await
+    }
+
+    pub(super) async fn with_remote_lanes(lanes: usize) -> Self {
+        Self::prepared(lanes, |digest, remote| SecretStore::builder(digest).accepts(remote)).await
     }
 
     pub(super) async fn remote_primary() -> Self {
-        Self::prepared(|digest, remote| SecretStore::builder(remote).accepts(digest)).await
+        Self::prepared(1, |digest, remote| SecretStore::builder(remote).accepts(digest)).await
     }
 
-    async fn prepared(build: impl FnOnce(DigestBackend<Scripted>, Remote) -> SecretStoreBuilder) -> Self {
+    async fn prepared(lanes: usize, build: impl FnOnce(DigestBackend<Scripted>, Remote) -> SecretStoreBuilder) -> Self {
         let (digests, asked) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
         let digest = DigestBackend::new(Scripted {
             info: BackendInfo::new(BackendId::BCRYPT, Custody::Record).with_max_secret_len(72),
             computed: Arc::clone(&digests),
         });
-        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend);
-        let remote = Remote { info, asked: Arc::clone(&asked) };
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_lanes(lanes);
+        let remote = Remote { info, asked: Arc::clone(&asked), pair: Barrier::new(2) };
         let store = build(digest, remote).clock(Arc::clone(&clock) as Arc<dyn Clock>).build().unwrap();
         store.prepare().await.unwrap();
         Self { store, clock, digests, asked }
@@ -82,7 +88,7 @@ pub(super) fn digest(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::BCRYPT, payload)
 }
 
-/// A record of the remote backend: of a secret, `down`, `gone` or `hangs`.
+/// A record of the remote backend: of a secret, `down`, `gone`, `hangs` or `meets another`.
 pub(super) fn remote(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::VAULT_KV2, payload)
 }
@@ -120,6 +126,7 @@ impl Digester for Scripted {
 struct Remote {
     info: BackendInfo,
     asked: Arc<AtomicUsize>,
+    pair: Barrier,
 }
 
 #[async_trait]
@@ -138,6 +145,10 @@ impl SecretBackend for Remote {
             "down" => Err(Error::new(ErrorKind::Unavailable, "down")),
             "gone" => Err(Error::new(ErrorKind::NotFound, "gone")),
             "hangs" => std::future::pending().await,
+            "meets another" => {
+                self.pair.wait().await;
+                Ok(Verdict::Match)
+            }
             secret if secret == candidate.expose_secret() => Ok(Verdict::Match),
             _ => Ok(Verdict::Mismatch),
         }
@@ -225,7 +236,7 @@ async fn every_way_to_fail_computes_one_digest() {
                 assert_eq!(fixture.digests() - before, expected);
             }
             let before = fixture.digests();
-            fixture.store.verify_decoy(&candidate.into()).await;
+            fixture.store.verify_decoy(&candidate.into()).await.unwrap();
             assert_eq!(fixture.digests() - before, expected, "an unknown client");
         }
         let before = fixture.digests();
@@ -235,12 +246,31 @@ async fn every_way_to_fail_computes_one_digest() {
 }
 
 #[tokio::test]
+async fn a_refused_decoy_is_told_unless_the_answer_is_known_without() {
+    for known in [Ok(Verdict::Mismatch), Err(ErrorKind::Throttled)] {
+        let mut digests = MockSecretBackend::new();
+        digests.expect_info().return_const(BackendInfo::new(BackendId::BCRYPT, Custody::Record));
+        digests.expect_store().returning(|_, _| Ok(digest("decoy")));
+        digests.expect_verify().returning(move |_, _, _| known.map_err(|kind| Error::new(kind, "")));
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend);
+        let other = Remote { info, asked: Arc::default(), pair: Barrier::new(2) };
+        let store = SecretStore::builder(digests).accepts(other).build().unwrap();
+        let unknown = store.verify_any(&[], &"a".into()).await.unwrap_err();
+        assert_eq!(matches!(unknown, VerifyError::Backend(_)), known.is_err());
+        assert_eq!(store.verify_decoy(&"a".into()).await.map_err(|error| error.kind()), known.map(drop));
+        let decided = store.verify(&key(), &remote("b").into(), &"a".into()).await.unwrap_err();
+        assert!(matches!(decided, VerifyError::Mismatch));
+    }
+}
+
+#[tokio::test]
 async fn without_a_digest_backend_the_decoy_asks_the_primary() {
     let asked = Arc::<AtomicUsize>::default();
     let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend);
-    let store = SecretStore::builder(Remote { info, asked: Arc::clone(&asked) }).build().unwrap();
+    let store =
+        SecretStore::builder(Remote { info, asked: Arc::clone(&asked), pair: Barrier::new(2) }).build().unwrap();
     store.prepare().await.unwrap();
-    store.verify_decoy(&"a".into()).await;
+    store.verify_decoy(&"a".into()).await.unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
