@@ -263,16 +263,14 @@ async fn guessing_is_limited_for_each_claimed_client_and_address() {
 #[tokio::test]
 async fn a_corrupt_row_neither_hides_a_good_one_nor_becomes_a_wrong_secret() {
     let site = Site::bcrypt().await;
-    let agent = site.agent("a@example.com").await;
-    let (_, secret) = site.credential(agent).await;
-    for columns in [
-        SecretColumns { secret_hash: Some("$2b$10$not.a.digest".to_owned()), ..SecretColumns::default() },
-        SecretColumns { secret_hash: Some("plain".to_owned()), ..SecretColumns::default() },
-    ] {
-        insert(&site, agent, columns).await;
+    for (name, digest) in [("a", Some("$2b$10$not.a.digest")), ("b", Some("plain")), ("c", Some("")), ("d", None)] {
+        let agent = site.agent(&format!("{name}@example.com")).await;
+        let (_, secret) = site.credential(agent).await;
+        insert(&site, agent, SecretColumns { secret_hash: digest.map(str::to_owned), ..SecretColumns::default() })
+            .await;
         site.granted(agent, &secret).await;
         let reply = site.grant(agent, "wrong").await;
-        assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()));
+        assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()), "{digest:?}");
         assert_eq!(reply.refusal().1, "server_error");
         assert!(!reply.text.contains("hash") && !reply.text.contains("$2b$"), "{reply:?}");
     }
