@@ -1,6 +1,4 @@
-//! A backend of your own, one file a secret, and the conformance suite over it.
-//!
-//! In a crate of yours `agentidp_secrets::conformance!(files, BackendHarness::new(...))` writes one test a check.
+//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` writes one test for each check.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::io;
@@ -38,8 +36,7 @@ impl Files {
         let unfinished = folder.join(format!("new-{}", uuid::Uuid::new_v4()));
         fs::write(&unfinished, secret.expose_secret()).await.map_err(failed)?;
         let linked = fs::hard_link(&unfinished, folder.join(version.to_string())).await;
-        fs::remove_file(&unfinished).await.and(linked).map_err(failed)?;
-        Ok(self.record(key, version))
+        fs::remove_file(&unfinished).await.and(linked).map(|()| self.record(key, version)).map_err(failed)
     }
 }
 
