@@ -96,11 +96,11 @@ mod runbook {
             std::fs::create_dir(&programs).unwrap();
             symlink(env!("CARGO_BIN_EXE_agentidp-server"), programs.join("agentidp-server")).unwrap();
             symlink(find::bao(), programs.join("bao")).unwrap();
-            let path = std::env::var("PATH").unwrap();
+            let path = std::env::var_os("PATH").unwrap_or_default();
             let mut process = Command::new("bash")
                 .current_dir(folder)
                 .env_clear()
-                .env("PATH", format!("{}:{path}:{}", programs.display(), find::postgres_folder().display()))
+                .env("PATH", format!("{}:{}:{}", programs.display(), path.display(), find::postgres_folder().display()))
                 .env("HOME", folder)
                 .env("PORT", port.to_string())
                 .stdin(Stdio::piped())
