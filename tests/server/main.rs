@@ -34,3 +34,5 @@ mod site;
 mod support;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod token_outage;
