@@ -8,6 +8,7 @@ use agentidp_secrets::{
     BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
 };
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::create::schedule_intent;
@@ -86,14 +87,15 @@ impl Rotation<'_> {
             let written = if in_vault { Err(vault_is_off()) } else { self.replace(before).await };
             return written.map(Some).map_err(ApiError::vault);
         };
-        if !in_vault {
+        let path = self.path(place)?;
+        if before.secret.vault_path.as_deref() != Some(path.to_string().as_str()) {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
         }
         match self.replace(before).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 if self.find().await?.as_ref() == Some(before) {
-                    self.replace_latest(place).await
+                    self.replace_latest(&path).await
                 } else {
                     Ok(None)
                 }
@@ -102,19 +104,28 @@ impl Rotation<'_> {
         }
     }
 
-    /// Writes over the record of the row; a row whose columns are no record gets a first secret.
+    /// Writes over the record of the row; a row whose columns are no record of ours gets a first secret.
     async fn replace(&self, before: &Credential) -> StoreResult<Written> {
-        match before.secret.to_record() {
-            Ok(record) => self.replace_record(&record).await,
-            Err(_) => self.issue().await,
+        let Ok(record) = before.secret.to_record() else { return self.issue().await };
+        match self.replace_record(&record).await {
+            // The row points elsewhere in Vault, as it does once VAULT_KV_MOUNT has changed.
+            Err(error) if error.kind() == ErrorKind::Malformed => {
+                warn!(credential_id = %self.credential_id, %error, "the credential moves here; what Vault has there stays");
+                self.issue().await
+            }
+            replaced => replaced,
         }
+    }
+
+    /// Where the credential's secret belongs.
+    fn path(&self, place: &VaultPlace) -> Result<VaultPath, ApiError> {
+        VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)
     }
 
     /// Writes over whatever Vault has at the path. The row is unchanged and yet Vault has another version, or none: an
     /// earlier rotation never came to its commit, another one is on its way to it, or somebody deleted the path. Safe in
     /// each case, because rows pin their version and only a commit makes a secret count.
-    async fn replace_latest(&self, place: &VaultPlace) -> Result<Option<Written>, ApiError> {
-        let path = VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)?;
+    async fn replace_latest(&self, path: &VaultPath) -> Result<Option<Written>, ApiError> {
         let latest = StoredSecret::new(BackendId::VAULT_KV2, path.to_string());
         match self.replace_record(&latest).await {
             Ok(written) => Ok(Some(written)),
