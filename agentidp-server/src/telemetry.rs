@@ -35,7 +35,7 @@ where
     tracing_subscriber::registry().with(lines.with_filter(filter.and(quiet())))
 }
 
-/// Whatever the filter says: libraries that would write Vault paths, and lines about failures that are reported anyway.
+/// Whatever the filter says: libraries that would write Vault paths, and lines about what is reported anyway or is no news.
 /// Our own lines say what happened, without the path.
 fn quiet() -> Targets {
     Targets::new()
@@ -45,6 +45,8 @@ fn quiet() -> Targets {
         .with_target("reqwest", LevelFilter::WARN)
         .with_target("hyper", LevelFilter::WARN)
         .with_target("hyper_util", LevelFilter::WARN)
+        // Each start would say that the table of migrations is there.
+        .with_target("sqlx::postgres::notice", LevelFilter::WARN)
 }
 
 /// Where it happened, and the message if it is a constant of the program: a formatted one may have a secret in it.
