@@ -396,8 +396,8 @@ async fn a_client_that_hangs_up_cuts_no_sequence() {
     }
     // The handler's future is gone now, between the write to Vault and the commit.
     go_on.notify_one();
-    done.notified().await;
     let committed = async {
+        done.notified().await;
         while vaulted.pending().await > 0 {
             tokio::task::yield_now().await;
         }

@@ -13,6 +13,8 @@ mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod shown_once;
