@@ -6,6 +6,7 @@ pub mod backends;
 mod clock;
 mod credential;
 mod error;
+pub mod guide;
 mod layer;
 pub mod layers;
 mod record;

@@ -1,6 +1,9 @@
-//! (in work)
+#![doc = include_str!("../README.md")]
 
 pub mod app;
+pub mod cli;
+pub mod config;
+pub mod data_dir;
 pub mod domain;
 pub mod error;
 pub mod http;
@@ -10,4 +13,10 @@ pub mod metrics;
 pub mod rate_limit;
 pub mod repo;
 pub mod routes;
+pub mod server;
+pub mod telemetry;
 pub mod tokens;
+mod welcome;
+pub mod wiring;
+pub mod workers;
+mod write_deadline;

@@ -1,2 +1,7 @@
-//! (in work)
-fn main() {}
+//! The command; everything it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agentidp_server::cli::main()
+}

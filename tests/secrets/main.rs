@@ -4,4 +4,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(test)]
+mod conformance;
+mod interop;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod redaction;
 mod services;
+#[cfg(test)]
+mod vault_guide;
+#[cfg(test)]
+mod vault_refusals;
+#[cfg(test)]
+mod vault_verbs;
+#[cfg(test)]
+mod vault_wire;

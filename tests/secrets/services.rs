@@ -38,6 +38,15 @@ async fn postgres_keeps_its_data_over_a_stop_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_service_ends_with_its_owner() {
+    let (postgres, bao) = (Postgres::start_own().await, Bao::start_own().await);
+    let (url, address) = (postgres.fresh_database().await, bao.address().to_owned());
+    drop((postgres, bao));
+    assert!(PgConnection::connect(&url).await.is_err());
+    assert!(Client::builder().no_proxy().build().unwrap().get(address).send().await.is_err());
+}
+
+#[tokio::test]
 async fn the_policy_token_may_do_what_the_guide_says_and_no_more() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
@@ -120,7 +129,7 @@ async fn an_own_server_keeps_its_data_over_stop_seal_and_pause() {
     assert_eq!(bao.call(&mount.policy_token, Method::GET, &path, None).await.0, 503);
     bao.unseal().await;
 
-    bao.pause();
+    bao.pause().await;
     let call = bao.call(&mount.policy_token, Method::GET, &path, None);
     assert!(tokio::time::timeout(Duration::from_millis(200), call).await.is_err());
     bao.resume();

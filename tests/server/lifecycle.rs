@@ -26,14 +26,20 @@ struct Vaulted {
 
 impl Vaulted {
     async fn new() -> Self {
-        let mount = support::bao().fresh_mount(2).await;
-        let (faults, mut commits) = (FaultLayer::new(), None);
-        let site = Site::build(|app| {
-            use_vault(app, &mount, &faults);
-            commits = Some(Interposed::into_app(app));
-        })
-        .await;
+        let (mount, faults, mut commits) = (support::bao().fresh_mount(2).await, FaultLayer::new(), None);
+        let site = Site::build(|app| commits = Some(Self::set_up(app, &mount, &faults))).await;
         Self { site, faults, commits: commits.unwrap(), mount }
+    }
+
+    async fn on_postgres() -> Self {
+        let (mount, faults, mut commits) = (support::bao().fresh_mount(2).await, FaultLayer::new(), None);
+        let site = Site::build_on_postgres(|app| commits = Some(Self::set_up(app, &mount, &faults))).await;
+        Self { site, faults, commits: commits.unwrap(), mount }
+    }
+
+    fn set_up(app: &mut App, mount: &Mount, faults: &FaultLayer) -> Interposed {
+        use_vault(app, mount, faults);
+        Interposed::into_app(app)
     }
 
     /// The documented path.
@@ -204,7 +210,12 @@ async fn a_rotation_that_fails_leaves_the_old_secret_valid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn racing_rotations_are_carried_out_one_after_the_other() {
-    let vaulted = Vaulted::new().await;
+    for vaulted in [Vaulted::new().await, Vaulted::on_postgres().await] {
+        race_rotations(&vaulted).await;
+    }
+}
+
+async fn race_rotations(vaulted: &Vaulted) {
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, first) = vaulted.site.credential(agent).await;
     let (one, two, three) = tokio::join!(

@@ -5,9 +5,15 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod http;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
@@ -17,6 +23,8 @@ mod log;
 #[cfg(test)]
 mod repo;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod shown_once;
 #[cfg(test)]
 mod site;
@@ -24,3 +32,9 @@ mod site;
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod token;
+#[cfg(test)]
+mod token_outage;
+#[cfg(test)]
+mod whole_log;

@@ -5,9 +5,9 @@ use agentidp_secrets::{ErrorKind, Operation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::log::Log;
-use crate::site::{Reply, Site};
+use crate::site::{Reply, Site, use_vault};
 use crate::support;
+use crate::whole_log::WholeLog;
 
 /// What must not be seen any more.
 struct Hidden(Vec<String>);
@@ -66,7 +66,7 @@ impl Hidden {
 }
 
 async fn live_and_walk(site: &Site) {
-    let log = Log::listen();
+    let log = WholeLog::listen();
     let mut hidden = Hidden(vec![site.operator.clone()]);
     let agent = site.agent("a@agents.example").await;
     let path = format!("/agents/{agent}/credentials");
@@ -104,4 +104,10 @@ async fn in_vault_mode() {
     // The failures of a purge are logged too.
     faults.once(Operation::Revoke, Fault::Fail(ErrorKind::Unavailable));
     live_and_walk(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    live_and_walk(&Site::build_on_postgres(|app| use_vault(app, &mount, &faults)).await).await;
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::support;
 use crate::support::bao::Mount;
 
-/// A server over a fresh SQLite file.
+/// A server over a fresh database: a SQLite file unless PostgreSQL is asked for.
 pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<ManualClock>,
@@ -56,11 +56,21 @@ impl Site {
     pub(crate) async fn build(change: impl FnOnce(&mut App)) -> Self {
         let data = TempDir::new().unwrap();
         let url = format!("sqlite:{}", data.path().join("agentidp.sqlite").display());
-        let repos = repo::open(&url).await.unwrap();
+        Self::build_on(&url, data, change).await
+    }
+
+    /// As [`build`](Self::build), on a fresh PostgreSQL database.
+    pub(crate) async fn build_on_postgres(change: impl FnOnce(&mut App)) -> Self {
+        let url = support::postgres().fresh_database().await;
+        Self::build_on(&url, TempDir::new().unwrap(), change).await
+    }
+
+    async fn build_on(url: &str, data: TempDir, change: impl FnOnce(&mut App)) -> Self {
+        let repos = repo::open(url).await.unwrap();
         repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
-        let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
@@ -228,7 +238,7 @@ fn bcrypt() -> impl agentidp_secrets::SecretBackend {
 }
 
 /// Generating a key takes a second without optimisation: one for all tests.
-fn signing_key() -> &'static str {
+pub(crate) fn signing_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
     KEY.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
 }

@@ -174,9 +174,19 @@ impl Service {
     }
 
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = std::fs::read_to_string(self.home.path().join("service.pid")).expect("the service was started");
-        let sent = Command::new("/bin/sh").args(["-c", "kill -s $0 $1", signal, pid.trim()]).status().expect("/bin/sh");
+        let pid = self.pid();
+        let sent = Command::new("/bin/sh").args(["-c", "kill -s $0 $1", signal, &pid]).status().expect("/bin/sh");
         assert!(sent.success(), "kill -s {signal} {pid}");
+    }
+
+    /// Whether the signal STOP has reached every thread: on a busy machine one may still answer a while after it.
+    pub(crate) fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("a running service, on Linux");
+        // The state follows the name, which is in parentheses. A thread that is gone by now answers nothing either.
+        threads.flatten().all(|thread| {
+            std::fs::read_to_string(thread.path().join("stat"))
+                .map_or(true, |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+        })
     }
 
     /// `false`: it has ended.
@@ -198,6 +208,11 @@ impl Service {
         self.supervisor.kill().expect("our own child");
         self.supervisor.wait().expect("our own child");
         self.supervisor = supervise(&self.home, self.end, &self.program, arguments);
+    }
+
+    fn pid(&self) -> String {
+        let pid = std::fs::read_to_string(self.home.path().join("service.pid")).expect("the service was started");
+        pid.trim().to_owned()
     }
 
     fn has_ended(&self) -> bool {

@@ -126,8 +126,9 @@ impl Bao {
     }
 
     /// The server hangs: it accepts connections and never answers, until `resume`.
-    pub(crate) fn pause(&mut self) {
+    pub(crate) async fn pause(&mut self) {
         self.service.signal("STOP");
+        until("the server to stand still", async || self.service.stands_still()).await;
     }
 
     pub(crate) fn resume(&mut self) {

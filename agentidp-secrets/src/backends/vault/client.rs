@@ -72,7 +72,7 @@ impl KvV2 for VaultrsKv {
             let entry = answer::entry(answer.status, &answer.body, version);
             let stale = match &entry {
                 Err(Failure::StaleStandby) => true,
-                Err(Failure::Missing) => version.is_some() && answer.replicated,
+                Err(Failure::Missing) => version.is_some() && self.transport.is_replicated(),
                 _ => false,
             };
             match waits.next() {

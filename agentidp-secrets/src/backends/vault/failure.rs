@@ -194,7 +194,7 @@ impl Cause {
             Self::Refused => format!("Vault at {address} refuses connections: is it running, is VAULT_ADDR right?"),
             Self::Timeout => format!("Vault at {address} gave no answer in time"),
             Self::Tls => {
-                format!("no TLS connection to {address}: is its certificate signed by the CA of VAULT_CACERT?")
+                format!("no TLS with {address}: does it speak TLS, with a certificate of the CA in VAULT_CACERT?")
             }
         }
     }

@@ -35,6 +35,7 @@ mod answer;
 mod builder;
 mod check;
 mod client;
+mod config;
 mod failure;
 mod kv;
 mod path;
@@ -57,8 +58,9 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
-pub use self::builder::{VaultKv2Builder, VaultKv2Config};
+pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
+pub use self::config::VaultKv2Config;
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 pub use self::token::VaultToken;
@@ -97,7 +99,7 @@ impl VaultKv2 {
     }
 
     async fn write_first(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        storable(secret)?;
+        self.info.check_secret(secret)?;
         self.write(&self.site.folder.path(key), secret, 0).await
     }
 
@@ -105,7 +107,7 @@ impl VaultKv2 {
         // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
         match entry.value {
-            KvValue::Secret(secret) if secret.ct_eq(candidate) && storable(candidate).is_ok() => Ok(Verdict::Match),
+            KvValue::Secret(secret) if secret.ct_eq(candidate) && self.info.can_store(candidate) => Ok(Verdict::Match),
             KvValue::Secret(_) => Ok(Verdict::Mismatch),
             KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
@@ -113,7 +115,7 @@ impl VaultKv2 {
     }
 
     async fn write_next(&self, current: &VaultPath, secret: &ClientSecret) -> Result<StoredSecret> {
-        storable(secret)?;
+        self.info.check_secret(secret)?;
         let latest = match current.version() {
             Some(version) => version,
             None => match self.kv.read(current, None).await {
@@ -128,7 +130,11 @@ impl VaultKv2 {
 
     async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
         let version = match self.kv.write(path, secret, cas).await {
-            Err(Failure::Conflict) => self.read_back(path, secret, cas, Failure::Conflict).await,
+            Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
+                // A standby judges by the state that it has, which may be a moment old. By now it is not.
+                Err(Failure::NotApplied) => self.kv.write(path, secret, cas).await,
+                known => known,
+            },
             Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
             decided => decided,
         };
@@ -150,7 +156,7 @@ impl VaultKv2 {
     ) -> Result<u64, Failure> {
         match (failure, self.kv.read(path, Some(cas + 1)).await) {
             (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
-            (_, Ok(_)) | (Failure::Conflict, Err(_)) => Err(Failure::Conflict),
+            (_, Ok(_)) => Err(Failure::Conflict),
             (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
             (failure, Err(_)) => Err(failure),
         }
@@ -230,16 +236,6 @@ impl SecretBackend for VaultKv2 {
 
 fn during(operation: Operation) -> impl Fn(Error) -> Error {
     move |error| error.with_operation(operation).with_backend(BackendId::VAULT_KV2)
-}
-
-/// What every backend refuses to store, so that a secret can move between them.
-fn storable(secret: &ClientSecret) -> Result<()> {
-    let text = secret.expose_secret();
-    if text.is_empty() || text.len() > VaultKv2::MAX_SECRET_LEN || text.contains('\0') {
-        let message = "a client secret is 1 to 4096 bytes without NUL";
-        return Err(Error::new(ErrorKind::InvalidSecret, message));
-    }
-    Ok(())
 }
 
 fn malformed(message: &'static str) -> Error {

@@ -199,9 +199,22 @@ async fn an_undecided_write_is_read_back() {
 async fn a_lost_compare_and_set_is_ours_only_if_the_secret_is() {
     let repeated = write(0, Err(Failure::Conflict), Some(holds(1, "ours"))).await.unwrap();
     assert_eq!(repeated, pinned(1));
-    for answer in [holds(1, "theirs"), Err(Failure::Missing), Err(Failure::Sealed)] {
+    for answer in [holds(1, "theirs"), entry(1, KvValue::Deleted), Err(Failure::Sealed)] {
         let error = write(0, Err(Failure::Conflict), Some(answer)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict);
+    }
+}
+
+#[tokio::test]
+async fn a_compare_and_set_lost_to_nobody_is_tried_once_more() {
+    for (second, expected) in [(Ok(5), Ok(pinned(5))), (Err(Failure::Conflict), Err(ErrorKind::Conflict))] {
+        let vault = vault(|kv| {
+            let mut answers = [Err(Failure::Conflict), second].into_iter();
+            kv.expect_write().times(2).returning(move |_, _, _| answers.next().unwrap());
+            kv.expect_read().times(1).return_once(|_, _| Err(Failure::Missing));
+        });
+        let rotated = vault.rotate(&key(), &pinned(4), &ClientSecret::from("ours")).await;
+        assert_eq!(rotated.map_err(|error| error.kind()), expected);
     }
 }
 

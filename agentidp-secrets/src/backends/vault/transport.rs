@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
@@ -56,8 +57,6 @@ pub(crate) struct Request {
 /// An answer, read whole.
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Whether the storage is replicated, so that a standby may answer from the past.
-    pub(crate) replicated: bool,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
@@ -70,8 +69,11 @@ pub(crate) struct Transport {
     base: Url,
     token: RwLock<HeaderValue>,
     namespace: Option<HeaderValue>,
-    /// From the newest write. A standby that is behind it passes our reads on.
+    /// From the newest write. A standby that is behind it passes our requests on, instead of answering a read or
+    /// judging a compare-and-set from the past.
     index: RwLock<Option<HeaderValue>>,
+    /// Whether any answer had an index. Successes have one on replicated storage, refusals never.
+    replicated: AtomicBool,
     read_timeout: Duration,
     write_timeout: Duration,
 }
@@ -86,6 +88,7 @@ impl Transport {
             token: RwLock::new(token.header()?),
             namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
             index: RwLock::new(None),
+            replicated: AtomicBool::new(false),
             read_timeout: route.read_timeout,
             write_timeout: route.write_timeout,
         })
@@ -102,12 +105,18 @@ impl Transport {
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let reading = request.method == Method::GET;
         let answer = self.client.execute(self.prepare(request)).await.map_err(|error| failure(&error))?;
-        let index = answer.headers().get(INDEX).cloned();
-        let replicated = index.is_some();
-        if !reading && index.is_some() {
-            *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        if let Some(index) = answer.headers().get(INDEX) {
+            self.replicated.store(true, Ordering::Relaxed);
+            if !reading {
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
+            }
         }
-        Ok(Answer { status: answer.status().as_u16(), replicated, body: read_body(answer).await? })
+        Ok(Answer { status: answer.status().as_u16(), body: read_body(answer).await? })
+    }
+
+    /// Whether the storage is known to be replicated, so that a standby may answer from the past.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replicated.load(Ordering::Relaxed)
     }
 
     fn prepare(&self, request: Request) -> reqwest::Request {
@@ -126,7 +135,7 @@ impl Transport {
             headers.insert(NAMESPACE, namespace.clone());
         }
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(index) = index.filter(|_| reading) {
+        if let Some(index) = index {
             headers.insert(INDEX, index);
             headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
         }
@@ -173,11 +182,8 @@ fn client(route: &Route<'_>) -> Result<reqwest::Client> {
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
 async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().map_or(MAX_ANSWER, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    if announced > MAX_ANSWER {
-        return Err(Failure::Lost(Cause::Oversized));
-    }
-    let mut body = Zeroizing::new(Vec::with_capacity(announced));
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
         if chunk.len() > MAX_ANSWER - body.len() {
             return Err(Failure::Lost(Cause::Oversized));
@@ -203,10 +209,15 @@ fn failure(error: &reqwest::Error) -> Failure {
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
 }
 
+/// The innermost I/O error's kind. Connectors wrap one into another, where `source` does not find it.
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    std::iter::successors(error.source(), |error| (**error).source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .map(io::Error::kind)
+    let outer = std::iter::successors(error.source(), |error| (**error).source()).find_map(as_io)?;
+    let innermost = std::iter::successors(Some(outer), |error| error.get_ref().and_then(|inner| as_io(inner))).last();
+    innermost.map(io::Error::kind)
+}
+
+fn as_io<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    error.downcast_ref()
 }
 
 fn invalid(message: &'static str) -> Error {

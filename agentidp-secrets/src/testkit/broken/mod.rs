@@ -5,6 +5,7 @@
 
 mod backend;
 mod flaw;
+mod keeping;
 
 pub use self::backend::BrokenBackend;
 pub use self::flaw::Flaw;
@@ -58,7 +59,8 @@ mod tests {
             }
             report.push_str(&format!("{flaw:?}: {failing:?}\n"));
         }
-        let never_alone: Vec<_> = checks().iter().map(|check| check.name).filter(|name| !alone.contains(name)).collect();
+        let never_alone: Vec<_> =
+            checks().iter().map(|check| check.name).filter(|name| !alone.contains(name)).collect();
         // Others build on the first two, and a dropped revocation is repeated too.
         assert_eq!(never_alone, ["store_then_verify", "wrong_secret", "revoke_is_idempotent"], "{report}");
     }

@@ -1,0 +1,21 @@
+//! Pages for operators and embedders, beside the reference.
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("backends.md")]
+pub mod backends {}
+
+#[doc = include_str!("coexistence.md")]
+pub mod coexistence {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("threats.md")]
+pub mod threats {}
+
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+#[doc = include_str!("vault.md")]
+pub mod vault {}

@@ -1,0 +1,57 @@
+//! `check`: tries everything that a start relies on, one thing at a time, and says how to mend what is missing.
+
+mod report;
+mod vault;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use agentidp_secrets::SystemClock;
+
+use self::report::Report;
+use super::{open_repos, print};
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::wiring::{self, StartError};
+
+/// Tries everything. Changes nothing but a secret of its own in Vault, which it deletes again.
+pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
+    let mut report = Report::default();
+    report.ok("settings", "understood");
+    signing_key(config, &mut report);
+    database(config, &mut report).await;
+    vault::check(config, &mut report).await;
+    print(&report)?;
+    Ok(if report.all_is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn signing_key(config: &Config, report: &mut Report) {
+    let path = DataDir::key_path_in(&config.storage.data_dir);
+    if config.jwt.private_key.is_none() && !path.exists() {
+        report.ok("signing key", format_args!("will be generated at {}", path.display()));
+        return;
+    }
+    match wiring::tokens(config, Arc::new(SystemClock::default())) {
+        Ok(_) => report.ok("signing key", "can sign"),
+        Err(error) => report.fail("signing key", error),
+    }
+}
+
+async fn database(config: &Config, report: &mut Report) {
+    let path = DataDir::database_path_in(&config.storage.data_dir);
+    if config.storage.database_url.is_none() && !path.exists() {
+        report.ok("database", format_args!("will be made at {}", path.display()));
+        return;
+    }
+    match answering(config).await {
+        Ok(()) => report.ok("database", "answers"),
+        Err(error) => report.fail("database", error),
+    }
+}
+
+async fn answering(config: &Config) -> Result<(), StartError> {
+    let repos = open_repos(config).await?;
+    let answer = repos.database.ping().await.map_err(StartError::database);
+    repos.database.close().await;
+    answer
+}

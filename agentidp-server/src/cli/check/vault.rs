@@ -1,0 +1,153 @@
+//! Vault: the address, the mount, the token, and each right of the policy.
+
+use std::time::Duration;
+
+use agentidp_secrets::backends::{Right, TokenStatus, VaultKv2};
+use agentidp_secrets::{Error, ErrorKind};
+
+use super::report::Report;
+use crate::config::{Config, Vault};
+use crate::wiring;
+
+/// Below this the token should have been renewed long since: half of the 768 hours that Vault grants by default would be
+/// 16 days, and a week leaves time to act.
+const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const ADDRESS: &str = "Vault address";
+const MOUNT: &str = "Vault mount";
+const TOKEN: &str = "Vault token";
+const RIGHTS: &str = "Vault rights";
+
+/// Tries all of it, each as far as what comes before allows.
+pub(super) async fn check(config: &Config, report: &mut Report) {
+    let Some(settings) = &config.vault else {
+        report.ok(ADDRESS, "VAULT_ADDR is not set: secrets are kept as bcrypt digests");
+        return;
+    };
+    match wiring::vault_backend(settings) {
+        Ok(vault) => try_all(&vault, settings, report).await,
+        Err(error) => report.fail(ADDRESS, error),
+    }
+}
+
+async fn try_all(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
+    match vault.check().await {
+        Ok(()) => {
+            report.ok(ADDRESS, format_args!("{} answers", settings.address));
+            report.ok(MOUNT, format_args!("{} is KV version 2", settings.mount));
+        }
+        Err(error) => return refused(vault, settings, &error, report),
+    }
+    match vault.token_status().await {
+        Ok(status) => token(&status, report),
+        Err(error) if error.is_retryable() => report.fail(TOKEN, error),
+        // It is alive, or the mount would not have been shown to it.
+        Err(error) => {
+            report.note(TOKEN, error);
+            report.advise(new_token());
+        }
+    }
+    rights(vault, report).await;
+}
+
+fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Report) {
+    let because = "not before the rest works";
+    match error.kind() {
+        ErrorKind::Denied => {
+            report.ok(ADDRESS, format_args!("{} answers", settings.address));
+            report.not_tried(MOUNT, because);
+            report.fail(TOKEN, error);
+            report.advise(new_token());
+        }
+        ErrorKind::InvalidConfig => {
+            report.ok(ADDRESS, format_args!("{} answers", settings.address));
+            report.fail(MOUNT, error);
+            report.not_tried(TOKEN, because);
+            // A token without any right below the mount is told the same as if there were no mount.
+            report.advise(policy(vault));
+        }
+        _ => {
+            report.fail(ADDRESS, error);
+            report.not_tried(MOUNT, because);
+            report.not_tried(TOKEN, because);
+        }
+    }
+    report.not_tried(RIGHTS, because);
+}
+
+fn token(status: &TokenStatus, report: &mut Report) {
+    match status {
+        TokenStatus { root: true, .. } => {
+            report.note(TOKEN, "is a root token, which may do everything: use one that may do what is needed");
+            report.advise(new_token());
+        }
+        TokenStatus { ttl: None, .. } => report.ok(TOKEN, "never ends"),
+        TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } if *ttl > SHORT => {
+            report.ok(TOKEN, format_args!("ends in {} unless it is renewed, which works for ever", days(*ttl)));
+        }
+        TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } => {
+            report.note(TOKEN, format_args!("ends in {}: renew it with `bao token renew`", days(*ttl)));
+        }
+        TokenStatus { ttl: Some(ttl), .. } => {
+            report.note(TOKEN, format_args!("ends in {}, and cannot be renewed for ever", days(*ttl)));
+            report.advise(new_token());
+        }
+    }
+}
+
+async fn rights(vault: &VaultKv2, report: &mut Report) {
+    for tried in vault.check_rights().await {
+        let what = format!("right {}", tried.right);
+        match tried.result {
+            Ok(()) => report.ok(what, format_args!("on {}", tried.pattern)),
+            Err(error) => {
+                report.fail(what, format_args!("on {}: {error}", tried.pattern));
+                if error.kind() == ErrorKind::Denied {
+                    report.advise(policy(vault));
+                }
+                if tried.right == Right::Purge {
+                    report.advise(leftover());
+                }
+            }
+        }
+    }
+}
+
+fn days(time: Duration) -> String {
+    let hours = time.as_secs() / 3600;
+    if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+}
+
+fn policy(vault: &VaultKv2) -> String {
+    format!(
+        "Give the token a policy with exactly this (`vault` takes the same words as `bao`):\n\n\
+         bao policy write agentidp - <<'EOF'\n{}EOF\n",
+        vault.policy()
+    )
+}
+
+fn new_token() -> String {
+    "Make a token that can be renewed for ever, put it into VAULT_TOKEN and start the server again:\n\n\
+     bao token create -orphan -period=768h -policy=agentidp -field=token\n"
+        .to_owned()
+}
+
+fn leftover() -> String {
+    "Without that last right the secret that was used for trying could not be deleted: it stays in Vault below \
+     agentidp/agents/check and is of no use to anybody.\n"
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_days_once_there_are_two() {
+        let hours = |hours: u64| days(Duration::from_secs(hours * 3600));
+        assert_eq!(
+            (hours(47), hours(48), hours(768)),
+            ("47 hours".to_owned(), "2 days".to_owned(), "32 days".to_owned())
+        );
+    }
+}

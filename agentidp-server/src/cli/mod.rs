@@ -1,0 +1,130 @@
+//! The command line.
+
+mod check;
+mod operator_token;
+mod serve;
+mod stop_signal;
+
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_secrets::{Clock, SystemClock};
+use clap::{Parser, Subcommand};
+use tracing::warn;
+
+use crate::config::{Config, Environment};
+use crate::metrics::Metrics;
+use crate::repo::Repos;
+use crate::telemetry;
+use crate::wiring::{self, StartError};
+
+/// A minimal identity provider for AI agents.
+///
+/// Settings come from the environment and from `.env` in the working directory; `.env.example` explains each of them.
+/// None is needed: without any the server listens on 127.0.0.1:3000 and keeps its rows and its key in ./agentidp-data.
+#[derive(Debug, Parser)]
+#[command(name = "agentidp-server", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Brings the database up to date and serves until SIGTERM or SIGINT (what happens without a command)
+    Serve,
+    /// Brings the database up to date and exits
+    Migrate,
+    /// Prints a token that may do everything, and nothing else, on standard output
+    OperatorToken {
+        /// How long the token lives: 1s to 24h, such as 90s, 15m or 1h
+        #[arg(long, default_value = "15m", value_parser = operator_token::parse_ttl)]
+        ttl: Duration,
+    },
+    /// Tries the settings, the key, the database, Vault, its mount, its token and each right, and says what is missing
+    Check,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  agentidp-server                                  serve; with an empty database it prints the first steps
+  PORT=0 LOG_FORMAT=json agentidp-server           serve on any free port, log for collectors
+  DATABASE_URL=postgres://… agentidp-server migrate
+  TOKEN=$(agentidp-server operator-token --ttl 5m)
+  agentidp-server check && agentidp-server         serve only if everything is in place
+
+Exit codes: 0 done; 1 it could not be done, or `check` found something; 2 a setting or an argument is wrong.";
+
+/// Runs the command that this process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command.unwrap_or(Command::Serve)) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to be told if standard error is gone.
+            let _ = writeln!(io::stderr(), "agentidp-server: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, StartError> {
+    let environment = Environment::read(Path::new("."))?;
+    let config = Config::from_lookup(|name| environment.get(name))?;
+    telemetry::init(&config.log);
+    for warning in &config.warnings {
+        warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| StartError::System { what: "threads could not be started", source })?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => serve::serve(&config).await,
+            Command::Migrate => migrate(&config).await,
+            Command::OperatorToken { ttl } => operator_token::print(&config, ttl),
+            Command::Check => check::check(&config).await,
+        }
+    })
+}
+
+async fn migrate(config: &Config) -> Result<ExitCode, StartError> {
+    let repos = open_repos(config).await?;
+    repos.database.migrate().await.map_err(StartError::database)?;
+    repos.database.close().await;
+    print(format_args!("the database is up to date"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The database, with nobody to look at metrics.
+async fn open_repos(config: &Config) -> Result<Repos, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    wiring::open_repos(config, &clock, &Metrics::new()).await
+}
+
+/// One or more lines on standard output.
+fn print(lines: impl std::fmt::Display) -> Result<(), StartError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{lines}")
+        .and_then(|()| out.flush())
+        .map_err(|source| StartError::System { what: "standard output could not be written", source })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["agentidp-server"]).unwrap().command.is_none());
+        assert!(Cli::try_parse_from(["agentidp-server", "operator-token", "--ttl", "25h"]).is_err());
+        assert!(Cli::try_parse_from(["agentidp-server", "server"]).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE`, `AGENT_LIMIT` and `MONTHLY_TOKEN_LIMIT`.
+
+use super::ConfigError;
+use super::lookup::Lookup;
+
+/// The documented cost. A generated secret has 256 random bits, so a higher one buys nothing but time.
+const DEFAULT_BCRYPT_COST: u32 = 10;
+
+/// Highest cost taken, as the library does: 14 is about a second of one core for every token request.
+const MAX_BCRYPT_COST: u32 = 14;
+
+/// The documented limit.
+const DEFAULT_RATE_LIMIT: u32 = 100;
+
+/// What clients and agents may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Cost of new bcrypt digests.
+    pub bcrypt_cost: u32,
+    /// Requests a minute for each client; 0 is no limit.
+    pub rate_per_minute: u32,
+    /// Agents that are not decommissioned; none is no limit.
+    pub agents: Option<u64>,
+    /// Tokens of one agent in a calendar month; none is no limit.
+    pub monthly_tokens: Option<u64>,
+}
+
+impl Limits {
+    pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
+        let costs = DEFAULT_BCRYPT_COST..=MAX_BCRYPT_COST;
+        let cost = lookup.parsed(
+            "BCRYPT_COST",
+            format_args!("a number from {} to {}", costs.start(), costs.end()),
+            |text| text.parse().ok().filter(|cost| costs.contains(cost)),
+        )?;
+        let rate = lookup.parsed("RATE_LIMIT_PER_MINUTE", "a number from 0 (no limit)", |text| text.parse().ok())?;
+        Ok(Self {
+            bcrypt_cost: cost.unwrap_or(DEFAULT_BCRYPT_COST),
+            rate_per_minute: rate.unwrap_or(DEFAULT_RATE_LIMIT),
+            agents: optional_limit(lookup, "AGENT_LIMIT")?,
+            monthly_tokens: optional_limit(lookup, "MONTHLY_TOKEN_LIMIT")?,
+        })
+    }
+}
+
+/// 0 is refused, because some would read it as "none at all" and some as "no limit".
+fn optional_limit(lookup: &Lookup<'_>, name: &'static str) -> Result<Option<u64>, ConfigError> {
+    // SQL counts in signed 64 bits.
+    let fits = |limit: &u64| (1..=i64::MAX as u64).contains(limit);
+    lookup.parsed(name, "a number from 1 (unset it for no limit)", |text| text.parse().ok().filter(fits))
+}

@@ -1,0 +1,124 @@
+//! Reading one setting: trimmed, empty is unset, and every complaint names the setting.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use super::{ConfigError, Secret};
+
+/// Settings by name.
+pub(super) struct Lookup<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl<'a> Lookup<'a> {
+    pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { get }
+    }
+
+    /// The trimmed text; none when it is unset or empty.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        (self.get)(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    /// A text that `parse` understands; `expected` finishes the sentence "NAME must be …".
+    pub(super) fn parsed<T>(
+        &self,
+        name: &'static str,
+        expected: impl fmt::Display,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match parse(&text) {
+            Some(value) => Ok(Some(value)),
+            // An address may have a password before its `@`.
+            None if text.contains('@') => Err(ConfigError::new(name, format_args!("must be {expected}"))),
+            None => Err(ConfigError::new(name, format_args!("must be {expected}, not {text:?}"))),
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
+        self.parsed(name, "true or false", |text| text.parse().ok())
+    }
+
+    /// A duration within `bounds`.
+    pub(super) fn duration(
+        &self,
+        name: &'static str,
+        bounds: std::ops::RangeInclusive<Duration>,
+    ) -> Result<Option<Duration>, ConfigError> {
+        let expected = format!("a time from {:?} to {:?} such as 500ms, 30s, 15m or 1h", bounds.start(), bounds.end());
+        self.parsed(name, expected, |text| parse_duration(text).filter(|time| bounds.contains(time)))
+    }
+
+    /// A secret, given itself or as the path of the file that holds it, never both.
+    pub(super) fn secret(&self, name: &'static str, file_name: &'static str) -> Result<Option<Secret>, ConfigError> {
+        match (self.text(name), self.text(file_name)) {
+            (Some(_), Some(_)) => {
+                Err(ConfigError::new(name, format_args!("and {file_name} are both set: keep one of them")))
+            }
+            (Some(text), None) => Ok(Some(Secret::from(text))),
+            (None, Some(path)) => read_file(file_name, &path).map(Secret::from).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The trimmed content of the file that a setting names.
+    pub(super) fn file(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        self.text(name).map(|path| read_file(name, &path)).transpose()
+    }
+}
+
+fn read_file(name: &'static str, path: &str) -> Result<String, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| ConfigError::new(name, format_args!("names {path:?}, which cannot be read: {error}")))?;
+    match text.trim() {
+        "" => Err(ConfigError::new(name, format_args!("names {path:?}, which is empty: put the value into it"))),
+        text => Ok(text.to_owned()),
+    }
+}
+
+/// Reads a time with its unit, as settings and the command line write it: `500ms`, `90s`, `15m`, `1h`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_number_and_a_unit() {
+        let table = [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("90s", Some(90_000)),
+            ("15m", Some(900_000)),
+            ("1h", Some(3_600_000)),
+            ("", None),
+            ("15", None),
+            ("m", None),
+            ("-1s", None),
+            ("1.5h", None),
+            ("1d", None),
+            ("1 h", None),
+            ("1h30m", None),
+            ("99999999999999999999s", None),
+            ("9999999999999999999h", None),
+        ];
+        for (text, millis) in table {
+            assert_eq!(parse_duration(text), millis.map(Duration::from_millis), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Settings: read once, from the environment and from `.env`, and checked before anything starts.
+//!
+//! [`Config::from_lookup`] takes a function from a name to a text, so that tests pass a map and nothing else in the
+//! server asks the environment. An empty text is no text. What is wrong becomes a [`ConfigError`]: one line that names
+//! the setting and the mend.
+
+mod environment;
+mod error;
+mod http;
+mod jwt;
+mod limits;
+mod listen;
+mod log;
+mod lookup;
+mod secret;
+mod storage;
+mod vault;
+
+pub use environment::Environment;
+pub use error::ConfigError;
+pub use http::Http;
+pub use jwt::Jwt;
+pub use limits::Limits;
+pub use listen::Listen;
+pub use log::{Log, LogFormat};
+pub use lookup::parse_duration;
+pub use secret::Secret;
+pub use storage::{DEFAULT_DATA_DIR, Storage};
+pub use vault::Vault;
+
+use lookup::Lookup;
+
+/// Every setting, checked. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the server listens.
+    pub listen: Listen,
+    /// Where rows and the generated key live.
+    pub storage: Storage,
+    /// How access tokens are signed.
+    pub jwt: Jwt,
+    /// Where secrets live; none: as bcrypt digests in the rows.
+    pub vault: Option<Vault>,
+    /// What clients and agents may use up.
+    pub limits: Limits,
+    /// How connections and requests are handled.
+    pub http: Http,
+    /// What is logged, and in which form.
+    pub log: Log,
+    /// What is odd but no reason to refuse: to be logged once the log is up.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads every setting through `get`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for the first setting that is malformed, missing, or at odds with another one.
+    pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let lookup = Lookup::new(&get);
+        let mut warnings = Vec::new();
+        let storage = Storage::read(&lookup)?;
+        Ok(Self {
+            listen: Listen::read(&lookup)?,
+            jwt: Jwt::read(&lookup, &storage)?,
+            storage,
+            vault: Vault::read(&lookup, &mut warnings)?,
+            limits: Limits::read(&lookup)?,
+            http: Http::read(&lookup)?,
+            log: Log::read(&lookup)?,
+            warnings,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

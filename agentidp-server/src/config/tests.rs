@@ -1,0 +1,272 @@
+//! Every setting, good and bad, and that all of them are documented.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use super::*;
+
+fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_lookup(|name| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+}
+
+/// Enough for Vault mode.
+const VAULT: [(&str, &str); 2] = [("VAULT_ADDR", "http://127.0.0.1:8200"), ("VAULT_TOKEN", "hvs.token")];
+
+fn vault(settings: &[(&str, &str)]) -> Result<Vault, ConfigError> {
+    config(&[settings, &VAULT].concat()).map(|config| config.vault.unwrap())
+}
+
+#[test]
+fn nothing_set_is_the_documented_default() {
+    let config = config(&[]).unwrap();
+    assert_eq!(config.listen.address().to_string(), "127.0.0.1:3000");
+    assert!(config.storage.database_url.is_none());
+    assert_eq!(config.storage.data_dir.to_str(), Some("./agentidp-data"));
+    assert!(config.jwt.private_key.is_none() && config.jwt.issuer.is_none());
+    assert!(config.vault.is_none());
+    assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
+    assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
+    assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
+    assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
+    assert!(config.warnings.is_empty());
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let names = known_names();
+    let empty: Vec<_> = names.iter().map(|name| (name.as_str(), " ")).collect();
+    assert_eq!(format!("{:?}", config(&empty).unwrap()), format!("{:?}", config(&[]).unwrap()));
+}
+
+#[test]
+fn good_values_arrive() {
+    let config = config(&[
+        ("HOST", "::1"),
+        ("PORT", " 0 "),
+        ("DATABASE_URL", "sqlite:/tmp/a.db"),
+        ("AGENTIDP_DATA_DIR", "/var/lib/agentidp"),
+        ("JWT_PRIVATE_KEY", "pem"),
+        ("JWT_ISSUER", "https://idp.example"),
+        ("BCRYPT_COST", "12"),
+        ("RATE_LIMIT_PER_MINUTE", "0"),
+        ("AGENT_LIMIT", "100"),
+        ("MONTHLY_TOKEN_LIMIT", "10000"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fd00::/8"),
+        ("CORS_ORIGIN", "https://app.example"),
+        ("MAX_CONNECTIONS", "7"),
+        ("REQUEST_TIMEOUT", "5s"),
+        ("SHUTDOWN_TIMEOUT", "1m"),
+        ("LOG_FORMAT", "json"),
+        ("LOG_LEVEL", "debug"),
+    ])
+    .unwrap();
+    assert_eq!(config.listen.address().to_string(), "[::1]:0");
+    assert_eq!(config.storage.database_url.unwrap().expose_secret(), "sqlite:/tmp/a.db");
+    assert_eq!(config.storage.data_dir.to_str(), Some("/var/lib/agentidp"));
+    assert_eq!(config.jwt.private_key.unwrap().expose_secret(), "pem");
+    assert_eq!(config.jwt.issuer.as_deref(), Some("https://idp.example"));
+    assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (12, 0));
+    assert_eq!((config.limits.agents, config.limits.monthly_tokens), (Some(100), Some(10_000)));
+    assert_eq!(config.http.trusted_proxies.len(), 3);
+    assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
+    assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
+    assert_eq!(config.http.max_connections, 7);
+    assert_eq!(config.http.request_timeout, Duration::from_secs(5));
+    assert_eq!(config.http.shutdown_timeout, Duration::from_secs(60));
+    assert_eq!(config.log, Log { format: LogFormat::Json, filter: "debug".to_owned() });
+}
+
+#[test]
+fn bad_values_are_refused_by_name() {
+    let long = "1".repeat(30);
+    let table = [
+        ("HOST", "nowhere"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("PORT", "http"),
+        ("DATABASE_URL", "mysql://canary@db/agentidp"),
+        ("JWT_PRIVATE_KEY_FILE", "/nowhere/key.pem"),
+        ("JWT_ISSUER", "idp.example"),
+        ("JWT_ISSUER", "https://idp.example/?a=b"),
+        ("BCRYPT_COST", "9"),
+        ("BCRYPT_COST", "15"),
+        ("BCRYPT_COST", "ten"),
+        ("RATE_LIMIT_PER_MINUTE", "-1"),
+        ("AGENT_LIMIT", "0"),
+        ("MONTHLY_TOKEN_LIMIT", &long),
+        ("TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("TRUSTED_PROXIES", "10.0.0.1,"),
+        ("CORS_ORIGIN", "https://app.example/"),
+        ("CORS_ORIGIN", "app.example"),
+        ("MAX_CONNECTIONS", "0"),
+        ("REQUEST_TIMEOUT", "30"),
+        ("REQUEST_TIMEOUT", "0s"),
+        ("SHUTDOWN_TIMEOUT", "1d"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud"),
+        ("RUST_LOG", "agentidp_server=loud"),
+        ("VAULT_ADDR", "vault.example:8200"),
+        ("VAULT_ADDR", "https://vault.example/v1"),
+        ("VAULT_ADDR", "https://user:canary@vault.example"),
+        ("VAULT_KV_MOUNT", "../sys"),
+        ("VAULT_MOUNT", "a b"),
+        ("VAULT_NAMESPACE", "a//b"),
+        ("VAULT_PROXY", "proxy:3128"),
+        ("VAULT_PROXY", "http://user:canary@proxy:3128"),
+        ("VAULT_ALLOW_PLAIN_HTTP", "yes"),
+        ("VAULT_CONNECT_TIMEOUT", "1ms"),
+        ("VAULT_READ_TIMEOUT", "soon"),
+        ("VAULT_WRITE_TIMEOUT", "2h"),
+    ];
+    for (name, value) in table {
+        let error = config(&[(name, value)]).unwrap_err();
+        assert_eq!(error.setting(), name, "{value:?}: {error}");
+        assert!(error.to_string().starts_with(name) && !error.to_string().contains('\n'), "{error}");
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn a_secret_is_never_repeated() {
+    for (name, value) in [("DATABASE_URL", "mysql://user:canary@db"), ("VAULT_TOKEN", "canary canary")] {
+        let address = ("VAULT_ADDR", "http://127.0.0.1:8200");
+        let error = config(&[address, (name, value)]).unwrap_err();
+        assert_eq!(error.setting(), name);
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[test]
+fn debug_shows_no_secret() {
+    let config = config(&[
+        ("DATABASE_URL", "postgres://user:canary-1@db/agentidp"),
+        ("JWT_PRIVATE_KEY", "canary-2"),
+        ("VAULT_ADDR", "https://vault.example"),
+        ("VAULT_TOKEN", "canary-3"),
+    ])
+    .unwrap();
+    assert_eq!(config.vault.as_ref().unwrap().token.expose_secret(), "canary-3");
+    assert!(!format!("{config:?} {config:#?}").contains("canary"));
+}
+
+#[test]
+fn postgresql_needs_a_key_of_its_own() {
+    for scheme in ["postgres", "postgresql"] {
+        let url = format!("{scheme}://user:canary@db/agentidp");
+        let error = config(&[("DATABASE_URL", &url)]).unwrap_err();
+        assert_eq!(error.setting(), "JWT_PRIVATE_KEY_FILE");
+        assert!(config(&[("DATABASE_URL", &url), ("JWT_PRIVATE_KEY", "pem")]).is_ok());
+    }
+}
+
+#[test]
+fn a_secret_comes_from_its_variable_or_its_file_and_never_from_both() {
+    let directory = tempfile::tempdir().unwrap();
+    let (token, empty) = (directory.path().join("token"), directory.path().join("empty"));
+    fs::write(&token, "hvs.from-file\n").unwrap();
+    fs::write(&empty, "\n").unwrap();
+    let address = ("VAULT_ADDR", "https://vault.example");
+
+    let from_file = config(&[address, ("VAULT_TOKEN_FILE", token.to_str().unwrap())]).unwrap();
+    assert_eq!(from_file.vault.unwrap().token.expose_secret(), "hvs.from-file");
+    let both = [address, ("VAULT_TOKEN", "hvs.a"), ("VAULT_TOKEN_FILE", token.to_str().unwrap())];
+    assert_eq!(config(&both).unwrap_err().setting(), "VAULT_TOKEN");
+    let unreadable = config(&[address, ("VAULT_TOKEN_FILE", empty.to_str().unwrap())]);
+    assert_eq!(unreadable.unwrap_err().setting(), "VAULT_TOKEN_FILE");
+    assert_eq!(config(&[address]).unwrap_err().setting(), "VAULT_TOKEN");
+
+    let keys = [("JWT_PRIVATE_KEY", "pem"), ("JWT_PRIVATE_KEY_FILE", token.to_str().unwrap())];
+    assert_eq!(config(&keys).unwrap_err().setting(), "JWT_PRIVATE_KEY");
+    assert_eq!(config(&keys[1..]).unwrap().jwt.private_key_setting, "JWT_PRIVATE_KEY_FILE");
+}
+
+#[test]
+fn the_preferred_name_of_the_mount_wins_with_a_warning() {
+    assert_eq!(vault(&[]).unwrap().mount, "secret");
+    assert_eq!(vault(&[("VAULT_MOUNT", "kv")]).unwrap().mount, "kv");
+    assert_eq!(vault(&[("VAULT_KV_MOUNT", "/team/kv/")]).unwrap().mount, "team/kv");
+    let same = config(&[("VAULT_KV_MOUNT", "kv"), ("VAULT_MOUNT", "kv/")]).unwrap();
+    assert!(same.warnings.is_empty());
+    let differ = [("VAULT_KV_MOUNT", "kv"), ("VAULT_MOUNT", "old")];
+    assert_eq!(vault(&differ).unwrap().mount, "kv");
+    assert!(config(&differ).unwrap().warnings[0].contains("VAULT_MOUNT"));
+}
+
+#[test]
+fn plain_http_stays_on_this_machine() {
+    for loopback in ["http://127.0.0.1:8200", "http://[::1]:8200/", "http://localhost", "https://vault.example"] {
+        assert!(config(&[("VAULT_ADDR", loopback), ("VAULT_TOKEN", "t")]).is_ok(), "{loopback}");
+    }
+    let away = [("VAULT_ADDR", "http://vault.example:8200"), ("VAULT_TOKEN", "t"), ("VAULT_ALLOW_PLAIN_HTTP", "true")];
+    assert_eq!(config(&away[..2]).unwrap_err().setting(), "VAULT_ADDR");
+    assert!(config(&away).unwrap().vault.unwrap().allow_plain_http);
+}
+
+#[test]
+fn the_other_vault_settings_arrive() {
+    let directory = tempfile::tempdir().unwrap();
+    let (pem, other) = (directory.path().join("ca.pem"), directory.path().join("other"));
+    fs::write(&pem, "-----BEGIN CERTIFICATE-----\n...").unwrap();
+    fs::write(&other, "no certificate").unwrap();
+    let vault_with_all = vault(&[
+        ("VAULT_NAMESPACE", "team/apps"),
+        ("VAULT_CACERT", pem.to_str().unwrap()),
+        ("VAULT_PROXY", "http://proxy.example:3128"),
+        ("VAULT_CONNECT_TIMEOUT", "100ms"),
+        ("VAULT_READ_TIMEOUT", "3s"),
+        ("VAULT_WRITE_TIMEOUT", "4s"),
+    ])
+    .unwrap();
+    assert_eq!(vault_with_all.namespace.as_deref(), Some("team/apps"));
+    assert!(vault_with_all.ca_cert_pem.unwrap().starts_with("-----BEGIN"));
+    assert_eq!(vault_with_all.proxy.as_deref(), Some("http://proxy.example:3128"));
+    assert_eq!(vault_with_all.connect_timeout, Duration::from_millis(100));
+    assert_eq!(vault_with_all.read_timeout, Duration::from_secs(3));
+    assert_eq!(vault_with_all.write_timeout, Duration::from_secs(4));
+    assert_eq!(vault(&[("VAULT_CACERT", other.to_str().unwrap())]).unwrap_err().setting(), "VAULT_CACERT");
+    assert_eq!(vault(&[("VAULT_CACERT", "/nowhere")]).unwrap_err().setting(), "VAULT_CACERT");
+}
+
+#[test]
+fn the_finer_log_filter_wins() {
+    let log = config(&[("LOG_LEVEL", "warn"), ("RUST_LOG", "info,agentidp_server=debug")]).unwrap().log;
+    assert_eq!(log.filter, "info,agentidp_server=debug");
+}
+
+#[test]
+fn every_setting_is_in_the_example_file_and_in_the_readme() {
+    let names = known_names();
+    let example: BTreeSet<_> = include_str!("../../../.env.example")
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').trim().split_once('=').map(|(name, _)| name.to_owned()))
+        .filter(|name| is_name(name))
+        .collect();
+    assert_eq!(example, names, ".env.example");
+    let readme: BTreeSet<_> = include_str!("../../README.md")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .flat_map(|line| line.split('|').nth(1).into_iter().flat_map(|cell| cell.split('`')))
+        .filter(|text| is_name(text))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(readme, names, "README.md");
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+/// The names that were asked for, with Vault and without.
+fn known_names() -> BTreeSet<String> {
+    let names = RefCell::new(BTreeSet::new());
+    for settings in [&VAULT[..], &[]] {
+        let lookup = |name: &str| {
+            names.borrow_mut().insert(name.to_owned());
+            settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::from_lookup(lookup).unwrap();
+    }
+    names.into_inner()
+}

@@ -1,0 +1,150 @@
+//! `VAULT_*`: with an address, new secrets live in Vault.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::lookup::Lookup;
+use super::{ConfigError, Secret};
+
+/// Vault's own default mount of KV version 2.
+const DEFAULT_MOUNT: &str = "secret";
+
+/// Where secrets live.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Vault {
+    /// The server's address, without a path.
+    pub address: String,
+    /// The token.
+    pub token: Secret,
+    /// The mount of KV version 2.
+    pub mount: String,
+    /// The namespace, where there is one.
+    pub namespace: Option<String>,
+    /// Certificates to trust, as PEM.
+    pub ca_cert_pem: Option<String>,
+    /// Whether the token may travel unencrypted to another machine.
+    pub allow_plain_http: bool,
+    /// The proxy on the way to Vault; the usual proxy variables are not read.
+    pub proxy: Option<String>,
+    /// The longest a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// The longest one read may take.
+    pub read_timeout: Duration,
+    /// The longest one write may take.
+    pub write_timeout: Duration,
+}
+
+impl Vault {
+    /// None when `VAULT_ADDR` is unset: then the other settings are looked at, but not used.
+    pub(super) fn read(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<Option<Self>, ConfigError> {
+        let allow_plain_http = lookup.flag("VAULT_ALLOW_PLAIN_HTTP")?.unwrap_or(false);
+        let mount = mount(lookup, warnings)?;
+        let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
+        let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
+            parse_base_url(text).map(|_| text.to_owned())
+        })?;
+        let connect_timeout = timeout(lookup, "VAULT_CONNECT_TIMEOUT", 500)?;
+        let read_timeout = timeout(lookup, "VAULT_READ_TIMEOUT", 1000)?;
+        let write_timeout = timeout(lookup, "VAULT_WRITE_TIMEOUT", 2000)?;
+        let expected = "an http or https address without a path, such as https://vault.example:8200";
+        let Some(address) = lookup.parsed("VAULT_ADDR", expected, parse_base_url)? else {
+            // Files that would be needed with an address are left alone, their names still count as known.
+            let _ = (lookup.text("VAULT_TOKEN"), lookup.text("VAULT_TOKEN_FILE"), lookup.text("VAULT_CACERT"));
+            return Ok(None);
+        };
+        refuse_plain_http(&address, allow_plain_http)?;
+        Ok(Some(Self {
+            address: address.as_str().trim_end_matches('/').to_owned(),
+            token: token(lookup)?,
+            mount,
+            namespace,
+            ca_cert_pem: ca_cert(lookup)?,
+            allow_plain_http,
+            proxy,
+            connect_timeout,
+            read_timeout,
+            write_timeout,
+        }))
+    }
+}
+
+/// A time in milliseconds where the setting gives none: the library's own defaults, which it explains.
+fn timeout(lookup: &Lookup<'_>, name: &'static str, default: u64) -> Result<Duration, ConfigError> {
+    let time = lookup.duration(name, Duration::from_millis(10)..=Duration::from_secs(60))?;
+    Ok(time.unwrap_or(Duration::from_millis(default)))
+}
+
+fn token(lookup: &Lookup<'_>) -> Result<Secret, ConfigError> {
+    let token = lookup.secret("VAULT_TOKEN", "VAULT_TOKEN_FILE")?.ok_or_else(|| {
+        ConfigError::new(
+            "VAULT_TOKEN",
+            "is missing while VAULT_ADDR is set: set it or VAULT_TOKEN_FILE, or unset VAULT_ADDR for bcrypt digests",
+        )
+    })?;
+    // It becomes a header.
+    if token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(token)
+    } else {
+        Err(ConfigError::new("VAULT_TOKEN", "must be one word of ASCII: copy the token again, without line breaks"))
+    }
+}
+
+fn mount(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+    let expected = "a mount path such as secret or team/kv";
+    let preferred = lookup.parsed("VAULT_KV_MOUNT", expected, parse_path)?;
+    let documented = lookup.parsed("VAULT_MOUNT", expected, parse_path)?;
+    if let (Some(preferred), Some(documented)) = (&preferred, &documented)
+        && preferred != documented
+    {
+        warnings.push(format!("VAULT_KV_MOUNT ({preferred}) wins over VAULT_MOUNT ({documented}): unset one of them"));
+    }
+    Ok(preferred.or(documented).unwrap_or_else(|| DEFAULT_MOUNT.to_owned()))
+}
+
+fn ca_cert(lookup: &Lookup<'_>) -> Result<Option<String>, ConfigError> {
+    let pem = lookup.file("VAULT_CACERT")?;
+    match pem {
+        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => Err(ConfigError::new(
+            "VAULT_CACERT",
+            "must name a file with PEM certificates (-----BEGIN CERTIFICATE-----)",
+        )),
+        pem => Ok(pem),
+    }
+}
+
+/// The token and every secret would travel in the clear.
+fn refuse_plain_http(address: &Url, allowed: bool) -> Result<(), ConfigError> {
+    let loopback = match address.host() {
+        Some(Host::Ipv4(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::from(ip).is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if address.scheme() == "https" || loopback || allowed {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        "VAULT_ADDR",
+        "is plain http to another machine, which would send the token and every secret unencrypted: use https, or set \
+         VAULT_ALLOW_PLAIN_HTTP=true where the network itself is private",
+    ))
+}
+
+/// `scheme://host[:port]`: a path would break Vault's own paths, and credentials belong into the token.
+fn parse_base_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    (matches!(url.scheme(), "http" | "https") && bare && anonymous).then_some(url)
+}
+
+/// Segments of `A-Z a-z 0-9 . _ -`; slashes around them are dropped, as Vault's own tools do.
+fn parse_path(text: &str) -> Option<String> {
+    let path = text.trim_matches('/');
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(sound);
+    path.split('/').all(segment).then(|| path.to_owned())
+}

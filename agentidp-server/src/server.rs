@@ -1,0 +1,177 @@
+//! The accept loop: bounded connections, bounded waiting, and a shutdown that lets requests in progress finish.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::respond::{self, Response};
+use crate::write_deadline::WriteDeadline;
+use crate::{routes, workers};
+
+/// Longest request head in bytes; beyond it the answer is 431. A bearer token of ours has under 1 KiB.
+const MAX_HEADER_SIZE: usize = 16 * 1024;
+
+/// How long to leave the listener alone after it failed, which it does when file descriptors run out.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
+
+/// Bounds of the accept loop.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
+pub struct Bounds {
+    /// Connections served at a time; more wait in the listener's queue.
+    pub connections: usize,
+    /// How long a request's head may take to arrive, and how long a connection may stay idle.
+    pub header_timeout: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_timeout: Duration,
+    /// How long requests in progress may hold up a shutdown.
+    pub drain: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        // 900: a process has 1024 file descriptors on many systems, and database, Vault and log need some of them.
+        Self { connections: 900, header_timeout: seconds(10), write_timeout: seconds(30), drain: seconds(10) }
+    }
+}
+
+/// Serves `app` on `listener` within the default [`Bounds`] until `shutdown` completes; see [`run_within`].
+///
+/// # Errors
+/// As [`run_within`].
+pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    run_within(Bounds::default(), listener, app, shutdown).await
+}
+
+/// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it accepts no more, lets
+/// requests in progress finish for at most [`Bounds::drain`], and closes the database.
+///
+/// # Errors
+/// When the listener has no address, that is, never listened. Failures to accept are waited out.
+pub async fn run_within(
+    bounds: Bounds,
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    info!(address = %listener.local_addr()?, "serving");
+    let stop_workers = CancellationToken::new();
+    let workers = workers::start(&app, &stop_workers);
+    let permits = Arc::new(Semaphore::new(bounds.connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = shutdown.as_mut() => break,
+            Some(_) = connections.join_next() => {}
+            (stream, peer, permit) = accept(&listener, &permits) => {
+                let connection = Connection { stream, peer, permit, watcher: graceful.watcher() };
+                connections.spawn(connection.serve(bounds, Arc::clone(&app)));
+            }
+        }
+    }
+    // From here on the system refuses new connections, so that a balancer turns elsewhere.
+    drop(listener);
+    info!(connections = connections.len(), "shutting down");
+    stop_workers.cancel();
+    drain(graceful, connections, workers, bounds.drain).await;
+    app.repos.database.close().await;
+    info!("stopped");
+    Ok(())
+}
+
+/// The next connection, once there is room for it. Safe to drop: nothing that was accepted is lost.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+            // Nobody closes the semaphore.
+            return std::future::pending().await;
+        };
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_the_clients(&error) => debug!(%error, "a client left before it was accepted"),
+            Err(error) => {
+                warn!(%error, "cannot accept connections: if this persists, raise the limit of open files");
+                tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            }
+        }
+    }
+}
+
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn serve(self, bounds: Bounds, app: Arc<App>) {
+        let Self { stream, peer, permit, watcher } = self;
+        // Answers are written at once; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let stream = WriteDeadline::new(stream, bounds.write_timeout);
+        let service = service_fn(move |request| {
+            let app = Arc::clone(&app);
+            async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
+        });
+        let mut http = http1::Builder::new();
+        let connection = http
+            .timer(TokioTimer::new())
+            .header_read_timeout(bounds.header_timeout)
+            .max_header_size(MAX_HEADER_SIZE)
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        if let Err(error) = watcher.watch(connection).await {
+            debug!(%error, "a connection ended early");
+        }
+        drop(permit);
+    }
+}
+
+/// A panic is a fault of ours: the client is told so, and the connection and the process live on.
+async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    AssertUnwindSafe(routes::handle(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
+        // The panic hook has logged where.
+        respond::error(&ApiError::internal("a handler panicked"))
+    })
+}
+
+async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, mut workers: JoinSet<()>, deadline: Duration) {
+    let finished = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+        while workers.join_next().await.is_some() {}
+    };
+    if tokio::time::timeout(deadline, finished).await.is_err() {
+        warn!(connections = connections.len(), "requests in progress were cut: they took longer than SHUTDOWN_TIMEOUT");
+    }
+    connections.shutdown().await;
+    workers.shutdown().await;
+}

@@ -1,0 +1,131 @@
+//! Puts the server together: the only place that knows every part.
+//!
+//! Vault that cannot be reached at start is no reason not to start: bcrypt-backed credentials do without it, and
+//! Vault-backed ones work again by themselves once it is back. What waiting would not mend (a mount that is missing or
+//! of KV version 1, a dead token) stops the start.
+
+mod error;
+mod layers;
+mod vault;
+
+use std::sync::Arc;
+
+use agentidp_secrets::backends::{Argon2id, Bcrypt};
+use agentidp_secrets::{Clock, SecretStore};
+use tracing::warn;
+
+pub use error::StartError;
+pub(crate) use vault::backend as vault_backend;
+
+use crate::app::{App, Settings, VaultPlace};
+use crate::config::{Config, ConfigError};
+use crate::data_dir::DataDir;
+use crate::keys::SigningKey;
+use crate::metrics::Metrics;
+use crate::rate_limit::RateLimiter;
+use crate::repo::{self, Repos};
+use crate::tokens::Tokens;
+
+/// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
+///
+/// # Errors
+/// [`StartError`], which names the setting and the mend.
+pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+    let tokens = tokens(config, Arc::clone(&clock))?;
+    let metrics = Metrics::new();
+    let repos = open_repos(config, &clock, &metrics).await?;
+    repos.database.migrate().await.map_err(StartError::database)?;
+    let store = secret_store(config, &clock).await?;
+    // Ahead of the first unknown client, whose answer would else be told apart by its time.
+    store.prepare().await?;
+    let app = App {
+        settings: settings(config),
+        store,
+        vault: config
+            .vault
+            .as_ref()
+            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        repos,
+        tokens,
+        limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
+        metrics,
+        started: clock.instant(),
+        clock,
+    };
+    Ok(Arc::new(app))
+}
+
+/// Opens the database as it is, without bringing it up to date; `metrics` get the time of each operation.
+///
+/// # Errors
+/// [`StartError`] when it cannot be reached or its file cannot be made.
+pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metrics) -> Result<Repos, StartError> {
+    let embedded;
+    let url = match &config.storage.database_url {
+        Some(url) => url.expose_secret(),
+        None => {
+            embedded = data_dir(config)?.database_url().map_err(|error| unusable(config, &error))?;
+            &embedded
+        }
+    };
+    repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone())).await.map_err(StartError::database)
+}
+
+/// What signs and checks tokens; generates the key where it is to be generated.
+///
+/// # Errors
+/// [`StartError`] when there is no usable key.
+pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartError> {
+    let key = match &config.jwt.private_key {
+        Some(pem) => SigningKey::from_pem(pem.expose_secret())
+            .map_err(|error| ConfigError::new(config.jwt.private_key_setting, format_args!("is {error}")))?,
+        None => {
+            let data_dir = data_dir(config)?;
+            let pem = data_dir.key_pem(SigningKey::generate_pem).map_err(|error| unusable(config, &error))?;
+            SigningKey::from_pem(&pem).map_err(|error| {
+                let path = data_dir.key_path();
+                let problem = format!("has a {} that is {error}, or delete it to get a new one", path.display());
+                ConfigError::new("AGENTIDP_DATA_DIR", problem)
+            })?
+        }
+    };
+    Ok(Tokens::new(key, config.jwt.issuer.clone(), clock))
+}
+
+/// Vault first where there is one, and every kind of record that may be in the rows.
+async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
+    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?;
+    let argon2 = Argon2id::builder().build()?;
+    let store = match &config.vault {
+        Some(settings) => {
+            let vault = vault::backend(settings)?;
+            if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
+                warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
+            }
+            SecretStore::builder(layers::around(vault, settings)).accepts(bcrypt)
+        }
+        None => SecretStore::builder(bcrypt),
+    };
+    Ok(store.accepts(argon2).clock(Arc::clone(clock)).build()?)
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        agent_limit: config.limits.agents,
+        monthly_token_limit: config.limits.monthly_tokens,
+        trusted_proxies: config.http.trusted_proxies.clone(),
+        cors_origin: config.http.cors_origin.clone(),
+        request_timeout: config.http.request_timeout,
+        ..Settings::default()
+    }
+}
+
+fn data_dir(config: &Config) -> Result<DataDir, StartError> {
+    DataDir::open(&config.storage.data_dir).map_err(|error| unusable(config, &error))
+}
+
+fn unusable(config: &Config, error: &std::io::Error) -> StartError {
+    let path = config.storage.data_dir.display();
+    let problem = format!("names {path}, which cannot be used ({error}): name a folder that this user may write to");
+    ConfigError::new("AGENTIDP_DATA_DIR", problem).into()
+}

@@ -1,0 +1,62 @@
+//! Work in the background: making Vault forget, and dropping what is past its time.
+//!
+//! Each kind of work has a `round` that does what is due and returns, so that tests need not wait. Rounds may be cut at
+//! any point and may run in several servers at once: what they do is idempotent.
+
+pub mod purge;
+pub mod retention;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// Starts all of it; `stop` ends it after the piece of work at hand.
+pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    let (purged, kept) = (Arc::clone(app), Arc::clone(app));
+    workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::round(&purged).await));
+    workers.spawn(every(retention::PERIOD, stop.clone(), async move || retention::round(&kept).await));
+    workers
+}
+
+/// Runs `round` now and then once in `period`, never twice at a time.
+async fn every(period: Duration, stop: CancellationToken, round: impl AsyncFn()) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        round().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rounds_come_at_once_and_then_by_the_period_until_stopped() {
+        let (stop, rounds) = (CancellationToken::new(), Arc::new(AtomicU32::new(0)));
+        let (counted, period) = (Arc::clone(&rounds), Duration::from_secs(60));
+        let worker = tokio::spawn(every(period, stop.clone(), async move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            sleep(Duration::from_secs(90)).await;
+        }));
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(rounds.load(Ordering::SeqCst), 1);
+        sleep(Duration::from_secs(120)).await;
+        assert_eq!(rounds.load(Ordering::SeqCst), 2);
+        let start = Instant::now();
+        stop.cancel();
+        worker.await.unwrap();
+        assert!(start.elapsed() > Duration::ZERO, "the round at hand was finished");
+        assert_eq!(rounds.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,30 @@
+//! Making Vault forget: the durable second half of revocation, and of writes whose commit never came.
+
+use std::time::Duration;
+
+use tracing::error;
+
+use crate::app::App;
+use crate::lifecycle;
+
+/// Time between two looks at what is due.
+pub(super) const PERIOD: Duration = Duration::from_secs(5);
+
+/// Jobs of one round; the rest waits for the next.
+const BATCH: u32 = 32;
+
+/// Tries the jobs that are due. Without Vault they stay: nobody else can make it forget.
+pub async fn round(app: &App) {
+    if app.vault.is_none() {
+        return;
+    }
+    match app.repos.purges.due(app.now(), BATCH).await {
+        Ok(jobs) => {
+            for job in jobs {
+                // A failure was logged, and the job put off, where it happened.
+                let _ = lifecycle::purge(app, &job).await;
+            }
+        }
+        Err(error) => error!(%error, "due purges could not be read: trying again in a few seconds"),
+    }
+}

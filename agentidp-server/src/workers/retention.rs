@@ -1,0 +1,26 @@
+//! Dropping what is past its time: audit events, and revocations of tokens that have expired.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use crate::app::App;
+use crate::domain::AuditEvent;
+
+/// Time between two rounds. Reads look at the age themselves, so nobody sees an event that is late in leaving.
+pub(super) const PERIOD: Duration = Duration::from_secs(3600);
+
+/// Drops what is past its time. What fails is logged and left to the next round.
+pub async fn round(app: &App) {
+    let now = app.now();
+    match app.repos.audit.prune(now.minus(AuditEvent::RETENTION)).await {
+        Ok(0) => {}
+        Ok(events) => info!(events, "dropped audit events older than 90 days"),
+        Err(error) => error!(%error, "old audit events could not be dropped: trying again in an hour"),
+    }
+    match app.repos.tokens.prune(now).await {
+        Ok(0) => {}
+        Ok(rows) => info!(rows, "dropped revocations of expired tokens and counters of past months"),
+        Err(error) => error!(%error, "expired token rows could not be dropped: trying again in an hour"),
+    }
+}

@@ -1,0 +1,68 @@
+//! The conformance suite over every backend, and over every layer.
+//!
+//! Digests run at their minimum cost: what is checked does not depend on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_secrets::backends::{Argon2id, Bcrypt, Memory, VaultKv2};
+use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer};
+use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
+use agentidp_secrets::{ErrorKind, Layer, SecretBackend, SharedBackend, conformance, stack};
+
+use crate::support;
+
+conformance!(memory, BackendHarness::new(Memory::new()));
+conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as SharedBackend));
+conformance!(bcrypt, BackendHarness::new(Bcrypt::builder().minimum_cost_for_tests().build().unwrap()));
+conformance!(argon2id, BackendHarness::new(Argon2id::builder().minimum_cost_for_tests().build().unwrap()));
+conformance!(vault, over_vault(&[]).await);
+
+conformance!(timeout_layer, over_memory(&[&timeout()]));
+conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
+conformance!(retry_layer, over_memory(&[&retry()]));
+conformance!(observe_layer, over_memory(&[&observe()]));
+conformance!(fault_layer_without_faults, over_memory(&[&FaultLayer::new()]));
+conformance!(all_layers_over_memory, over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &observe()]));
+conformance!(all_layers_over_vault, over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &observe()]).await);
+
+/// On the real server, in a mount of its own, with a token that may do what the guide says and no more.
+async fn over_vault(layers: &[&dyn Layer]) -> BackendHarness {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let at = |address: &str| {
+        VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str()).build().unwrap()
+    };
+    // Nothing listens on port 1 of the loopback interface.
+    harness(at(bao.address()), at("http://127.0.0.1:1"), layers)
+}
+
+fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {
+    let outage = FaultLayer::new();
+    outage.on_everything(Fault::Fail(ErrorKind::Unavailable));
+    harness(Memory::new(), stack(Memory::new(), &[&outage]), layers)
+}
+
+fn harness(backend: impl SecretBackend, unreachable: impl SecretBackend, layers: &[&dyn Layer]) -> BackendHarness {
+    BackendHarness::new(stack(backend, layers)).with_unreachable(stack(unreachable, layers))
+}
+
+/// Longer than any call of the suite takes on a busy machine.
+fn timeout() -> TimeoutLayer {
+    TimeoutLayer::new(Duration::from_secs(60))
+}
+
+fn retry() -> RetryLayer {
+    RetryLayer::new(2).pauses(Duration::ZERO, Duration::ZERO)
+}
+
+fn observe() -> ObserveLayer {
+    ObserveLayer::new(Arc::new(Nobody))
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Observer for Nobody {
+    fn record(&self, _event: &Event) {}
+}

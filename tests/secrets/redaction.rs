@@ -1,0 +1,214 @@
+//! No public type, no error and no log line shows a secret, a digest or a token.
+
+use std::fmt::Debug;
+use std::io::Write;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use agentidp_secrets::backends::{Argon2id, Bcrypt, Memory, VaultKv2, VaultKv2Config, VaultToken};
+use agentidp_secrets::layers::{LimitLayer, RetryLayer, TimeoutLayer};
+use agentidp_secrets::testkit::{assert_error_redacted, assert_redacted, assert_text_redacted, fresh_key};
+use agentidp_secrets::{
+    BackendId, ClientSecret, CredentialSecrets, Error, ErrorKind, Previous, SecretBackend, SecretStore, StoredSecret,
+    VerifyError, stack,
+};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::support;
+use crate::support::scripted_vault::{Answer, ScriptedVault};
+
+const CANARY: &str = "canary-0123456789abcdef0123456789abcdef-canary";
+
+#[test]
+fn vocabulary_hides_plaintext_and_payload() {
+    let (secret, stored) = (ClientSecret::from(CANARY), StoredSecret::new(BackendId::BCRYPT, CANARY));
+    let previous = Previous { stored: stored.clone(), valid_until: SystemTime::UNIX_EPOCH };
+    let secrets = CredentialSecrets { current: stored.clone(), previous: Some(previous.clone()) };
+    let shown: [&dyn Debug; 5] = [&secret, &stored, &previous, &secrets, &(Some(secret.clone()), vec![stored.clone()])];
+    for value in shown {
+        assert_redacted(value, CANARY);
+    }
+    let refused = ClientSecret::try_from([CANARY.as_bytes(), b"\xff"].concat()).unwrap_err();
+    assert_error_redacted(&refused, CANARY);
+    assert_error_redacted(&StoredSecret::parse(CANARY).unwrap_err(), CANARY);
+    assert_error_redacted(&StoredSecret::parse(&format!("{{{CANARY}!}}x")).unwrap_err(), CANARY);
+}
+
+#[test]
+fn vault_settings_hide_the_token() {
+    let config = VaultKv2Config::new(format!("http://user:{CANARY}@127.0.0.1:1"), CANARY);
+    let builder = VaultKv2::builder("http://127.0.0.1:1", CANARY);
+    let shown: [&dyn Debug; 4] = [&VaultToken::from(CANARY), &config, &builder, &builder.clone().build().unwrap()];
+    for value in shown {
+        assert_redacted(value, CANARY);
+    }
+    for refused in [
+        config.into_builder(),
+        VaultKv2::builder(format!("no address: {CANARY}"), "token"),
+        VaultKv2::builder("http://127.0.0.1:1", format!("line\nfeed {CANARY}")),
+        VaultKv2::builder("http://127.0.0.1:1", "token").proxy(format!("http://user:{CANARY}@[")),
+    ] {
+        if let Err(error) = refused.build() {
+            assert_error_redacted(&error, CANARY);
+        }
+    }
+}
+
+#[tokio::test]
+async fn stores_backends_and_what_they_return_hide_everything() {
+    let (key, canary) = (fresh_key(), ClientSecret::from(CANARY));
+    let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
+    let argon2 = Argon2id::builder().minimum_cost_for_tests().build().unwrap();
+    let memory = Arc::new(Memory::new());
+    let layers = stack(
+        Arc::clone(&memory),
+        &[&LimitLayer::new(1), &RetryLayer::default(), &TimeoutLayer::new(Duration::from_secs(60))],
+    );
+    let stored = memory.store(&key, &canary).await.unwrap();
+    let shown: [&dyn Debug; 4] = [&bcrypt, &argon2, &memory, &layers];
+    for value in shown {
+        assert_redacted(value, CANARY);
+    }
+    for backend in [&bcrypt as &dyn SecretBackend, &argon2] {
+        let record = backend.store(&key, &canary).await.unwrap();
+        assert_redacted(&record, record.payload());
+        let cut = StoredSecret::new(record.backend().clone(), &record.payload()[..record.payload().len() - 1]);
+        let error = backend.verify(&key, &cut, &canary).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed);
+        assert_error_redacted(&error, cut.payload());
+    }
+
+    let store = SecretStore::builder(bcrypt).accepts(Arc::clone(&memory)).build().unwrap();
+    let issued = store.issue(&key).await.unwrap();
+    let rotated = store.rotate(&key, &issued.stored, Duration::from_secs(60)).await.unwrap();
+    let secrets = CredentialSecrets { current: rotated.stored.clone(), previous: rotated.previous.clone() };
+    let verified = store.verify(&key, &secrets, &rotated.secret).await.unwrap();
+    let any = store.verify_any(&[(key.clone(), secrets.clone())], &issued.secret).await.unwrap();
+    let wrong = store.verify(&key, &secrets, &canary).await.unwrap_err();
+    let foreign = store.verify(&fresh_key(), &stored.into(), &canary).await.unwrap_err();
+    assert!(matches!(foreign, VerifyError::Backend(_)), "{foreign:?}");
+    let shown: [&dyn Debug; 6] = [&store, &issued, &rotated, &secrets, &verified, &any];
+    for hidden in [CANARY, issued.secret.expose_secret(), rotated.secret.expose_secret(), rotated.stored.payload()] {
+        for value in shown {
+            assert_redacted(value, hidden);
+        }
+        assert_error_redacted(&wrong, hidden);
+        assert_error_redacted(&foreign, hidden);
+    }
+}
+
+/// A broken server, or somebody in between, may put anything into an answer: our own secret, for one.
+#[tokio::test]
+async fn no_error_repeats_the_body_of_an_answer() {
+    let _log = log();
+    let (key, secret) = (fresh_key(), ClientSecret::from(CANARY));
+    for status in [200, 204, 301, 400, 403, 404, 405, 412, 429, 500, 502, 503] {
+        for body in [
+            format!("{{\"data\":{{\"data\":{{\"clientSecret\":[\"{CANARY}\"]}},\"metadata\":{{\"version\":1}}}}}}"),
+            format!("{{\"data\":{{\"data\":{{\"{CANARY}\":1}},\"metadata\":null}}}}"),
+            format!("{{\"errors\":[\"{CANARY}\"]}}"),
+            format!("{{\"data\": {CANARY}"),
+            CANARY.to_owned(),
+        ] {
+            let answers =
+                (0..8).map(|_| Answer::new(status, body.clone()).header("Location", &format!("http://{CANARY}/")));
+            let server = ScriptedVault::start(answers).await;
+            let vault = VaultKv2::builder(server.address(), CANARY).build().unwrap();
+            let stored = format!(
+                "{{vault-kv2}}secret/data/agentidp/agents/{}/credentials/{}?version=1",
+                key.client_id(),
+                key.credential_id()
+            );
+            let stored = StoredSecret::parse(&stored).unwrap();
+            let outcomes: [Option<Error>; 4] = [
+                vault.verify(&key, &stored, &secret).await.err(),
+                vault.store(&key, &secret).await.err(),
+                vault.rotate(&key, &stored, &secret).await.err(),
+                vault.revoke(&key, &stored).await.err(),
+            ];
+            assert!(outcomes[0].is_some(), "{status} is no verdict");
+            for error in outcomes.iter().flatten() {
+                assert_error_redacted(error, CANARY);
+            }
+        }
+    }
+    assert_text_redacted(&log().text(), CANARY);
+}
+
+#[tokio::test]
+async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
+    let log = log();
+    let (bao, key) = (support::bao(), fresh_key());
+    let mount = bao.fresh_mount(2).await;
+    let at = |token: &str| VaultKv2::builder(bao.address(), token).mount(mount.name.as_str()).build().unwrap();
+    let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
+    let store = SecretStore::builder(at(&mount.policy_token)).accepts(bcrypt).build().unwrap();
+    let before = log.text().len();
+
+    let issued = store.issue(&key).await.unwrap();
+    let rotated = store.rotate(&key, &issued.stored, Duration::from_secs(60)).await.unwrap();
+    let secrets = CredentialSecrets { current: rotated.stored.clone(), previous: rotated.previous.clone() };
+    assert!(store.verify(&key, &secrets, &rotated.secret).await.is_ok());
+    assert!(store.verify(&key, &secrets, &issued.secret).await.is_ok());
+    let wrong = ClientSecret::generate().unwrap();
+    assert!(matches!(store.verify(&key, &secrets, &wrong).await, Err(VerifyError::Mismatch)));
+    store.verify_decoy(&wrong).await;
+    store.issue(&key).await.unwrap_err();
+    store.rotate(&key, &issued.stored, Duration::ZERO).await.unwrap_err();
+    store.revoke(&key, &secrets).await.unwrap();
+    store.verify(&key, &secrets, &rotated.secret).await.unwrap_err();
+    assert!(store.probe().await.iter().all(|(_, outcome)| outcome.is_ok()));
+    let dead = ClientSecret::generate().unwrap();
+    at(dead.expose_secret()).store(&key, &wrong).await.unwrap_err();
+
+    let text = log.text();
+    let text = &text[before..];
+    assert!(text.contains("reqwest") && text.contains("hyper_util"), "the log has what the client stack says");
+    let path = format!("agents/{}/credentials", key.client_id());
+    assert!(!text.contains(&path), "a Vault path tells whose secret is where");
+    for hidden in [&issued.secret, &rotated.secret, &wrong, &dead, &ClientSecret::from(mount.policy_token.as_str())] {
+        assert_text_redacted(text, hidden.expose_secret());
+    }
+}
+
+/// Everything that is logged in this test binary, by any crate, at any level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+/// Starts the log with the first call. It is the process's own, because clients log on threads of their own.
+fn log() -> Log {
+    static LOG: OnceLock<Log> = OnceLock::new();
+    let start = || {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        subscriber.with_writer(log.clone()).finish().init();
+        log
+    };
+    LOG.get_or_init(start).clone()
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The guide's commands, run line by line.
+
+use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::{ClientSecret, CredentialKey, SecretBackend, Verdict};
+
+use crate::support;
+
+const GUIDE: &str = include_str!("../../agentidp-secrets/src/guide/vault.md");
+
+/// The text of every block in one language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let opening = format!("```{language}\n");
+    GUIDE.split(opening.as_str()).skip(1).filter_map(|rest| rest.split_once("```")).map(|(block, _)| block).collect()
+}
+
+#[tokio::test]
+async fn the_policy_shown_is_the_one_that_is_printed() {
+    let vault = VaultKv2::builder(support::bao().address(), "s.token").build().unwrap();
+    assert_eq!(blocks("hcl"), [vault.policy()]);
+}
+
+#[tokio::test]
+async fn every_command_works_in_the_order_of_the_page() {
+    let bao = support::bao();
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("agentidp.hcl");
+    std::fs::write(&policy, blocks("hcl")[0]).unwrap();
+    let (key, secret) = (CredentialKey::parse("guide", "c1").unwrap(), ClientSecret::generate().unwrap());
+
+    let mut token = bao.root_token().to_owned();
+    for line in blocks("sh").iter().flat_map(|block| block.lines()) {
+        let line = line.replace("agentidp.hcl", policy.to_str().unwrap());
+        let line =
+            line.replace("$AGENT", key.client_id().as_str()).replace("$CREDENTIAL", key.credential_id().as_str());
+        let arguments: Vec<&str> = line.strip_prefix("bao ").unwrap().split(' ').collect();
+        let output = bao.cli(&token, &arguments).await;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        assert!(output.status.success(), "{line}: {said} {}", String::from_utf8_lossy(&output.stderr));
+        if arguments.starts_with(&["token", "create"]) {
+            token = said;
+            let vault = VaultKv2::builder(bao.address(), token.as_str()).build().unwrap();
+            vault.check().await.unwrap();
+            let stored = vault.store(&key, &secret).await.unwrap();
+            assert_eq!(vault.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
+        } else if arguments.starts_with(&["kv", "get"]) {
+            assert_eq!(said, secret.expose_secret());
+        }
+    }
+    assert_ne!(token, bao.root_token(), "the page makes a token");
+}
