@@ -36,3 +36,5 @@ mod support;
 mod token;
 #[cfg(test)]
 mod token_outage;
+#[cfg(test)]
+mod whole_log;
