@@ -5,6 +5,8 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod background;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod health;
@@ -13,12 +15,18 @@ mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod shown_once;
+#[cfg(test)]
+mod shutdown;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod wire;

@@ -7,7 +7,7 @@ use crate::support;
 
 /// The one line of a start that is refused.
 async fn refusal(place: &Place, settings: &[(&str, &str)]) -> String {
-    let output = place.run(&[], &[settings, &[("PORT", "0"), ("RUST_LOG", "off")]].concat()).await;
+    let output = place.run(&[], &[&[("PORT", "0"), ("RUST_LOG", "off")], settings].concat()).await;
     assert_eq!(output.status.code(), Some(2), "{settings:?}: {output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
