@@ -170,3 +170,121 @@ impl fmt::Debug for IssuedToken {
         f.debug_struct("IssuedToken").field("token", &"[REDACTED]").field("claims", &self.claims).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::time::SystemTime;
+
+    use agentidp_secrets::ManualClock;
+    use jsonwebtoken::EncodingKey;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const AGENT: &str = "0b7a0f3e-6f6b-4f0e-9d7e-5a4f3c2b1a00";
+
+    /// Generating a key takes a second without optimisation: one for all tests.
+    fn key() -> SigningKey {
+        static PEM: OnceLock<String> = OnceLock::new();
+        SigningKey::from_pem(PEM.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())).unwrap()
+    }
+
+    fn tokens() -> (Tokens, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
+        (Tokens::new(key(), Some("https://idp.example".to_owned()), Arc::clone(&clock) as Arc<dyn Clock>), clock)
+    }
+
+    /// Signs claims that `Tokens::issue` would not.
+    fn forge(kid: Option<&str>, algorithm: Algorithm, secret: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
+        let mut header = Header::new(algorithm);
+        header.kid = kid.map(str::to_owned);
+        let mut claims = json!({
+            "sub": AGENT, "client_id": AGENT, "scope": "agents:read", "jti": Uuid::new_v4(), "iat": 0,
+            "exp": 2_000_000_000_u32,
+        });
+        change(&mut claims);
+        jsonwebtoken::encode(&header, &claims, secret).unwrap()
+    }
+
+    #[test]
+    fn a_token_says_what_is_documented_until_the_second_it_ends() {
+        let (tokens, clock) = tokens();
+        let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(3600), false).unwrap();
+        let header = jsonwebtoken::decode_header(&issued.token).unwrap();
+        assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::RS256, Some("JWT")));
+        assert_eq!(header.kid.as_deref(), Some(key().kid()));
+
+        let claims = serde_json::to_value(&issued.claims).unwrap();
+        let names: Vec<&str> = claims.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["client_id", "exp", "iat", "iss", "jti", "scope", "sub"]);
+        assert_eq!((&claims["sub"], &claims["client_id"]), (&json!(AGENT), &json!(AGENT)));
+        assert_eq!((&claims["iat"], &claims["exp"]), (&json!(1_900_000_000), &json!(1_900_003_600)));
+
+        clock.advance(Duration::from_secs(3599));
+        assert_eq!(tokens.verify(&issued.token).unwrap(), issued.claims);
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(tokens.verify(&issued.token), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn only_operator_tokens_carry_the_operators_claim() {
+        let (tokens, _) = tokens();
+        let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(60), true).unwrap();
+        let claims = tokens.verify(&operator.token).unwrap();
+        assert!(claims.agentidp_operator && claims.agent_id().is_none());
+        assert_eq!(serde_json::to_value(claims).unwrap()["agentidp_operator"], json!(true));
+    }
+
+    #[test]
+    fn what_this_key_did_not_sign_is_invalid() {
+        let (tokens, _) = tokens();
+        let (ours, rs256) = (key(), Algorithm::RS256);
+        let kid = Some(ours.kid());
+        assert!(
+            tokens.verify(&forge(kid, rs256, &ours.private, |_| {})).is_ok(),
+            "the forger is able to make a good one"
+        );
+
+        let foreign = SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap();
+        let public = EncodingKey::from_secret(ours.jwks().as_bytes());
+        let good = forge(kid, rs256, &ours.private, |_| {});
+        let (head, signature) = good.rsplit_once('.').unwrap();
+        let other = forge(kid, rs256, &ours.private, |claims| claims["scope"] = json!("agents:write"));
+        let (other_head, _) = other.rsplit_once('.').unwrap();
+        // {"alg":"none","typ":"JWT","kid":…}
+        let none = |signature: &str| {
+            let encode = |part: Value| {
+                use base64::Engine;
+                base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(part.to_string())
+            };
+            let header = encode(json!({ "alg": "none", "typ": "JWT", "kid": ours.kid() }));
+            format!("{header}.{}.{signature}", head.split_once('.').unwrap().1)
+        };
+        for (what, token) in [
+            ("another key", forge(kid, rs256, &foreign.private, |_| {})),
+            ("another key id", forge(Some("other"), rs256, &ours.private, |_| {})),
+            ("no key id", forge(None, rs256, &ours.private, |_| {})),
+            ("another RSA algorithm", forge(kid, Algorithm::RS512, &ours.private, |_| {})),
+            ("HS256 with the public key", forge(kid, Algorithm::HS256, &public, |_| {})),
+            ("alg none without a signature", none("")),
+            ("alg none with a signature", none(signature)),
+            ("a signature of other claims", format!("{other_head}.{signature}")),
+            ("no signature", format!("{head}.")),
+            ("two parts", head.to_owned()),
+            ("an empty text", String::new()),
+            ("a sub that is no agent", forge(kid, rs256, &ours.private, |claims| claims["sub"] = json!("operator"))),
+            ("no exp", forge(kid, rs256, &ours.private, |claims| _ = claims.as_object_mut().unwrap().remove("exp"))),
+            ("an unknown scope", forge(kid, rs256, &ours.private, |claims| claims["scope"] = json!("admin"))),
+        ] {
+            assert_eq!(tokens.verify(&token), Err(TokenError::Invalid), "{what}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let (tokens, _) = tokens();
+        let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(60), false).unwrap();
+        assert!(!format!("{issued:?} {issued:#?} {tokens:?}").contains(&issued.token));
+    }
+}

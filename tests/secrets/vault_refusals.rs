@@ -218,7 +218,7 @@ async fn an_outage_is_an_outage_and_ends_by_itself() {
     assert_eq!(vault.verify(&key(), &stored, &wrong).await.unwrap(), Verdict::Mismatch);
 
     let impatient = builder(&bao, &mount).read_timeout(Duration::from_millis(50)).build().unwrap();
-    bao.pause();
+    bao.pause().await;
     let error = impatient.verify(&key(), &stored, &secret()).await.unwrap_err();
     assert_says(&error, ErrorKind::Unavailable, "no answer in time");
     bao.resume();

@@ -7,9 +7,15 @@ mod audit;
 #[cfg(test)]
 mod background;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod bearer;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod http;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
@@ -17,7 +23,11 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod repo;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod shown_once;
 #[cfg(test)]
@@ -28,5 +38,9 @@ mod site;
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(test)]
+mod token;
+#[cfg(test)]
+mod token_outage;
 #[cfg(test)]
 mod wire;

@@ -60,7 +60,7 @@ impl Site {
         repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
-        let shared: Arc<dyn Clock> = clock.clone();
+        let shared = Arc::clone(&clock) as Arc<dyn Clock>;
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
@@ -228,7 +228,7 @@ fn bcrypt() -> impl agentidp_secrets::SecretBackend {
 }
 
 /// Generating a key takes a second without optimisation: one for all tests.
-fn signing_key() -> &'static str {
+pub(crate) fn signing_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
     KEY.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
 }

@@ -1,7 +1,7 @@
 //! Real services for the tests: an own PostgreSQL cluster and an own OpenBao for each test binary, on free ports
 //! of 127.0.0.1, run by an unprivileged user, and gone when the test process is gone. `tests/README.md` tells more.
 
-mod find;
+pub(crate) mod find;
 mod process;
 
 pub(crate) mod bao;

@@ -248,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_stored_is_refused_and_never_computed() {
-        let (backend, mut begins, _release) = gated(1);
+        let (backend, mut begins, _) = gated(1);
         let record = StoredSecret::new(BackendId::BCRYPT, "digest");
         for text in [String::new(), "nul\0".to_owned(), "a".repeat(73)] {
             let secret = ClientSecret::from(text);

@@ -104,20 +104,11 @@ fn record(key: &CredentialKey, version: usize) -> StoredSecret {
 
 /// The version that the record pins, 1 or above, once it is known to be the key's record.
 fn pinned_version(operation: Operation, key: &CredentialKey, stored: &StoredSecret) -> Result<usize> {
-    let malformed = |message| error(ErrorKind::Malformed, operation, message);
-    if stored.backend() != &BackendId::MEMORY {
-        return Err(malformed("the record belongs to another backend"));
+    let version = stored.payload().split_once("?version=").and_then(|(_path, version)| version.parse().ok());
+    match version {
+        Some(version) if version > 0 && record(key, version) == *stored => Ok(version),
+        _ => Err(error(ErrorKind::Malformed, operation, "the record is damaged, or not one of this credential")),
     }
-    let (path, version) =
-        stored.payload().split_once("?version=").ok_or_else(|| malformed("the record names no version"))?;
-    if path != key.to_string() {
-        return Err(malformed("the record belongs to another credential"));
-    }
-    version
-        .parse()
-        .ok()
-        .filter(|number| *number > 0 && record(key, *number) == *stored)
-        .ok_or_else(|| malformed("the record's version is no number from 1"))
 }
 
 fn error(kind: ErrorKind, operation: Operation, message: &'static str) -> Error {

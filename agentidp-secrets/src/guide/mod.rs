@@ -1,5 +1,14 @@
 //! Pages for operators and embedders, beside the reference.
 
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("backends.md")]
+pub mod backends {}
+
+#[doc = include_str!("coexistence.md")]
+pub mod coexistence {}
+
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 

@@ -14,7 +14,6 @@ use crate::secret::ClientSecret;
 /// Proof that a candidate was the secret of one of several credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use]
 pub struct VerifiedAny {
     /// Which one: its place in the slice.
     pub index: usize,

@@ -51,7 +51,6 @@ pub struct Rotated {
 /// Proof that a candidate was the secret. Only the store makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[must_use]
 pub struct Verified {
     /// Which of the credential's secrets it was.
     pub generation: Generation,

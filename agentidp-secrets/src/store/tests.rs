@@ -274,6 +274,10 @@ async fn both_records_are_revoked_even_when_one_fails() {
     let error = fixture.store.revoke(&key(), &secrets).await.unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Unavailable, Some(Operation::Revoke)));
     assert_eq!(fixture.asked(), 2);
+    let unknown = fixture.previous(StoredSecret::new(BackendId::MEMORY, "a"));
+    let both_fail = CredentialSecrets { current: remote("down"), previous: Some(unknown) };
+    let first = fixture.store.revoke(&key(), &both_fail).await.unwrap_err();
+    assert_eq!(first.kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]

@@ -3,10 +3,14 @@
 
 use zeroize::Zeroizing;
 
+/// Most parameters of a form. The documented requests have four.
+const MAX_PARAMETERS: usize = 32;
+
 /// The parameters of a form, each at most once. Values are wiped from memory, because one of them is a secret.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 
-/// The form is malformed: an escape is none, the text is not UTF-8, or a parameter is repeated (RFC 6749 §3.2).
+/// The form is malformed: an escape is none, the text is not UTF-8, a parameter is repeated
+/// (RFC 6749 §3.2), or there are absurdly many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -20,7 +24,7 @@ impl Form {
                 None => (pair, &[][..]),
             };
             let name = decode(name)?.to_string();
-            if parameters.iter().any(|(known, _)| *known == name) {
+            if parameters.len() == MAX_PARAMETERS || parameters.iter().any(|(known, _)| *known == name) {
                 return Err(Malformed);
             }
             parameters.push((name, decode(value)?));
@@ -75,6 +79,9 @@ mod tests {
 
     #[test]
     fn what_could_be_read_in_two_ways_is_refused() {
+        let many: Vec<String> = (0..33).map(|n| n.to_string()).collect();
+        assert!(Form::parse(many[..32].join("&").as_bytes()).is_ok());
+        assert!(Form::parse(many.join("&").as_bytes()).is_err());
         for malformed in ["a=1&a=2", "a=1&%61=2", "a&a", "a=%", "a=%4", "a=%zz", "a=%ff", "%ff=a", "a=%C3"] {
             assert!(Form::parse(malformed.as_bytes()).is_err(), "{malformed}");
         }

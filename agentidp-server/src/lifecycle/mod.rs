@@ -5,9 +5,9 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | [`create`] | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
-//! | [`rotate`] | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
-//! | [`revoke`], [`change_agent`] | commit the end and the purge in one transaction → one attempt to purge → answer |
+//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
+//! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
+//! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
 //! | [`purge`] | Vault forgets → the job is dropped, or tried again later |
 //!
 //! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a client that

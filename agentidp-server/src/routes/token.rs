@@ -112,17 +112,22 @@ async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret)
     let agent_id = known.as_ref().and(client_id);
     let (status, credentials) = known
         .map_or((None, Vec::new()), |Authentication { agent_status, credentials }| (Some(agent_status), credentials));
-    let (candidates, corrupt) = records(&credentials);
-    match (app.store.verify_any(&candidates, secret).await, status, corrupt) {
-        (Ok(matched), Some(status), _) => {
-            let credential = credential_of(&credentials, candidates.get(matched.index).map(|(key, _)| key))?;
-            Ok(Proof::Proved { client_id: credential.client_id, credential_id: credential.credential_id, status })
+    let Records { candidates, ids, corrupt } = records(&credentials);
+    match (app.store.verify_any(&candidates, secret).await, agent_id.zip(status), corrupt) {
+        (Ok(matched), Some((client_id, status)), _) => {
+            let credential_id = ids.get(matched.index).copied();
+            let credential_id = credential_id.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
+            Ok(Proof::Proved { client_id, credential_id, status })
         }
         // A store that matches nothing against nothing would be broken.
-        (Ok(_), None, _) => Err(ApiError::internal("a secret matched no credential")),
+        (Ok(_), None, _) => Err(ApiError::internal("a secret matched no client")),
         (Err(VerifyError::Mismatch), _, None) => {
             let reason = if status.is_none() { "no such client" } else { "no active credential matches" };
-            tracing::warn!(client_id = client_id.map(tracing::field::display), reason, "client authentication failed");
+            tracing::warn!(
+                client_id = client_id.map(tracing::field::display),
+                reason,
+                "a client failed to authenticate"
+            );
             Ok(Proof::Failed { agent_id })
         }
         (Err(VerifyError::Mismatch), _, Some(corrupt)) => Err(ApiError::internal(corrupt)),
@@ -131,27 +136,31 @@ async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret)
     }
 }
 
-/// The credentials that can be tried, and what is wrong with the first of those that cannot.
-fn records(credentials: &[Credential]) -> (Vec<(CredentialKey, CredentialSecrets)>, Option<agentidp_secrets::Error>) {
-    let (mut candidates, mut corrupt) = (Vec::with_capacity(credentials.len()), None);
-    for credential in credentials {
-        let key = CredentialKey::parse(&credential.client_id.to_string(), &credential.credential_id.to_string());
-        match key.and_then(|key| Ok((key, CredentialSecrets::from(credential.secret.to_record()?)))) {
-            Ok(candidate) => candidates.push(candidate),
+/// A client's credentials, as far as they can be tried.
+struct Records {
+    candidates: Vec<(CredentialKey, CredentialSecrets)>,
+    /// Whose record is at the same place in `candidates`.
+    ids: Vec<Uuid>,
+    /// What is wrong with the first that cannot be tried.
+    corrupt: Option<agentidp_secrets::Error>,
+}
+
+fn records(credentials: &[Credential]) -> Records {
+    let mut records = Records { candidates: Vec::new(), ids: Vec::new(), corrupt: None };
+    for Credential { client_id, credential_id, secret, .. } in credentials {
+        let key = CredentialKey::parse(&client_id.to_string(), &credential_id.to_string());
+        match key.and_then(|key| Ok((key, CredentialSecrets::from(secret.to_record()?)))) {
+            Ok(candidate) => {
+                records.candidates.push(candidate);
+                records.ids.push(*credential_id);
+            }
             Err(error) => {
-                tracing::error!(credential_id = %credential.credential_id, %error, "a credential's row is corrupt");
-                corrupt.get_or_insert(error);
+                tracing::error!(%credential_id, %error, "a credential's row is corrupt");
+                records.corrupt.get_or_insert(error);
             }
         }
     }
-    (candidates, corrupt)
-}
-
-fn credential_of<'c>(credentials: &'c [Credential], key: Option<&CredentialKey>) -> ApiResult<&'c Credential> {
-    let matches = |credential: &&Credential| {
-        key.is_some_and(|key| key.credential_id().as_str() == credential.credential_id.to_string())
-    };
-    credentials.iter().find(matches).ok_or_else(|| ApiError::internal("a secret matched an unknown credential"))
+    records
 }
 
 /// Records a failed authentication; hands `error` back. What was wrong stays in the log.

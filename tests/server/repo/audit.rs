@@ -13,6 +13,7 @@ on_both!(
     lists_filter_exactly_and_to_the_millisecond,
     pages_do_not_overlap,
     events_leave_by_age_and_in_no_other_way,
+    years_of_events_are_pruned_in_one_go,
     a_row_that_cannot_be_read_is_told_by_its_column,
 );
 
@@ -99,10 +100,24 @@ async fn events_leave_by_age_and_in_no_other_way(db: Database) {
     assert_eq!(db.events().await, [kept.clone(), old]);
 
     assert_eq!(db.repos.audit.prune(later(1)).await.unwrap(), 1);
-    assert_eq!(db.events().await, [kept.clone()]);
+    assert_eq!(db.events().await, std::slice::from_ref(&kept));
     // An earlier prune afterwards takes nothing back, and what is left is still guarded.
     assert_eq!(db.repos.audit.prune(now()).await.unwrap(), 0);
     db.sql("DELETE FROM audit_events").await.unwrap_err();
+    assert_eq!(db.events().await, [kept]);
+}
+
+async fn years_of_events_are_pruned_in_one_go(db: Database) {
+    let rows: Vec<String> = (0..2001)
+        .map(|_| {
+            format!("('{}', 'token.issued', 'success', '', '', '{{}}', '2020-01-01T00:00:00.000Z')", Uuid::new_v4())
+        })
+        .collect();
+    let columns = "event_id, action, outcome, ip_address, user_agent, metadata, timestamp";
+    db.sql(&format!("INSERT INTO audit_events ({columns}) VALUES {}", rows.join(","))).await.unwrap();
+    let kept = event(AuditAction::TokenIssued, Uuid::new_v4());
+    db.repos.audit.append(&kept).await.unwrap();
+    assert_eq!(db.repos.audit.prune(now()).await.unwrap(), 2001);
     assert_eq!(db.events().await, [kept]);
 }
 

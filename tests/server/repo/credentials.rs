@@ -1,5 +1,8 @@
 //! Credentials.
 
+use std::cmp::Reverse;
+use std::sync::Arc;
+
 use agentidp_server::domain::{AgentStatus, AuditAction, CredentialStatus, Page, PurgeJob};
 use agentidp_server::repo::{InsertCredential, Revoke};
 use tokio::task::JoinSet;
@@ -83,7 +86,7 @@ async fn lists_are_newest_first_and_of_one_client(db: Database) {
         db.repos.credentials.insert(&credential, &event).await.unwrap();
         expected.push(credential);
     }
-    expected.sort_by(|a, b| (b.created_at, b.credential_id).cmp(&(a.created_at, a.credential_id)));
+    expected.sort_by_key(|credential| Reverse((credential.created_at, credential.credential_id)));
     let mut listed = Vec::new();
     for page in 1..=3 {
         let paged = db.repos.credentials.list(agent.agent_id, None, Page { page, limit: 2 }).await.unwrap();
@@ -175,7 +178,7 @@ async fn of_racing_rotations_one_wins(db: Database) {
     let before = db.credential(&agent, digest("a")).await;
     let mut race = JoinSet::new();
     for number in 0..8 {
-        let (credentials, before) = (db.repos.credentials.clone(), before.clone());
+        let (credentials, before) = (Arc::clone(&db.repos.credentials), before.clone());
         race.spawn(async move {
             let after = Credential { secret: digest(&format!("after {number}")), ..before.clone() };
             let event = event(AuditAction::CredentialRotated, before.client_id);

@@ -12,7 +12,7 @@ use super::*;
 
 on_both!(
     migrating_again_changes_nothing,
-    what_was_committed_is_there_after_a_crash,
+    another_server_sees_what_was_acknowledged,
     a_closed_database_says_so,
     errors_do_not_repeat_values,
     every_operation_is_heard,
@@ -25,8 +25,8 @@ async fn migrating_again_changes_nothing(db: Database) {
     db.repos.database.ping().await.unwrap();
 }
 
-/// Nothing is closed first: the second server opens what the first had acknowledged.
-async fn what_was_committed_is_there_after_a_crash(db: Database) {
+/// Nothing is closed first, as after a crash.
+async fn another_server_sees_what_was_acknowledged(db: Database) {
     let agent = db.agent().await;
     let second = repo::open(&db.url).await.unwrap();
     second.database.migrate().await.unwrap();

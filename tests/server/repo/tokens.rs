@@ -1,5 +1,7 @@
 //! Issued and revoked tokens.
 
+use std::sync::Arc;
+
 use agentidp_server::domain::{AgentStatus, AuditAction};
 use agentidp_server::repo::Bearer;
 use tokio::task::JoinSet;
@@ -48,7 +50,7 @@ async fn racing_tokens_stop_at_the_limit(db: Database) {
     let client_id = Uuid::new_v4();
     let mut race = JoinSet::new();
     for _ in 0..20 {
-        let tokens = db.repos.tokens.clone();
+        let tokens = Arc::clone(&db.repos.tokens);
         race.spawn(async move {
             tokens.issued(client_id, Some(5), &event(AuditAction::TokenIssued, client_id)).await.unwrap()
         });

@@ -35,6 +35,7 @@ mod answer;
 mod builder;
 mod check;
 mod client;
+mod config;
 mod failure;
 mod kv;
 mod path;
@@ -57,8 +58,9 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
-pub use self::builder::{VaultKv2Builder, VaultKv2Config};
+pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
+pub use self::config::VaultKv2Config;
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 pub use self::token::VaultToken;

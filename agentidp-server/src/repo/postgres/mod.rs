@@ -32,7 +32,8 @@ const STATEMENT_TIMEOUT: &str = "10s";
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let options = PgConnectOptions::from_str(url).map_err(|error| RepoError::new("open", error))?;
     // A pool would try again until its time is over, and then not say why.
-    connect(&options).await.map_err(|error| RepoError::new("open", error))?;
+    let reached = async { connect(&options).await?.close().await };
+    reached.await.map_err(|error| RepoError::new("open", error))?;
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -1,8 +1,8 @@
 //! The audit trail.
 
 use async_trait::async_trait;
-use sqlx::QueryBuilder;
 use sqlx::types::Json;
+use sqlx::{Pool, QueryBuilder};
 use uuid::Uuid;
 
 use super::list::List;
@@ -18,6 +18,9 @@ const EVENTS: List = List {
     count: "SELECT count(*) FROM audit_events WHERE true",
     order: " ORDER BY timestamp DESC, event_id DESC",
 };
+
+/// Events pruned by one statement: few enough that nobody waits for it, even when years of events have to go.
+const PRUNE_CHUNK: u64 = 1000;
 
 #[async_trait]
 impl AuditRepo for Store {
@@ -63,16 +66,19 @@ impl AuditRepo for Store {
 
     async fn prune(&self, before: Timestamp) -> Result<u64> {
         let work = async {
-            let mut tx = self.begin().await?;
-            // The tables' triggers let go only of what is older than this.
+            // The table's trigger lets go only of what is older than this.
             sqlx::query("UPDATE audit_retention SET keep_from = $1 WHERE keep_from < $1")
                 .bind(before)
-                .execute(&mut *tx)
+                .execute(&self.write)
                 .await?;
-            let pruned =
-                sqlx::query("DELETE FROM audit_events WHERE timestamp < $1").bind(before).execute(&mut *tx).await?;
-            tx.commit().await?;
-            Ok(pruned.rows_affected())
+            let mut pruned = 0;
+            loop {
+                let chunk = prune_chunk(&self.write, before).await?;
+                pruned += chunk;
+                if chunk < PRUNE_CHUNK {
+                    return Ok(pruned);
+                }
+            }
         };
         self.watch.run("audit.prune", work).await
     }
@@ -95,4 +101,15 @@ pub(super) async fn append(connection: &mut Connection, event: &AuditEvent) -> s
     .execute(connection)
     .await?;
     Ok(())
+}
+
+async fn prune_chunk(pool: &Pool<Db>, before: Timestamp) -> sqlx::Result<u64> {
+    let pruned = sqlx::query(
+        "DELETE FROM audit_events WHERE event_id IN (SELECT event_id FROM audit_events WHERE timestamp < $1 LIMIT $2)",
+    )
+    .bind(before)
+    .bind(PRUNE_CHUNK.cast_signed())
+    .execute(pool)
+    .await?;
+    Ok(pruned.rows_affected())
 }

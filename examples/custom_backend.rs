@@ -1,0 +1,99 @@
+//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` writes one test for each check.
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::io;
+use std::path::PathBuf;
+
+use agentidp_secrets::testkit::{BackendHarness, checks};
+use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody};
+use agentidp_secrets::{Error, ErrorKind, Result, SecretBackend, StoredSecret, Verdict};
+use async_trait::async_trait;
+use tokio::fs;
+
+/// Secrets under `folder/client/credential/version`. The record is that path, and names the version.
+#[derive(Debug)]
+struct Files {
+    info: BackendInfo,
+    folder: PathBuf,
+}
+
+impl Files {
+    fn record(&self, key: &CredentialKey, version: u64) -> StoredSecret {
+        StoredSecret::new(self.info.id.clone(), format!("{key}/{version}"))
+    }
+
+    /// The version that a record names, if the record is ours and the key's.
+    fn version(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<u64> {
+        let version = stored.payload().rsplit_once('/').and_then(|(_, version)| version.parse().ok());
+        version
+            .filter(|version| self.record(key, *version) == *stored)
+            .ok_or_else(|| Error::new(ErrorKind::Malformed, "not a record of this credential"))
+    }
+
+    /// Appears whole or not at all, and never in place of another: a link cannot be made twice.
+    async fn write(&self, key: &CredentialKey, version: u64, secret: &ClientSecret) -> Result<StoredSecret> {
+        let folder = self.folder.join(key.to_string());
+        let unfinished = folder.join(format!("new-{}", uuid::Uuid::new_v4()));
+        fs::write(&unfinished, secret.expose_secret()).await.map_err(failed)?;
+        let linked = fs::hard_link(&unfinished, folder.join(version.to_string())).await;
+        fs::remove_file(&unfinished).await.and(linked).map(|()| self.record(key, version)).map_err(failed)
+    }
+}
+
+/// Foreign errors are translated once.
+fn failed(error: io::Error) -> Error {
+    let (kind, message) = match error.kind() {
+        io::ErrorKind::AlreadyExists => (ErrorKind::Conflict, "the record is not the latest; read the row again"),
+        io::ErrorKind::NotFound => (ErrorKind::NotFound, "the secret is gone; rotate the credential"),
+        _ => (ErrorKind::Unavailable, "the folder cannot be used; look at its rights"),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+#[async_trait]
+impl SecretBackend for Files {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.info.check_secret(secret)?;
+        fs::create_dir_all(self.folder.join(key.to_string())).await.map_err(failed)?;
+        self.write(key, 1, secret).await
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let file = self.folder.join(key.to_string()).join(self.version(key, stored)?.to_string());
+        let secret = ClientSecret::try_from(fs::read(file).await.map_err(failed)?)?;
+        Ok(if secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.info.check_secret(secret)?;
+        self.write(key, self.version(key, current)?.saturating_add(1), secret).await
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        self.version(key, stored)?;
+        match fs::remove_dir_all(self.folder.join(key.to_string())).await.map_err(failed) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    async fn probe(&self) -> Result<()> {
+        fs::read_dir(&self.folder).await.map(drop).map_err(failed)
+    }
+}
+
+#[tokio::main]
+async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let info = BackendInfo::new(BackendId::parse("files")?, Custody::Backend);
+    let harness = BackendHarness::new(Files { info, folder: folder.path().to_owned() });
+    for check in checks() {
+        check.run(&harness).await; // panics with the clause that is broken
+        println!("ok  {}", check.name);
+    }
+    Ok(())
+}

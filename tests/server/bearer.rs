@@ -1,0 +1,194 @@
+//! Bearer tokens: which are accepted, introspection, revocation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_server::domain::Scopes;
+use agentidp_server::keys::SigningKey;
+use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::tokens::Tokens;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::site::Site;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn without_a_token_nothing_under_the_prefix_is_told() {
+    let site = Site::bcrypt().await;
+    let id = Uuid::new_v4();
+    for (method, path) in [
+        ("GET", "/api/v1/agents".to_owned()),
+        ("POST", "/api/v1/agents".to_owned()),
+        ("GET", format!("/api/v1/agents/{id}")),
+        ("PATCH", format!("/api/v1/agents/{id}")),
+        ("DELETE", "/api/v1/agents/no-uuid".to_owned()),
+        ("GET", format!("/api/v1/agents/{id}/credentials")),
+        ("POST", format!("/api/v1/agents/{id}/credentials")),
+        ("DELETE", format!("/api/v1/agents/{id}/credentials/{id}")),
+        ("POST", format!("/api/v1/agents/{id}/credentials/{id}/rotate")),
+        ("POST", "/api/v1/token/introspect".to_owned()),
+        ("POST", "/api/v1/token/revoke".to_owned()),
+        ("GET", "/api/v1/audit".to_owned()),
+        ("GET", format!("/api/v1/audit/{id}")),
+    ] {
+        let reply = site.bare(method, &path, &[]).await;
+        assert_eq!(reply.failure(), (401, "UNAUTHORIZED".to_owned()), "{method} {path}");
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"agentidp\""), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_not_accepted_all_look_the_same() {
+    let site = Site::bcrypt().await;
+    let (agent, suspended) = (site.agent("a@example.com").await, site.agent("b@example.com").await);
+    let good = site.token(agent);
+    let over = site.app.tokens.issue(&agent.to_string(), Scopes::ALL, Duration::ZERO, false).unwrap().token;
+    let revoked = site.token(agent);
+    assert_eq!(site.about_token(&good, "revoke", &format!("token={revoked}")).await.status, 200);
+    let of_suspended = site.token(suspended);
+    site.call("PATCH", &format!("/agents/{suspended}"), json!({ "status": "suspended" })).await;
+    let foreign = Tokens::new(
+        SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap(),
+        None,
+        Arc::clone(&site.app.clock),
+    );
+    let foreign = foreign.issue(&agent.to_string(), Scopes::ALL, HOUR, false).unwrap().token;
+    let (head, signature) = good.rsplit_once('.').unwrap();
+
+    let claims = json!({
+        "sub": agent, "client_id": agent, "scope": "agents:read", "jti": Uuid::new_v4(), "iat": 0, "exp": 2_000_000_000_u32,
+    });
+    let jwks: Value = serde_json::from_str(site.app.tokens.jwks()).unwrap();
+    let mut hs256 = Header::new(Algorithm::HS256);
+    hs256.kid = jwks["keys"][0]["kid"].as_str().map(str::to_owned);
+    let with_public_key = EncodingKey::from_base64_secret("c2VjcmV0").unwrap();
+    let hs256 = jsonwebtoken::encode(&hs256, &claims, &with_public_key).unwrap();
+
+    for (what, authorization) in [
+        ("expired", format!("Bearer {over}")),
+        ("revoked", format!("Bearer {revoked}")),
+        ("of a suspended agent", format!("Bearer {of_suspended}")),
+        ("of an agent that never was", format!("Bearer {}", site.token(Uuid::new_v4()))),
+        ("another key", format!("Bearer {foreign}")),
+        ("HS256", format!("Bearer {hs256}")),
+        ("cut off", format!("Bearer {head}")),
+        ("another signature", format!("Bearer {head}.{}", signature.chars().rev().collect::<String>())),
+        ("no token", "Bearer ".to_owned()),
+        ("two tokens", format!("Bearer {good} {good}")),
+        ("rubbish", "Bearer \u{e4}".to_owned()),
+    ] {
+        let reply = site.bare("GET", "/api/v1/agents", &[("authorization", &authorization)]).await;
+        let expected = r#"{"code":"UNAUTHORIZED","message":"the bearer token is not accepted"}"#;
+        assert_eq!((reply.status, reply.text.as_str()), (401, expected), "{what}");
+        let challenge = "Bearer realm=\"agentidp\", error=\"invalid_token\"";
+        assert_eq!(reply.header("www-authenticate"), Some(challenge), "{what}");
+    }
+    let authorization = format!("Bearer {good}");
+    let twice = [("authorization", authorization.as_str()), ("authorization", authorization.as_str())];
+    assert_eq!(site.bare("GET", "/api/v1/agents", &twice).await.status, 401);
+    assert_eq!(site.bare("GET", "/api/v1/agents", &twice[..1]).await.status, 200, "the good one is good");
+    let in_query = format!("/api/v1/agents?access_token={good}");
+    assert_eq!(site.bare("GET", &in_query, &[]).await.status, 401, "the header is the only place");
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_hour_and_with_its_agent() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let token = site.granted(agent, &secret).await;
+    site.clock.advance(HOUR - Duration::from_secs(1));
+    assert_eq!(site.send(&token, "GET", "/agents", "").await.status, 200);
+    site.clock.advance(Duration::from_secs(1));
+    assert_eq!(site.send(&token, "GET", "/agents", "").await.status, 401);
+
+    let token = site.granted(agent, &secret).await;
+    site.call("DELETE", &format!("/agents/{agent}"), Value::Null).await;
+    assert_eq!(site.send(&token, "GET", "/agents", "").await.status, 401);
+}
+
+#[tokio::test]
+async fn scope_comes_before_the_rate_limit_and_the_rate_limit_before_validation() {
+    let site = Site::build(|app| app.limiter = RateLimiter::new(2, Arc::clone(&app.clock))).await;
+    let agent = site.agent("a@example.com").await;
+    let reader = Scopes::parse("agents:read").unwrap();
+    let reader = site.app.tokens.issue(&agent.to_string(), reader, HOUR, false).unwrap().token;
+    for _ in 0..5 {
+        let reply = site.send(&reader, "POST", "/agents", "no json").await;
+        assert_eq!(reply.failure(), (403, "FORBIDDEN".to_owned()));
+        assert_eq!(reply.header("x-ratelimit-limit"), None);
+    }
+    for remaining in ["1", "0"] {
+        let reply = site.send(&reader, "GET", "/agents/no-uuid", "").await;
+        assert_eq!(reply.fields(), ["agentId"]);
+        assert_eq!(reply.header("x-ratelimit-remaining"), Some(remaining));
+    }
+    let reply = site.send(&reader, "GET", "/agents/no-uuid", "").await;
+    assert_eq!(reply.failure(), (429, "RATE_LIMIT_EXCEEDED".to_owned()));
+    assert_eq!(reply.header("retry-after"), Some("30"));
+    assert_eq!(reply.header("x-ratelimit-remaining"), Some("0"));
+}
+
+#[tokio::test]
+async fn introspection_tells_of_live_tokens_and_nothing_of_others() {
+    let site = Site::bcrypt().await;
+    let (asking, asked) = (site.agent("a@example.com").await, site.agent("b@example.com").await);
+    let (_, secret) = site.credential(asked).await;
+    let token = site.granted(asked, &secret).await;
+    let asker = site.token(asking);
+    let introspect = async |token: &str| site.about_token(&asker, "introspect", &format!("token={token}")).await.json();
+
+    let live = introspect(&token).await;
+    assert_eq!((&live["active"], &live["token_type"]), (&json!(true), &json!("Bearer")));
+    assert_eq!((&live["sub"], &live["client_id"]), (&json!(asked), &json!(asked)));
+    assert_eq!(live["scope"], "agents:read agents:write tokens:read audit:read");
+    assert_eq!(live["exp"].as_i64().unwrap() - live["iat"].as_i64().unwrap(), 3600);
+    assert!(live["jti"].is_string());
+
+    let dead = json!({ "active": false });
+    assert_eq!(introspect("rubbish").await, dead);
+    assert_eq!(introspect(&format!("{token}x")).await, dead);
+    site.call("PATCH", &format!("/agents/{asked}"), json!({ "status": "suspended" })).await;
+    assert_eq!(introspect(&token).await, dead, "its agent is not active");
+    site.call("PATCH", &format!("/agents/{asked}"), json!({ "status": "active" })).await;
+    assert_eq!(introspect(&token).await["active"], true);
+    site.about_token(&site.operator, "revoke", &format!("token={token}")).await;
+    assert_eq!(introspect(&token).await, dead, "it was revoked");
+    let trail = site.get("/audit?action=token.introspected").await.json();
+    assert_eq!(trail["total"], 6);
+
+    let reader = Scopes::parse("agents:read").unwrap();
+    let reader = site.app.tokens.issue(&asking.to_string(), reader, HOUR, false).unwrap().token;
+    let refused = site.about_token(&reader, "introspect", &format!("token={token}")).await;
+    assert_eq!(refused.failure(), (403, "FORBIDDEN".to_owned()));
+    for form in ["", "token=", "token_type_hint=access_token", "token=a&token=b"] {
+        assert_eq!(site.about_token(&asker, "introspect", form).await.failure().1, "VALIDATION_ERROR", "{form}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_revokes_its_own_tokens_and_an_operator_all() {
+    let site = Site::bcrypt().await;
+    let (agent, other) = (site.agent("a@example.com").await, site.agent("b@example.com").await);
+    let (bearer, own, others) = (site.token(agent), site.token(agent), site.token(other));
+    let revoke = async |by: &str, token: &str| site.about_token(by, "revoke", &format!("token={token}")).await.status;
+
+    assert_eq!(revoke(&bearer, &others).await, 403);
+    assert_eq!(revoke(&bearer, &site.operator).await, 403);
+    assert_eq!(site.send(&others, "GET", "/agents", "").await.status, 200, "it still works");
+    for _ in 0..2 {
+        assert_eq!(revoke(&bearer, &own).await, 200);
+        assert_eq!(site.send(&own, "GET", "/agents", "").await.status, 401);
+    }
+    assert_eq!(revoke(&bearer, "rubbish").await, 200);
+    assert_eq!(revoke(&site.operator, &others).await, 200);
+    assert_eq!(site.send(&others, "GET", "/agents", "").await.status, 401);
+    assert_eq!(revoke(&bearer, &bearer).await, 200, "also the one it comes with");
+    assert_eq!(revoke(&bearer, &own).await, 401);
+
+    let trail = site.get(&format!("/audit?action=token.revoked&agentId={other}")).await.json();
+    assert_eq!((&trail["total"], &trail["data"][0]["metadata"]["actor"]), (&json!(1), &json!("operator")));
+}
