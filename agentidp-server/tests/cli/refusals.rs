@@ -7,7 +7,7 @@ use crate::support;
 
 /// The one line of a start that is refused.
 async fn refusal(place: &Place, settings: &[(&str, &str)]) -> String {
-    let output = place.run(&[], &[settings, &[("PORT", "0"), ("RUST_LOG", "off")]].concat()).await;
+    let output = place.run(&[], &[&[("PORT", "0"), ("RUST_LOG", "off")], settings].concat()).await;
     assert_eq!(output.status.code(), Some(2), "{settings:?}: {output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stderr).unwrap();
@@ -107,4 +107,19 @@ async fn a_database_that_is_not_there_is_no_setting_s_fault() {
         );
         assert!(!line.contains("canary"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_data_directory_is_named() {
+    let place = Place::new();
+    fs::create_dir(place.data("")).unwrap();
+    fs::write(place.data("agentidp.db"), "this is no database, however long it may be made to look").unwrap();
+    let output = place.run(&["migrate"], &[]).await;
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), line.lines().count()), (Some(1), 1), "{line}");
+    assert!(line.contains("AGENTIDP_DATA_DIR holds a database that cannot be used"), "{line}");
+
+    fs::write(place.data("jwt-key.pem"), "no key").unwrap();
+    let line = refusal(&place, &[]).await;
+    assert!(line.contains("AGENTIDP_DATA_DIR has a") && line.contains("delete it to get a new one"), "{line}");
 }
