@@ -5,6 +5,8 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod background;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bearer;
@@ -19,6 +21,8 @@ mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod repo;
@@ -26,6 +30,8 @@ mod repo;
 mod requests;
 #[cfg(test)]
 mod shown_once;
+#[cfg(test)]
+mod shutdown;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
@@ -36,3 +42,7 @@ mod support;
 mod token;
 #[cfg(test)]
 mod token_outage;
+#[cfg(test)]
+mod whole_log;
+#[cfg(test)]
+mod wire;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::VaultPath;
 use agentidp_secrets::{
     BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
 };
@@ -13,8 +12,8 @@ use uuid::Uuid;
 
 use super::create::schedule_intent;
 use super::purge::purge_now;
-use super::{ATTEMPTS, Actor, Shown, key, uncut};
-use crate::app::{App, VaultPlace};
+use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
+use crate::app::App;
 use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
 use crate::error::ApiError;
 
@@ -82,20 +81,14 @@ impl Rotation<'_> {
 
     /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
     async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
-        let in_vault = before.secret.vault_path.is_some();
-        let Some(place) = &self.app.vault else {
-            let written = if in_vault { Err(vault_is_off()) } else { self.replace(before).await };
-            return written.map(Some).map_err(ApiError::vault);
-        };
-        let path = self.path(place)?;
-        if before.secret.vault_path.as_deref() != Some(path.to_string().as_str()) {
+        if before.secret.vault_path != vault_path(self.app, &self.key)? {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
         }
         match self.replace(before).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 if self.find().await?.as_ref() == Some(before) {
-                    self.replace_latest(&path).await
+                    self.replace_latest().await
                 } else {
                     Ok(None)
                 }
@@ -117,16 +110,12 @@ impl Rotation<'_> {
         }
     }
 
-    /// Where the credential's secret belongs.
-    fn path(&self, place: &VaultPlace) -> Result<VaultPath, ApiError> {
-        VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)
-    }
-
     /// Writes over whatever Vault has at the path. The row is unchanged and yet Vault has another version, or none: an
     /// earlier rotation never came to its commit, another one is on its way to it, or somebody deleted the path. Safe in
     /// each case, because rows pin their version and only a commit makes a secret count.
-    async fn replace_latest(&self, path: &VaultPath) -> Result<Option<Written>, ApiError> {
-        let latest = StoredSecret::new(BackendId::VAULT_KV2, path.to_string());
+    async fn replace_latest(&self) -> Result<Option<Written>, ApiError> {
+        let Some(path) = vault_path(self.app, &self.key)? else { return Ok(None) };
+        let latest = StoredSecret::new(BackendId::VAULT_KV2, path);
         match self.replace_record(&latest).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
@@ -181,10 +170,4 @@ impl Rotation<'_> {
         }
         Err(ended)
     }
-}
-
-fn vault_is_off() -> Error {
-    Error::new(ErrorKind::UnknownBackend, "the credential's secret is in Vault, and VAULT_ADDR is not set; set it")
-        .with_operation(Operation::Rotate)
-        .with_backend(BackendId::VAULT_KV2)
 }

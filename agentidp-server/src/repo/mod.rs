@@ -167,7 +167,8 @@ pub enum Revoke {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait PurgeRepo: Send + Sync + 'static {
-    /// Schedules a job, or moves the credential's job to an earlier due time.
+    /// Schedules a job; one that the credential has already takes its due time. A write that is on its way must be able
+    /// to put off the purge that an earlier one left behind.
     async fn schedule(&self, job: &PurgeJob) -> Result<()>;
 
     /// Up to `limit` jobs that are due, oldest first. A job whose path an active credential's row vouches for is

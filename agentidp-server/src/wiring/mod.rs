@@ -34,7 +34,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let tokens = tokens(config, Arc::clone(&clock))?;
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
-    repos.database.migrate().await.map_err(StartError::database)?;
+    repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let store = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
@@ -68,7 +68,9 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
             &embedded
         }
     };
-    repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone())).await.map_err(StartError::database)
+    repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone()))
+        .await
+        .map_err(|error| StartError::database(config, &error))
 }
 
 /// What signs and checks tokens; generates the key where it is to be generated.
