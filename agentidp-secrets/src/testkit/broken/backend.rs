@@ -46,7 +46,9 @@ impl BrokenBackend {
     /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
     #[must_use]
     pub fn sound(custody: Custody) -> Self {
-        let info = BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN);
+        // Every record of this backend names its version, and every digest is one.
+        let info =
+            BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN).with_pin_mark("");
         Self { info, flaw: None, reachable: true, state: Mutex::default() }
     }
 
