@@ -31,10 +31,10 @@ use crate::secret::ClientSecret;
 /// few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
 ///
 /// # What it keeps
-/// For each proved record 32 bytes: HMAC-SHA-256 of the secret under a random key of this layer, bound to client,
-/// credential, backend and record, each of them length-prefixed; never the secret, an unkeyed hash of it, or the record.
-/// Where it is kept is itself a keyed hash (SipHash-2-4, 128 bits). An entry takes about 100 bytes; at the
-/// [capacity](WarmLayerBuilder::capacity) the least used go.
+/// For each proved record the MAC of its secret, HMAC-SHA-256 under a random key of this layer; never the secret, an
+/// unkeyed hash of it, or the record. The MAC is bound to the entry's place, and the place is a keyed hash too
+/// (SipHash-2-4, 128 bits, under another random key) of backend, client, credential and record, each with its length
+/// before it. An entry takes about 100 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used go.
 ///
 /// It learns from proofs and from nothing else. A mismatch or an error leaves no trace: wrong candidates can neither
 /// make an entry nor push one out.
@@ -57,10 +57,10 @@ use crate::secret::ClientSecret;
 /// to the others, and the last one ends it.
 ///
 /// # Order
-/// Inside of [`ObserveLayer`](super::ObserveLayer), which then counts what callers see, and outside of all others: `observe → warm →
-/// timeout → retry → limit → backend`. The other way round, `warm` innermost, a warm decision would wait for a permit of
-/// [`LimitLayer`](super::LimitLayer) behind calls to a server that hangs, and fail with their deadline, though it needs
-/// no server. A second observer inside of it shows what was cold: its share of the outer one's count is the miss rate.
+/// Inside of [`ObserveLayer`](super::ObserveLayer), which then counts what callers see, and outside of all others:
+/// `observe → warm → timeout → retry → limit → backend`. With `warm` innermost, a decision that needs no server would
+/// wait for a permit of [`LimitLayer`](super::LimitLayer) behind calls to one that hangs. A second observer inside of
+/// `warm` sees what was cold: its share of the outer one's count is the rate of misses.
 ///
 /// One layer around two backends shares its capacity between them and nothing else: a proof at one decides nothing at
 /// the other, even under the same backend id.

@@ -74,6 +74,26 @@ async fn when_all_have_gone_nothing_is_left() {
     assert_eq!(fixture.asked(), 2);
 }
 
+/// After a revocation an old call and a new one are under way under the same tag.
+#[tokio::test]
+async fn whoever_goes_from_an_old_call_leaves_the_new_one_to_be_found() {
+    let fixture = Fixture::of(Custody::Record).await;
+    fixture.inner.close();
+    let begin = || {
+        let mut caller = fixture.warm.verify(&fixture.key, &fixture.stored, &fixture.secret);
+        assert!((&mut caller).now_or_never().is_none());
+        caller
+    };
+    let old = begin();
+    fixture.warm.revoke(&fixture.key, &fixture.stored).await.unwrap();
+    let new = begin();
+    drop(old);
+    let joined = begin();
+    fixture.inner.open();
+    assert_eq!((new.await.unwrap(), joined.await.unwrap()), (Verdict::Match, Verdict::Match));
+    assert_eq!(fixture.asked(), 2);
+}
+
 #[tokio::test]
 async fn an_error_is_for_those_who_waited_and_nobody_else() {
     let fixture = Fixture::of(Custody::Backend).await;
@@ -93,16 +113,30 @@ async fn an_error_is_for_those_who_waited_and_nobody_else() {
     assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
 }
 
-#[tokio::test]
-async fn a_list_of_calls_does_not_grow() {
-    let warm = Warm {
-        inner: Arc::new(Memory::new()),
-        realm: 0,
-        proofs: WarmLayer::builder().build().unwrap().proofs,
-        flights: Arc::default(),
-    };
+/// A wrapper whose parts can be looked at, and a record of the secret `right` in it.
+async fn open_warm() -> (Warm, Arc<Counting>, CredentialKey, StoredSecret) {
+    let inner = Arc::new(Counting::around(Memory::new()));
+    let proofs = WarmLayer::builder().build().unwrap().proofs;
+    let warm = Warm { inner: Arc::clone(&inner) as SharedBackend, realm: 0, proofs, flights: Arc::default() };
     let key = key("client", "credential");
     let stored = warm.store(&key, &"right".into()).await.unwrap();
+    (warm, inner, key, stored)
+}
+
+#[tokio::test]
+async fn what_landed_between_the_two_looks_is_not_asked_again() {
+    let (warm, inner, key, stored) = open_warm().await;
+    let right = ClientSecret::from("right");
+    let question = warm.proofs.question(warm.realm, &key, &stored, &right);
+    assert_eq!(warm.proofs.decide(&question), None, "the first look");
+    assert_eq!(warm.verify(&key, &stored, &right).await.unwrap(), Verdict::Match);
+    assert_eq!(warm.ask(question, &key, &stored, &right).await.unwrap(), Verdict::Match, "the second");
+    assert_eq!(inner.asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_list_of_calls_does_not_grow() {
+    let (warm, _, key, stored) = open_warm().await;
     for guess in 0..10 {
         let guess = ClientSecret::from(guess.to_string());
         assert_eq!(warm.verify(&key, &stored, &guess).await.unwrap(), Verdict::Mismatch);
