@@ -43,6 +43,8 @@ mod token;
 #[cfg(test)]
 mod token_outage;
 #[cfg(test)]
+mod warm;
+#[cfg(test)]
 mod whole_log;
 #[cfg(test)]
 mod wire;

@@ -9,6 +9,7 @@ use super::*;
 use crate::backend::SecretBackend;
 use crate::backends::{DigestBackend, Digester, Memory};
 use crate::clock::ManualClock;
+use crate::layer::{Layer, stack};
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -27,6 +28,12 @@ impl Fixture {
 
     pub(super) async fn remote_primary() -> Self {
         Self::prepared(|digest, remote| SecretStore::builder(remote).accepts(digest)).await
+    }
+
+    /// Both backends in this layer.
+    pub(super) async fn behind(layer: &dyn Layer) -> Self {
+        let build = |digest, remote| SecretStore::builder(stack(digest, &[layer])).accepts(stack(remote, &[layer]));
+        Self::prepared(build).await
     }
 
     async fn prepared(build: impl FnOnce(DigestBackend<Scripted>, Remote) -> SecretStoreBuilder) -> Self {
@@ -57,7 +64,7 @@ impl Fixture {
         Previous { stored, valid_until: self.clock.now() + GRACE }
     }
 
-    async fn verify(
+    pub(super) async fn verify(
         &self,
         secrets: impl Into<CredentialSecrets>,
         candidate: &str,

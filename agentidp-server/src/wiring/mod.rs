@@ -95,16 +95,22 @@ pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartErr
 }
 
 /// Vault first where there is one, and every kind of record that may be in the rows.
-async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?;
-    let argon2 = Argon2id::builder().build()?;
+///
+/// # Errors
+/// [`StartError`] naming the setting that cannot work.
+pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
+    let warm = layers::warm(config.warm, clock)?;
+    let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
     let store = match &config.vault {
         Some(settings) => {
             let vault = vault::backend(settings)?;
             if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
-            SecretStore::builder(layers::around(vault, settings)).accepts(bcrypt)
+            // Without a lifetime nothing of Vault's is remembered, so there is nothing to look up either.
+            let warm = warm.as_ref().filter(|_| !config.warm.vault_lifetime.is_zero());
+            SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt)
         }
         None => SecretStore::builder(bcrypt),
     };
