@@ -120,13 +120,26 @@ pub struct BackendInfo {
     /// How many verifications of one client to ask for at once, at least 1: more where several together take little
     /// longer than one.
     pub lanes: usize,
+    pinned: Pinned,
+}
+
+/// Which records mean one secret for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pinned {
+    All,
+    Containing(&'static str),
+    None,
 }
 
 impl BackendInfo {
     /// A backend without a limit on the secret's length, asked for one verification at a time.
     #[must_use]
     pub fn new(id: BackendId, custody: Custody) -> Self {
-        Self { id, custody, max_secret_len: None, lanes: 1 }
+        let pinned = match custody {
+            Custody::Backend => Pinned::None,
+            Custody::Record => Pinned::All,
+        };
+        Self { id, custody, max_secret_len: None, lanes: 1, pinned }
     }
 
     /// Sets the longest secret in bytes that can be stored.
@@ -141,6 +154,29 @@ impl BackendInfo {
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes;
         self
+    }
+
+    /// Says which records are [pinned](Self::is_pinned): those whose payload contains `mark`, such as `?version=`. An
+    /// empty mark is in all of them.
+    #[must_use]
+    pub fn with_pin_mark(mut self, mark: &'static str) -> Self {
+        self.pinned = Pinned::Containing(mark);
+        self
+    }
+
+    /// Whether the secret behind a record of this backend stays the same for as long as there is one: then a proof may
+    /// be remembered for a while.
+    ///
+    /// A digest always does. A pointer into a backend does when it names one version of the secret, and not when it
+    /// names whichever is the latest. A backend with custody has to [say so](Self::with_pin_mark); none of its records
+    /// counts as pinned until then.
+    #[must_use]
+    pub fn is_pinned(&self, stored: &StoredSecret) -> bool {
+        match self.pinned {
+            Pinned::All => true,
+            Pinned::Containing(mark) => stored.payload().contains(mark),
+            Pinned::None => false,
+        }
     }
 
     /// Whether a text has a form that can be stored at all: not empty, no NUL byte, not too long. What cannot be stored
@@ -229,6 +265,17 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_backend_does_not_call_pinned_is_not() {
+        let record = |payload: &str| StoredSecret::new(BackendId::MEMORY, payload);
+        let held = |custody| BackendInfo::new(BackendId::MEMORY, custody);
+        assert!(held(Custody::Record).is_pinned(&record("digest")));
+        assert!(!held(Custody::Backend).is_pinned(&record("path?version=1")));
+        let marked = held(Custody::Backend).with_pin_mark("?version=");
+        assert!(marked.is_pinned(&record("path?version=1")) && !marked.is_pinned(&record("path")));
+        assert!(held(Custody::Backend).with_pin_mark("").is_pinned(&record("path")));
+    }
 
     #[test]
     fn what_can_be_stored_is_bounded_in_bytes() {

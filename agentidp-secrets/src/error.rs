@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::record::BackendId;
 
@@ -17,14 +18,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// secret, a digest, a token or the body of an answer.
 ///
 /// `Display` prints this level only. Print the source chain beside it when you log.
+///
+/// Clones share the source: one failed call may be the answer to several callers.
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     operation: Option<Operation>,
     backend: Option<BackendId>,
     message: Cow<'static, str>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 /// What kind of failure an [`Error`] is. Each kind says whether a retry can help and what an operator does about it.
@@ -102,7 +107,7 @@ impl Error {
     /// Adds the cause. Only for causes known to carry no secret, token, digest or body.
     #[must_use]
     pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
+        self.0.source = Some(Arc::new(source));
         self
     }
 

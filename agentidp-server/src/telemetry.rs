@@ -1,5 +1,6 @@
 //! The log: structured lines on standard error, with the fields of the span they happen in.
 
+use std::any::Any;
 use std::io;
 use std::panic::PanicHookInfo;
 
@@ -35,7 +36,7 @@ where
     tracing_subscriber::registry().with(lines.with_filter(filter.and(quiet())))
 }
 
-/// Whatever the filter says: libraries that would write Vault paths, and lines about failures that are reported anyway.
+/// Whatever the filter says: libraries that may write Vault paths, and lines about what is no news or reported anyway.
 /// Our own lines say what happened, without the path.
 fn quiet() -> Targets {
     Targets::new()
@@ -45,13 +46,20 @@ fn quiet() -> Targets {
         .with_target("reqwest", LevelFilter::WARN)
         .with_target("hyper", LevelFilter::WARN)
         .with_target("hyper_util", LevelFilter::WARN)
+        // Each start would say that the table of migrations is there.
+        .with_target("sqlx::postgres::notice", LevelFilter::WARN)
 }
 
-/// Where it happened, and the message if it is a constant of the program: a formatted one may have a secret in it.
+/// Logs where it happened and what may be told of it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
-    let message = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or("(message withheld)");
     let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line()));
+    let message = tellable(panic.payload());
     error!(place = place.as_deref().unwrap_or("unknown"), message, "a task panicked: please report it");
+}
+
+/// The message if it is a constant of the program: a formatted one may have a secret in it.
+fn tellable(payload: &(dyn Any + Send)) -> &'static str {
+    payload.downcast_ref::<&'static str>().copied().unwrap_or("(withheld)")
 }
 
 #[cfg(test)]
@@ -106,5 +114,13 @@ mod tests {
             });
             assert!(!lines.contains("canary"), "{filter}: {lines}");
         }
+    }
+
+    #[test]
+    fn a_panic_tells_constants_only() {
+        let payload = |panic: fn()| std::panic::catch_unwind(panic).unwrap_err();
+        assert_eq!(tellable(&*payload(|| panic!("a constant"))), "a constant");
+        let formatted = payload(|| panic!("{}", std::hint::black_box("canary")));
+        assert_eq!(tellable(&*formatted), "(withheld)");
     }
 }

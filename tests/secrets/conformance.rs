@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, Memory, VaultKv2};
-use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer};
+use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer};
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Layer, SecretBackend, SharedBackend, conformance, stack};
 
@@ -14,7 +14,7 @@ use crate::support;
 
 conformance!(memory, BackendHarness::new(Memory::new()));
 conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as SharedBackend));
-conformance!(bcrypt, BackendHarness::new(Bcrypt::builder().minimum_cost_for_tests().build().unwrap()));
+conformance!(bcrypt, over_bcrypt(&[]));
 conformance!(argon2id, BackendHarness::new(Argon2id::builder().minimum_cost_for_tests().build().unwrap()));
 conformance!(vault, over_vault(&[]).await);
 
@@ -22,9 +22,15 @@ conformance!(timeout_layer, over_memory(&[&timeout()]));
 conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
 conformance!(retry_layer, over_memory(&[&retry()]));
 conformance!(observe_layer, over_memory(&[&observe()]));
+conformance!(warm_layer, over_memory(&[&warm()]));
+conformance!(warm_layer_over_bcrypt, over_bcrypt(&[&warm()]));
 conformance!(fault_layer_without_faults, over_memory(&[&FaultLayer::new()]));
-conformance!(all_layers_over_memory, over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &observe()]));
-conformance!(all_layers_over_vault, over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &observe()]).await);
+conformance!(all_layers_over_memory, over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &warm(), &observe()]));
+conformance!(all_layers_over_bcrypt, over_bcrypt(&[&warm(), &observe()]));
+conformance!(
+    all_layers_over_vault,
+    over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &warm(), &observe()]).await
+);
 
 /// On the real server, in a mount of its own, with a token that may do what the guide says and no more.
 async fn over_vault(layers: &[&dyn Layer]) -> BackendHarness {
@@ -43,6 +49,11 @@ fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {
     harness(Memory::new(), stack(Memory::new(), &[&outage]), layers)
 }
 
+/// There is nothing to reach.
+fn over_bcrypt(layers: &[&dyn Layer]) -> BackendHarness {
+    BackendHarness::new(stack(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), layers))
+}
+
 fn harness(backend: impl SecretBackend, unreachable: impl SecretBackend, layers: &[&dyn Layer]) -> BackendHarness {
     BackendHarness::new(stack(backend, layers)).with_unreachable(stack(unreachable, layers))
 }
@@ -54,6 +65,10 @@ fn timeout() -> TimeoutLayer {
 
 fn retry() -> RetryLayer {
     RetryLayer::new(2).pauses(Duration::ZERO, Duration::ZERO)
+}
+
+fn warm() -> WarmLayer {
+    WarmLayer::builder().build().unwrap()
 }
 
 fn observe() -> ObserveLayer {

@@ -4,9 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentidp_secrets::backends::Memory;
-use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer};
+use agentidp_secrets::layers::{
+    Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer, WarmLayer,
+};
 use agentidp_secrets::testkit::{Fault, FaultLayer};
-use agentidp_secrets::{ErrorKind, Layer, Operation, SecretBackend, SharedBackend, stack};
+use agentidp_secrets::{
+    ClientSecret, CredentialKey, ErrorKind, Layer, Operation, SecretBackend, SharedBackend, Verdict, stack,
+};
 use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -128,4 +132,43 @@ async fn a_shed_call_is_not_repeated() {
     let (first, shed) = tokio::join!(backend.probe(), second);
     first.unwrap();
     assert_eq!(shed, (ErrorKind::Throttled, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_warm_waits_for_nothing() {
+    let key = CredentialKey::parse("client", "credential").unwrap();
+    let (limit, timeout) = (LimitLayer::new(1), TimeoutLayer::new(DEADLINE));
+    let warm = WarmLayer::builder().build().unwrap();
+    for (layers, waited) in
+        [([&limit as &dyn Layer, &timeout, &warm], Duration::ZERO), ([&warm, &limit, &timeout], DEADLINE)]
+    {
+        let (faults, backend) = faulty(&layers);
+        let secret = ClientSecret::from("right");
+        let stored = backend.store(&key, &secret).await.unwrap();
+        let proof = backend.verify(&key, &stored, &secret).await.unwrap();
+        assert!(proof.is_match());
+        faults.always(Operation::Probe, Fault::Hang);
+        let second = async {
+            let started = Instant::now();
+            assert_eq!(backend.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
+            started.elapsed()
+        };
+        let (hanging, elapsed) = tokio::join!(backend.probe(), second);
+        hanging.unwrap_err();
+        assert_eq!(elapsed, waited, "{layers:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_observer_inside_sees_what_was_cold() {
+    let (outer, inner) = (Arc::<Journal>::default(), Arc::<Journal>::default());
+    let warm = WarmLayer::builder().build().unwrap();
+    let (_, backend) = faulty(&[&inner.layer(), &warm, &outer.layer()]);
+    let (key, secret) = (CredentialKey::parse("client", "credential").unwrap(), ClientSecret::from("right"));
+    let stored = backend.store(&key, &secret).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(backend.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
+    }
+    assert_eq!(inner.take(), [Outcome::Done, Outcome::Match]);
+    assert_eq!(outer.take(), [Outcome::Done, Outcome::Match, Outcome::Match, Outcome::Match]);
 }

@@ -38,6 +38,15 @@ async fn postgres_keeps_its_data_over_a_stop_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_service_ends_with_its_owner() {
+    let (postgres, bao) = (Postgres::start_own().await, Bao::start_own().await);
+    let (url, address) = (postgres.fresh_database().await, bao.address().to_owned());
+    drop((postgres, bao));
+    assert!(PgConnection::connect(&url).await.is_err());
+    assert!(Client::builder().no_proxy().build().unwrap().get(address).send().await.is_err());
+}
+
+#[tokio::test]
 async fn the_policy_token_may_do_what_the_guide_says_and_no_more() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;

@@ -5,6 +5,8 @@ mod agents;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod background;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod bearer;
@@ -19,6 +21,8 @@ mod interposed;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod repo;
@@ -27,6 +31,8 @@ mod requests;
 #[cfg(test)]
 mod shown_once;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
@@ -34,3 +40,11 @@ mod site;
 mod support;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod token_outage;
+#[cfg(test)]
+mod warm;
+#[cfg(test)]
+mod whole_log;
+#[cfg(test)]
+mod wire;

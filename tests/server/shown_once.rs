@@ -1,11 +1,13 @@
 //! No secret, digest or Vault path comes out of the server, but each secret once: in the answer that made it.
 
-use agentidp_secrets::testkit::FaultLayer;
+use agentidp_secrets::testkit::{Fault, FaultLayer};
+use agentidp_secrets::{ErrorKind, Operation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::site::{Reply, Site};
+use crate::site::{Reply, Site, use_vault};
 use crate::support;
+use crate::whole_log::WholeLog;
 
 /// What must not be seen any more.
 struct Hidden(Vec<String>);
@@ -48,7 +50,7 @@ impl Hidden {
             self.check(path, &site.handle(hyper::Request::get(path).body(Default::default()).unwrap()).await);
         }
         // A misplaced secret is not repeated.
-        let secret = self.0.first().unwrap();
+        let secret = self.0.last().unwrap();
         let path = format!("/agents/{agent}/credentials/{credential}/rotate");
         for body in [json!({ "expiresAt": secret }), json!({ secret.as_str(): 1, "expiresAt": 1 }), json!(secret)] {
             self.check("a refused body", &site.call("POST", &path, body).await);
@@ -64,7 +66,8 @@ impl Hidden {
 }
 
 async fn live_and_walk(site: &Site) {
-    let mut hidden = Hidden(Vec::new());
+    let log = WholeLog::listen();
+    let mut hidden = Hidden(vec![site.operator.clone()]);
     let agent = site.agent("a@agents.example").await;
     let path = format!("/agents/{agent}/credentials");
     for _ in 0..2 {
@@ -82,6 +85,11 @@ async fn live_and_walk(site: &Site) {
     hidden.walk(site, agent, credential).await;
     hidden.check("an end", &site.call("DELETE", &format!("/agents/{agent}"), Value::Null).await);
     hidden.walk(site, agent, credential).await;
+    let log = log.text();
+    assert!(log.contains("answered"), "the log was listened to");
+    for hidden in &hidden.0 {
+        assert!(!log.contains(hidden.as_str()), "the log shows a secret, digest, path or token");
+    }
 }
 
 #[tokio::test]
@@ -91,6 +99,15 @@ async fn in_bcrypt_mode() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_vault_mode() {
-    let mount = support::bao().fresh_mount(2).await;
-    live_and_walk(&Site::vault(&mount, &FaultLayer::new()).await).await;
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    let site = Site::vault(&mount, &faults).await;
+    // The failures of a purge are logged too.
+    faults.once(Operation::Revoke, Fault::Fail(ErrorKind::Unavailable));
+    live_and_walk(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    live_and_walk(&Site::build_on_postgres(|app| use_vault(app, &mount, &faults)).await).await;
 }

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::support;
 use crate::support::bao::Mount;
 
-/// A server over a fresh SQLite file.
+/// A server over a fresh database: a SQLite file unless PostgreSQL is asked for.
 pub(crate) struct Site {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<ManualClock>,
@@ -56,7 +56,17 @@ impl Site {
     pub(crate) async fn build(change: impl FnOnce(&mut App)) -> Self {
         let data = TempDir::new().unwrap();
         let url = format!("sqlite:{}", data.path().join("agentidp.sqlite").display());
-        let repos = repo::open(&url).await.unwrap();
+        Self::build_on(&url, data, change).await
+    }
+
+    /// As [`build`](Self::build), on a fresh PostgreSQL database.
+    pub(crate) async fn build_on_postgres(change: impl FnOnce(&mut App)) -> Self {
+        let url = support::postgres().fresh_database().await;
+        Self::build_on(&url, TempDir::new().unwrap(), change).await
+    }
+
+    async fn build_on(url: &str, data: TempDir, change: impl FnOnce(&mut App)) -> Self {
+        let repos = repo::open(url).await.unwrap();
         repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));

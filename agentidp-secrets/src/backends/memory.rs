@@ -26,7 +26,8 @@ impl Memory {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self { info: BackendInfo::new(BackendId::MEMORY, Custody::Backend), secrets: Mutex::default() }
+        let info = BackendInfo::new(BackendId::MEMORY, Custody::Backend).with_pin_mark("?version=");
+        Self { info, secrets: Mutex::default() }
     }
 
     fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Vec<ClientSecret>>> {

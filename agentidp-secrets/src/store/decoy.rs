@@ -16,11 +16,15 @@ impl SecretStore {
     /// all revoked or expired.
     ///
     /// The candidate is checked against a digest of a secret that nobody knows: the first backend with
-    /// [`Custody::Record`] takes the same path as for a real record, for any form of candidate. With no such backend
-    /// the primary is probed, which costs a round trip as a verification would.
+    /// [`Custody::Record`] computes one digest, also for a candidate that it could never have stored. With no such
+    /// backend the primary is probed, which costs a round trip as a verification would.
     ///
     /// This levels the digests computed, not the network: beside Vault records, a wrong secret costs a round trip more
     /// than an unknown client.
+    ///
+    /// Behind a [`WarmLayer`](crate::layers::WarmLayer) the decoy is warm, like a client that has authenticated before:
+    /// neither of the two computes a digest, and they cannot be told apart. What can is a wrong secret for a digest
+    /// that was not proved since the start, which still costs one.
     ///
     /// # Errors
     /// `Throttled` when the digest was refused for want of a free thread. Answer it as you would for a known client:
@@ -72,12 +76,21 @@ impl Decoy {
     }
 
     async fn record(&self) -> Result<&StoredSecret> {
-        let make = async || self.backend.store(&self.key, &ClientSecret::generate()?).await;
+        let make = async || {
+            let secret = ClientSecret::generate()?;
+            let record = self.backend.store(&self.key, &secret).await?;
+            // Whatever remembers proofs is to treat the decoy like a client that has authenticated before.
+            let _match = self.backend.verify(&self.key, &record, &secret).await?;
+            Ok(record)
+        };
         self.record.get_or_try_init(make).await
     }
 
     /// Neither outcome is anybody's: the work was the point. Only a refusal is told, because it took no time.
     async fn compute(&self, candidate: &ClientSecret) -> Result<()> {
+        // A digest backend does no work for what it could not store; another backend does, and would be told apart.
+        let stand_in = (!self.backend.info().can_store(candidate)).then(|| ClientSecret::from("decoy"));
+        let candidate = stand_in.as_ref().unwrap_or(candidate);
         let worked = match self.record().await {
             Ok(record) => self.backend.verify(&self.key, record, candidate).await.map(drop),
             Err(error) => Err(error),
@@ -88,5 +101,32 @@ impl Decoy {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Fixture, digest, remote};
+    use crate::credential::CredentialKey;
+    use crate::layers::WarmLayer;
+
+    /// The timing policy, counted: an attempt that fails computes no digest, whatever it was about, once its client has
+    /// authenticated; an unknown client counts as one that has.
+    #[tokio::test]
+    async fn behind_a_warm_layer_only_what_was_never_proved_computes_a_digest() {
+        let fixture = Fixture::behind(&WarmLayer::builder().build().unwrap()).await;
+        let computed = async |records: &[crate::StoredSecret]| {
+            let before = fixture.digests();
+            let key = CredentialKey::parse("client", "credential").unwrap();
+            let credentials: Vec<_> = records.iter().map(|record| (key.clone(), record.clone().into())).collect();
+            fixture.store.verify_any(&credentials, &"wrong".into()).await.unwrap_err();
+            fixture.digests() - before
+        };
+        let revoked_or_unknown = computed(&[]).await;
+        assert_eq!((revoked_or_unknown, computed(&[remote("a")]).await, computed(&[digest("a")]).await), (0, 0, 1));
+        fixture.verify(digest("a"), "a").await.unwrap();
+        assert_eq!((computed(&[digest("a")]).await, computed(&[digest("a"), remote("a")]).await), (0, 0));
+        fixture.store.verify_decoy(&"wrong".into()).await.unwrap();
+        assert_eq!(computed(&[]).await, 0);
     }
 }

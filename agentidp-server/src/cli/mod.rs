@@ -94,7 +94,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
 
 async fn migrate(config: &Config) -> Result<ExitCode, StartError> {
     let repos = open_repos(config).await?;
-    repos.database.migrate().await.map_err(StartError::database)?;
+    repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     repos.database.close().await;
     print(format_args!("the database is up to date"))?;
     Ok(ExitCode::SUCCESS)

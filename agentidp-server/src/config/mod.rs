@@ -15,6 +15,7 @@ mod lookup;
 mod secret;
 mod storage;
 mod vault;
+mod warm;
 
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -27,6 +28,7 @@ pub use lookup::parse_duration;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
 pub use vault::Vault;
+pub use warm::Warm;
 
 use lookup::Lookup;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub vault: Option<Vault>,
     /// What clients and agents may use up.
     pub limits: Limits,
+    /// What is remembered of secrets that were proved.
+    pub warm: Warm,
     /// How connections and requests are handled.
     pub http: Http,
     /// What is logged, and in which form.
@@ -67,6 +71,7 @@ impl Config {
             storage,
             vault: Vault::read(&lookup, &mut warnings)?,
             limits: Limits::read(&lookup)?,
+            warm: Warm::read(&lookup)?,
             http: Http::read(&lookup)?,
             log: Log::read(&lookup)?,
             warnings,

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::CredentialKey;
-use agentidp_secrets::backends::VaultPath;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::purge::purge_now;
-use super::{Actor, Shown, key, uncut};
+use super::{Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
 use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
 use crate::error::ApiError;
@@ -22,7 +21,7 @@ const INTENT_LIFE: Duration = Duration::from_secs(600);
 /// Generates a credential for an active agent.
 ///
 /// # Errors
-/// `AGENT_NOT_ACTIVE`, `AGENT_NOT_FOUND`, `VAULT_WRITE_ERROR`, `INTERNAL_SERVER_ERROR`; then no credential exists and
+/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `INTERNAL_SERVER_ERROR`; then no credential exists and
 /// nothing was shown.
 pub(crate) async fn create(
     app: Arc<App>,
@@ -68,15 +67,8 @@ pub(super) async fn schedule_intent(
     client_id: Uuid,
     credential_id: Uuid,
 ) -> Result<Option<PurgeJob>, ApiError> {
-    let Some(place) = &app.vault else { return Ok(None) };
-    let path = VaultPath::for_key(&place.mount, &place.prefix, key).map_err(ApiError::internal)?;
-    let job = PurgeJob {
-        credential_id,
-        client_id,
-        vault_path: path.to_string(),
-        due_at: app.now().plus(INTENT_LIFE),
-        attempts: 0,
-    };
+    let Some(vault_path) = vault_path(app, key)? else { return Ok(None) };
+    let job = PurgeJob { credential_id, client_id, vault_path, due_at: app.now().plus(INTENT_LIFE), attempts: 0 };
     app.repos.purges.schedule(&job).await?;
     Ok(Some(job))
 }

@@ -5,10 +5,10 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | [`create`] | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
-//! | [`rotate`] | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
-//! | [`revoke`], [`change_agent`] | commit the end and the purge in one transaction → one attempt to purge → answer |
-//! | [`purge`] | Vault forgets → the job is dropped, or tried again later |
+//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
+//! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
+//! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
+//! | [`purge()`] | Vault forgets → the job is dropped, or tried again later |
 //!
 //! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a client that
 //! hangs up cannot cut it between two steps.
@@ -20,10 +20,12 @@ mod purge;
 mod revoke;
 mod rotate;
 
+use agentidp_secrets::backends::VaultPath;
 use agentidp_secrets::{ClientSecret, CredentialKey};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use crate::app::App;
 use crate::domain::Credential;
 use crate::error::ApiError;
 
@@ -53,6 +55,13 @@ async fn uncut<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(ended) => Err(ApiError::internal(ended)),
     }
+}
+
+/// Where a credential's secret is in Vault, without a version; none in bcrypt mode.
+fn vault_path(app: &App, key: &CredentialKey) -> Result<Option<String>, ApiError> {
+    let Some(place) = &app.vault else { return Ok(None) };
+    let path = VaultPath::for_key(&place.mount, &place.prefix, key).map_err(ApiError::internal)?;
+    Ok(Some(path.to_string()))
 }
 
 fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {

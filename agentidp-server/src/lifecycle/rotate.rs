@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::VaultPath;
 use agentidp_secrets::{
     BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
 };
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::create::schedule_intent;
 use super::purge::purge_now;
-use super::{ATTEMPTS, Actor, Shown, key, uncut};
-use crate::app::{App, VaultPlace};
+use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
+use crate::app::App;
 use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
 use crate::error::ApiError;
 
@@ -81,19 +81,14 @@ impl Rotation<'_> {
 
     /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
     async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
-        let in_vault = before.secret.vault_path.is_some();
-        let Some(place) = &self.app.vault else {
-            let written = if in_vault { Err(vault_is_off()) } else { self.replace(before).await };
-            return written.map(Some).map_err(ApiError::vault);
-        };
-        if !in_vault {
+        if before.secret.vault_path != vault_path(self.app, &self.key)? {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
         }
         match self.replace(before).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 if self.find().await?.as_ref() == Some(before) {
-                    self.replace_latest(place).await
+                    self.replace_latest().await
                 } else {
                     Ok(None)
                 }
@@ -102,20 +97,25 @@ impl Rotation<'_> {
         }
     }
 
-    /// Writes over the record of the row; a row whose columns are no record gets a first secret.
+    /// Writes over the record of the row; a row whose columns are no record of ours gets a first secret.
     async fn replace(&self, before: &Credential) -> StoreResult<Written> {
-        match before.secret.to_record() {
-            Ok(record) => self.replace_record(&record).await,
-            Err(_) => self.issue().await,
+        let Ok(record) = before.secret.to_record() else { return self.issue().await };
+        match self.replace_record(&record).await {
+            // The row points elsewhere in Vault, as it does once VAULT_KV_MOUNT has changed.
+            Err(error) if error.kind() == ErrorKind::Malformed => {
+                warn!(credential_id = %self.credential_id, %error, "the credential moves here; what Vault has there stays");
+                self.issue().await
+            }
+            replaced => replaced,
         }
     }
 
     /// Writes over whatever Vault has at the path. The row is unchanged and yet Vault has another version, or none: an
     /// earlier rotation never came to its commit, another one is on its way to it, or somebody deleted the path. Safe in
     /// each case, because rows pin their version and only a commit makes a secret count.
-    async fn replace_latest(&self, place: &VaultPlace) -> Result<Option<Written>, ApiError> {
-        let path = VaultPath::for_key(&place.mount, &place.prefix, &self.key).map_err(ApiError::internal)?;
-        let latest = StoredSecret::new(BackendId::VAULT_KV2, path.to_string());
+    async fn replace_latest(&self) -> Result<Option<Written>, ApiError> {
+        let Some(path) = vault_path(self.app, &self.key)? else { return Ok(None) };
+        let latest = StoredSecret::new(BackendId::VAULT_KV2, path);
         match self.replace_record(&latest).await {
             Ok(written) => Ok(Some(written)),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
@@ -170,10 +170,4 @@ impl Rotation<'_> {
         }
         Err(ended)
     }
-}
-
-fn vault_is_off() -> Error {
-    Error::new(ErrorKind::UnknownBackend, "the credential's secret is in Vault, and VAULT_ADDR is not set; set it")
-        .with_operation(Operation::Rotate)
-        .with_backend(BackendId::VAULT_KV2)
 }

@@ -167,7 +167,8 @@ pub enum Revoke {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait PurgeRepo: Send + Sync + 'static {
-    /// Schedules a job, or moves the credential's job to an earlier due time.
+    /// Schedules a job; one that the credential has already takes its due time. A write that is on its way must be able
+    /// to put off the purge that an earlier one left behind.
     async fn schedule(&self, job: &PurgeJob) -> Result<()>;
 
     /// Up to `limit` jobs that are due, oldest first. A job whose path an active credential's row vouches for is
@@ -195,7 +196,7 @@ pub trait TokenRepo: Send + Sync + 'static {
     /// Whether a token was revoked, and its agent's status: one select.
     async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer>;
 
-    /// Revokes a token until it would have expired. Revoking twice is fine.
+    /// Revokes a token until it would have expired. Revoking twice is fine, and one event.
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()>;
 
     /// Forgets revocations of tokens that expired before `now`, and counters of past months.

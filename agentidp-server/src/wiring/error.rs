@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError};
 use crate::repo::RepoError;
 
 /// Why the server did not start. `Display` is one line that says what to do.
@@ -41,8 +41,12 @@ pub enum StartError {
 
 impl StartError {
     /// The database's answer with what lies behind it, in one line. Drivers do not repeat the address or its password.
-    pub(crate) fn database(error: RepoError) -> Self {
-        let mut text = format!("DATABASE_URL names a database that cannot be used: {error}");
+    pub(crate) fn database(config: &Config, error: &RepoError) -> Self {
+        let place = match config.storage.database_url {
+            Some(_) => "DATABASE_URL names",
+            None => "AGENTIDP_DATA_DIR holds",
+        };
+        let mut text = format!("{place} a database that cannot be used: {error}");
         let mut source = error.source();
         while let Some(error) = source {
             text.push_str(&format!(": {error}"));

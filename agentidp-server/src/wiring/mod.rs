@@ -34,7 +34,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let tokens = tokens(config, Arc::clone(&clock))?;
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
-    repos.database.migrate().await.map_err(StartError::database)?;
+    repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let store = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
@@ -68,7 +68,9 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
             &embedded
         }
     };
-    repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone())).await.map_err(StartError::database)
+    repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone()))
+        .await
+        .map_err(|error| StartError::database(config, &error))
 }
 
 /// What signs and checks tokens; generates the key where it is to be generated.
@@ -93,16 +95,22 @@ pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartErr
 }
 
 /// Vault first where there is one, and every kind of record that may be in the rows.
-async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?;
-    let argon2 = Argon2id::builder().build()?;
+///
+/// # Errors
+/// [`StartError`] naming the setting that cannot work.
+pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
+    let warm = layers::warm(config.warm, clock)?;
+    let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
     let store = match &config.vault {
         Some(settings) => {
             let vault = vault::backend(settings)?;
             if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
-            SecretStore::builder(layers::around(vault, settings)).accepts(bcrypt)
+            // Without a lifetime nothing of Vault's is remembered, so there is nothing to look up either.
+            let warm = warm.as_ref().filter(|_| !config.warm.vault_lifetime.is_zero());
+            SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt)
         }
         None => SecretStore::builder(bcrypt),
     };

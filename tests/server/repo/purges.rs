@@ -7,7 +7,7 @@ use super::*;
 
 on_both!(
     due_jobs_come_oldest_first,
-    scheduling_again_can_only_hurry_a_job,
+    scheduling_again_moves_the_job,
     a_failure_is_counted_and_put_off,
     a_done_job_is_gone,
     a_path_that_an_active_row_vouches_for_is_not_purged,
@@ -29,13 +29,15 @@ async fn due_jobs_come_oldest_first(db: Database) {
     assert_eq!(db.repos.purges.pending().await.unwrap(), 4, "asking takes nothing away");
 }
 
-async fn scheduling_again_can_only_hurry_a_job(db: Database) {
+async fn scheduling_again_moves_the_job(db: Database) {
     let first = job(Uuid::new_v4(), "secret/data/a", later(600));
     db.repos.purges.schedule(&first).await.unwrap();
     let sooner = PurgeJob { due_at: later(1), ..first.clone() };
     db.repos.purges.schedule(&sooner).await.unwrap();
-    db.repos.purges.schedule(&first).await.unwrap();
     assert_eq!(db.repos.purges.due(later(1), 10).await.unwrap(), [sooner]);
+    // A new write must not be purged at the time of an attempt that failed long ago.
+    db.repos.purges.schedule(&first).await.unwrap();
+    assert!(db.repos.purges.due(later(599), 10).await.unwrap().is_empty());
     assert_eq!(db.repos.purges.pending().await.unwrap(), 1);
 }
 

@@ -94,7 +94,10 @@ impl VaultKv2 {
     }
 
     fn over(vault: Arc<VaultrsKv>, site: Site) -> Self {
-        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_max_secret_len(Self::MAX_SECRET_LEN);
+        // A bare path means whatever is the latest version.
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
+            .with_max_secret_len(Self::MAX_SECRET_LEN)
+            .with_pin_mark("?version=");
         Self { info, kv: Arc::clone(&vault) as Arc<dyn KvV2>, vault, site: Arc::new(site) }
     }
 

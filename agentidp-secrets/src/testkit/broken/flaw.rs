@@ -92,6 +92,10 @@ flaws! {
     OverwritesOnStore: Backend, "store_refuses_overwrite";
     /// Has no answer to a probe.
     ProbeFails: Backend, "probe_ok";
+    /// Admits every candidate for a record that was proved once.
+    ProofAdmitsAll: Record, "proof_admits_nothing_else";
+    /// Remembers what was proved beyond its revocation.
+    ProofOutlivesRevocation: Backend, "proof_ends_with_revocation";
     /// Writes records longer than a record's text may be.
     RecordTooLong: Record, "record_roundtrips";
     /// Refuses a secret of exactly the length that it promises.

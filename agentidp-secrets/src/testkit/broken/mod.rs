@@ -61,8 +61,9 @@ mod tests {
         }
         let never_alone: Vec<_> =
             checks().iter().map(|check| check.name).filter(|name| !alone.contains(name)).collect();
-        // Others build on the first two, and a dropped revocation is repeated too.
-        assert_eq!(never_alone, ["store_then_verify", "wrong_secret", "revoke_is_idempotent"], "{report}");
+        // Others build on the first two, try a wrong candidate after a right one, and repeat a dropped revocation.
+        let expected = ["store_then_verify", "wrong_secret", "proof_admits_nothing_else", "revoke_is_idempotent"];
+        assert_eq!(never_alone, expected, "{report}");
     }
 
     #[tokio::test]

@@ -87,3 +87,17 @@ pub(crate) async fn wrong_guesses_change_nothing(harness: &dyn Harness) {
     matches(credential.verify(&credential.secret).await, "`verify` changes nothing: wrong guesses lock nobody out");
     holds(before == credential.stored, "`verify` changes nothing: the record stays as it is");
 }
+
+/// For whatever remembers proofs. Cannot claim that a proof is remembered, or forgotten at some time by itself.
+pub(crate) async fn proof_admits_nothing_else(harness: &dyn Harness) {
+    let (one, other) = (Credential::stored(harness).await, Credential::stored(harness).await);
+    let clause = "`verify`: what was proved before admits its own secret and no other candidate";
+    for _ in 0..3 {
+        for (credential, stranger) in [(&one, &other), (&other, &one)] {
+            matches(credential.verify(&credential.secret).await, clause);
+            for wrong in [stranger.secret.clone(), generate()] {
+                mismatches(credential.verify(&wrong).await, clause);
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Store, rotate, revoke: what each leaves behind.
 
-use super::fixture::{Credential, fails, generate, matches, mismatches, set_up, succeeds};
+use super::fixture::{Credential, fails, generate, holds, matches, mismatches, set_up, succeeds};
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
@@ -89,6 +89,25 @@ pub(crate) async fn revoked_is_not_found(harness: &dyn Harness) {
         for candidate in [secret, &new_secret, &generate()] {
             fails(backend.verify(key, record, candidate).await, ErrorKind::NotFound, clause);
         }
+    }
+}
+
+/// Custody `Backend` only, for whatever remembers proofs. Cannot claim anything on a revocation by another process.
+pub(crate) async fn proof_ends_with_revocation(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, stored } = &credential;
+    if backend.info().custody != Custody::Backend {
+        return;
+    }
+    let (new_secret, rotated) = credential.rotated().await;
+    for (record, secret) in [(stored, secret), (&rotated, &new_secret)] {
+        let proof = set_up("verify", backend.verify(key, record, secret).await);
+        holds(proof.is_match(), "`rotate`: both records verify their secrets until the revocation");
+    }
+    set_up("revoke", backend.revoke(key, &rotated).await);
+    for (record, secret) in [(stored, secret), (&rotated, &new_secret)] {
+        let admitted = backend.verify(key, record, secret).await.is_ok_and(|verdict| verdict.is_match());
+        holds(!admitted, "`revoke`: a secret that was proved before is gone like any other");
     }
 }
 

@@ -96,6 +96,7 @@ macro_rules! __each_check {
             candidates::empty_candidate
             candidates::oversize_candidate_never_matches
             candidates::wrong_guesses_change_nothing
+            candidates::proof_admits_nothing_else
             secrets::longest_secret_accepted
             secrets::oversize_secret_refused
             secrets::empty_or_nul_secret_refused
@@ -114,6 +115,7 @@ macro_rules! __each_check {
             lifecycle::stale_rotate_conflicts
             lifecycle::revoke_is_idempotent
             lifecycle::revoked_is_not_found
+            lifecycle::proof_ends_with_revocation
             lifecycle::revoke_is_noop
             lifecycle::credentials_are_independent
             disturbance::concurrent_verify

@@ -51,7 +51,7 @@ async fn database(config: &Config, report: &mut Report) {
 
 async fn answering(config: &Config) -> Result<(), StartError> {
     let repos = open_repos(config).await?;
-    let answer = repos.database.ping().await.map_err(StartError::database);
+    let answer = repos.database.ping().await.map_err(|error| StartError::database(config, &error));
     repos.database.close().await;
     answer
 }

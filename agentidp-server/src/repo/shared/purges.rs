@@ -72,12 +72,11 @@ impl PurgeRepo for Store {
     }
 }
 
-/// Schedules a job, or moves the credential's job to an earlier due time.
+/// Schedules a job; one that the credential has already takes its due time.
 pub(super) async fn schedule(connection: &mut Connection, job: &PurgeJob) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (credential_id) DO UPDATE SET vault_path = excluded.vault_path, \
-         due_at = CASE WHEN excluded.due_at < purge_jobs.due_at THEN excluded.due_at ELSE purge_jobs.due_at END",
+         ON CONFLICT (credential_id) DO UPDATE SET vault_path = excluded.vault_path, due_at = excluded.due_at",
     )
     .bind(Id(job.credential_id))
     .bind(Id(job.client_id))

@@ -1,8 +1,10 @@
 //! SQLite, the embedded default.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -37,13 +39,32 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             // For other processes: those of this one queue for the single writing connection.
             .busy_timeout(ACQUIRE_TIMEOUT);
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
-        let write = pool.clone().max_connections(1).connect_with(options.clone()).await?;
+        let write = connect(pool.clone().max_connections(1), &options).await?;
         let read = pool.max_connections(CONNECTIONS).connect_lazy_with(options);
         Ok((read, write))
     };
     let (read, write) = opened.await.map_err(|error| RepoError::new("open", error))?;
     let store = shared::Store { read, write, watch };
     Ok(store.clone().into_repos(Database { store }))
+}
+
+/// Connects, and waits for another process that is just creating the file: while the journal mode changes, SQLite refuses
+/// at once instead of waiting for its busy timeout.
+async fn connect(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    const PAUSE: Duration = Duration::from_millis(50);
+    const ATTEMPTS: usize = 40;
+    for _ in 1..ATTEMPTS {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error)) if is_busy(error.code().as_deref()) => tokio::time::sleep(PAUSE).await,
+            decided => return decided,
+        }
+    }
+    pool.connect_with(options.clone()).await
+}
+
+/// `SQLITE_BUSY` and its extended codes have 5 in the lowest byte (<https://www.sqlite.org/rescode.html>).
+fn is_busy(code: Option<&str>) -> bool {
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 struct Database {
@@ -69,5 +90,18 @@ impl DatabaseRepo for Database {
 
     async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_is_told_by_the_lowest_byte() {
+        for (code, busy) in [("5", true), ("261", true), ("517", true), ("6", false), ("14", false), ("", false)] {
+            assert_eq!(is_busy(Some(code)), busy, "{code}");
+        }
+        assert!(!is_busy(None));
     }
 }

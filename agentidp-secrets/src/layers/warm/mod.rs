@@ -1,0 +1,228 @@
+//! One proof decides every later candidate.
+
+mod flights;
+mod proofs;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::ready;
+
+use self::flights::{Answer, Flights};
+use self::proofs::{Proofs, Question};
+use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::clock::{Clock, SystemClock};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layer::Layer;
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+/// Decides at memory speed what was proved before.
+///
+/// A backend's `verify` is asked until it has once said that a candidate is the secret of a record. From then on the
+/// layer decides *every* candidate for that record, right or wrong, by one MAC and one comparison in constant time: a
+/// few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
+///
+/// # What it keeps
+/// For each proved record the MAC of its secret, HMAC-SHA-256 under a random key of this layer; never the secret, an
+/// unkeyed hash of it, or the record. The MAC is bound to the entry's place, and the place is a keyed hash too
+/// (SipHash-2-4, 128 bits, under another random key) of backend, client, credential and record, each with its length
+/// before it. An entry takes about 100 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used go.
+///
+/// It learns from proofs and from nothing else. A mismatch or an error leaves no trace: wrong candidates can neither
+/// make an entry nor push one out.
+///
+/// # For how long
+/// - A record that is a digest ([`Custody::Record`](crate::Custody::Record)) means the same for ever, so its entry does not expire.
+/// - A record that points into a backend ([`Custody::Backend`](crate::Custody::Backend)) has an absolute
+///   [lifetime](WarmLayerBuilder::lifetime), counted from the moment that the backend was asked: use does not prolong
+///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
+/// - A record whose secret may change under it, such as a Vault path without a version, is
+///   [not held](BackendInfo::is_pinned) at all.
+/// - `store`, `rotate` and `revoke` through the layer forget the credential at once, and a `verify` that began before
+///   they ended cannot bring it back. Another process, or another layer, does not hear of them.
+///
+/// Whether a credential is active is for the caller to look up, on every request, as ever.
+///
+/// # While cold
+/// Calls with the same candidate for the same record that are under way at the same time share one call to the backend
+/// and its outcome, errors included; different candidates do not wait for each other. Whoever is dropped leaves the work
+/// to the others, and the last one ends it.
+///
+/// # Order
+/// Inside of [`ObserveLayer`](super::ObserveLayer), which then counts what callers see, and outside of all others:
+/// `observe → warm → timeout → retry → limit → backend`. With `warm` innermost, a decision that needs no server would
+/// wait for a permit of [`LimitLayer`](super::LimitLayer) behind calls to one that hangs. A second observer inside of
+/// `warm` sees what was cold: its share of the outer one's count is the rate of misses.
+///
+/// One layer around two backends shares its capacity between them and nothing else: a proof at one decides nothing at
+/// the other, even under the same backend id.
+#[derive(Clone)]
+pub struct WarmLayer {
+    proofs: Arc<Proofs>,
+    /// How many backends were wrapped.
+    wrapped: Arc<AtomicU64>,
+}
+
+impl WarmLayer {
+    /// Entries when nothing else is said: 10 MB.
+    pub const DEFAULT_CAPACITY: usize = 100_000;
+
+    /// Lifetime of a record in a backend's custody when nothing else is said.
+    pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(60);
+
+    /// Starts from the defaults.
+    pub fn builder() -> WarmLayerBuilder {
+        WarmLayerBuilder {
+            capacity: Self::DEFAULT_CAPACITY,
+            lifetime: Self::DEFAULT_LIFETIME,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Shows how much is held and nothing of it.
+impl fmt::Debug for WarmLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WarmLayer").field("entries", &self.proofs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Layer for WarmLayer {
+    fn layer(&self, inner: SharedBackend) -> SharedBackend {
+        let realm = self.wrapped.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Warm { inner, realm, proofs: Arc::clone(&self.proofs), flights: Arc::default() })
+    }
+}
+
+/// Settings of [`WarmLayer`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct WarmLayerBuilder {
+    capacity: usize,
+    lifetime: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl WarmLayerBuilder {
+    /// Sets how many records are held at most, give or take a few; an entry takes about 100 bytes.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries;
+        self
+    }
+
+    /// Sets for how long a record in a backend's custody is decided without asking the backend. With zero such records
+    /// are not held; digests always are.
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// Sets the clock that lifetimes are measured with; the machine's unless set.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the layer, with fresh random keys.
+    ///
+    /// # Errors
+    /// `InvalidConfig` when the capacity is zero (leave the layer out instead) or above
+    /// [`MAX_CAPACITY`](Self::MAX_CAPACITY); `Internal` when the operating system gives no randomness.
+    pub fn build(self) -> Result<WarmLayer> {
+        if !(1..=Self::MAX_CAPACITY).contains(&self.capacity) {
+            let message = format!("the capacity of warm verification must be 1 to {} entries", Self::MAX_CAPACITY);
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
+        let proofs = Proofs::new(self.capacity, self.lifetime, self.clock)?;
+        Ok(WarmLayer { proofs: Arc::new(proofs), wrapped: Arc::default() })
+    }
+
+    /// The most entries: 1.6 GB of them. More is a slip of the hand.
+    pub const MAX_CAPACITY: usize = 1 << 24;
+}
+
+struct Warm {
+    inner: SharedBackend,
+    /// Keeps the proofs of this backend apart from those of others that share the layer.
+    realm: u64,
+    proofs: Arc<Proofs>,
+    flights: Arc<Flights>,
+}
+
+impl Warm {
+    /// The call that answers the question: one that is under way, or a new one.
+    fn ask(&self, question: Question, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Answer {
+        let mut flights = self.flights.lock();
+        if let Some(answer) = flights.find(&question) {
+            return answer;
+        }
+        // The one that this call has just missed may have landed since the first look.
+        if let Some(verdict) = self.proofs.decide(&question) {
+            return ready(Ok(verdict)).boxed().shared();
+        }
+        let (inner, proofs) = (Arc::clone(&self.inner), Arc::clone(&self.proofs));
+        let (key, stored, candidate) = (key.clone(), stored.clone(), candidate.clone());
+        let landing = self.flights.landing(&mut flights, &question);
+        let call = async move {
+            // Leaves the list when the call is over, and when everybody has gone.
+            let _landing = landing;
+            let asked = proofs.now();
+            let verdict = inner.verify(&key, &stored, &candidate).await?;
+            proofs.learn(&question, verdict, inner.info().custody, asked);
+            Ok(verdict)
+        };
+        flights.announce(&question, call.boxed())
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for Warm {
+    fn info(&self) -> &BackendInfo {
+        self.inner.info()
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        let _forgetting = self.proofs.forgetting(key);
+        self.inner.store(key, secret).await
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let question = self.proofs.question(self.realm, key, stored, candidate);
+        if let Some(verdict) = self.proofs.decide(&question) {
+            return Ok(verdict);
+        }
+        if !self.inner.info().is_pinned(stored) {
+            return self.inner.verify(key, stored, candidate).await;
+        }
+        self.ask(question, key, stored, candidate).await
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        let _forgetting = self.proofs.forgetting(key);
+        self.inner.rotate(key, current, secret).await
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        let _forgetting = self.proofs.forgetting(key);
+        self.inner.revoke(key, stored).await
+    }
+
+    async fn probe(&self) -> Result<()> {
+        self.inner.probe().await
+    }
+}
+
+impl fmt::Debug for Warm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Warm").field("inner", &self.inner).field("entries", &self.proofs.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,210 @@
+//! What is kept of a proof, and where.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
+use sha2::Sha256;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::backend::{Custody, Verdict};
+use crate::clock::Clock;
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Result};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+/// Every proof that is held, and what is needed to ask for one.
+pub(super) struct Proofs {
+    /// SipHash-2-4: made for short inputs under a secret key, and three times faster on a record than a MAC of SHA-2.
+    place: SipHasher24,
+    /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function, which CPUs have
+    /// an instruction for. BLAKE3 is no faster on so few bytes, and a larger dependency.
+    mac: Hmac<Sha256>,
+    held: Cache<Place, Proof>,
+    /// How often each credential was forgotten. Several may share a counter: then forgetting one costs another a proof.
+    epochs: Box<[AtomicU32]>,
+    lifetime: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// A candidate for a record, at one epoch of the credential. `Copy`, for nothing in it can be read back.
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    place: Place,
+    pub(super) epoch: u32,
+    pub(super) tag: Tag,
+}
+
+/// Keyed hash of whose record it is, at which backend, and what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Place([u8; 16]);
+
+/// MAC of a secret, bound to the place of its record.
+pub(super) type Tag = [u8; 32];
+
+#[derive(Clone)]
+struct Proof {
+    tag: Tag,
+    /// When the proof stops counting; never, for a digest.
+    end: Option<Instant>,
+    /// It counts as long as this is the credential's epoch, which makes forgetting one step, whatever is under way.
+    epoch: u32,
+    outdated: bool,
+}
+
+impl Proofs {
+    /// 16 KiB.
+    const LEAST_EPOCHS: usize = 1 << 12;
+
+    pub(super) fn new(capacity: usize, lifetime: Duration, clock: Arc<dyn Clock>) -> Result<Self> {
+        let (mut place, mut mac) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 64]));
+        let no_randomness = "the operating system gave no randomness for the keys of warm verification";
+        getrandom::fill(place.as_mut_slice())
+            .and_then(|()| getrandom::fill(mac.as_mut_slice()))
+            .map_err(|_| Error::new(ErrorKind::Internal, no_randomness))?;
+        // About as many epochs as entries: forgetting one credential then costs about one other its proof.
+        let epochs = capacity.max(Self::LEAST_EPOCHS).next_power_of_two();
+        let epochs = (0..epochs).map(|_| AtomicU32::new(0)).collect();
+        Ok(Self {
+            place: SipHasher24::new_with_key(&place),
+            mac: Hmac::new((&*mac).into()),
+            held: bounded(capacity)?,
+            epochs,
+            lifetime,
+            clock,
+        })
+    }
+
+    /// Names the record, and computes the candidate's tag.
+    pub(super) fn question(
+        &self,
+        realm: u64,
+        key: &CredentialKey,
+        stored: &StoredSecret,
+        candidate: &ClientSecret,
+    ) -> Question {
+        let mut place = self.credential(key);
+        let epoch = self.epoch(&place).load(Ordering::Acquire);
+        place.write_u64(realm);
+        write_part(&mut place, stored.backend().as_str());
+        write_part(&mut place, stored.payload());
+        let place = Place(place.finish128().as_bytes());
+        Question { place, epoch, tag: self.tag(place, candidate) }
+    }
+
+    /// The verdict, where a proof that counts is held. The work is the same whether the candidate is right or wrong.
+    pub(super) fn decide(&self, question: &Question) -> Option<Verdict> {
+        let proof = self.held.get(&question.place)?;
+        let over = proof.end.is_some_and(|end| self.clock.instant() >= end);
+        if over || proof.epoch != question.epoch {
+            return None;
+        }
+        let matches: bool = proof.tag.ct_eq(&question.tag).into();
+        Some(match (matches, proof.outdated) {
+            (false, _) => Verdict::Mismatch,
+            (true, false) => Verdict::Match,
+            (true, true) => Verdict::MatchOutdated,
+        })
+    }
+
+    /// Keeps the proof, if it is one. `asked` is when the backend was asked: not later than what its answer is true of.
+    pub(super) fn learn(&self, question: &Question, verdict: Verdict, custody: Custody, asked: Instant) {
+        let end = match custody {
+            Custody::Record => None,
+            Custody::Backend => match asked.checked_add(self.lifetime) {
+                Some(end) if !self.lifetime.is_zero() => Some(end),
+                _ => return,
+            },
+        };
+        let outdated = match verdict {
+            Verdict::Match => false,
+            Verdict::MatchOutdated => true,
+            Verdict::Mismatch => return,
+        };
+        self.held.insert(question.place, Proof { tag: question.tag, end, epoch: question.epoch, outdated });
+    }
+
+    /// Forgets the credential now, and again when the guard goes: a proof that was under way meanwhile may be of what
+    /// was before.
+    pub(super) fn forgetting(&self, key: &CredentialKey) -> Forgetting<'_> {
+        let epoch = self.epoch(&self.credential(key));
+        epoch.fetch_add(1, Ordering::AcqRel);
+        Forgetting { epoch }
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The keyed hash of the credential; the record's continues from here.
+    fn credential(&self, key: &CredentialKey) -> SipHasher24 {
+        let mut place = self.place;
+        write_part(&mut place, key.client_id().as_str());
+        write_part(&mut place, key.credential_id().as_str());
+        place
+    }
+
+    fn epoch(&self, credential: &SipHasher24) -> &AtomicU32 {
+        let mask = self.epochs.len() - 1;
+        &self.epochs[credential.finish() as usize & mask]
+    }
+
+    fn tag(&self, place: Place, candidate: &ClientSecret) -> Tag {
+        let secret = candidate.expose_secret().as_bytes();
+        let mut mac = self.mac.clone();
+        mac.update(&place.0);
+        mac.update(&(secret.len() as u64).to_le_bytes());
+        mac.update(secret);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// Without room for entries that have gone, which would be half as much memory again: what comes back is proved anew.
+fn bounded(capacity: usize) -> Result<Cache<Place, Proof>> {
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(capacity)
+        .weight_capacity(capacity as u64)
+        .ghost_allocation(0.0)
+        .build()
+        .map_err(|_| Error::new(ErrorKind::Internal, "the cache of warm verification could not be made"))?;
+    Ok(Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+}
+
+/// Its length first, so that no two lists of parts hash the same bytes.
+fn write_part(hasher: &mut SipHasher24, part: &str) {
+    hasher.write_u64(part.len() as u64);
+    hasher.write(part.as_bytes());
+}
+
+/// Forgets once more when it is dropped, however the call ended.
+pub(super) struct Forgetting<'a> {
+    epoch: &'a AtomicU32,
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rest of an entry is the cache's: its links and its index take about 25 bytes more.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<(Place, Proof)>() <= 80, "{}", size_of::<(Place, Proof)>());
+    }
+}

@@ -1,0 +1,152 @@
+//! The binary in a folder of its own, with no settings but those of the test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// A folder to run the binary in, which keeps the data directory over several runs.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { folder: TempDir::new().unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.path().join("agentidp-data").join(name)
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+        self.command(arguments, settings).output().await.unwrap()
+    }
+
+    /// Starts a server on a free port, and waits until it says that it listens.
+    pub(crate) async fn serve(&self, settings: &[(&str, &str)]) -> Running {
+        let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
+        let mut command = self.command(&[], &[settings, &[("PORT", "0")]].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(first) = lines.next_line().await.unwrap() else { panic!("no line: {}", self.log()) };
+        let origin = first.strip_prefix("listening on ").unwrap().to_owned();
+        Running { child, lines, origin }
+    }
+
+    /// What servers in this folder wrote to standard error.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap()
+    }
+
+    /// An operator's token.
+    pub(crate) async fn operator(&self, settings: &[(&str, &str)]) -> String {
+        let output = self.run(&["operator-token"], settings).await;
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentidp-server"));
+        command.args(arguments).current_dir(self.path()).env_clear().envs(settings.iter().copied());
+        command.kill_on_drop(true);
+        command
+    }
+}
+
+/// A server that serves.
+pub(crate) struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// `http://127.0.0.1:port`.
+    pub(crate) origin: String,
+}
+
+impl Running {
+    /// The next line on standard output.
+    pub(crate) async fn line(&mut self) -> String {
+        self.lines.next_line().await.unwrap().unwrap()
+    }
+
+    /// Whatever else is written to standard output until it ends.
+    pub(crate) async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            rest.push(line);
+        }
+        rest
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
+    }
+
+    /// Waits for the end; the exit code, if it was not killed.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.child.wait().await.unwrap().code()
+    }
+
+    /// Stops it as an orchestrator does.
+    pub(crate) async fn stop(mut self) {
+        self.signal("TERM").await;
+        assert_eq!(self.ended().await, Some(0));
+    }
+
+    /// An agent with one credential.
+    pub(crate) async fn agent_with_credential(&self, operator: &str) -> Client {
+        let id = self.agent(operator).await;
+        let credential = self.post(operator, &format!("/api/v1/agents/{id}/credentials"), &Value::Null).await;
+        let text = |name: &str| credential[name].as_str().unwrap().to_owned();
+        Client { id, credential: text("credentialId"), secret: text("clientSecret") }
+    }
+
+    /// A new agent's id.
+    pub(crate) async fn agent(&self, operator: &str) -> String {
+        let agent = json!({
+            "email": format!("{}@agents.example", uuid::Uuid::new_v4()), "agentType": "custom", "version": "1.0.0",
+            "capabilities": ["demo:read"], "owner": "tests", "deploymentEnv": "development",
+        });
+        self.post(operator, "/api/v1/agents", &agent).await["agentId"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn post(&self, bearer: &str, path: &str, body: &Value) -> Value {
+        let request = reqwest::Client::new().post(format!("{}{path}", self.origin)).bearer_auth(bearer);
+        let request = if body.is_null() { request } else { request.json(body) };
+        let response = request.send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {response:?}");
+        response.json().await.unwrap()
+    }
+
+    pub(crate) async fn status(&self, bearer: &str, method: reqwest::Method, path: &str) -> u16 {
+        let request = reqwest::Client::new().request(method, format!("{}{path}", self.origin)).bearer_auth(bearer);
+        request.send().await.unwrap().status().as_u16()
+    }
+
+    /// Status and body of a token request.
+    pub(crate) async fn token(&self, client: &Client) -> (u16, Value) {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", client.id.as_str()),
+            ("client_secret", client.secret.as_str()),
+        ];
+        let request = reqwest::Client::new().post(format!("{}/api/v1/token", self.origin)).form(&form);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+}
+
+/// What a client knows of itself.
+pub(crate) struct Client {
+    pub(crate) id: String,
+    pub(crate) credential: String,
+    pub(crate) secret: String,
+}

@@ -1,0 +1,18 @@
+//! Tests of the command as operators meet it: the real binary, real signals, real services.
+
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod runbook;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod silence;
+#[cfg(test)]
+#[expect(dead_code, reason = "each test binary uses its part of the support code")]
+#[path = "../../../tests/support/mod.rs"]
+mod support;

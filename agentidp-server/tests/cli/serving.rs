@@ -1,0 +1,153 @@
+//! From the first start to the last request.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::binary::Place;
+use crate::support;
+
+#[tokio::test]
+async fn the_printed_lines_end_in_an_access_token() {
+    let place = Place::new();
+    let mut running = place.serve(&[]).await;
+    let mut script = String::new();
+    while !script.contains("; echo") {
+        let line = running.line().await;
+        // Everything that is indented is to be pasted.
+        if line.starts_with("  ") {
+            script.push_str(&line);
+            script.push('\n');
+        }
+    }
+    let mut shell = Command::new("sh");
+    shell.current_dir(place.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        shell.env_remove(name);
+    }
+    let mut shell = shell.spawn().unwrap();
+    shell.stdin.take().unwrap().write_all(script.as_bytes()).await.unwrap();
+    let output = shell.wait_with_output().await.unwrap();
+    assert!(output.stderr.is_empty(), "{script}{output:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["token_type"], "Bearer");
+    let token = answer["access_token"].as_str().unwrap();
+    assert_eq!(running.status(token, Method::GET, "/api/v1/agents").await, 200);
+
+    running.stop().await;
+    let mut again = place.serve(&[]).await;
+    again.signal("TERM").await;
+    assert_eq!(again.rest().await, Vec::<String>::new(), "with an agent there is nothing to explain");
+}
+
+#[tokio::test]
+async fn what_is_kept_is_for_the_owner_only() {
+    let place = Place::new();
+    place.serve(&[]).await.stop().await;
+    let mode = |name: &str| std::fs::metadata(place.data(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("jwt-key.pem"), mode("agentidp.db")), (0o700, 0o600, 0o600));
+}
+
+#[tokio::test]
+async fn an_operator_token_is_all_that_is_printed() {
+    let place = Place::new();
+    let output = place.run(&["operator-token", "--ttl", "90s"], &[("RUST_LOG", "trace")]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let token = text.strip_suffix('\n').unwrap();
+    assert_eq!(token.split('.').count(), 3, "{text}");
+    assert!(!token.contains(char::is_whitespace));
+    let running = place.serve(&[]).await;
+    running.agent(token).await;
+    assert_eq!(running.status(&token[1..], Method::GET, "/api/v1/agents").await, 401);
+
+    let bad = place.run(&["operator-token", "--ttl", "25h"], &[]).await;
+    assert_eq!((bad.status.code(), bad.stdout.is_empty()), (Some(2), true));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let mut running = place.serve(&[]).await;
+    let client = running.agent_with_credential(&operator).await;
+    running.signal("KILL").await;
+    assert_eq!(running.ended().await, None);
+    let again = place.serve(&[]).await;
+    assert_eq!(again.status(&operator, Method::GET, &format!("/api/v1/agents/{}", client.id)).await, 200);
+    assert_eq!(again.token(&client).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_request_in_progress_is_finished_before_the_end() {
+    for signal in ["TERM", "INT"] {
+        let place = Place::new();
+        let mut running = place.serve(&[]).await;
+        let address = running.origin.strip_prefix("http://").unwrap().to_owned();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = "POST /api/v1/token HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 29\r\n\
+                    Content-Type: application/x-www-form-urlencoded\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server asks for the body: the request is in a handler's hands.
+        let mut interim = [0; 25];
+        stream.read_exact(&mut interim).await.unwrap();
+        assert!(interim.starts_with(b"HTTP/1.1 100 Continue"));
+
+        running.signal(signal).await;
+        while TcpStream::connect(&address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(b"grant_type=client_credentials").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert_eq!(running.ended().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn bcrypt_backed_clients_do_without_vault_from_the_start() {
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let running = place.serve(&[]).await;
+    let client = running.agent_with_credential(&operator).await;
+    running.stop().await;
+
+    // Nothing listens on port 1.
+    let degraded = place.serve(&[("VAULT_ADDR", "http://127.0.0.1:1"), ("VAULT_TOKEN", "hvs.any")]).await;
+    assert_eq!(degraded.token(&client).await.0, 200);
+    let credentials = format!("/api/v1/agents/{}/credentials", client.id);
+    assert_eq!(degraded.status(&operator, Method::POST, &credentials).await, 500);
+    assert!(place.log().contains("Vault cannot be asked"), "{}", place.log());
+}
+
+#[tokio::test]
+async fn postgresql_is_brought_up_to_date_and_served() {
+    let place = Place::new();
+    let url = support::postgres().fresh_database().await;
+    place.operator(&[]).await;
+    let key = place.data("jwt-key.pem");
+    let settings = [("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY_FILE", key.to_str().unwrap())];
+    let migrated = place.run(&["migrate"], &settings).await;
+    assert_eq!(String::from_utf8(migrated.stdout).unwrap(), "the database is up to date\n");
+    let mut running = place.serve(&settings).await;
+    let client = running.agent_with_credential(&place.operator(&settings).await).await;
+    assert_eq!(running.token(&client).await.0, 200);
+    running.signal("TERM").await;
+    assert_eq!(running.rest().await, Vec::<String>::new(), "only the embedded default explains itself");
+    assert!(place.run(&["check"], &settings).await.status.success());
+}
+
+#[tokio::test]
+async fn help_shows_examples_and_the_version_is_told() {
+    let place = Place::new();
+    let help = String::from_utf8(place.run(&["--help"], &[]).await.stdout).unwrap();
+    for part in ["serve", "migrate", "operator-token", "check", "Examples:", "Exit codes:"] {
+        assert!(help.contains(part), "{help}");
+    }
+    let version = String::from_utf8(place.run(&["--version"], &[]).await.stdout).unwrap();
+    assert_eq!(version, format!("agentidp-server {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,72 @@
+//! Work in the background: it starts with the server, and does what is due and nothing else.
+
+use std::time::Duration;
+
+use agentidp_secrets::testkit::{Fault, FaultLayer};
+use agentidp_secrets::{ErrorKind, Operation};
+use agentidp_server::domain::{AuditEvent, Page, PurgeJob};
+use agentidp_server::repo::AuditFilter;
+use agentidp_server::server::Bounds;
+use agentidp_server::workers::{purge, retention};
+use uuid::Uuid;
+
+use crate::site::Site;
+use crate::support;
+use crate::wire::Served;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    let site = Site::vault(&mount, &faults).await;
+    let agent = site.agent("a@agents.example").await;
+    let (credential, _) = site.credential(agent).await;
+    faults.always(Operation::Revoke, Fault::Fail(ErrorKind::Unavailable));
+    assert_eq!(site.revoke(agent, credential).await.status, 204);
+    let pending = async || site.app.repos.purges.pending().await.unwrap();
+
+    site.clock.advance(Duration::from_secs(3600));
+    purge::round(&site.app).await;
+    assert_eq!(pending().await, 1, "Vault is still down");
+    faults.heal();
+    purge::round(&site.app).await;
+    assert_eq!(pending().await, 1, "not due again yet");
+
+    site.clock.advance(Duration::from_secs(3600));
+    let served = Served::within(Bounds::default(), &site.app).await;
+    while pending().await > 0 {
+        tokio::task::yield_now().await;
+    }
+    let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    assert!(!support::bao().metadata_exists(&path).await);
+    served.stop().await.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_vault_a_purge_waits_for_it_to_be_configured_again() {
+    let site = Site::bcrypt().await;
+    let job = PurgeJob {
+        credential_id: Uuid::new_v4(),
+        client_id: Uuid::new_v4(),
+        vault_path: "secret/data/agentidp/agents/a/credentials/c".to_owned(),
+        due_at: site.app.now(),
+        attempts: 0,
+    };
+    site.app.repos.purges.schedule(&job).await.unwrap();
+    purge::round(&site.app).await;
+    let due = site.app.repos.purges.due(site.app.now(), 1).await.unwrap();
+    assert_eq!(due.iter().map(|job| job.attempts).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test]
+async fn audit_events_leave_after_ninety_days() {
+    let site = Site::bcrypt().await;
+    site.agent("a@agents.example").await;
+    let page = Page { page: 1, limit: 1 };
+    let events = async || site.app.repos.audit.list(&AuditFilter::default(), page).await.unwrap().total;
+    site.clock.advance(AuditEvent::RETENTION);
+    retention::round(&site.app).await;
+    assert_eq!(events().await, 1, "still kept");
+    site.clock.advance(Duration::from_secs(1));
+    retention::round(&site.app).await;
+    assert_eq!(events().await, 0);
+}

@@ -1,0 +1,103 @@
+//! Sequences over database and Vault: what is left when something goes wrong between two steps.
+
+mod create;
+mod revoke;
+mod rotate;
+
+use std::time::Duration;
+
+use agentidp_secrets::backends::Bcrypt;
+use agentidp_secrets::testkit::FaultLayer;
+use agentidp_secrets::{CredentialKey, SecretStore};
+use agentidp_server::app::App;
+use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome, SecretColumns, Timestamp};
+use agentidp_server::lifecycle;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::interposed::Interposed;
+use crate::site::{Site, use_vault};
+use crate::support::{self, bao::Mount};
+
+/// A site in Vault mode on a mount of its own, with faults and losses on order.
+struct Vaulted {
+    site: Site,
+    faults: FaultLayer,
+    commits: Interposed,
+    mount: Mount,
+}
+
+impl Vaulted {
+    async fn new() -> Self {
+        let (mount, faults, mut commits) = (support::bao().fresh_mount(2).await, FaultLayer::new(), None);
+        let site = Site::build(|app| commits = Some(Self::set_up(app, &mount, &faults))).await;
+        Self { site, faults, commits: commits.unwrap(), mount }
+    }
+
+    async fn on_postgres() -> Self {
+        let (mount, faults, mut commits) = (support::bao().fresh_mount(2).await, FaultLayer::new(), None);
+        let site = Site::build_on_postgres(|app| commits = Some(Self::set_up(app, &mount, &faults))).await;
+        Self { site, faults, commits: commits.unwrap(), mount }
+    }
+
+    fn set_up(app: &mut App, mount: &Mount, faults: &FaultLayer) -> Interposed {
+        use_vault(app, mount, faults);
+        Interposed::into_app(app)
+    }
+
+    /// The documented path.
+    fn path(&self, agent: Uuid, credential: Uuid) -> String {
+        format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", self.mount.name)
+    }
+
+    /// Whether Vault has anything at the credential's path.
+    async fn in_vault(&self, agent: Uuid, credential: Uuid) -> bool {
+        support::bao().metadata_exists(&self.path(agent, credential)).await
+    }
+
+    async fn pending(&self) -> u64 {
+        self.site.app.repos.purges.pending().await.unwrap()
+    }
+
+    /// What the background does once its time has come.
+    async fn purge_after(&self, time: Duration) {
+        self.site.clock.advance(time);
+        for job in self.site.app.repos.purges.due(self.site.app.now(), 100).await.unwrap() {
+            let _ = lifecycle::purge(&self.site.app, &job).await;
+        }
+    }
+
+    /// Gives a row other columns, as an older system or an accident would leave it.
+    async fn set_columns(&self, agent: Uuid, credential: Uuid, secret: SecretColumns) {
+        let before = self.site.row(agent, credential).await;
+        let after = Credential { secret, ..before.clone() };
+        let event = event(AuditAction::CredentialRotated, agent, self.site.app.now());
+        assert!(self.site.app.repos.credentials.rotate(&before, &after, &event).await.unwrap());
+    }
+
+    /// A credential from before Vault; nothing of it is in Vault.
+    async fn bcrypt_credential(&self, agent: Uuid) -> (Uuid, String) {
+        let (credential, _) = self.site.credential(agent).await;
+        let key = CredentialKey::parse(&agent.to_string(), &credential.to_string()).unwrap();
+        let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
+        let issued = SecretStore::builder(bcrypt).build().unwrap().issue(&key).await.unwrap();
+        self.set_columns(agent, credential, SecretColumns::from_record(&issued.stored).unwrap()).await;
+        self.delete_from_vault(agent, credential).await;
+        (credential, issued.secret.expose_secret().to_owned())
+    }
+
+    /// Deletes the credential's path with all versions, by hand.
+    async fn delete_from_vault(&self, agent: Uuid, credential: Uuid) {
+        let metadata = self.path(agent, credential).replacen("/data/", "/metadata/", 1);
+        support::bao().root(reqwest::Method::DELETE, &metadata, json!(null)).await;
+    }
+}
+
+/// An event that somebody else's change needs.
+fn event(action: AuditAction, agent: Uuid, at: Timestamp) -> AuditEvent {
+    AuditEvent::new(action, Outcome::Success, Some(agent), &an_origin(), json!({}), at)
+}
+
+fn an_origin() -> Origin {
+    Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() }
+}

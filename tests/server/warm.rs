@@ -1,0 +1,88 @@
+//! Warm verification as the settings make it: what it spares, and what counts at once all the same.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentidp_server::app::VaultPlace;
+use agentidp_server::config::Config;
+use agentidp_server::wiring;
+
+use super::site::Site;
+use super::support;
+
+#[tokio::test]
+async fn unless_it_is_set_every_token_of_a_vault_backed_credential_asks_vault() {
+    let site = vault_site(&[]).await;
+    let agent = site.agent("a@example.com").await;
+    let (credential, secret) = site.credential(agent).await;
+    site.granted(agent, &secret).await;
+    let path = site.row(agent, credential).await.secret.vault_path.unwrap();
+    support::bao().soft_delete(&path).await;
+    assert_eq!(site.grant(agent, &secret).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+}
+
+#[tokio::test]
+async fn a_lifetime_is_how_long_vault_is_not_asked_again() {
+    let site = vault_site(&[("WARM_VAULT_LIFETIME", "60s")]).await;
+    let agent = site.agent("a@example.com").await;
+    let (credential, secret) = site.credential(agent).await;
+    site.granted(agent, &secret).await;
+    let path = site.row(agent, credential).await.secret.vault_path.unwrap();
+    support::bao().soft_delete(&path).await;
+    site.clock.advance(Duration::from_secs(59));
+    site.granted(agent, &secret).await;
+    assert_eq!(site.grant(agent, "wrong").await.refusal(), (401, "invalid_client".to_owned()));
+    site.clock.advance(Duration::from_secs(1));
+    assert_eq!(site.grant(agent, &secret).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+}
+
+#[tokio::test]
+async fn rotations_and_revocations_count_from_the_next_request() {
+    let vaulted = vault_site(&[("WARM_VAULT_LIFETIME", "60s")]).await;
+    for site in [vaulted, site(&[]).await] {
+        let agent = site.agent("a@example.com").await;
+        let (credential, first) = site.credential(agent).await;
+        site.granted(agent, &first).await;
+        site.granted(agent, &first).await;
+        let second = site.rotate(agent, credential).await.secret();
+        assert_eq!(site.grant(agent, &first).await.status, 401);
+        site.granted(agent, &second).await;
+        assert_eq!(site.revoke(agent, credential).await.status, 204);
+        assert_eq!(site.grant(agent, &second).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn a_capacity_of_zero_remembers_nothing() {
+    let site = vault_site(&[("WARM_CAPACITY", "0"), ("WARM_VAULT_LIFETIME", "60s")]).await;
+    let agent = site.agent("a@example.com").await;
+    let (credential, secret) = site.credential(agent).await;
+    site.granted(agent, &secret).await;
+    let path = site.row(agent, credential).await.secret.vault_path.unwrap();
+    support::bao().soft_delete(&path).await;
+    assert_eq!(site.grant(agent, &secret).await.status, 500);
+}
+
+/// With Vault, and these settings.
+async fn vault_site(settings: &[(&str, &str)]) -> Site {
+    let mount = support::bao().fresh_mount(2).await;
+    let vault = [
+        ("VAULT_ADDR", support::bao().address()),
+        ("VAULT_TOKEN", mount.policy_token.as_str()),
+        ("VAULT_KV_MOUNT", mount.name.as_str()),
+    ];
+    let mut site = site(&[settings, &vault].concat()).await;
+    let place = VaultPlace { mount: mount.name, prefix: "agentidp".to_owned() };
+    Arc::get_mut(&mut site.app).unwrap().vault = Some(place);
+    site
+}
+
+/// A site whose store is put together as the server's.
+async fn site(settings: &[(&str, &str)]) -> Site {
+    let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let config = Config::from_lookup(value).unwrap();
+    let mut site = Site::bcrypt().await;
+    let store = wiring::secret_store(&config, &site.app.clock).await.unwrap();
+    Arc::get_mut(&mut site.app).unwrap().store = store;
+    site
+}
