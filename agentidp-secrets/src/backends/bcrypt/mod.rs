@@ -106,12 +106,21 @@ impl Digester for Bcrypt {
             .map_err(|_| Error::new(ErrorKind::Internal, "the operating system gave no randomness for a salt"))
     }
 
+    #[cfg(not(feature = "bcrypt-lanes"))]
     #[expect(clippy::disallowed_methods, reason = "the frame has refused what is longer than 72 bytes")]
     fn verify(&self, _key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict> {
         let cost = sound(digest)?.get_cost();
         bcrypt::verify(candidate.expose_secret(), digest)
             .map(|matches| self.verdict(cost, matches))
             .map_err(|_| Error::new(ErrorKind::Internal, "a sound bcrypt digest could not be computed"))
+    }
+
+    #[cfg(feature = "bcrypt-lanes")]
+    fn verify(&self, _key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict> {
+        let parts = sound(digest)?;
+        let secret = candidate.expose_secret().as_bytes();
+        let [output] = lanes::bcrypt(parts.get_cost(), [secret], [parts.get_salt_raw()]);
+        Ok(self.verdict(parts.get_cost(), text::ends_in(digest, &output)))
     }
 
     /// The cost: lanes that run in lock step end together.
