@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::site::Site;
 use crate::support;
+use crate::support::process::until;
 use crate::wire::Served;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,9 +34,7 @@ async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
 
     site.clock.advance(Duration::from_secs(3600));
     let served = Served::within(Bounds::default(), &site.app).await;
-    while pending().await > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the purge", async || pending().await == 0).await;
     let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
     assert!(!support::bao().metadata_exists(&path).await);
     served.stop().await.await.unwrap().unwrap();
@@ -76,9 +75,7 @@ async fn a_server_that_starts_drops_what_is_past_its_time() {
     site.clock.advance(AuditEvent::RETENTION + Duration::from_secs(1));
     assert_eq!(events(&site).await, 1);
     let served = Served::within(Bounds::default(), &site.app).await;
-    while events(&site).await > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the old event to be dropped", async || events(&site).await == 0).await;
     served.stop().await.await.unwrap().unwrap();
 }
 
