@@ -1,10 +1,10 @@
-//! What stands around Vault.
+//! What stands around the backends.
 
 use std::sync::Arc;
 
-use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer};
-use agentidp_secrets::{SecretBackend, SharedBackend, stack};
-use tracing::debug;
+use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer};
+use agentidp_secrets::{ErrorKind, SecretBackend, SharedBackend, stack};
+use tracing::{debug, warn};
 
 use crate::config::Vault;
 
@@ -21,12 +21,52 @@ pub(super) fn around(vault: impl SecretBackend, settings: &Vault) -> SharedBacke
     stack(vault, &layers)
 }
 
-/// Puts each call to Vault into the log of a patient reader; failures are logged by whoever answers for them.
+/// Around a digest backend: nothing but the log.
+pub(super) fn watched(digests: impl SecretBackend) -> SharedBackend {
+    stack(digests, &[&ObserveLayer::new(Arc::new(Log))])
+}
+
+/// Puts each call to a backend into the log of a patient reader. Failures are logged by whoever answers for them, but for
+/// a credential that is broken: where another one of its client matches, nobody does.
 #[derive(Debug)]
 struct Log;
 
 impl Observer for Log {
     fn record(&self, event: &Event) {
+        if let Outcome::Failed(kind @ (ErrorKind::Malformed | ErrorKind::NotFound)) = event.outcome {
+            warn!(backend = %event.backend, %kind, "a credential is broken: the line of the answer names its client");
+        }
         debug!(operation = %event.operation, backend = %event.backend, outcome = ?event.outcome, elapsed_ms = event.elapsed.as_millis() as u64, "asked a backend");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_secrets::backends::Bcrypt;
+    use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, StoredSecret};
+
+    use super::*;
+    use crate::config::{Log as LogSettings, LogFormat};
+    use crate::telemetry::{self, tests::Lines};
+
+    #[tokio::test]
+    async fn a_broken_credential_is_told_even_if_nobody_answers_for_it() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let settings = LogSettings { format: LogFormat::Text, filter: "warn".to_owned() };
+        let _log = tracing::subscriber::set_default(telemetry::subscriber(&settings, move || writer.clone()));
+        // While there is one dispatcher only, a call site that another thread meets first is switched off for all.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+
+        let bcrypt = watched(Bcrypt::builder().minimum_cost_for_tests().build().unwrap());
+        let key = CredentialKey::parse("agent", "credential").unwrap();
+        let sound = bcrypt.store(&key, &"secret".into()).await.unwrap();
+        let broken = StoredSecret::new(BackendId::BCRYPT, "$2b$10$canary");
+        for (record, told) in [(&sound, false), (&broken, true)] {
+            let _ = bcrypt.verify(&key, record, &ClientSecret::from("wrong")).await;
+            let text = lines.text();
+            assert_eq!(text.contains("a credential is broken"), told, "{text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
     }
 }

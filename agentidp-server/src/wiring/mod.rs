@@ -96,8 +96,8 @@ pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartErr
 
 /// Vault first where there is one, and every kind of record that may be in the rows.
 async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?;
-    let argon2 = Argon2id::builder().build()?;
+    let bcrypt = layers::watched(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?);
+    let argon2 = layers::watched(Argon2id::builder().build()?);
     let store = match &config.vault {
         Some(settings) => {
             let vault = vault::backend(settings)?;
