@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 
-use agentidp_secrets::{ErrorKind, Operation};
+use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -128,12 +128,15 @@ impl ApiError {
     }
 
     /// The secrets store could not do its work. The verb decides between `VAULT_READ_ERROR` and `VAULT_WRITE_ERROR`;
-    /// faults of our own process and of the row are internal errors.
+    /// faults of our own process and of a digest in a row are
+    /// internal errors.
     #[must_use]
     pub fn vault(error: agentidp_secrets::Error) -> Self {
         match (error.kind(), error.operation()) {
             (ErrorKind::Throttled, _) => Self::Busy(Some(error)),
-            (ErrorKind::Internal | ErrorKind::InvalidSecret | ErrorKind::Malformed, _) => {
+            (ErrorKind::Internal | ErrorKind::InvalidSecret, _) => Self::Internal(Box::new(error)),
+            // Of Vault it says that the row points elsewhere, or that there is no secret at its path.
+            (ErrorKind::Malformed, _) if error.backend() != Some(&BackendId::VAULT_KV2) => {
                 Self::Internal(Box::new(error))
             }
             (_, Some(Operation::Store | Operation::Rotate | Operation::Revoke)) => Self::VaultWrite(error),
@@ -232,6 +235,8 @@ mod tests {
             };
             assert_eq!(ApiError::vault(error).code(), code, "{kind} {operation:?}");
         }
+        let elsewhere = Error::new(ErrorKind::Malformed, "").with_backend(BackendId::VAULT_KV2);
+        assert_eq!(ApiError::vault(elsewhere.with_operation(Operation::Verify)).code(), "VAULT_READ_ERROR");
     }
 
     #[test]

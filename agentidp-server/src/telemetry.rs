@@ -36,7 +36,7 @@ where
     tracing_subscriber::registry().with(lines.with_filter(filter.and(quiet())))
 }
 
-/// Whatever the filter says: libraries that may write Vault paths, and lines about failures that are reported anyway.
+/// Whatever the filter says: libraries that may write Vault paths, and lines about what is no news or reported anyway.
 /// Our own lines say what happened, without the path.
 fn quiet() -> Targets {
     Targets::new()
@@ -46,6 +46,8 @@ fn quiet() -> Targets {
         .with_target("reqwest", LevelFilter::WARN)
         .with_target("hyper", LevelFilter::WARN)
         .with_target("hyper_util", LevelFilter::WARN)
+        // Each start would say that the table of migrations is there.
+        .with_target("sqlx::postgres::notice", LevelFilter::WARN)
 }
 
 /// Logs where it happened and what may be told of it.

@@ -1,6 +1,10 @@
 //! `/agents`.
 
-use agentidp_server::domain::Scopes;
+use std::sync::Arc;
+
+use agentidp_server::domain::{Agent, AuditEvent, Origin, Page, Paged, Scopes};
+use agentidp_server::repo::{AgentFilter, AgentRepo, CreateAgent, Replace, Result};
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -219,5 +223,38 @@ async fn an_id_in_a_path_is_a_uuid_or_refused() {
     }
     for trick in ["/agents/..", "/agents/%2e%2e", "/agents/a%00", "/agents/", "/agents//credentials", "/agents/a%2fb"] {
         assert_eq!(site.get(trick).await.failure(), (404, "NOT_FOUND".to_owned()), "{trick}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_always_loses_to_others_is_told_to_try_again() {
+    let site = Site::build(|app| app.repos.agents = Arc::new(Outrun(Arc::clone(&app.repos.agents)))).await;
+    let path = format!("/agents/{}", site.agent("a@agents.example").await);
+    for (method, body) in [("PATCH", json!({ "owner": "Sales" })), ("DELETE", Value::Null)] {
+        let reply = site.call(method, &path, body).await;
+        assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()), "{method}");
+        assert_eq!(reply.headers["retry-after"], "1");
+    }
+}
+
+/// Somebody else is always faster.
+struct Outrun(Arc<dyn AgentRepo>);
+
+#[async_trait]
+impl AgentRepo for Outrun {
+    async fn create(&self, agent: &Agent, limit: Option<u64>, event: &AuditEvent) -> Result<CreateAgent> {
+        self.0.create(agent, limit, event).await
+    }
+
+    async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
+        self.0.find(agent_id).await
+    }
+
+    async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
+        self.0.list(filter, page).await
+    }
+
+    async fn replace(&self, _: &Agent, _: &Agent, _: &AuditEvent, _: &Origin) -> Result<Replace> {
+        Ok(Replace::Lost)
     }
 }

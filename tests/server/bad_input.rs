@@ -121,6 +121,15 @@ async fn bodies_of_another_media_type_are_refused() {
 }
 
 #[tokio::test]
+async fn an_empty_body_needs_no_media_type_however_it_is_framed() {
+    let site = Site::bcrypt().await;
+    let path = format!("/api/v1/agents/{}/credentials", site.agent("a@agents.example").await);
+    let chunked = StreamBody::new(stream::empty::<Result<Frame<Bytes>, std::io::Error>>());
+    let request = hyper::Request::post(path).header(AUTHORIZATION, format!("Bearer {}", site.operator));
+    assert_eq!(site.exchange(request.body(chunked).unwrap()).await.status, 201);
+}
+
+#[tokio::test]
 async fn bodies_that_are_too_large_are_not_read_on() {
     let site = Site::bcrypt().await;
     let large = vec![b'a'; 64 * 1024 + 1];

@@ -151,8 +151,15 @@ async fn another_agents_credential_is_not_found() {
     assert!(site.accepts(other, &secret).await, "untouched");
     let bad = site.call("POST", &format!("/agents/{me}/credentials/1/rotate"), Value::Null).await;
     assert_eq!(bad.fields(), ["credentialId"]);
-    let list = site.get(&format!("/agents/{}/credentials", Uuid::new_v4())).await;
-    assert_eq!(list.failure(), (404, "AGENT_NOT_FOUND".to_owned()));
+    let nobody = Uuid::new_v4();
+    for (method, path) in [
+        ("GET", format!("/agents/{nobody}/credentials")),
+        ("POST", format!("/agents/{nobody}/credentials/{foreign}/rotate")),
+        ("DELETE", format!("/agents/{nobody}/credentials/{foreign}")),
+    ] {
+        let reply = site.call(method, &path, Value::Null).await;
+        assert_eq!(reply.failure(), (404, "AGENT_NOT_FOUND".to_owned()), "{method} {path}");
+    }
 }
 
 #[tokio::test]

@@ -76,6 +76,18 @@ async fn an_outage_of_vault_is_no_wrong_secret_and_stops_no_bcrypt_backed_creden
     site.granted(agent, &digested).await;
 }
 
+#[tokio::test]
+async fn a_row_that_points_to_another_mount_is_a_failed_read() {
+    let mount = support::bao().fresh_mount(2).await;
+    let site = Site::vault(&mount, &FaultLayer::new()).await;
+    let agent = site.agent("a@example.com").await;
+    let path = format!("elsewhere/data/agentidp/agents/{agent}/credentials/{}", Uuid::new_v4());
+    insert(&site, agent, SecretColumns { secret_hash: None, vault_path: Some(path), vault_version: Some(1) }).await;
+    let reply = site.grant(agent, "any").await;
+    assert_eq!(reply.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+    assert!(!reply.text.contains("elsewhere"), "{reply:?}");
+}
+
 /// A credential as bcrypt mode made it before Vault was configured.
 async fn bcrypt_backed(site: &Site, agent: Uuid) -> String {
     let store = SecretStore::builder(Bcrypt::builder().minimum_cost_for_tests().build().unwrap()).build().unwrap();

@@ -16,8 +16,8 @@ impl SecretStore {
     /// all revoked or expired.
     ///
     /// The candidate is checked against a digest of a secret that nobody knows: the first backend with
-    /// [`Custody::Record`] takes the same path as for a real record, for any form of candidate. With no such backend
-    /// the primary is probed, which costs a round trip as a verification would.
+    /// [`Custody::Record`] computes one digest, also for a candidate that it could never have stored. With no such
+    /// backend the primary is probed, which costs a round trip as a verification would.
     ///
     /// This levels the digests computed, not the network: beside Vault records, a wrong secret costs a round trip more
     /// than an unknown client.
@@ -72,6 +72,9 @@ impl Decoy {
     }
 
     async fn compute(&self, candidate: &ClientSecret) {
+        // A digest backend does no work for what it could not store; another backend does, and would be told apart.
+        let stand_in = (!self.backend.info().can_store(candidate)).then(|| ClientSecret::from("decoy"));
+        let candidate = stand_in.as_ref().unwrap_or(candidate);
         // Neither outcome is anybody's: the work was the point, and its failure must not change the answer.
         if let Ok(record) = self.record().await {
             let _mismatch = self.backend.verify(&self.key, record, candidate).await;

@@ -197,7 +197,9 @@ impl SecretStore {
         let mut digested = false;
         for (generation, stored) in secrets.valid_at(self.0.clock.now()) {
             match self.check(key, stored, candidate).await {
-                Ok((Verdict::Mismatch, custody)) => digested |= custody == Custody::Record,
+                Ok((Verdict::Mismatch, info)) => {
+                    digested |= info.custody == Custody::Record && info.can_store(candidate);
+                }
                 Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated), _)) => {
                     let outdated = verdict == Verdict::MatchOutdated || *stored.backend() != self.primary().id;
                     return Attempt { outcome: Ok(Verified { generation, outdated }), digested };
@@ -213,10 +215,10 @@ impl SecretStore {
         key: &CredentialKey,
         stored: &StoredSecret,
         candidate: &ClientSecret,
-    ) -> Result<(Verdict, Custody)> {
+    ) -> Result<(Verdict, &BackendInfo)> {
         let backend = self.backend(Operation::Verify, stored.backend())?;
         let verdict = backend.verify(key, stored, candidate).await;
-        verdict.map(|verdict| (verdict, backend.info().custody)).map_err(failed(Operation::Verify, stored.backend()))
+        verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
 
     /// Stores `secret` in place of `current` on the primary; a record of another backend has no predecessor there.
@@ -252,7 +254,7 @@ impl fmt::Debug for SecretStore {
 /// What came of one credential.
 struct Attempt {
     outcome: Result<Verified, VerifyError>,
-    /// Whether a digest was decided on: then the time of one has been spent.
+    /// Whether a digest was computed: then the time of one has been spent.
     digested: bool,
 }
 

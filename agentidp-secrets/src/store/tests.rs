@@ -211,22 +211,20 @@ async fn nothing_falls_through_an_outage() {
 #[tokio::test]
 async fn every_way_to_fail_computes_one_digest() {
     for fixture in [Fixture::digest_primary().await, Fixture::remote_primary().await] {
-        // The last two cannot be stored: no digest for anybody, known or not.
-        for (candidate, expected) in
-            [("wrong".to_owned(), 1), ("a".repeat(72), 1), ("a".repeat(73), 0), (String::new(), 0)]
-        {
+        // The last three cannot be stored as a digest. Without one, a round trip to the remote backend would show.
+        for candidate in ["wrong", &"a".repeat(72), &"a".repeat(73), "", "nul\0"] {
             let expired = CredentialSecrets {
                 current: digest("a"),
                 previous: Some(Previous { stored: digest("b"), valid_until: SystemTime::UNIX_EPOCH }),
             };
             for secrets in [digest("a").into(), remote("a").into(), expired] {
                 let before = fixture.digests();
-                assert_eq!(fixture.verify(secrets, &candidate).await, Err(None));
-                assert_eq!(fixture.digests() - before, expected);
+                assert_eq!(fixture.verify(secrets, candidate).await, Err(None));
+                assert_eq!(fixture.digests() - before, 1);
             }
             let before = fixture.digests();
             fixture.store.verify_decoy(&candidate.into()).await;
-            assert_eq!(fixture.digests() - before, expected, "an unknown client");
+            assert_eq!(fixture.digests() - before, 1, "an unknown client");
         }
         let before = fixture.digests();
         assert!(fixture.verify(remote("a"), "a").await.is_ok());

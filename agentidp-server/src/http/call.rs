@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Body as _;
 use hyper::http::request::Parts;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -120,10 +119,12 @@ impl Call<'_> {
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn json(&mut self) -> ApiResult<Bytes> {
-        if self.body.as_ref().is_some_and(|body| !body.is_end_stream()) {
+        let body = read(self.app, self.body).await?;
+        // A body without an announced length may turn out to be empty, too.
+        if !body.is_empty() {
             body::expect_media_type(&self.head.headers, body::JSON)?;
         }
-        read(self.app, self.body).await
+        Ok(body)
     }
 
     /// Reads the body, which has to be a form.

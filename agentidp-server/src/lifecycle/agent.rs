@@ -19,7 +19,8 @@ use crate::repo::Replace;
 /// `change` gets the agent as it is, and once more when somebody else was faster.
 ///
 /// # Errors
-/// `AGENT_NOT_FOUND`, `AGENT_ALREADY_DECOMMISSIONED`, `INTERNAL_SERVER_ERROR`.
+/// `AGENT_NOT_FOUND`, `AGENT_ALREADY_DECOMMISSIONED`, `SERVICE_UNAVAILABLE` when too many others change the same agent at
+/// once, `INTERNAL_SERVER_ERROR`.
 pub(crate) async fn change_agent(
     app: Arc<App>,
     actor: Actor,
@@ -45,7 +46,8 @@ pub(crate) async fn change_agent(
                 Replace::Lost => {}
             }
         }
-        Err(ApiError::internal("too many changes of one agent at once"))
+        // Nothing is broken and nothing was changed: the client may simply ask again.
+        Err(ApiError::Busy(None))
     })
     .await
 }

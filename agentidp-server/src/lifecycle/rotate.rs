@@ -7,6 +7,7 @@ use agentidp_secrets::{
     BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
 };
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::create::schedule_intent;
@@ -80,7 +81,7 @@ impl Rotation<'_> {
 
     /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
     async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
-        if before.secret.vault_path.is_none() {
+        if before.secret.vault_path != vault_path(self.app, &self.key)? {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
         }
         match self.replace(before).await {
@@ -96,11 +97,16 @@ impl Rotation<'_> {
         }
     }
 
-    /// Writes over the record of the row; a row whose columns are no record gets a first secret.
+    /// Writes over the record of the row; a row whose columns are no record of ours gets a first secret.
     async fn replace(&self, before: &Credential) -> StoreResult<Written> {
-        match before.secret.to_record() {
-            Ok(record) => self.replace_record(&record).await,
-            Err(_) => self.issue().await,
+        let Ok(record) = before.secret.to_record() else { return self.issue().await };
+        match self.replace_record(&record).await {
+            // The row points elsewhere in Vault, as it does once VAULT_KV_MOUNT has changed.
+            Err(error) if error.kind() == ErrorKind::Malformed => {
+                warn!(credential_id = %self.credential_id, %error, "the credential moves here; what Vault has there stays");
+                self.issue().await
+            }
+            replaced => replaced,
         }
     }
 

@@ -196,7 +196,7 @@ pub trait TokenRepo: Send + Sync + 'static {
     /// Whether a token was revoked, and its agent's status: one select.
     async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer>;
 
-    /// Revokes a token until it would have expired. Revoking twice is fine.
+    /// Revokes a token until it would have expired. Revoking twice is fine, and one event.
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()>;
 
     /// Forgets revocations of tokens that expired before `now`, and counters of past months.

@@ -37,6 +37,7 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
 pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
+    agents::find(call.app, agent_id).await?;
     let shown =
         lifecycle::rotate(Arc::clone(call.app), actor(&call), agent_id, credential_id, options.expires_at).await?;
     Ok(show(StatusCode::OK, &shown))
@@ -45,6 +46,7 @@ pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uu
 /// `DELETE /agents/{agentId}/credentials/{credentialId}`
 pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
+    agents::find(call.app, agent_id).await?;
     lifecycle::revoke(Arc::clone(call.app), actor(&call), agent_id, credential_id).await?;
     Ok(no_content())
 }

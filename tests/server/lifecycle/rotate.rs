@@ -150,10 +150,11 @@ async fn a_rotation_mends_what_an_accident_broke() {
     let (credential, _) = vaulted.site.credential(agent).await;
     let path = vaulted.path(agent, credential);
     let accidents = [
-        // No record at all; a digest that is none; a row of the documented system.
+        // No record at all; a digest that is none; a row of the documented system; one of another mount.
         SecretColumns::default(),
         SecretColumns { secret_hash: Some("plain".to_owned()), ..SecretColumns::default() },
         SecretColumns { vault_path: Some(path.clone()), ..SecretColumns::default() },
+        SecretColumns { vault_path: Some(format!("old-{path}")), vault_version: Some(1), secret_hash: None },
     ];
     for accident in accidents {
         vaulted.set_columns(agent, credential, accident.clone()).await;

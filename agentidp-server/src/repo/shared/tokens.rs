@@ -43,7 +43,7 @@ impl TokenRepo for Store {
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()> {
         let work = async {
             let mut tx = self.begin().await?;
-            sqlx::query(
+            let revoked = sqlx::query(
                 "INSERT INTO token_revocations (jti, expires_at, revoked_at) VALUES ($1, $2, $3) \
                  ON CONFLICT (jti) DO NOTHING",
             )
@@ -52,7 +52,9 @@ impl TokenRepo for Store {
             .bind(event.timestamp)
             .execute(&mut *tx)
             .await?;
-            audit::append(&mut tx, event).await?;
+            if revoked.rows_affected() == 1 {
+                audit::append(&mut tx, event).await?;
+            }
             tx.commit().await
         };
         self.watch.run("tokens.revoke", work).await
