@@ -22,6 +22,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// assert_eq!(format!("{secret:?}"), "ClientSecret([REDACTED])");
 /// # Ok::<(), agentidp_secrets::Error>(())
 /// ```
+///
+/// Nobody compares two by accident:
+///
+/// ```compile_fail
+/// # use agentidp_secrets::ClientSecret;
+/// let (one, other) = (ClientSecret::from("a"), ClientSecret::from("b"));
+/// assert!(one != other); // no `PartialEq`: its time would depend on where they differ
+/// ```
 #[derive(Clone)]
 pub struct ClientSecret(Arc<Zeroizing<String>>);
 

@@ -1,13 +1,17 @@
 //! The key that signs tokens.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 /// Shortest modulus that is accepted (NIST SP 800-131A allows no shorter RSA key).
@@ -18,10 +22,13 @@ const MIN_MODULUS_BITS: usize = 2048;
 /// `Debug` shows the key id only.
 #[derive(Clone)]
 pub struct SigningKey {
-    pub(crate) private: EncodingKey,
+    /// Read once: `jsonwebtoken` would read and check the whole key again for every signature.
+    private: Arc<KeyPair>,
     pub(crate) public: DecodingKey,
     kid: String,
     jwks: String,
+    /// The first part of every token.
+    header: String,
 }
 
 /// Why a text is no signing key.
@@ -41,6 +48,9 @@ pub enum KeyError {
     /// No key could be generated.
     #[error("no RSA key could be generated")]
     Generate,
+    /// A token could not be signed.
+    #[error("the token could not be signed")]
+    Sign,
 }
 
 impl SigningKey {
@@ -51,19 +61,37 @@ impl SigningKey {
     /// `Unreadable` when it is none, `TooShort` when its modulus has fewer than 2048 bits.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let pem = Zeroizing::new(pem.replace("\\n", "\n"));
-        let private = EncodingKey::from_rsa_pem(pem.trim().as_bytes()).map_err(|_| KeyError::Unreadable)?;
-        let mut jwk = Jwk::from_encoding_key(&private, Algorithm::RS256).map_err(|_| KeyError::Unreadable)?;
+        let key = EncodingKey::from_rsa_pem(pem.trim().as_bytes()).map_err(|_| KeyError::Unreadable)?;
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::RS256).map_err(|_| KeyError::Unreadable)?;
         let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| KeyError::Unreadable)?;
         let AlgorithmParameters::RSA(rsa) = &jwk.algorithm else { return Err(KeyError::Unreadable) };
         let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).map_err(|_| KeyError::Unreadable)?;
         if modulus.len() * 8 < MIN_MODULUS_BITS {
             return Err(KeyError::TooShort);
         }
+        let private = KeyPair::from_der(key.as_bytes()).map_err(|_| KeyError::Unreadable)?;
         let public = DecodingKey::from_jwk(&jwk).map_err(|_| KeyError::Unreadable)?;
+        let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::RS256) };
+        let header = part(&header).map_err(|_| KeyError::Unreadable)?;
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let jwks = serde_json::to_string(&JwkSet { keys: vec![jwk] }).map_err(|_| KeyError::Unreadable)?;
-        Ok(Self { private, public, kid, jwks })
+        Ok(Self { private: Arc::new(private), public, kid, jwks, header })
+    }
+
+    /// Signs a token with these claims: RS256 in the compact form (RFC 7515 §7.1).
+    ///
+    /// # Errors
+    /// `Sign` when the claims are no JSON or the cryptographic library fails.
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> Result<String, KeyError> {
+        let mut token = format!("{}.{}", self.header, part(claims).map_err(|_| KeyError::Sign)?);
+        let mut signature = vec![0; self.private.public_modulus_len()];
+        self.private
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
+            .map_err(|_| KeyError::Sign)?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        Ok(token)
     }
 
     /// Generates an RSA key of 2048 bits and writes it as a PKCS#8 PEM, wiped from memory after use.
@@ -99,6 +127,11 @@ impl SigningKey {
     pub fn jwks(&self) -> &str {
         &self.jwks
     }
+}
+
+/// One part of a token.
+fn part(content: &impl Serialize) -> serde_json::Result<String> {
+    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(content)?))
 }
 
 impl fmt::Debug for SigningKey {

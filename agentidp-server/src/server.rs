@@ -56,20 +56,12 @@ impl Default for Bounds {
     }
 }
 
-/// Serves `app` on `listener` within the default [`Bounds`] until `shutdown` completes; see [`run_within`].
-///
-/// # Errors
-/// As [`run_within`].
-pub async fn run(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-    run_within(Bounds::default(), listener, app, shutdown).await
-}
-
 /// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it accepts no more, lets
 /// requests in progress finish for at most [`Bounds::drain`], and closes the database.
 ///
 /// # Errors
 /// When the listener has no address, that is, never listened. Failures to accept are waited out.
-pub async fn run_within(
+pub async fn run(
     bounds: Bounds,
     listener: TcpListener,
     app: Arc<App>,

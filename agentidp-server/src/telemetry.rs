@@ -63,15 +63,22 @@ fn tellable(payload: &(dyn Any + Send)) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use tracing::{debug, info, info_span, warn};
 
     use super::*;
 
+    /// What was logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -89,8 +96,7 @@ mod tests {
         let writer = lines.clone();
         let log = Log { format, filter: filter.to_owned() };
         tracing::subscriber::with_default(subscriber(&log, move || writer.clone()), events);
-        let bytes = lines.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
+        lines.text()
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::Clock;
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{Scopes, Timestamp};
-use crate::keys::SigningKey;
+use crate::keys::{KeyError, SigningKey};
 
 /// `sub` and `client_id` of operator tokens. No agent has it: agents are named by UUIDs.
 pub const OPERATOR: &str = "operator";
@@ -100,13 +100,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When the key cannot sign, which a key that was read successfully always can.
-    pub fn issue(
-        &self,
-        subject: &str,
-        scope: Scopes,
-        ttl: Duration,
-        operator: bool,
-    ) -> Result<IssuedToken, jsonwebtoken::errors::Error> {
+    pub fn issue(&self, subject: &str, scope: Scopes, ttl: Duration, operator: bool) -> Result<IssuedToken, KeyError> {
         let now = Timestamp::from(self.0.clock.now());
         let claims = Claims {
             sub: subject.to_owned(),
@@ -118,9 +112,7 @@ impl Tokens {
             iss: self.0.issuer.clone(),
             agentidp_operator: operator,
         };
-        let mut header = Header::new(Algorithm::RS256);
-        header.kid = Some(self.0.key.kid().to_owned());
-        let token = jsonwebtoken::encode(&header, &claims, &self.0.key.private)?;
+        let token = self.0.key.sign(&claims)?;
         Ok(IssuedToken { token, claims })
     }
 
@@ -177,7 +169,7 @@ mod tests {
     use std::time::SystemTime;
 
     use agentidp_secrets::ManualClock;
-    use jsonwebtoken::EncodingKey;
+    use jsonwebtoken::{EncodingKey, Header};
     use serde_json::{Value, json};
 
     use super::*;
@@ -185,9 +177,17 @@ mod tests {
     const AGENT: &str = "0b7a0f3e-6f6b-4f0e-9d7e-5a4f3c2b1a00";
 
     /// Generating a key takes a second without optimisation: one for all tests.
-    fn key() -> SigningKey {
+    fn pem() -> &'static str {
         static PEM: OnceLock<String> = OnceLock::new();
-        SigningKey::from_pem(PEM.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())).unwrap()
+        PEM.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_pem(pem()).unwrap()
+    }
+
+    fn private(pem: &str) -> EncodingKey {
+        EncodingKey::from_rsa_pem(pem.as_bytes()).unwrap()
     }
 
     fn tokens() -> (Tokens, Arc<ManualClock>) {
@@ -239,18 +239,18 @@ mod tests {
     #[test]
     fn what_this_key_did_not_sign_is_invalid() {
         let (tokens, _) = tokens();
-        let (ours, rs256) = (key(), Algorithm::RS256);
+        let (ours, our_private, rs256) = (key(), private(pem()), Algorithm::RS256);
         let kid = Some(ours.kid());
         assert!(
-            tokens.verify(&forge(kid, rs256, &ours.private, |_| {})).is_ok(),
+            tokens.verify(&forge(kid, rs256, &our_private, |_| {})).is_ok(),
             "the forger is able to make a good one"
         );
 
-        let foreign = SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap();
+        let foreign = private(&SigningKey::generate_pem().unwrap());
         let public = EncodingKey::from_secret(ours.jwks().as_bytes());
-        let good = forge(kid, rs256, &ours.private, |_| {});
+        let good = forge(kid, rs256, &our_private, |_| {});
         let (head, signature) = good.rsplit_once('.').unwrap();
-        let other = forge(kid, rs256, &ours.private, |claims| claims["scope"] = json!("agents:write"));
+        let other = forge(kid, rs256, &our_private, |claims| claims["scope"] = json!("agents:write"));
         let (other_head, _) = other.rsplit_once('.').unwrap();
         // {"alg":"none","typ":"JWT","kid":…}
         let none = |signature: &str| {
@@ -262,10 +262,10 @@ mod tests {
             format!("{header}.{}.{signature}", head.split_once('.').unwrap().1)
         };
         for (what, token) in [
-            ("another key", forge(kid, rs256, &foreign.private, |_| {})),
-            ("another key id", forge(Some("other"), rs256, &ours.private, |_| {})),
-            ("no key id", forge(None, rs256, &ours.private, |_| {})),
-            ("another RSA algorithm", forge(kid, Algorithm::RS512, &ours.private, |_| {})),
+            ("another key", forge(kid, rs256, &foreign, |_| {})),
+            ("another key id", forge(Some("other"), rs256, &our_private, |_| {})),
+            ("no key id", forge(None, rs256, &our_private, |_| {})),
+            ("another RSA algorithm", forge(kid, Algorithm::RS512, &our_private, |_| {})),
             ("HS256 with the public key", forge(kid, Algorithm::HS256, &public, |_| {})),
             ("alg none without a signature", none("")),
             ("alg none with a signature", none(signature)),
@@ -273,9 +273,9 @@ mod tests {
             ("no signature", format!("{head}.")),
             ("two parts", head.to_owned()),
             ("an empty text", String::new()),
-            ("a sub that is no agent", forge(kid, rs256, &ours.private, |claims| claims["sub"] = json!("operator"))),
-            ("no exp", forge(kid, rs256, &ours.private, |claims| _ = claims.as_object_mut().unwrap().remove("exp"))),
-            ("an unknown scope", forge(kid, rs256, &ours.private, |claims| claims["scope"] = json!("admin"))),
+            ("a sub that is no agent", forge(kid, rs256, &our_private, |claims| claims["sub"] = json!("operator"))),
+            ("no exp", forge(kid, rs256, &our_private, |claims| _ = claims.as_object_mut().unwrap().remove("exp"))),
+            ("an unknown scope", forge(kid, rs256, &our_private, |claims| claims["scope"] = json!("admin"))),
         ] {
             assert_eq!(tokens.verify(&token), Err(TokenError::Invalid), "{what}");
         }

@@ -7,6 +7,8 @@ use agentidp_secrets::backends::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, StoredSecret, Verdict};
 use reqwest::Method;
 use serde_json::json;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::scripted_vault::{Answer, ScriptedVault};
 
@@ -203,6 +205,27 @@ async fn a_read_that_breaks_off_or_hangs_is_an_outage() {
         let error = vault.verify(&key(), &pinned(1), &secret()).await.unwrap_err();
         assert_kind_and_silence(&error, ErrorKind::Unavailable);
     }
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_connection_is_given_up_soon() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Nobody accepts: once its queue is full, the system answers no further caller.
+    let mut queued = Vec::new();
+    while let Ok(connected) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        queued.push(connected.unwrap());
+    }
+    let vault = VaultKv2::builder(format!("http://{address}"), TOKEN)
+        .connect_timeout(Duration::from_millis(50))
+        .read_timeout(Duration::from_secs(60))
+        .build()
+        .unwrap();
+    let error = vault.verify(&key(), &pinned(1), &secret()).await.unwrap_err();
+    assert_kind_and_silence(&error, ErrorKind::Unavailable);
+    assert!(error.to_string().contains("is the host up?"), "{error}");
 }
 
 /// What a write whose answer is `lost` comes to, when the read-back is answered by `found`.

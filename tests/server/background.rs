@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::site::Site;
 use crate::support;
+use crate::support::process::until;
 use crate::wire::Served;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,9 +34,7 @@ async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
 
     site.clock.advance(Duration::from_secs(3600));
     let served = Served::within(Bounds::default(), &site.app).await;
-    while pending().await > 0 {
-        tokio::task::yield_now().await;
-    }
+    until("the purge", async || pending().await == 0).await;
     let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
     assert!(!support::bao().metadata_exists(&path).await);
     served.stop().await.await.unwrap().unwrap();
@@ -61,12 +60,27 @@ async fn without_vault_a_purge_waits_for_it_to_be_configured_again() {
 async fn audit_events_leave_after_ninety_days() {
     let site = Site::bcrypt().await;
     site.agent("a@agents.example").await;
-    let page = Page { page: 1, limit: 1 };
-    let events = async || site.app.repos.audit.list(&AuditFilter::default(), page).await.unwrap().total;
     site.clock.advance(AuditEvent::RETENTION);
     retention::round(&site.app).await;
-    assert_eq!(events().await, 1, "still kept");
+    assert_eq!(events(&site).await, 1, "still kept");
     site.clock.advance(Duration::from_secs(1));
     retention::round(&site.app).await;
-    assert_eq!(events().await, 0);
+    assert_eq!(events(&site).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_starts_drops_what_is_past_its_time() {
+    let site = Site::bcrypt().await;
+    site.agent("a@agents.example").await;
+    site.clock.advance(AuditEvent::RETENTION + Duration::from_secs(1));
+    assert_eq!(events(&site).await, 1);
+    let served = Served::within(Bounds::default(), &site.app).await;
+    until("the old event to be dropped", async || events(&site).await == 0).await;
+    served.stop().await.await.unwrap().unwrap();
+}
+
+/// How many events there are, however old.
+async fn events(site: &Site) -> u64 {
+    let page = Page { page: 1, limit: 1 };
+    site.app.repos.audit.list(&AuditFilter::default(), page).await.unwrap().total
 }

@@ -7,6 +7,8 @@ use agentidp_server::domain::Scopes;
 use agentidp_server::keys::SigningKey;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::tokens::Tokens;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -62,10 +64,13 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
         "sub": agent, "client_id": agent, "scope": "agents:read", "jti": Uuid::new_v4(), "iat": 0, "exp": 2_000_000_000_u32,
     });
     let jwks: Value = serde_json::from_str(site.app.tokens.jwks()).unwrap();
-    let mut hs256 = Header::new(Algorithm::HS256);
-    hs256.kid = jwks["keys"][0]["kid"].as_str().map(str::to_owned);
-    let with_public_key = EncodingKey::from_base64_secret("c2VjcmV0").unwrap();
-    let hs256 = jsonwebtoken::encode(&hs256, &claims, &with_public_key).unwrap();
+    let (kid, modulus) = (&jwks["keys"][0]["kid"], jwks["keys"][0]["n"].as_str().unwrap());
+    let hs256 = |secret: &[u8]| {
+        let header = Header { kid: kid.as_str().map(str::to_owned), ..Header::new(Algorithm::HS256) };
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap()
+    };
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let none = format!("{}.{}", encode(&json!({ "alg": "none", "typ": "JWT", "kid": kid })), encode(&claims));
 
     for (what, authorization) in [
         ("expired", format!("Bearer {over}")),
@@ -73,7 +78,10 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
         ("of a suspended agent", format!("Bearer {of_suspended}")),
         ("of an agent that never was", format!("Bearer {}", site.token(Uuid::new_v4()))),
         ("another key", format!("Bearer {foreign}")),
-        ("HS256", format!("Bearer {hs256}")),
+        ("HS256 with the public key", format!("Bearer {}", hs256(&URL_SAFE_NO_PAD.decode(modulus).unwrap()))),
+        ("HS256 with the key set", format!("Bearer {}", hs256(site.app.tokens.jwks().as_bytes()))),
+        ("no algorithm", format!("Bearer {none}.")),
+        ("no algorithm and a signature", format!("Bearer {none}.{signature}")),
         ("cut off", format!("Bearer {head}")),
         ("another signature", format!("Bearer {head}.{}", signature.chars().rev().collect::<String>())),
         ("no token", "Bearer ".to_owned()),

@@ -25,9 +25,13 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod origin;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod same_work;
 #[cfg(test)]
 mod shown_once;
 #[cfg(test)]
@@ -42,6 +46,8 @@ mod support;
 mod token;
 #[cfg(test)]
 mod token_outage;
+#[cfg(test)]
+mod token_vault;
 #[cfg(test)]
 mod warm;
 #[cfg(test)]

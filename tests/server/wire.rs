@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use agentidp_server::app::App;
-use agentidp_server::server::{Bounds, run_within};
+use agentidp_server::server::{self, Bounds};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -31,7 +31,7 @@ impl Served {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(run_within(bounds, listener, Arc::clone(app), shutdown));
+        let server = tokio::spawn(server::run(bounds, listener, Arc::clone(app), shutdown));
         Self { address, stop, server }
     }
 

@@ -2,7 +2,7 @@
 //! of 127.0.0.1, run by an unprivileged user, and gone when the test process is gone. `tests/README.md` tells more.
 
 pub(crate) mod find;
-mod process;
+pub(crate) mod process;
 
 pub(crate) mod bao;
 pub(crate) mod postgres;

@@ -8,6 +8,7 @@
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
+
 #[cfg(feature = "argon2")]
 mod argon2;
 #[cfg(feature = "bcrypt")]

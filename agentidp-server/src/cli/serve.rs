@@ -32,7 +32,7 @@ pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
     }
     let bounds =
         Bounds { connections: config.http.max_connections, drain: config.http.shutdown_timeout, ..Bounds::default() };
-    server::run_within(bounds, listener, app, stop).await.map_err(failed("the server stopped"))?;
+    server::run(bounds, listener, app, stop).await.map_err(failed("the server stopped"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -134,9 +134,7 @@ impl Call<'_> {
     pub async fn form(&mut self) -> ApiResult<Bytes> {
         form(self.app, self.head, self.body).await
     }
-}
 
-impl Call<'_> {
     /// Reads the form of an introspection or a revocation: its `token`, which is a secret of its owner.
     ///
     /// # Errors

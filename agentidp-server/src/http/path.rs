@@ -1,6 +1,7 @@
 //! Paths and the ids in them, taken literally.
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// The segments of a path: of `/a/b`, `a` and `b`. `None` for a path that is written in any other than the plain way
 /// (an empty segment, a trailing slash, `.` or `..`, a percent sign, a backslash), so that nothing in front of the
@@ -14,8 +15,7 @@ pub(crate) fn segments(path: &str) -> Option<Vec<&str>> {
 
 /// Reads a UUID in its hyphenated form, in either case. The crate would also take braces, URNs and bare digits.
 pub(crate) fn uuid(text: &str) -> Option<Uuid> {
-    const HYPHENATED: usize = 36;
-    (text.len() == HYPHENATED).then(|| Uuid::try_parse(text).ok()).flatten()
+    (text.len() == Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten()
 }
 
 #[cfg(test)]

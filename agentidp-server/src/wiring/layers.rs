@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer};
-use agentidp_secrets::{Clock, Layer, Result, SecretBackend, SharedBackend, stack};
-use tracing::debug;
+use agentidp_secrets::layers::{
+    Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer, WarmLayer,
+};
+use agentidp_secrets::{Clock, ErrorKind, Layer, Result, SecretBackend, SharedBackend, stack};
+use tracing::{debug, warn};
 
 use crate::config::{Vault, Warm};
 
@@ -20,9 +22,9 @@ pub(super) fn warm(settings: Warm, clock: &Arc<dyn Clock>) -> Result<Option<Warm
     warm.clock(Arc::clone(clock)).build().map(Some)
 }
 
-/// Digests limit themselves.
+/// Observe around warm: digests limit themselves.
 pub(super) fn around_digests(backend: impl SecretBackend, warm: Option<&WarmLayer>) -> SharedBackend {
-    stack(backend, &as_layers(warm))
+    observed(stack(backend, &as_layers(warm)))
 }
 
 /// Observe around warm around timeout around retry around limit. The deadline of a read leaves room for a second
@@ -31,19 +33,58 @@ pub(super) fn around_vault(backend: impl SecretBackend, settings: &Vault, warm: 
     let deadline =
         TimeoutLayer::new(2 * settings.read_timeout).writes(2 * settings.write_timeout + settings.read_timeout);
     let asked = stack(backend, &[&LimitLayer::new(MAX_CALLS), &RetryLayer::default(), &deadline]);
-    stack(stack(asked, &as_layers(warm)), &[&ObserveLayer::new(Arc::new(Log))])
+    observed(stack(asked, &as_layers(warm)))
 }
 
 fn as_layers(warm: Option<&WarmLayer>) -> Vec<&dyn Layer> {
     warm.into_iter().map(|warm| warm as &dyn Layer).collect()
 }
 
-/// Puts each use of Vault into the log of a patient reader; failures are logged by whoever answers for them.
+fn observed(backend: SharedBackend) -> SharedBackend {
+    ObserveLayer::new(Arc::new(Log)).layer(backend)
+}
+
+/// Puts each use of a backend into the log of a patient reader. Failures are logged by whoever answers for them, but for
+/// a credential that is broken: where another one of its client matches, nobody does.
 #[derive(Debug)]
 struct Log;
 
 impl Observer for Log {
     fn record(&self, event: &Event) {
+        if let Outcome::Failed(kind @ (ErrorKind::Malformed | ErrorKind::NotFound)) = event.outcome {
+            warn!(backend = %event.backend, %kind, "a credential is broken: the line of the answer names its client");
+        }
         debug!(operation = %event.operation, backend = %event.backend, outcome = ?event.outcome, elapsed_ms = event.elapsed.as_millis() as u64, "asked a backend");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentidp_secrets::backends::Bcrypt;
+    use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, StoredSecret};
+
+    use super::*;
+    use crate::config::{Log as LogSettings, LogFormat};
+    use crate::telemetry::{self, tests::Lines};
+
+    #[tokio::test]
+    async fn a_broken_credential_is_told_even_if_nobody_answers_for_it() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let settings = LogSettings { format: LogFormat::Text, filter: "warn".to_owned() };
+        let _log = tracing::subscriber::set_default(telemetry::subscriber(&settings, move || writer.clone()));
+        // While there is one dispatcher only, a call site that another thread meets first is switched off for all.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+
+        let bcrypt = around_digests(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), None);
+        let key = CredentialKey::parse("agent", "credential").unwrap();
+        let sound = bcrypt.store(&key, &"secret".into()).await.unwrap();
+        let broken = StoredSecret::new(BackendId::BCRYPT, "$2b$10$canary");
+        for (record, told) in [(&sound, false), (&broken, true)] {
+            let _ = bcrypt.verify(&key, record, &ClientSecret::from("wrong")).await;
+            let text = lines.text();
+            assert_eq!(text.contains("a credential is broken"), told, "{text}");
+            assert!(!text.contains("canary"), "{text}");
+        }
     }
 }

@@ -131,6 +131,20 @@ impl Running {
         request.send().await.unwrap().status().as_u16()
     }
 
+    /// Revokes an access token.
+    pub(crate) async fn revoke_token(&self, bearer: &str, token: &str) {
+        let request = reqwest::Client::new().post(format!("{}/api/v1/token/revoke", self.origin)).bearer_auth(bearer);
+        let response = request.form(&[("token", token)]).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
+    /// An access token.
+    pub(crate) async fn granted(&self, client: &Client) -> String {
+        let (status, answer) = self.token(client).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// Status and body of a token request.
     pub(crate) async fn token(&self, client: &Client) -> (u16, Value) {
         let form = [

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::binary::Place;
-use crate::support;
+use crate::support::process::until;
+use crate::support::{self, Bao};
 
 #[tokio::test]
 async fn the_printed_lines_end_in_an_access_token() {
@@ -74,11 +75,54 @@ async fn what_was_acknowledged_survives_a_kill() {
     let operator = place.operator(&[]).await;
     let mut running = place.serve(&[]).await;
     let client = running.agent_with_credential(&operator).await;
+    let (kept, revoked) = (running.granted(&client).await, running.granted(&client).await);
+    running.revoke_token(&operator, &revoked).await;
     running.signal("KILL").await;
     assert_eq!(running.ended().await, None);
     let again = place.serve(&[]).await;
     assert_eq!(again.status(&operator, Method::GET, &format!("/api/v1/agents/{}", client.id)).await, 200);
     assert_eq!(again.token(&client).await.0, 200);
+    assert_eq!(again.status(&kept, Method::GET, "/api/v1/agents").await, 200, "the key is the same");
+    assert_eq!(again.status(&revoked, Method::GET, "/api/v1/agents").await, 401);
+}
+
+#[tokio::test]
+async fn what_vault_has_to_forget_is_kept_over_a_restart() {
+    let (place, mut bao) = (Place::new(), Bao::start_own().await);
+    let mount = bao.fresh_mount(2).await;
+    let (address, operator) = (bao.address().to_owned(), place.operator(&[]).await);
+    let settings =
+        [("VAULT_ADDR", address.as_str()), ("VAULT_TOKEN", &mount.policy_token), ("VAULT_KV_MOUNT", &mount.name)];
+    let running = place.serve(&settings).await;
+    let client = running.agent_with_credential(&operator).await;
+    assert_eq!(running.token(&client).await.0, 200);
+
+    bao.stop().await;
+    let credential = format!("/api/v1/agents/{}/credentials/{}", client.id, client.credential);
+    assert_eq!(running.status(&operator, Method::DELETE, &credential).await, 204);
+    assert_eq!(running.token(&client).await.0, 401, "it takes effect at once");
+    running.stop().await;
+    bao.start_again().await;
+    let path = format!("{}/data/agentidp/agents/{}/credentials/{}", mount.name, client.id, client.credential);
+    assert!(bao.metadata_exists(&path).await, "nobody was there to purge it");
+
+    let again = place.serve(&settings).await;
+    until("the purge", async || !bao.metadata_exists(&path).await).await;
+    assert_eq!(again.token(&client).await.0, 401);
+}
+
+#[tokio::test]
+async fn the_environment_wins_over_the_file_even_where_it_is_empty() {
+    let place = Place::new();
+    // As it stands, the file would be refused for its port and for its Vault.
+    let file = "PORT=http\nLOG_FORMAT=json\nVAULT_ADDR=http://vault.example\nVAULT_TOKEN='hvs.any'\n";
+    std::fs::write(place.path().join(".env"), file).unwrap();
+    place.serve(&[("VAULT_ADDR", "")]).await.stop().await;
+    let log = place.log();
+    assert!(log.lines().count() > 1);
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap().is_object(), "the file's format: {line}");
+    }
 }
 
 #[tokio::test]

@@ -26,10 +26,10 @@ pub struct VaultKv2Config {
     pub address: String,
     /// The token.
     pub token: VaultToken,
-    /// The mount of the KV engine, version 2.
+    /// The mount of the KV engine, version 2. Default `secret`.
     #[serde(default = "default_mount")]
     pub mount: String,
-    /// Our folder on the mount.
+    /// Our folder on the mount. Default `agentidp`.
     #[serde(default = "default_prefix")]
     pub prefix: String,
     /// The namespace, where the server has any.
@@ -41,16 +41,16 @@ pub struct VaultKv2Config {
     /// The proxy to go through. Proxy variables of the environment are never looked at.
     #[serde(default)]
     pub proxy: Option<String>,
-    /// How long a connection may take to come up; in milliseconds in data.
+    /// How long a connection may take to come up; in milliseconds in data. Default 500 ms.
     #[serde(default = "default_connect_timeout", deserialize_with = "milliseconds")]
     pub connect_timeout: Duration,
-    /// How long one read may take as a whole; in milliseconds in data.
+    /// How long one read may take as a whole; in milliseconds in data. Default 1 s.
     #[serde(default = "default_read_timeout", deserialize_with = "milliseconds")]
     pub read_timeout: Duration,
-    /// How long one write may take as a whole; in milliseconds in data.
+    /// How long one write may take as a whole; in milliseconds in data. Default 2 s.
     #[serde(default = "default_write_timeout", deserialize_with = "milliseconds")]
     pub write_timeout: Duration,
-    /// Whether token and secrets may cross a network in clear.
+    /// Whether token and secrets may cross a network in clear. Default no.
     #[serde(default)]
     pub danger_allow_plain_http: bool,
 }

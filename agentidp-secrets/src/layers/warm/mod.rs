@@ -8,7 +8,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -26,8 +26,8 @@ use crate::secret::ClientSecret;
 
 /// Decides at memory speed what was proved before.
 ///
-/// A backend's `verify` is asked until it has once said that a candidate is the secret of a record. From then on the
-/// layer decides *every* candidate for that record, right or wrong, by one MAC and one comparison in constant time: a
+/// A backend is asked until it has once stored a secret or said that a candidate is the secret of a record. From then on
+/// the layer decides *every* candidate for that record, right or wrong, by one MAC and one comparison in constant time: a
 /// few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
 ///
 /// # What it keeps
@@ -36,8 +36,9 @@ use crate::secret::ClientSecret;
 /// (SipHash-2-4, 128 bits, under another random key) of backend, client, credential and record, each with its length
 /// before it. An entry takes about 100 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used go.
 ///
-/// It learns from proofs and from nothing else. A mismatch or an error leaves no trace: wrong candidates can neither
-/// make an entry nor push one out.
+/// It learns from proofs and from nothing else: from a match, and from a secret that the backend has just stored, which
+/// its new record verifies by contract. A mismatch or an error leaves no trace: wrong candidates can neither make an
+/// entry nor push one out.
 ///
 /// # For how long
 /// - A record that is a digest ([`Custody::Record`](crate::Custody::Record)) means the same for ever, so its entry does not expire.
@@ -46,7 +47,7 @@ use crate::secret::ClientSecret;
 ///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
 ///   [not held](BackendInfo::is_pinned) at all.
-/// - `store`, `rotate` and `revoke` through the layer forget the credential at once, and a `verify` that began before
+/// - `store`, `rotate` and `revoke` through the layer forget what was known of the credential at once, and a `verify` that began before
 ///   they ended cannot bring it back. Another process, or another layer, does not hear of them.
 ///
 /// Whether a credential is active is for the caller to look up, on every request, as ever.
@@ -158,6 +159,14 @@ struct Warm {
 }
 
 impl Warm {
+    /// A secret that the backend has just stored is proved: the new record verifies it by contract.
+    fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, asked: Instant) {
+        if self.inner.info().is_pinned(stored) {
+            let question = self.proofs.question(self.realm, key, stored, secret);
+            self.proofs.learn(&question, Verdict::Match, self.inner.info().custody, asked);
+        }
+    }
+
     /// The call that answers the question: one that is under way, or a new one.
     fn ask(&self, question: Question, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Answer {
         let mut flights = self.flights.lock();
@@ -191,8 +200,12 @@ impl SecretBackend for Warm {
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        let _forgetting = self.proofs.forgetting(key);
-        self.inner.store(key, secret).await
+        let forgetting = self.proofs.forgetting(key);
+        let asked = self.proofs.now();
+        let stored = self.inner.store(key, secret).await?;
+        drop(forgetting);
+        self.learn_stored(key, &stored, secret, asked);
+        Ok(stored)
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
@@ -207,8 +220,12 @@ impl SecretBackend for Warm {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let _forgetting = self.proofs.forgetting(key);
-        self.inner.rotate(key, current, secret).await
+        let forgetting = self.proofs.forgetting(key);
+        let asked = self.proofs.now();
+        let stored = self.inner.rotate(key, current, secret).await?;
+        drop(forgetting);
+        self.learn_stored(key, &stored, secret, asked);
+        Ok(stored)
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {

@@ -13,11 +13,13 @@ async fn every_write_forgets_the_credential_whichever_record_it_names() {
     let new: ClientSecret = "new".into();
     let rotated = warm.rotate(key, stored, &new).await.unwrap();
     prove(stored, secret).await;
+    assert_eq!(fixture.asked(), 2, "the rotation has forgotten the old record too");
     prove(&rotated, &new).await;
-    assert_eq!(fixture.asked(), 3, "the rotation has forgotten the old record too");
+    assert_eq!(fixture.asked(), 2, "what was just stored is known");
 
     warm.store(key, &new).await.unwrap_err();
     prove(stored, secret).await;
+    prove(&rotated, &new).await;
     assert_eq!(fixture.asked(), 4);
 
     warm.revoke(key, &rotated).await.unwrap();
@@ -25,6 +27,21 @@ async fn every_write_forgets_the_credential_whichever_record_it_names() {
         for candidate in [secret, &new] {
             assert_eq!(warm.verify(key, record, candidate).await.unwrap_err().kind(), ErrorKind::NotFound);
         }
+    }
+}
+
+#[tokio::test]
+async fn what_was_just_stored_is_decided_at_once_right_or_wrong() {
+    for custody in CUSTODIES {
+        let Fixture { inner, warm, .. } = Fixture::of(custody).await;
+        let (key, new) = (key("client", "new"), ClientSecret::from("new"));
+        let stored = warm.store(&key, &new).await.unwrap();
+        assert_eq!(warm.verify(&key, &stored, &new).await.unwrap(), Verdict::Match);
+        assert_eq!(warm.verify(&key, &stored, &"wrong".into()).await.unwrap(), Verdict::Mismatch);
+        assert_eq!(inner.asked.load(Ordering::SeqCst), 0);
+        warm.revoke(&key, &stored).await.unwrap();
+        let _ = warm.verify(&key, &stored, &new).await;
+        assert_eq!(inner.asked.load(Ordering::SeqCst), 1, "revoked: the backend is asked");
     }
 }
 

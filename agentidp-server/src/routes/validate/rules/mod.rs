@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::Reason;
 use super::json::string;
 use crate::domain::Timestamp;
+use crate::http;
 
 /// Documented: the columns' widths, in characters.
 const EMAIL_MAX: usize = 255;
@@ -116,11 +117,7 @@ pub(super) fn one_of<T: Copy>(all: &'static [T], name: fn(T) -> &'static str) ->
 
 /// A UUID in its hyphenated form.
 pub(super) fn uuid(value: &str) -> Result<Uuid, Reason> {
-    // The parser also takes braces, URNs and bare digits: three more names for one thing.
-    match Uuid::try_parse(value) {
-        Ok(id) if value.len() == uuid::fmt::Hyphenated::LENGTH => Ok(id),
-        _ => Err("must be a UUID".into()),
-    }
+    http::uuid(value).ok_or_else(|| "must be a UUID".into())
 }
 
 /// A point in time that still lies ahead.
