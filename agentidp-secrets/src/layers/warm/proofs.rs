@@ -59,6 +59,13 @@ struct Proof {
     outdated: bool,
 }
 
+impl Question {
+    /// The same, asked at another epoch.
+    pub(super) fn at(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
+    }
+}
+
 impl Proofs {
     /// 16 KiB.
     const LEAST_EPOCHS: usize = 1 << 12;
@@ -135,8 +142,8 @@ impl Proofs {
     /// was before.
     pub(super) fn forgetting(&self, key: &CredentialKey) -> Forgetting<'_> {
         let epoch = self.epoch(&self.credential(key));
-        epoch.fetch_add(1, Ordering::AcqRel);
-        Forgetting { epoch }
+        let before = epoch.fetch_add(1, Ordering::AcqRel);
+        Forgetting { epoch, before }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -190,6 +197,15 @@ fn write_part(hasher: &mut SipHasher24, part: &str) {
 /// Forgets once more when it is dropped, however the call ended.
 pub(super) struct Forgetting<'a> {
     epoch: &'a AtomicU32,
+    before: u32,
+}
+
+impl Forgetting<'_> {
+    /// Forgets once more, and tells the epoch after that: the present one only if nobody else has forgotten anything
+    /// since the beginning. What is learned under it is dead if somebody has.
+    pub(super) fn end(self) -> u32 {
+        self.before.wrapping_add(2)
+    }
 }
 
 impl Drop for Forgetting<'_> {
