@@ -24,8 +24,8 @@ use crate::secret::ClientSecret;
 pub(super) struct Proofs {
     /// SipHash-2-4: made for short inputs under a secret key, and three times faster on a record than a MAC of SHA-2.
     place: SipHasher24,
-    /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function, which CPUs have
-    /// an instruction for. BLAKE3 is no faster on so few bytes, and a larger dependency.
+    /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function,
+    /// which CPUs have instructions for. BLAKE3 gains little on so few bytes, and is a larger dependency.
     mac: Hmac<Sha256>,
     held: Cache<Place, Proof>,
     /// How often each credential was forgotten. Several may share a counter: then forgetting one costs another a proof.
