@@ -47,7 +47,7 @@ fn quiet() -> Targets {
         .with_target("hyper", LevelFilter::WARN)
         .with_target("hyper_util", LevelFilter::WARN)
         // Each start would say that the table of migrations is there.
-        .with_target("sqlx::postgres::notice", LevelFilter::WARN)
+        .with_target("sqlx", LevelFilter::WARN)
 }
 
 /// Logs where it happened and what may be told of it.

@@ -73,9 +73,12 @@ pub enum Generation {
 }
 
 impl CredentialSecrets {
-    /// The records that count at `now`, in the order in which they are tried.
-    pub(super) fn valid_at(&self, now: SystemTime) -> impl Iterator<Item = (Generation, &StoredSecret)> {
-        let previous = self.previous.as_ref().filter(|previous| now < previous.valid_until);
+    /// The records that count by now, in the order in which they are tried.
+    pub(super) fn valid_at(
+        &self,
+        now: impl FnOnce() -> SystemTime,
+    ) -> impl Iterator<Item = (Generation, &StoredSecret)> {
+        let previous = self.previous.as_ref().filter(|previous| now() < previous.valid_until);
         iter::once((Generation::Current, &self.current))
             .chain(previous.map(|previous| (Generation::Previous, &previous.stored)))
     }

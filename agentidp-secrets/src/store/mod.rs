@@ -195,7 +195,7 @@ impl SecretStore {
     /// Tries the records of one credential that count at this time.
     async fn attempt(&self, key: &CredentialKey, secrets: &CredentialSecrets, candidate: &ClientSecret) -> Attempt {
         let mut digested = false;
-        for (generation, stored) in secrets.valid_at(self.0.clock.now()) {
+        for (generation, stored) in secrets.valid_at(|| self.0.clock.now()) {
             match self.check(key, stored, candidate).await {
                 Ok((Verdict::Mismatch, info)) => {
                     digested |= info.custody == Custody::Record && info.can_store(candidate);

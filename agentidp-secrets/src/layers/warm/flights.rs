@@ -50,11 +50,6 @@ impl List {
         if flight.epoch == question.epoch { flight.answer.upgrade() } else { None }
     }
 
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.under_way.len()
-    }
-
     /// Lets others find the call. One that was under the same tag keeps those that have found it.
     pub(super) fn announce(&mut self, question: &Question, call: BoxFuture<'static, Result<Verdict>>) -> Answer {
         let call = call.shared();
@@ -80,5 +75,12 @@ impl Drop for Landing {
         if list.under_way.get(&self.tag).is_some_and(|flight| flight.number == self.number) {
             list.under_way.remove(&self.tag);
         }
+    }
+}
+
+#[cfg(test)]
+impl List {
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
     }
 }

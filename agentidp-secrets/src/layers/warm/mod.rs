@@ -2,8 +2,6 @@
 
 mod flights;
 mod proofs;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,9 +24,9 @@ use crate::secret::ClientSecret;
 
 /// Decides at memory speed what was proved before.
 ///
-/// A backend is asked until it has once stored a secret or said that a candidate is the secret of a record. From then on
-/// the layer decides *every* candidate for that record, right or wrong, by one MAC and one comparison in constant time: a
-/// few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
+/// A backend is asked until it has once stored a secret or said that a candidate is the secret of a record. From then
+/// on the layer decides *every* candidate for that record, right or wrong, by one MAC and one comparison in constant
+/// time: a few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
 ///
 /// # What it keeps
 /// For each proved record the MAC of its secret, HMAC-SHA-256 under a random key of this layer; never the secret, an
@@ -41,14 +39,16 @@ use crate::secret::ClientSecret;
 /// entry nor push one out.
 ///
 /// # For how long
-/// - A record that is a digest ([`Custody::Record`](crate::Custody::Record)) means the same for ever, so its entry does not expire.
+/// - A record that is a digest ([`Custody::Record`](crate::Custody::Record)) means the same for ever, so its entry does
+///   not expire.
 /// - A record that points into a backend ([`Custody::Backend`](crate::Custody::Backend)) has an absolute
 ///   [lifetime](WarmLayerBuilder::lifetime), counted from the moment that the backend was asked: use does not prolong
 ///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
 ///   [not held](BackendInfo::is_pinned) at all.
-/// - `store`, `rotate` and `revoke` through the layer forget what was known of the credential at once, and a `verify` that began before
-///   they ended cannot bring it back. Another process, or another layer, does not hear of them.
+/// - `store`, `rotate` and `revoke` through the layer forget at once what was known of the credential, and a call that
+///   began before they ended cannot bring it back. Another process, or another layer, does not hear of them. A `revoke`
+///   that was dropped may still reach the backend later: as ever, it has to be repeated until it succeeds.
 ///
 /// Whether a credential is active is for the caller to look up, on every request, as ever.
 ///
@@ -113,6 +113,9 @@ pub struct WarmLayerBuilder {
 }
 
 impl WarmLayerBuilder {
+    /// The most entries: 1.7 GB of them. More is a slip of the hand.
+    pub const MAX_CAPACITY: usize = 1 << 24;
+
     /// Sets how many records are held at most, give or take a few; an entry takes about 100 bytes.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
@@ -145,9 +148,6 @@ impl WarmLayerBuilder {
         let proofs = Proofs::new(self.capacity, self.lifetime, self.clock)?;
         Ok(WarmLayer { proofs: Arc::new(proofs), wrapped: Arc::default() })
     }
-
-    /// The most entries: 1.6 GB of them. More is a slip of the hand.
-    pub const MAX_CAPACITY: usize = 1 << 24;
 }
 
 struct Warm {
@@ -160,10 +160,10 @@ struct Warm {
 
 impl Warm {
     /// A secret that the backend has just stored is proved: the new record verifies it by contract.
-    fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, asked: Instant) {
+    fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, written: Written) {
         if self.inner.info().is_pinned(stored) {
-            let question = self.proofs.question(self.realm, key, stored, secret);
-            self.proofs.learn(&question, Verdict::Match, self.inner.info().custody, asked);
+            let question = self.proofs.question(self.realm, key, stored, secret).at(written.epoch);
+            self.proofs.learn(&question, Verdict::Match, self.inner.info().custody, written.asked);
         }
     }
 
@@ -192,6 +192,12 @@ impl Warm {
     }
 }
 
+/// When a write began, and the epoch that it ended in unless somebody else forgot the credential meanwhile.
+struct Written {
+    asked: Instant,
+    epoch: u32,
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl SecretBackend for Warm {
@@ -200,11 +206,10 @@ impl SecretBackend for Warm {
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        let forgetting = self.proofs.forgetting(key);
+        let writing = self.proofs.forgetting(key);
         let asked = self.proofs.now();
         let stored = self.inner.store(key, secret).await?;
-        drop(forgetting);
-        self.learn_stored(key, &stored, secret, asked);
+        self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
         Ok(stored)
     }
 
@@ -220,11 +225,10 @@ impl SecretBackend for Warm {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let forgetting = self.proofs.forgetting(key);
+        let writing = self.proofs.forgetting(key);
         let asked = self.proofs.now();
         let stored = self.inner.rotate(key, current, secret).await?;
-        drop(forgetting);
-        self.learn_stored(key, &stored, secret, asked);
+        self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
         Ok(stored)
     }
 
@@ -243,3 +247,6 @@ impl fmt::Debug for Warm {
         f.debug_struct("Warm").field("inner", &self.inner).field("entries", &self.proofs.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,8 +24,8 @@ use crate::secret::ClientSecret;
 pub(super) struct Proofs {
     /// SipHash-2-4: made for short inputs under a secret key, and three times faster on a record than a MAC of SHA-2.
     place: SipHasher24,
-    /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function, which CPUs have
-    /// an instruction for. BLAKE3 is no faster on so few bytes, and a larger dependency.
+    /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function,
+    /// which CPUs have instructions for. BLAKE3 gains little on so few bytes, and is a larger dependency.
     mac: Hmac<Sha256>,
     held: Cache<Place, Proof>,
     /// How often each credential was forgotten. Several may share a counter: then forgetting one costs another a proof.
@@ -57,6 +57,13 @@ struct Proof {
     /// It counts as long as this is the credential's epoch, which makes forgetting one step, whatever is under way.
     epoch: u32,
     outdated: bool,
+}
+
+impl Question {
+    /// The same, asked at another epoch.
+    pub(super) fn at(self, epoch: u32) -> Self {
+        Self { epoch, ..self }
+    }
 }
 
 impl Proofs {
@@ -135,8 +142,8 @@ impl Proofs {
     /// was before.
     pub(super) fn forgetting(&self, key: &CredentialKey) -> Forgetting<'_> {
         let epoch = self.epoch(&self.credential(key));
-        epoch.fetch_add(1, Ordering::AcqRel);
-        Forgetting { epoch }
+        let before = epoch.fetch_add(1, Ordering::AcqRel);
+        Forgetting { epoch, before }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -190,6 +197,15 @@ fn write_part(hasher: &mut SipHasher24, part: &str) {
 /// Forgets once more when it is dropped, however the call ended.
 pub(super) struct Forgetting<'a> {
     epoch: &'a AtomicU32,
+    before: u32,
+}
+
+impl Forgetting<'_> {
+    /// Forgets once more, and tells the epoch after that: the present one only if nobody else has forgotten anything
+    /// since the beginning. What is learned under it is dead if somebody has.
+    pub(super) fn end(self) -> u32 {
+        self.before.wrapping_add(2)
+    }
 }
 
 impl Drop for Forgetting<'_> {

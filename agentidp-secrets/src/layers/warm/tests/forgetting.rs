@@ -71,6 +71,21 @@ async fn a_read_that_began_before_a_revocation_brings_nothing_back() {
     assert_eq!(fixture.verify("right").await, Err(ErrorKind::NotFound));
 }
 
+/// The same of a rotation, whose new secret is known to the layer without being proved.
+#[tokio::test]
+async fn a_rotation_that_began_before_a_revocation_brings_nothing_back() {
+    let fixture = Fixture::of(Custody::Backend).await;
+    let Fixture { inner, warm, key, stored, .. } = &fixture;
+    let new = ClientSecret::from("new");
+    inner.close();
+    let mut rotating = warm.rotate(key, stored, &new);
+    assert!((&mut rotating).now_or_never().is_none());
+    warm.revoke(key, stored).await.unwrap();
+    inner.open();
+    let rotated = rotating.await.unwrap();
+    assert_eq!(warm.verify(key, &rotated, &new).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
 #[tokio::test]
 async fn a_call_after_a_revocation_does_not_join_a_read_from_before() {
     let fixture = Fixture::of(Custody::Backend).await;

@@ -15,7 +15,6 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::backend::Custody;
-use crate::backends::Memory;
 use crate::clock::ManualClock;
 use crate::layer::stack;
 use crate::record::BackendId;
@@ -116,7 +115,9 @@ impl SecretBackend for Counting {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        self.inner.rotate(key, current, secret).await
+        let rotated = self.inner.rotate(key, current, secret).await;
+        let _open = self.gate.acquire().await;
+        rotated
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {

@@ -57,7 +57,8 @@ async fn the_same_credential_id_at_two_clients_is_two_credentials() {
 #[tokio::test]
 async fn two_backends_of_one_id_share_no_proof() {
     let layer = WarmLayer::builder().build().unwrap();
-    let (one, other) = (stack(Memory::new(), &[&layer]), stack(Memory::new(), &[&layer]));
+    let backend = || stack(BrokenBackend::sound(Custody::Backend), &[&layer]);
+    let (one, other) = (backend(), backend());
     let key = key("client", "credential");
     let record = one.store(&key, &"one".into()).await.unwrap();
     assert_eq!(other.store(&key, &"other".into()).await.unwrap(), record, "the records do not tell them apart");

@@ -115,7 +115,7 @@ async fn an_error_is_for_those_who_waited_and_nobody_else() {
 
 /// A wrapper whose parts can be looked at, and a record of the secret `right` in it.
 async fn open_warm() -> (Warm, Arc<Counting>, CredentialKey, StoredSecret) {
-    let inner = Arc::new(Counting::around(Memory::new()));
+    let inner = Arc::new(Counting::around(BrokenBackend::sound(Custody::Backend)));
     let proofs = WarmLayer::builder().build().unwrap().proofs;
     let warm = Warm { inner: Arc::clone(&inner) as SharedBackend, realm: 0, proofs, flights: Arc::default() };
     let key = key("client", "credential");
