@@ -83,13 +83,13 @@ fn token(status: &TokenStatus, report: &mut Report) {
         }
         TokenStatus { ttl: None, .. } => report.ok(TOKEN, "never ends"),
         TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } if *ttl > SHORT => {
-            report.ok(TOKEN, format_args!("ends in {} unless it is renewed, which works for ever", days(*ttl)));
+            report.ok(TOKEN, format_args!("ends in {} unless it is renewed, which works for ever", told(*ttl)));
         }
         TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } => {
-            report.note(TOKEN, format_args!("ends in {}: renew it with `bao token renew`", days(*ttl)));
+            report.note(TOKEN, format_args!("ends in {}: renew it with `bao token renew`", told(*ttl)));
         }
         TokenStatus { ttl: Some(ttl), .. } => {
-            report.note(TOKEN, format_args!("ends in {}, and cannot be renewed for ever", days(*ttl)));
+            report.note(TOKEN, format_args!("ends in {}, and cannot be renewed for ever", told(*ttl)));
             report.advise(new_token());
         }
     }
@@ -113,9 +113,13 @@ async fn rights(vault: &VaultKv2, report: &mut Report) {
     }
 }
 
-fn days(time: Duration) -> String {
-    let hours = time.as_secs() / 3600;
-    if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} hours") }
+fn told(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    match minutes / 60 {
+        0..2 => format!("{minutes} minutes"),
+        hours @ 2..48 => format!("{hours} hours"),
+        hours => format!("{} days", hours / 24),
+    }
 }
 
 fn policy(vault: &VaultKv2) -> String {
@@ -143,11 +147,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_days_once_there_are_two() {
-        let hours = |hours: u64| days(Duration::from_secs(hours * 3600));
-        assert_eq!(
-            (hours(47), hours(48), hours(768)),
-            ("47 hours".to_owned(), "2 days".to_owned(), "32 days".to_owned())
-        );
+    fn times_are_told_in_the_largest_unit_of_which_there_are_two() {
+        let table =
+            [(119, "119 minutes"), (120, "2 hours"), (47 * 60, "47 hours"), (48 * 60, "2 days"), (768 * 60, "32 days")];
+        for (minutes, expected) in table {
+            assert_eq!(told(Duration::from_secs(minutes * 60)), expected);
+        }
     }
 }
