@@ -31,18 +31,7 @@ async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
     let new = NewAgent::parse(&call.json().await?)?;
     let app = call.app;
     let now = app.now();
-    let agent = Agent {
-        agent_id: Uuid::new_v4(),
-        email: new.email,
-        agent_type: new.agent_type,
-        version: new.version,
-        capabilities: new.capabilities,
-        owner: new.owner,
-        deployment_env: new.deployment_env,
-        status: AgentStatus::Active,
-        created_at: now,
-        updated_at: now,
-    };
+    let agent = new.into_agent(Uuid::new_v4(), now);
     let metadata = serde_json::json!({ "agentType": agent.agent_type, "owner": agent.owner, "deploymentEnv": agent.deployment_env });
     let event = actor(call).event(AuditAction::AgentCreated, agent.agent_id, metadata, now);
     let limit = app.settings.agent_limit;

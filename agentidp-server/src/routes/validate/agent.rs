@@ -1,9 +1,11 @@
 //! Bodies of `POST /agents` and `PATCH /agents/{agentId}`.
 
+use uuid::Uuid;
+
 use super::Problems;
 use super::json::{Members, string};
 use super::rules::{capabilities, email, one_of, owner, version};
-use crate::domain::{Agent, AgentStatus, AgentType, DeploymentEnv};
+use crate::domain::{Agent, AgentStatus, AgentType, DeploymentEnv, Timestamp};
 
 /// An agent to register.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +40,22 @@ impl NewAgent {
             })
         };
         members.finish(whole())
+    }
+
+    /// The agent that it becomes: active, as of `now`.
+    pub(crate) fn into_agent(self, agent_id: Uuid, now: Timestamp) -> Agent {
+        Agent {
+            agent_id,
+            email: self.email,
+            agent_type: self.agent_type,
+            version: self.version,
+            capabilities: self.capabilities,
+            owner: self.owner,
+            deployment_env: self.deployment_env,
+            status: AgentStatus::Active,
+            created_at: now,
+            updated_at: now,
+        }
     }
 }
 
@@ -149,20 +167,9 @@ mod tests {
     #[test]
     fn a_patch_changes_what_it_names() {
         let patch = AgentPatch::parse(br#"{"owner": "Sales", "status": "suspended", "unknown": 1}"#).unwrap();
-        let now = crate::domain::Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+        let now = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
         let new = NewAgent::parse(sound().to_string().as_bytes()).unwrap();
-        let before = Agent {
-            agent_id: uuid::Uuid::nil(),
-            email: new.email,
-            agent_type: new.agent_type,
-            version: new.version,
-            capabilities: new.capabilities,
-            owner: new.owner,
-            deployment_env: new.deployment_env,
-            status: AgentStatus::Active,
-            created_at: now,
-            updated_at: now,
-        };
+        let before = new.into_agent(Uuid::nil(), now);
         let expected = Agent { owner: "Sales".to_owned(), status: AgentStatus::Suspended, ..before.clone() };
         assert_eq!(patch.apply(&before), expected);
     }
