@@ -222,6 +222,9 @@ pub enum Verdict {
     Match,
     /// The candidate is the secret, and the record was made with other parameters than today's: worth an upgrade.
     MatchOutdated,
+    /// The candidate is the secret as far as is known: it was proved before, and the backend, which would know whether
+    /// the secret is still there, cannot be asked. Only a layer that was told to says this.
+    MatchStale,
     /// The candidate is not the secret.
     Mismatch,
 }
@@ -230,7 +233,7 @@ impl Verdict {
     /// Whether the candidate is the secret.
     #[must_use]
     pub fn is_match(self) -> bool {
-        matches!(self, Self::Match | Self::MatchOutdated)
+        matches!(self, Self::Match | Self::MatchOutdated | Self::MatchStale)
     }
 }
 

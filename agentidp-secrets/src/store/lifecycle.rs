@@ -57,6 +57,9 @@ pub struct Verified {
     /// Whether the record is worth an [`upgrade`](crate::SecretStore::upgrade): made with weaker parameters than
     /// today's, or by a backend that is not the primary.
     pub outdated: bool,
+    /// Whether the backend could not be asked, and a proof from before decided: worth a line in the audit. Only behind
+    /// a [`WarmLayer`](crate::layers::WarmLayer) with a stale window.
+    pub stale: bool,
 }
 
 /// Which of a credential's secrets was proved.

@@ -149,7 +149,8 @@ impl SecretStore {
 
     /// Stores the secret that was just proved again, in today's form: on the primary backend, at its present cost.
     ///
-    /// Gives `None` when there is nothing to do: the record is up to date, or the previous secret was the one proved.
+    /// Gives `None` when there is nothing to do: the record is up to date, the previous secret was the one proved, or
+    /// the proof is stale.
     /// Pass the record and the candidate that `proof` is about. Put the new record in the row only where the row still
     /// holds `current` (compare and set); when that fails, somebody rotated: revoke the new record if its backend has
     /// changed. A failure here is never a failure of the login.
@@ -163,7 +164,7 @@ impl SecretStore {
         proof: &Verified,
         candidate: &ClientSecret,
     ) -> Result<Option<StoredSecret>> {
-        if proof.outdated && proof.generation == Generation::Current {
+        if proof.outdated && !proof.stale && proof.generation == Generation::Current {
             self.replace(key, current, candidate).await.map(Some)
         } else {
             Ok(None)
@@ -200,9 +201,10 @@ impl SecretStore {
                 Ok((Verdict::Mismatch, info)) => {
                     digested |= info.custody == Custody::Record && info.can_store(candidate);
                 }
-                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated), _)) => {
+                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
                     let outdated = verdict == Verdict::MatchOutdated || *stored.backend() != self.primary().id;
-                    return Attempt { outcome: Ok(Verified { generation, outdated }), digested };
+                    let stale = verdict == Verdict::MatchStale;
+                    return Attempt { outcome: Ok(Verified { generation, outdated, stale }), digested };
                 }
                 Err(error) => return Attempt { outcome: Err(error.into()), digested },
             }

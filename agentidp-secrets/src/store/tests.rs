@@ -185,7 +185,7 @@ impl SecretBackend for Remote {
 #[tokio::test]
 async fn a_record_verifies_on_the_backend_that_wrote_it() {
     let fixture = Fixture::digest_primary().await;
-    let current = |outdated| Ok(Verified { generation: Generation::Current, outdated });
+    let current = |outdated| Ok(Verified { generation: Generation::Current, outdated, stale: false });
     assert_eq!(fixture.verify(digest("a"), "a").await, current(false));
     assert_eq!(fixture.verify(digest("old:a"), "a").await, current(true));
     assert_eq!(fixture.verify(remote("a"), "a").await, current(true));
@@ -211,7 +211,7 @@ async fn wrong_is_not_broken() {
 async fn the_previous_record_counts_until_its_grace_ends() {
     let fixture = Fixture::digest_primary().await;
     let secrets = CredentialSecrets { current: digest("new"), previous: Some(fixture.previous(digest("old"))) };
-    let previous = Ok(Verified { generation: Generation::Previous, outdated: false });
+    let previous = Ok(Verified { generation: Generation::Previous, outdated: false, stale: false });
     assert_eq!(fixture.verify(secrets.clone(), "old").await, previous);
     fixture.clock.advance(GRACE - Duration::from_nanos(1));
     assert_eq!(fixture.verify(secrets.clone(), "old").await, previous);
@@ -288,7 +288,7 @@ async fn rotation_stays_on_the_primary_or_moves_there() {
             assert_eq!(rotated.previous, Some(fixture.previous(current)));
             let secrets = CredentialSecrets { current: rotated.stored, previous: rotated.previous };
             let proof = fixture.store.verify(&key(), &secrets, &rotated.secret).await.unwrap();
-            assert_eq!(proof, Verified { generation: Generation::Current, outdated: false });
+            assert_eq!(proof, Verified { generation: Generation::Current, outdated: false, stale: false });
             assert_eq!(fixture.verify(secrets, "a").await.unwrap().generation, Generation::Previous);
         }
     }
@@ -325,10 +325,13 @@ async fn upgrade_stores_again_only_what_was_proved_and_is_outdated() {
         let upgraded = fixture.store.upgrade(&key(), &current, &proof, &"a".into()).await.unwrap();
         assert_eq!(upgraded, expected);
     }
+    // Nor is anything written on the word of a memory.
+    let stale = Verified { generation: Generation::Current, outdated: true, stale: true };
+    assert_eq!(fixture.store.upgrade(&key(), &digest("old:a"), &stale, &"a".into()).await.unwrap(), None);
     // The previous secret must never take the place of the current one.
     let secrets = CredentialSecrets { current: digest("new"), previous: Some(fixture.previous(digest("old:a"))) };
     let proof = fixture.verify(secrets.clone(), "a").await.unwrap();
-    assert_eq!(proof, Verified { generation: Generation::Previous, outdated: true });
+    assert_eq!(proof, Verified { generation: Generation::Previous, outdated: true, stale: false });
     assert_eq!(fixture.store.upgrade(&key(), &secrets.current, &proof, &"a".into()).await.unwrap(), None);
 }
 
