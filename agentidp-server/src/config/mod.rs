@@ -4,6 +4,7 @@
 //! server asks the environment. An empty text is no text. What is wrong becomes a [`ConfigError`]: one line that names
 //! the setting and the mend.
 
+mod digests;
 mod environment;
 mod error;
 mod http;
@@ -17,6 +18,7 @@ mod storage;
 mod vault;
 mod warm;
 
+pub use digests::{Digests, NewDigest};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use http::Http;
@@ -44,6 +46,8 @@ pub struct Config {
     pub jwt: Jwt,
     /// Where secrets live; none: as bcrypt digests in the rows.
     pub vault: Option<Vault>,
+    /// What rows hold of secrets, and beside them.
+    pub digests: Digests,
     /// What clients and agents may use up.
     pub limits: Limits,
     /// What is remembered of secrets that were proved.
@@ -70,6 +74,7 @@ impl Config {
             jwt: Jwt::read(&lookup, &storage)?,
             storage,
             vault: Vault::read(&lookup, &mut warnings)?,
+            digests: Digests::read(&lookup)?,
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
             http: Http::read(&lookup)?,
