@@ -22,6 +22,7 @@ const AGENTS_REGISTERED: &str = "agentidp_agents_registered_total";
 const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
+const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
 /// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
@@ -45,6 +46,10 @@ impl Metrics {
             (AGENTS_REGISTERED, "Agent registrations by outcome."),
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+            (
+                AUDIT_LOST,
+                "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
+            ),
         ] {
             recorder.describe_counter(name.into(), None, text.into());
         }
@@ -56,6 +61,7 @@ impl Metrics {
         }
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
+        metrics.counter(AUDIT_LOST, Vec::new(), 0);
         for outcome in Outcome::ALL {
             metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
             metrics.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
@@ -112,6 +118,10 @@ impl QueryObserver for Metrics {
     fn observe(&self, operation: &'static str, elapsed: Duration) {
         self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
     }
+
+    fn audit_events_lost(&self, events: u64) {
+        self.counter(AUDIT_LOST, Vec::new(), events);
+    }
 }
 
 impl Default for Metrics {
@@ -137,6 +147,7 @@ mod tests {
         metrics.agent_registered(Outcome::Failure);
         metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
         metrics.rate_limited();
+        metrics.audit_events_lost(3);
         metrics.observe("agents.find", Duration::from_millis(2));
         let text = metrics.render();
         for line in [
@@ -147,6 +158,7 @@ mod tests {
             "agentidp_http_request_duration_seconds_bucket{method=\"GET\",path=\"/health\",le=\"0.005\"} 1",
             "agentidp_http_request_duration_seconds_count{method=\"GET\",path=\"/health\"} 1",
             "agentidp_rate_limit_rejections_total 1",
+            "agentidp_audit_events_lost_total 3",
             "agentidp_db_query_duration_seconds_bucket{operation=\"agents.find\",le=\"0.001\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

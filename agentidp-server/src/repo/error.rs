@@ -47,6 +47,16 @@ impl RepoError {
         }
     }
 
+    /// The same once more, for another who waited for the same statement.
+    pub(super) fn again(&self) -> Self {
+        let reason = |source: &dyn StdError| Box::new(Reason(source.to_string()));
+        match self {
+            Self::Unavailable { during, source } => Self::Unavailable { during, source: reason(source.as_ref()) },
+            Self::Refused { during, source } => Self::Refused { during, source: reason(source.as_ref()) },
+            Self::Corrupt { during, column } => Self::Corrupt { during, column: column.clone() },
+        }
+    }
+
     pub(super) fn unavailable(during: &'static str, reason: impl Into<String>) -> Self {
         Self::Unavailable { during, source: Box::new(Reason(reason.into())) }
     }

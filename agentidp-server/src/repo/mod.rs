@@ -5,6 +5,7 @@
 
 mod columns;
 mod error;
+mod group_commit;
 mod open;
 mod postgres;
 mod rows;
@@ -22,6 +23,7 @@ use crate::domain::{
 };
 
 pub use self::error::RepoError;
+pub use self::group_commit::AuditMode;
 pub use self::open::{QueryObserver, open, open_observed};
 
 /// What every method answers.

@@ -39,10 +39,13 @@ pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Q
     }
 }
 
-/// Hears how long each operation took.
+/// Hears how long each operation took, and what went wrong without anybody being told.
 pub trait QueryObserver: Send + Sync + 'static {
     /// `operation` is the method's name as in `agents.create`.
     fn observe(&self, operation: &'static str, elapsed: Duration);
+
+    /// So many audit events were not written, and whoever caused them had been answered before.
+    fn audit_events_lost(&self, _events: u64) {}
 }
 
 struct NobodyListens;
