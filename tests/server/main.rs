@@ -13,6 +13,8 @@ mod bearer;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod group_commit;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod http;

@@ -12,6 +12,7 @@ use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::repo::AuditMode;
 use agentidp_server::tokens::{OPERATOR, Tokens};
 use agentidp_server::{repo, routes};
 use bytes::Bytes;
@@ -65,12 +66,19 @@ impl Site {
         Self::build_on(&url, TempDir::new().unwrap(), change).await
     }
 
+    /// As [`build`](Self::build), on this database: another server, where there is one already.
+    pub(crate) async fn build_at(url: &str, change: impl FnOnce(&mut App)) -> Self {
+        Self::build_on(url, TempDir::new().unwrap(), change).await
+    }
+
     async fn build_on(url: &str, data: TempDir, change: impl FnOnce(&mut App)) -> Self {
-        let repos = repo::open(url).await.unwrap();
-        repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let metrics = Metrics::new();
+        let repos = repo::open_observed(url, Arc::clone(&shared), Arc::new(metrics.clone())).await.unwrap();
+        repos.database.migrate().await.unwrap();
+        let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
@@ -80,7 +88,7 @@ impl Site {
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
-            metrics: Metrics::new(),
+            metrics,
             started: clock.instant(),
             clock: shared,
         };

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::repo::AuditMode;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_lookup(|name| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
@@ -29,6 +30,7 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
     assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
+    assert_eq!(config.audit.mode, AuditMode::Sync);
     assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
     assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
     assert!(config.warnings.is_empty());
@@ -57,6 +59,7 @@ fn good_values_arrive() {
         ("WARM_CAPACITY", "0"),
         ("WARM_VAULT_LIFETIME", "60s"),
         ("WARM_VAULT_STALE", "15m"),
+        ("AUDIT_MODE", "async"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fd00::/8"),
         ("CORS_ORIGIN", "https://app.example"),
         ("MAX_CONNECTIONS", "7"),
@@ -75,6 +78,7 @@ fn good_values_arrive() {
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (Some(100), Some(10_000)));
     let (vault_lifetime, vault_stale) = (Duration::from_secs(60), Duration::from_secs(900));
     assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
+    assert_eq!(config.audit.mode, AuditMode::Async);
     assert_eq!(config.http.trusted_proxies.len(), 3);
     assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
     assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
@@ -107,6 +111,7 @@ fn bad_values_are_refused_by_name() {
         ("WARM_VAULT_LIFETIME", "60"),
         ("WARM_VAULT_LIFETIME", "2h"),
         ("WARM_VAULT_STALE", "25h"),
+        ("AUDIT_MODE", "none"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1,"),
         ("CORS_ORIGIN", "https://app.example/"),

@@ -5,6 +5,7 @@
 
 mod columns;
 mod error;
+mod group_commit;
 mod open;
 mod postgres;
 mod rows;
@@ -22,6 +23,7 @@ use crate::domain::{
 };
 
 pub use self::error::RepoError;
+pub use self::group_commit::AuditMode;
 pub use self::open::{QueryObserver, open, open_observed};
 
 /// What every method answers.
@@ -217,8 +219,12 @@ pub struct Bearer {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait AuditRepo: Send + Sync + 'static {
-    /// Appends an event that records no change of another table.
+    /// Appends an event that records no change of another table. One that is there already stays as it is, so that this
+    /// may be done again when nobody knows whether it was.
     async fn append(&self, event: &AuditEvent) -> Result<()>;
+
+    /// As [`append`](Self::append), all or none of at most 1000 events: one statement and one commit.
+    async fn append_all(&self, events: &[AuditEvent]) -> Result<()>;
 
     /// One event that is not older than `not_before`.
     async fn find(&self, event_id: Uuid, not_before: Timestamp) -> Result<Option<AuditEvent>>;

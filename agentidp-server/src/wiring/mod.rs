@@ -35,6 +35,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let store = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;

@@ -21,13 +21,13 @@ const CREDENTIALS: List = List {
 #[async_trait]
 impl CredentialRepo for Store {
     async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
-        let work = async {
+        let work = || async {
             let mut query = QueryBuilder::<Db>::new(CREDENTIALS.select);
             query.push_bind(Id(client_id)).push(" AND credential_id = ").push_bind(Id(credential_id));
             let row: Option<CredentialRow> = query.build_query_as().fetch_optional(&self.read).await?;
             Ok(row.map(Into::into))
         };
-        self.watch.run("credentials.find", work).await
+        self.watch.again("credentials.find", work).await
     }
 
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
@@ -37,11 +37,11 @@ impl CredentialRepo for Store {
                 query.push(" AND status = ").push_bind(status);
             }
         };
-        self.watch.run("credentials.list", self.page_of::<CredentialRow, _>(&CREDENTIALS, matching, page)).await
+        self.watch.again("credentials.list", || self.page_of::<CredentialRow, _>(&CREDENTIALS, &matching, page)).await
     }
 
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
-        let work = async {
+        let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
                  c.vault_path, c.vault_version, c.created_at, c.expires_at \
@@ -58,7 +58,7 @@ impl CredentialRepo for Store {
                 credentials: rows.into_iter().filter_map(AuthenticationRow::into_credential).collect(),
             }))
         };
-        self.watch.run("credentials.authenticate", work).await
+        self.watch.again("credentials.authenticate", work).await
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
