@@ -23,6 +23,7 @@ const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
+const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
 /// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
@@ -47,6 +48,10 @@ impl Metrics {
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
+            (
+                AUDIT_LOST,
+                "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
+            ),
         ] {
             recorder.describe_counter(name.into(), None, text.into());
         }
@@ -59,6 +64,7 @@ impl Metrics {
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
+        metrics.counter(AUDIT_LOST, Vec::new(), 0);
         for outcome in Outcome::ALL {
             metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
             metrics.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
@@ -120,6 +126,10 @@ impl QueryObserver for Metrics {
     fn observe(&self, operation: &'static str, elapsed: Duration) {
         self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
     }
+
+    fn audit_events_lost(&self, events: u64) {
+        self.counter(AUDIT_LOST, Vec::new(), events);
+    }
 }
 
 impl Default for Metrics {
@@ -145,6 +155,7 @@ mod tests {
         metrics.agent_registered(Outcome::Failure);
         metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
         metrics.rate_limited();
+        metrics.audit_events_lost(3);
         metrics.observe("agents.find", Duration::from_millis(2));
         let text = metrics.render();
         for line in [
@@ -155,6 +166,7 @@ mod tests {
             "agentidp_http_request_duration_seconds_bucket{method=\"GET\",path=\"/health\",le=\"0.005\"} 1",
             "agentidp_http_request_duration_seconds_count{method=\"GET\",path=\"/health\"} 1",
             "agentidp_rate_limit_rejections_total 1",
+            "agentidp_audit_events_lost_total 3",
             "agentidp_db_query_duration_seconds_bucket{operation=\"agents.find\",le=\"0.001\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

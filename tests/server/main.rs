@@ -13,6 +13,8 @@ mod bearer;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod group_commit;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod http;
@@ -49,8 +51,12 @@ mod token_outage;
 #[cfg(test)]
 mod token_vault;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod warm;
 #[cfg(test)]
 mod whole_log;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod wired;

@@ -10,8 +10,10 @@ use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyErr
 use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
+use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::repo::AuditMode;
 use agentidp_server::tokens::{OPERATOR, Tokens};
 use agentidp_server::{repo, routes};
 use bytes::Bytes;
@@ -65,22 +67,30 @@ impl Site {
         Self::build_on(&url, TempDir::new().unwrap(), change).await
     }
 
+    /// As [`build`](Self::build), on this database: another server, where there is one already.
+    pub(crate) async fn build_at(url: &str, change: impl FnOnce(&mut App)) -> Self {
+        Self::build_on(url, TempDir::new().unwrap(), change).await
+    }
+
     async fn build_on(url: &str, data: TempDir, change: impl FnOnce(&mut App)) -> Self {
-        let repos = repo::open(url).await.unwrap();
-        repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let metrics = Metrics::new();
+        let repos = repo::open_observed(url, Arc::clone(&shared), Arc::new(metrics.clone())).await.unwrap();
+        repos.database.migrate().await.unwrap();
+        let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
+            upgrades: Upgrades::new(false),
             vault: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
-            metrics: Metrics::new(),
+            metrics,
             started: clock.instant(),
             clock: shared,
         };
@@ -155,7 +165,7 @@ impl Site {
         let found = self.app.repos.credentials.authenticate(agent_id, self.app.now()).await.unwrap();
         let of_row = |row: &Credential| {
             let key = CredentialKey::parse(&agent_id.to_string(), &row.credential_id.to_string()).unwrap();
-            (key, row.secret.to_record().unwrap().into())
+            (key, row.secret.to_secrets().unwrap())
         };
         let credentials: Vec<_> = found.iter().flat_map(|found| &found.credentials).map(of_row).collect();
         match self.app.store.verify_any(&credentials, &secret.into()).await {

@@ -1,16 +1,16 @@
 //! `MAC_KEYS`, `MAC_KEYS_FILE`, `SECRET_BACKEND` and `UPGRADE_ON_VERIFY`.
 
+use agentidp_secrets::MacKeys;
+
+use super::ConfigError;
 use super::lookup::Lookup;
-use super::{ConfigError, Secret};
 
 /// What rows hold of secrets, and beside them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Digests {
-    /// Keys of selectors and keyed digests, as the library's `MacKeys` reads them; none: no selectors.
-    pub mac_keys: Option<Secret>,
-    /// Which of the two settings the keys came from, for messages.
-    pub mac_keys_setting: &'static str,
+    /// Keys of selectors and of keyed digests; none: there are neither.
+    pub mac_keys: Option<MacKeys>,
     /// What becomes of new secrets where there is no Vault.
     pub new: NewDigest,
     /// Whether a record that a login has proved, and that is not of today's form, is replaced by one that is.
@@ -29,7 +29,7 @@ pub enum NewDigest {
 
 impl Digests {
     pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        let mac_keys = lookup.secret("MAC_KEYS", "MAC_KEYS_FILE")?;
+        let mac_keys = mac_keys(lookup)?;
         let new = lookup.parsed("SECRET_BACKEND", "bcrypt or keyed-digest", |text| match text {
             "bcrypt" => Some(NewDigest::Bcrypt),
             "keyed-digest" => Some(NewDigest::Keyed),
@@ -50,12 +50,20 @@ impl Digests {
                 ));
             }
         }
-        let from_file = lookup.text("MAC_KEYS_FILE").is_some();
         Ok(Self {
             mac_keys,
-            mac_keys_setting: if from_file { "MAC_KEYS_FILE" } else { "MAC_KEYS" },
             new: new.unwrap_or(NewDigest::Bcrypt),
             upgrade: lookup.flag("UPGRADE_ON_VERIFY")?.unwrap_or(false),
         })
     }
+}
+
+fn mac_keys(lookup: &Lookup<'_>) -> Result<Option<MacKeys>, ConfigError> {
+    let Some(text) = lookup.secret("MAC_KEYS", "MAC_KEYS_FILE")? else { return Ok(None) };
+    let setting = if lookup.text("MAC_KEYS_FILE").is_some() { "MAC_KEYS_FILE" } else { "MAC_KEYS" };
+    // The library's message repeats nothing but sound ids.
+    MacKeys::parse(text.expose_secret()).map(Some).map_err(|error| {
+        let problem = format!("holds no usable keys: {error}; a line is `k1:` and what `openssl rand -hex 32` prints");
+        ConfigError::new(setting, problem)
+    })
 }

@@ -4,6 +4,7 @@
 //! server asks the environment. An empty text is no text. What is wrong becomes a [`ConfigError`]: one line that names
 //! the setting and the mend.
 
+mod audit;
 mod digests;
 mod environment;
 mod error;
@@ -18,6 +19,7 @@ mod storage;
 mod vault;
 mod warm;
 
+pub use audit::Audit;
 pub use digests::{Digests, NewDigest};
 pub use environment::Environment;
 pub use error::ConfigError;
@@ -52,6 +54,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is remembered of secrets that were proved.
     pub warm: Warm,
+    /// When audit events are written.
+    pub audit: Audit,
     /// How connections and requests are handled.
     pub http: Http,
     /// What is logged, and in which form.
@@ -77,6 +81,7 @@ impl Config {
             digests: Digests::read(&lookup)?,
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
+            audit: Audit::read(&lookup)?,
             http: Http::read(&lookup)?,
             log: Log::read(&lookup)?,
             warnings,
