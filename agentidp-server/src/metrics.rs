@@ -22,6 +22,7 @@ const AGENTS_REGISTERED: &str = "agentidp_agents_registered_total";
 const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
+const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const ROW_CACHE: &str = "agentidp_row_cache_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
@@ -47,6 +48,7 @@ impl Metrics {
             (AGENTS_REGISTERED, "Agent registrations by outcome."),
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+            (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (
                 AUDIT_LOST,
                 "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
@@ -63,6 +65,7 @@ impl Metrics {
         }
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
+        metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
         metrics.counter(AUDIT_LOST, Vec::new(), 0);
         for outcome in Outcome::ALL {
             metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
@@ -93,6 +96,11 @@ impl Metrics {
     /// The rate limit refused a request.
     pub fn rate_limited(&self) {
         self.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 1);
+    }
+
+    /// A secret was accepted on a proof from before an outage.
+    pub fn stale_verification(&self) {
+        self.counter(STALE_VERIFICATIONS, Vec::new(), 1);
     }
 
     /// All of it in the Prometheus text format.

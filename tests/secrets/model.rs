@@ -176,14 +176,18 @@ impl World {
             self.faults.once(Operation::Store, Fault::LoseAnswer);
         }
         let grace = Duration::from_secs(grace);
-        let outcome = store.rotate(&row.key, &row.secrets.current, grace).await;
+        let outcome = store.rotate(&row.key, &row.secrets, grace).await;
         self.set_outage(self.down);
         let expected = self.write_outcome(&row, primary);
         match outcome {
             Ok(rotated) => {
                 assert_eq!((expected, lost), (Ok(()), false));
                 row.previous = (!grace.is_zero()).then(|| (row.current, self.clock.now() + grace));
-                row.secrets = CredentialSecrets { current: rotated.stored, previous: rotated.previous };
+                row.secrets = CredentialSecrets {
+                    current: rotated.stored,
+                    selector: rotated.selector,
+                    previous: rotated.previous,
+                };
                 row.wrote(self.learn(rotated.secret), primary);
             }
             // Nothing changes in the row, whatever has become of the write.
@@ -217,9 +221,9 @@ impl World {
             assert_eq!((proof.outdated, proof.generation), (moves, Generation::Current));
             match store.upgrade(&row.key, &row.secrets.current, &proof, &secret).await {
                 Ok(None) => assert!(!moves),
-                Ok(Some(stored)) => {
+                Ok(Some(upgraded)) => {
                     assert_eq!(self.write_outcome(&row, primary), Ok(()));
-                    row.secrets.current = stored;
+                    row.secrets.current = upgraded.stored;
                     row.wrote(row.current.secret, primary);
                 }
                 Err(error) => assert_eq!(Err(error.kind()), self.write_outcome(&row, primary)),

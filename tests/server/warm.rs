@@ -8,7 +8,7 @@ use agentidp_server::config::Config;
 use agentidp_server::wiring;
 
 use super::site::Site;
-use super::support;
+use super::support::{self, Bao};
 
 #[tokio::test]
 async fn unless_it_is_set_every_token_of_a_vault_backed_credential_asks_vault() {
@@ -63,11 +63,39 @@ async fn a_capacity_of_zero_remembers_nothing() {
     assert_eq!(site.grant(agent, &secret).await.status, 500);
 }
 
+#[tokio::test]
+async fn a_stale_window_gets_proved_clients_through_an_outage_and_says_so() {
+    let mut bao = Bao::start_own().await;
+    let site = vault_site_on(&bao, &[("WARM_VAULT_STALE", "5m")]).await;
+    let proved = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(proved).await;
+    site.granted(proved, &secret).await;
+
+    bao.stop().await;
+    site.tick();
+    site.granted(proved, &secret).await;
+    assert_eq!(site.grant(proved, "wrong").await.refusal(), (401, "invalid_client".to_owned()));
+    let event = site.get(&format!("/audit?agentId={proved}&action=token.issued&limit=1")).await.json();
+    assert_eq!(event["data"][0]["metadata"]["stale"], true);
+    assert!(site.app.metrics.render().contains("agentidp_stale_verifications_total 1"));
+
+    site.clock.advance(Duration::from_secs(300));
+    assert_eq!(site.grant(proved, &secret).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+    bao.start_again().await;
+    site.granted(proved, &secret).await;
+    let event = site.get(&format!("/audit?agentId={proved}&action=token.issued&limit=1")).await.json();
+    assert_eq!(event["data"][0]["metadata"].get("stale"), None);
+}
+
 /// With Vault, and these settings.
 async fn vault_site(settings: &[(&str, &str)]) -> Site {
-    let mount = support::bao().fresh_mount(2).await;
+    vault_site_on(support::bao(), settings).await
+}
+
+async fn vault_site_on(bao: &Bao, settings: &[(&str, &str)]) -> Site {
+    let mount = bao.fresh_mount(2).await;
     let vault = [
-        ("VAULT_ADDR", support::bao().address()),
+        ("VAULT_ADDR", bao.address()),
         ("VAULT_TOKEN", mount.policy_token.as_str()),
         ("VAULT_KV_MOUNT", mount.name.as_str()),
     ];

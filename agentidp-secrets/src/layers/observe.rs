@@ -53,6 +53,8 @@ pub enum Outcome {
     Match,
     /// The candidate is the secret, and the record is worth an upgrade.
     MatchOutdated,
+    /// The candidate was the secret when the backend could last be asked.
+    MatchStale,
     /// The candidate is not the secret.
     Mismatch,
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Outcome {
             Self::Failed(kind) => kind.fmt(f),
             Self::Match => f.write_str("match"),
             Self::MatchOutdated => f.write_str("match_outdated"),
+            Self::MatchStale => f.write_str("match_stale"),
             Self::Mismatch => f.write_str("mismatch"),
         }
     }
@@ -75,6 +78,7 @@ impl From<Verdict> for Outcome {
         match verdict {
             Verdict::Match => Self::Match,
             Verdict::MatchOutdated => Self::MatchOutdated,
+            Verdict::MatchStale => Self::MatchStale,
             Verdict::Mismatch => Self::Mismatch,
         }
     }
@@ -272,5 +276,6 @@ mod tests {
         assert_eq!(Outcome::Done.to_string(), "ok");
         assert_eq!(Outcome::Failed(ErrorKind::NotFound).to_string(), "not_found");
         assert_eq!(Outcome::from(Verdict::MatchOutdated).to_string(), "match_outdated");
+        assert_eq!(Outcome::from(Verdict::MatchStale).to_string(), "match_stale");
     }
 }

@@ -30,7 +30,7 @@ fn nothing_set_is_the_documented_default() {
     assert!(config.vault.is_none());
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
-    assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO });
+    assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
     assert_eq!(config.audit.mode, AuditMode::Sync);
     assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
     assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
@@ -60,6 +60,7 @@ fn good_values_arrive() {
         ("MONTHLY_TOKEN_LIMIT", "10000"),
         ("WARM_CAPACITY", "0"),
         ("WARM_VAULT_LIFETIME", "60s"),
+        ("WARM_VAULT_STALE", "15m"),
         ("AUDIT_MODE", "async"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fd00::/8"),
         ("CORS_ORIGIN", "https://app.example"),
@@ -78,7 +79,8 @@ fn good_values_arrive() {
     assert_eq!(config.jwt.issuer.as_deref(), Some("https://idp.example"));
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (12, 0));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (Some(100), Some(10_000)));
-    assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime: Duration::from_secs(60) });
+    let (vault_lifetime, vault_stale) = (Duration::from_secs(60), Duration::from_secs(900));
+    assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
     assert_eq!(config.audit.mode, AuditMode::Async);
     assert_eq!(config.http.trusted_proxies.len(), 3);
     assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
@@ -113,6 +115,7 @@ fn bad_values_are_refused_by_name() {
         ("WARM_CAPACITY", "many"),
         ("WARM_VAULT_LIFETIME", "60"),
         ("WARM_VAULT_LIFETIME", "2h"),
+        ("WARM_VAULT_STALE", "25h"),
         ("AUDIT_MODE", "none"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1,"),

@@ -1,4 +1,4 @@
-//! `WARM_CAPACITY` and `WARM_VAULT_LIFETIME`: secrets that were proved once are decided in memory.
+//! `WARM_CAPACITY`, `WARM_VAULT_LIFETIME` and `WARM_VAULT_STALE`: secrets that were proved once are decided in memory.
 
 use std::time::Duration;
 
@@ -14,6 +14,9 @@ const MAX_CAPACITY: usize = 10_000_000;
 /// For so long an operator who deletes a secret in Vault itself may have to wait.
 const LONGEST_VAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
+/// A day of an outage; past that somebody has to look at who may still come in.
+const LONGEST_VAULT_STALE: Duration = Duration::from_secs(86_400);
+
 /// What is remembered of secrets that were proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +26,8 @@ pub struct Warm {
     /// For how long a record in Vault is decided without asking Vault. Zero asks every time, and is the default: with
     /// Vault down its credentials get an error and no token.
     pub vault_lifetime: Duration,
+    /// For how long after that it is decided so while Vault is unavailable. Zero, the default, is never.
+    pub vault_stale: Duration,
 }
 
 impl Warm {
@@ -31,6 +36,16 @@ impl Warm {
         let fits = |capacity: &usize| *capacity <= MAX_CAPACITY;
         let capacity = lookup.parsed("WARM_CAPACITY", expected, |text| text.parse().ok().filter(fits))?;
         let lifetime = lookup.duration("WARM_VAULT_LIFETIME", Duration::ZERO..=LONGEST_VAULT_LIFETIME)?;
-        Ok(Self { capacity: capacity.unwrap_or(DEFAULT_CAPACITY), vault_lifetime: lifetime.unwrap_or(Duration::ZERO) })
+        let stale = lookup.duration("WARM_VAULT_STALE", Duration::ZERO..=LONGEST_VAULT_STALE)?;
+        Ok(Self {
+            capacity: capacity.unwrap_or(DEFAULT_CAPACITY),
+            vault_lifetime: lifetime.unwrap_or(Duration::ZERO),
+            vault_stale: stale.unwrap_or(Duration::ZERO),
+        })
+    }
+
+    /// Whether anything of Vault's is remembered at all.
+    pub(crate) fn holds_vault(&self) -> bool {
+        !(self.vault_lifetime.is_zero() && self.vault_stale.is_zero())
     }
 }

@@ -70,6 +70,14 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
+/// For ids that sort by time; a time before 1970 counts as 1970.
+impl From<Timestamp> for uuid::Timestamp {
+    fn from(at: Timestamp) -> Self {
+        let seconds = u64::try_from(at.0.unix_timestamp()).unwrap_or(0);
+        Self::from_unix(uuid::NoContext, seconds, at.0.nanosecond())
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.format(FORM).map_err(|_| fmt::Error)?)

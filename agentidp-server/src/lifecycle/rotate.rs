@@ -124,7 +124,7 @@ impl Rotation<'_> {
     }
 
     async fn replace_record(&self, record: &StoredSecret) -> StoreResult<Written> {
-        let rotated = self.app.store.rotate(&self.key, record, Duration::ZERO).await?;
+        let rotated = self.app.store.rotate(&self.key, &record.clone().into(), Duration::ZERO).await?;
         Ok(Written { secret: rotated.secret, stored: rotated.stored })
     }
 

@@ -56,8 +56,10 @@ async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
     request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
 
     let proof = authenticate(&request.app, client_id, &presented.secret).await?;
-    let (client_id, credential_id) = match proof {
-        Proof::Proved { client_id, credential_id, status: AgentStatus::Active } => (client_id, credential_id),
+    let (client_id, credential_id, stale) = match proof {
+        Proof::Proved { client_id, credential_id, status: AgentStatus::Active, stale } => {
+            (client_id, credential_id, stale)
+        }
         Proof::Proved { client_id, .. } => {
             let error = OAuthError::UnauthorizedClient("the agent is not active");
             return Err(fail(request, Some(client_id), error).await?.into());
@@ -72,7 +74,7 @@ async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
         Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
         None => Scopes::ALL,
     };
-    grant(request, client_id, credential_id, scope).await
+    grant(request, client_id, credential_id, scope, stale).await
 }
 
 /// Reads the form as far as it can be judged without knowing the client. The second part is `scope`, as it was written.
@@ -99,8 +101,16 @@ async fn read(request: &mut Request) -> Result<(ClientCredentials, Option<String
 
 /// What became of an authentication.
 enum Proof {
-    Proved { client_id: Uuid, credential_id: Uuid, status: AgentStatus },
-    Failed { agent_id: Option<Uuid> },
+    /// `stale`: Vault could not be asked, and a proof from before counted.
+    Proved {
+        client_id: Uuid,
+        credential_id: Uuid,
+        status: AgentStatus,
+        stale: bool,
+    },
+    Failed {
+        agent_id: Option<Uuid>,
+    },
 }
 
 /// Tries the secret against the client's credentials. The same work is done for a client that does not exist.
@@ -117,7 +127,12 @@ async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret)
         (Ok(matched), Some((client_id, status)), _) => {
             let credential_id = ids.get(matched.index).copied();
             let credential_id = credential_id.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
-            Ok(Proof::Proved { client_id, credential_id, status })
+            let stale = matched.verified.stale;
+            if stale {
+                tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
+                app.metrics.stale_verification();
+            }
+            Ok(Proof::Proved { client_id, credential_id, status, stale })
         }
         // A store that matches nothing against nothing would be broken.
         (Ok(_), None, _) => Err(ApiError::internal("a secret matched no client")),
@@ -171,10 +186,19 @@ async fn fail(request: &Request, agent_id: Option<Uuid>, error: OAuthError) -> A
 }
 
 /// Signs a token and records it; it goes out only when it is on record and within the monthly limit.
-async fn grant(request: &Request, client_id: Uuid, credential_id: Uuid, scope: Scopes) -> Result<Response, Refusal> {
+async fn grant(
+    request: &Request,
+    client_id: Uuid,
+    credential_id: Uuid,
+    scope: Scopes,
+    stale: bool,
+) -> Result<Response, Refusal> {
     let app = &request.app;
     let issued = app.tokens.issue(&client_id.to_string(), scope, TTL, false).map_err(ApiError::internal)?;
-    let about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
+    let mut about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
+    if stale {
+        about["stale"] = json!(true);
+    }
     let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
     let limit = app.settings.monthly_token_limit;
     if !app.repos.tokens.issued(client_id, limit, &success).await? {

@@ -19,7 +19,7 @@ pub(super) fn warm(settings: Warm, clock: &Arc<dyn Clock>) -> Result<Option<Warm
         return Ok(None);
     }
     let warm = WarmLayer::builder().capacity(settings.capacity).lifetime(settings.vault_lifetime);
-    warm.clock(Arc::clone(clock)).build().map(Some)
+    warm.stale_window(settings.vault_stale).clock(Arc::clone(clock)).build().map(Some)
 }
 
 /// Observe around warm: digests limit themselves.

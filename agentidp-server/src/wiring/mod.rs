@@ -125,8 +125,8 @@ pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sec
             if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
-            // Without a lifetime nothing of Vault's is remembered, so there is nothing to look up either.
-            let warm = warm.as_ref().filter(|_| !config.warm.vault_lifetime.is_zero());
+            // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
+            let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
             SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt)
         }
         None => SecretStore::builder(bcrypt),

@@ -13,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::ready;
 
 use self::flights::{Answer, Flights};
-use self::proofs::{Proofs, Question};
+use self::proofs::{Lifetimes, Proofs, Question};
 use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
@@ -44,6 +44,10 @@ use crate::secret::ClientSecret;
 /// - A record that points into a backend ([`Custody::Backend`](crate::Custody::Backend)) has an absolute
 ///   [lifetime](WarmLayerBuilder::lifetime), counted from the moment that the backend was asked: use does not prolong
 ///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
+/// - With a [stale window](WarmLayerBuilder::stale_window), off unless set, a proof whose lifetime is over still decides
+///   while the backend is [`Unavailable`](ErrorKind::Unavailable), and only then: the backend is asked first, every
+///   time. A match is then [`MatchStale`](Verdict::MatchStale). The window is absolute too: it follows the lifetime, and
+///   an outage does not prolong it.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
 ///   [not held](BackendInfo::is_pinned) at all.
 /// - `store`, `rotate` and `revoke` through the layer forget at once what was known of the credential, and a call that
@@ -83,7 +87,7 @@ impl WarmLayer {
     pub fn builder() -> WarmLayerBuilder {
         WarmLayerBuilder {
             capacity: Self::DEFAULT_CAPACITY,
-            lifetime: Self::DEFAULT_LIFETIME,
+            lifetimes: Lifetimes { fresh: Self::DEFAULT_LIFETIME, stale: Duration::ZERO },
             clock: Arc::new(SystemClock),
         }
     }
@@ -108,7 +112,7 @@ impl Layer for WarmLayer {
 #[must_use = "a builder does nothing until `build`"]
 pub struct WarmLayerBuilder {
     capacity: usize,
-    lifetime: Duration,
+    lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
 }
 
@@ -123,9 +127,18 @@ impl WarmLayerBuilder {
     }
 
     /// Sets for how long a record in a backend's custody is decided without asking the backend. With zero such records
-    /// are not held; digests always are.
+    /// are not held, unless for a [stale window](Self::stale_window); digests always are.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
-        self.lifetime = lifetime;
+        self.lifetimes.fresh = lifetime;
+        self
+    }
+
+    /// Sets for how long after its lifetime a record in a backend's custody is decided by what was proved before, while
+    /// the backend is [`Unavailable`](ErrorKind::Unavailable); zero, that is never, unless set. Each such call has asked
+    /// the backend first, and waited for it. For so long clients get through an outage, those too whose secret somebody
+    /// has deleted in the backend just before it.
+    pub fn stale_window(mut self, window: Duration) -> Self {
+        self.lifetimes.stale = window;
         self
     }
 
@@ -145,7 +158,7 @@ impl WarmLayerBuilder {
             let message = format!("the capacity of warm verification must be 1 to {} entries", Self::MAX_CAPACITY);
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
-        let proofs = Proofs::new(self.capacity, self.lifetime, self.clock)?;
+        let proofs = Proofs::new(self.capacity, self.lifetimes, self.clock)?;
         Ok(WarmLayer { proofs: Arc::new(proofs), wrapped: Arc::default() })
     }
 }
@@ -184,9 +197,16 @@ impl Warm {
             // Leaves the list when the call is over, and when everybody has gone.
             let _landing = landing;
             let asked = proofs.now();
-            let verdict = inner.verify(&key, &stored, &candidate).await?;
-            proofs.learn(&question, verdict, inner.info().custody, asked);
-            Ok(verdict)
+            match inner.verify(&key, &stored, &candidate).await {
+                Ok(verdict) => {
+                    proofs.learn(&question, verdict, inner.info().custody, asked);
+                    Ok(verdict)
+                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    proofs.decide_stale(&key, &question).ok_or(error)
+                }
+                Err(error) => Err(error),
+            }
         };
         flights.announce(&question, call.boxed())
     }

@@ -30,8 +30,17 @@ pub(super) struct Proofs {
     held: Cache<Place, Proof>,
     /// How often each credential was forgotten. Several may share a counter: then forgetting one costs another a proof.
     epochs: Box<[AtomicU32]>,
-    lifetime: Duration,
+    lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
+}
+
+/// For how long a proof of a record in a backend's custody counts, from when the backend was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifetimes {
+    /// Without asking again.
+    pub(super) fresh: Duration,
+    /// After that, while the backend cannot be asked.
+    pub(super) stale: Duration,
 }
 
 /// A candidate for a record, at one epoch of the credential. `Copy`, for nothing in it can be read back.
@@ -52,11 +61,25 @@ pub(super) type Tag = [u8; 32];
 #[derive(Clone)]
 struct Proof {
     tag: Tag,
-    /// When the proof stops counting; never, for a digest.
+    /// When the backend has to be asked again; never, for a digest.
     end: Option<Instant>,
     /// It counts as long as this is the credential's epoch, which makes forgetting one step, whatever is under way.
     epoch: u32,
     outdated: bool,
+}
+
+impl Lifetimes {
+    /// Whether there is any use in holding such a record.
+    fn holds_any(self) -> bool {
+        !(self.fresh.is_zero() && self.stale.is_zero())
+    }
+}
+
+impl Proof {
+    /// Whether the candidate is the proven secret, in constant time.
+    fn is_of(&self, question: &Question) -> bool {
+        self.tag.ct_eq(&question.tag).into()
+    }
 }
 
 impl Question {
@@ -70,7 +93,7 @@ impl Proofs {
     /// 16 KiB.
     const LEAST_EPOCHS: usize = 1 << 12;
 
-    pub(super) fn new(capacity: usize, lifetime: Duration, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(super) fn new(capacity: usize, lifetimes: Lifetimes, clock: Arc<dyn Clock>) -> Result<Self> {
         let (mut place, mut mac) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 64]));
         let no_randomness = "the operating system gave no randomness for the keys of warm verification";
         getrandom::fill(place.as_mut_slice())
@@ -84,7 +107,7 @@ impl Proofs {
             mac: Hmac::new((&*mac).into()),
             held: bounded(capacity)?,
             epochs,
-            lifetime,
+            lifetimes,
             clock,
         })
     }
@@ -113,27 +136,41 @@ impl Proofs {
         if over || proof.epoch != question.epoch {
             return None;
         }
-        let matches: bool = proof.tag.ct_eq(&question.tag).into();
-        Some(match (matches, proof.outdated) {
+        Some(match (proof.is_of(question), proof.outdated) {
             (false, _) => Verdict::Mismatch,
             (true, false) => Verdict::Match,
             (true, true) => Verdict::MatchOutdated,
         })
     }
 
+    /// What to say of a pinned record whose backend cannot be asked, where a proof of it is still within the stale
+    /// window. `key` is asked for its present epoch: a revocation counts also if it came while the backend was asked.
+    ///
+    /// A mismatch is one whatever has happened in the backend: the record meant this one secret, or by now none.
+    pub(super) fn decide_stale(&self, key: &CredentialKey, question: &Question) -> Option<Verdict> {
+        let proof = self.held.get(&question.place)?;
+        let end = proof.end?.checked_add(self.lifetimes.stale)?;
+        let epoch = self.epoch(&self.credential(key)).load(Ordering::Acquire);
+        if self.clock.instant() >= end || proof.epoch != epoch {
+            return None;
+        }
+        Some(if proof.is_of(question) { Verdict::MatchStale } else { Verdict::Mismatch })
+    }
+
     /// Keeps the proof, if it is one. `asked` is when the backend was asked: not later than what its answer is true of.
     pub(super) fn learn(&self, question: &Question, verdict: Verdict, custody: Custody, asked: Instant) {
         let end = match custody {
             Custody::Record => None,
-            Custody::Backend => match asked.checked_add(self.lifetime) {
-                Some(end) if !self.lifetime.is_zero() => Some(end),
+            Custody::Backend => match asked.checked_add(self.lifetimes.fresh) {
+                Some(end) if self.lifetimes.holds_any() => Some(end),
                 _ => return,
             },
         };
         let outdated = match verdict {
             Verdict::Match => false,
             Verdict::MatchOutdated => true,
-            Verdict::Mismatch => return,
+            // What another such layer remembers is no proof.
+            Verdict::MatchStale | Verdict::Mismatch => return,
         };
         self.held.insert(question.place, Proof { tag: question.tag, end, epoch: question.epoch, outdated });
     }

@@ -78,3 +78,66 @@ async fn what_names_no_version_is_not_held() {
     }
     assert_eq!((fixture.asked(), fixture.layer.proofs.len()), (2, 0));
 }
+
+const WINDOW: Duration = Duration::from_secs(300);
+
+async fn with_window(lifetime: Duration) -> Fixture {
+    let settings = WarmLayer::builder().lifetime(lifetime).stale_window(WINDOW);
+    Fixture::with(BrokenBackend::sound(Custody::Backend), settings).await
+}
+
+#[tokio::test]
+async fn within_the_stale_window_an_outage_is_decided_by_what_was_proved() {
+    for lifetime in [Duration::ZERO, WarmLayer::DEFAULT_LIFETIME] {
+        let fixture = with_window(lifetime).await;
+        assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+        fixture.clock.advance(lifetime);
+        fixture.inner.set_down(true);
+        for _ in 0..2 {
+            assert_eq!(fixture.verify("right").await, Ok(Verdict::MatchStale));
+            assert_eq!(fixture.verify("wrong").await, Ok(Verdict::Mismatch));
+        }
+        assert_eq!(fixture.asked(), 5, "the backend is asked first, every time");
+        fixture.inner.set_down(false);
+        assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+    }
+}
+
+#[tokio::test]
+async fn a_stale_window_is_absolute() {
+    let fixture = with_window(WarmLayer::DEFAULT_LIFETIME).await;
+    assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+    fixture.inner.set_down(true);
+    fixture.clock.advance(WarmLayer::DEFAULT_LIFETIME + WINDOW - Duration::from_nanos(1));
+    assert_eq!(fixture.verify("right").await, Ok(Verdict::MatchStale));
+    fixture.clock.advance(Duration::from_nanos(1));
+    assert_eq!(fixture.verify("right").await, Err(ErrorKind::Unavailable));
+    assert_eq!(fixture.verify("wrong").await, Err(ErrorKind::Unavailable));
+}
+
+#[tokio::test]
+async fn only_an_outage_opens_the_stale_window() {
+    let fixture = with_window(Duration::ZERO).await;
+    assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+    // By another hand: the backend can be asked, and says so.
+    fixture.inner.revoke(&fixture.key, &fixture.stored).await.unwrap();
+    assert_eq!(fixture.verify("right").await, Err(ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn what_was_never_proved_or_was_revoked_meanwhile_has_no_stale_window() {
+    let fixture = with_window(Duration::ZERO).await;
+    fixture.inner.set_down(true);
+    assert_eq!(fixture.verify("right").await, Err(ErrorKind::Unavailable), "never proved");
+    fixture.inner.set_down(false);
+    assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+
+    fixture.inner.set_down(true);
+    fixture.inner.close();
+    let mut under_way = fixture.warm.verify(&fixture.key, &fixture.stored, &fixture.secret);
+    assert!((&mut under_way).now_or_never().is_none());
+    fixture.warm.revoke(&fixture.key, &fixture.stored).await.unwrap();
+    fixture.inner.open();
+    assert_eq!(under_way.await.unwrap_err().kind(), ErrorKind::Unavailable, "revoked while the backend was asked");
+    assert_eq!(fixture.verify("right").await, Err(ErrorKind::Unavailable), "revoked before");
+}
