@@ -9,7 +9,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
-use crate::repo::QueryObserver;
+use crate::repo::{QueryObserver, RowCacheOutcome};
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -24,6 +24,7 @@ const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
+const ROW_CACHE: &str = "agentidp_row_cache_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
 /// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
@@ -52,6 +53,7 @@ impl Metrics {
                 AUDIT_LOST,
                 "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
             ),
+            (ROW_CACHE, "Looks for a client's rows in memory: hit, miss, or off while changes are not heard of."),
         ] {
             recorder.describe_counter(name.into(), None, text.into());
         }
@@ -130,6 +132,10 @@ impl QueryObserver for Metrics {
     fn audit_events_lost(&self, events: u64) {
         self.counter(AUDIT_LOST, Vec::new(), events);
     }
+
+    fn row_cache(&self, outcome: RowCacheOutcome) {
+        self.counter(ROW_CACHE, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+    }
 }
 
 impl Default for Metrics {
@@ -156,6 +162,7 @@ mod tests {
         metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
         metrics.rate_limited();
         metrics.audit_events_lost(3);
+        metrics.row_cache(RowCacheOutcome::Hit);
         metrics.observe("agents.find", Duration::from_millis(2));
         let text = metrics.render();
         for line in [
@@ -167,6 +174,7 @@ mod tests {
             "agentidp_http_request_duration_seconds_count{method=\"GET\",path=\"/health\"} 1",
             "agentidp_rate_limit_rejections_total 1",
             "agentidp_audit_events_lost_total 3",
+            "agentidp_row_cache_total{outcome=\"hit\"} 1",
             "agentidp_db_query_duration_seconds_bucket{operation=\"agents.find\",le=\"0.001\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

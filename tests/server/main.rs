@@ -33,6 +33,8 @@ mod repo;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod row_cache;
+#[cfg(test)]
 mod same_work;
 #[cfg(test)]
 mod shown_once;

@@ -27,6 +27,7 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!(config.listen.address().to_string(), "127.0.0.1:3000");
     assert!(config.storage.database_url.is_none());
     assert_eq!(config.storage.data_dir.to_str(), Some("./agentidp-data"));
+    assert_eq!(config.storage.row_cache_capacity, 100_000);
     assert!(config.jwt.private_key.is_none() && config.jwt.issuer.is_none());
     assert!(config.vault.is_none());
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
@@ -54,6 +55,7 @@ fn good_values_arrive() {
         ("PORT", " 0 "),
         ("DATABASE_URL", "sqlite:/tmp/a.db"),
         ("AGENTIDP_DATA_DIR", "/var/lib/agentidp"),
+        ("ROW_CACHE_CAPACITY", "0"),
         ("JWT_PRIVATE_KEY", "pem"),
         ("JWT_ISSUER", "https://idp.example"),
         ("BCRYPT_COST", "12"),
@@ -79,6 +81,7 @@ fn good_values_arrive() {
     assert_eq!(config.listen.address().to_string(), "[::1]:0");
     assert_eq!(config.storage.database_url.unwrap().expose_secret(), "sqlite:/tmp/a.db");
     assert_eq!(config.storage.data_dir.to_str(), Some("/var/lib/agentidp"));
+    assert_eq!(config.storage.row_cache_capacity, 0);
     assert_eq!(config.jwt.private_key.unwrap().expose_secret(), "pem");
     assert_eq!(config.jwt.issuer.as_deref(), Some("https://idp.example"));
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (12, 0));
@@ -106,6 +109,8 @@ fn bad_values_are_refused_by_name() {
         ("PORT", "-1"),
         ("PORT", "http"),
         ("DATABASE_URL", "mysql://canary@db/agentidp"),
+        ("ROW_CACHE_CAPACITY", "-1"),
+        ("ROW_CACHE_CAPACITY", "10000001"),
         ("JWT_PRIVATE_KEY_FILE", "/nowhere/key.pem"),
         ("JWT_ISSUER", "idp.example"),
         ("JWT_ISSUER", "https://idp.example/?a=b"),

@@ -89,7 +89,8 @@ fn is_sqlite_constraint(code: &str) -> bool {
     code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 19)
 }
 
-fn describe(error: &sqlx::Error) -> String {
+/// What the driver says, without values.
+pub(super) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();

@@ -8,6 +8,7 @@ mod error;
 mod group_commit;
 mod open;
 mod postgres;
+mod row_cache;
 mod rows;
 mod sqlite;
 
@@ -25,6 +26,7 @@ use crate::domain::{
 pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
 pub use self::open::{QueryObserver, open, open_observed};
+pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
 pub type Result<T> = std::result::Result<T, RepoError>;

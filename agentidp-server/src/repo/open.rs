@@ -8,7 +8,7 @@ use std::time::Duration;
 use agentidp_secrets::{Clock, SystemClock};
 use tracing::debug;
 
-use super::{RepoError, Repos, Result, postgres, sqlite};
+use super::{RepoError, Repos, Result, RowCacheOutcome, postgres, sqlite};
 
 /// How long a caller waits for a connection, or for the other process that writes to a SQLite file.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,13 +30,17 @@ pub async fn open(url: &str) -> Result<Repos> {
 /// As [`open`].
 pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn QueryObserver>) -> Result<Repos> {
     let watch = Watch { clock, observer };
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    if is_postgres(url) {
         postgres::open(url, watch).await
     } else if url.starts_with("sqlite:") {
         sqlite::open(url, watch).await
     } else {
         Err(RepoError::unavailable("open", "DATABASE_URL must begin with postgres://, postgresql:// or sqlite:"))
     }
+}
+
+pub(super) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
 }
 
 /// Hears how long each operation took, and what went wrong without anybody being told.
@@ -46,6 +50,9 @@ pub trait QueryObserver: Send + Sync + 'static {
 
     /// So many audit events were not written, and whoever caused them had been answered before.
     fn audit_events_lost(&self, _events: u64) {}
+
+    /// A client's rows were looked for in memory.
+    fn row_cache(&self, _outcome: RowCacheOutcome) {}
 }
 
 struct NobodyListens;

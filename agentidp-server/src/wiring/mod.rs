@@ -36,6 +36,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let store = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
@@ -73,6 +74,21 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
     };
     repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone()))
         .await
+        .map_err(|error| StartError::database(config, &error))
+}
+
+/// Rows in memory, where the database tells of changes.
+fn with_row_cache(
+    repos: Repos,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Repos, StartError> {
+    // The embedded database tells nobody.
+    let Some(url) = &config.storage.database_url else { return Ok(repos) };
+    let (capacity, metrics) = (config.storage.row_cache_capacity, Arc::new(metrics.clone()));
+    repos
+        .with_row_cache(url.expose_secret(), capacity, Arc::clone(clock), metrics)
         .map_err(|error| StartError::database(config, &error))
 }
 

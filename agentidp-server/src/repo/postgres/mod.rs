@@ -12,8 +12,11 @@ use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result};
 use crate::domain::AuditEvent;
 
+mod listener;
 #[path = "../shared/mod.rs"]
 mod shared;
+
+pub(super) use self::listener::listen;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
