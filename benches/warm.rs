@@ -1,20 +1,16 @@
 //! Warm verification beside a bare MAC of the candidate.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has to stop")]
 
-use std::hint::black_box;
+mod support;
+
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Bcrypt, Memory};
 use agentidp_secrets::layers::WarmLayer;
-use agentidp_secrets::{
-    ClientSecret, CredentialKey, CredentialSecrets, SecretBackend, SecretStore, SharedBackend, stack,
-};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-use tokio::runtime::Runtime;
+use agentidp_secrets::{SecretBackend, SecretStore, SharedBackend, stack};
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 
-type Credentials = Vec<(CredentialKey, CredentialSecrets)>;
+use self::support::{bare_mac, by_count, key, runtime, secret, twenty};
 
 criterion_group! {
     name = benches;
@@ -28,7 +24,7 @@ fn backends(criterion: &mut Criterion) {
     let runtime = runtime();
     let mut group = criterion.benchmark_group("warm");
     let (key, secret, wrong) = (key(0), secret(), secret());
-    bare(&mut group, &secret);
+    bare_mac(&mut group, &secret);
     for (name, backend) in [("bcrypt", warm(bcrypt())), ("memory", warm(Memory::new()))] {
         let record = runtime.block_on(backend.store(&key, &secret)).expect("it stores");
         assert!(runtime.block_on(backend.verify(&key, &record, &secret)).expect("it verifies").is_match());
@@ -46,21 +42,13 @@ fn stores(criterion: &mut Criterion) {
     let runtime = runtime();
     let store = SecretStore::builder(warm(bcrypt())).build().expect("one backend is fine");
     runtime.block_on(store.prepare()).expect("it digests");
-    let (credentials, right) = runtime.block_on(proved(&store, 20));
+    // What was just stored is proved.
+    let (credentials, right) = twenty(&runtime, &store);
     let wrong = secret();
     let mut group = criterion.benchmark_group("warm/store");
-    bare(&mut group, &right);
+    bare_mac(&mut group, &right);
     group.bench_function("decoy", |bencher| bencher.to_async(&runtime).iter(|| store.verify_decoy(&wrong)));
-    for count in [1, 5, 20] {
-        // The right secret is the last one's: the worst case.
-        let credentials = &credentials[credentials.len() - count..];
-        group.throughput(Throughput::Elements(count as u64));
-        for (case, candidate) in [("right", &right), ("wrong", &wrong)] {
-            group.bench_function(BenchmarkId::new(case, count), |bencher| {
-                bencher.to_async(&runtime).iter(|| store.verify_any(credentials, candidate));
-            });
-        }
-    }
+    by_count(&mut group, (&runtime, &store), &credentials, &[("right", &right), ("wrong", &wrong)]);
     group.finish();
 }
 
@@ -89,32 +77,6 @@ fn meeting(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What no design that takes a MAC of the candidate can go below: the same primitive, its key taken in beforehand.
-fn bare<M: criterion::measurement::Measurement>(group: &mut criterion::BenchmarkGroup<'_, M>, secret: &ClientSecret) {
-    let keyed = Hmac::<Sha256>::new_from_slice(&[7; 32]).expect("a key may have any length");
-    group.bench_function("bare", |bencher| {
-        bencher.iter(|| {
-            let mut mac = keyed.clone();
-            mac.update(black_box(secret.expose_secret().as_bytes()));
-            mac.finalize()
-        });
-    });
-}
-
-/// That many credentials of one client, each proved once, and the secret of the last.
-async fn proved(store: &SecretStore, count: usize) -> (Credentials, ClientSecret) {
-    let mut credentials = Vec::with_capacity(count);
-    let mut last = secret();
-    for number in 0..count {
-        let issued = store.issue(&key(number)).await.expect("it stores");
-        let secrets = CredentialSecrets::from(issued.stored);
-        store.verify(&key(number), &secrets, &issued.secret).await.expect("it is the secret");
-        credentials.push((key(number), secrets));
-        last = issued.secret;
-    }
-    (credentials, last)
-}
-
 fn warm(backend: impl SecretBackend) -> SharedBackend {
     // Longer than a run.
     let layer = WarmLayer::builder().lifetime(Duration::from_secs(86_400)).build().expect("defaults are fine");
@@ -123,21 +85,4 @@ fn warm(backend: impl SecretBackend) -> SharedBackend {
 
 fn bcrypt() -> impl SecretBackend {
     Bcrypt::builder().build().expect("defaults are fine")
-}
-
-/// Ids as long as the server's, which are UUIDs.
-fn key(number: usize) -> CredentialKey {
-    CredentialKey::parse(
-        "0f8fad5b-d9cb-469f-a165-70867728950e",
-        &format!("7c9e6679-7425-40de-944b-e07fc1f9{number:04}"),
-    )
-    .expect("fit for an id")
-}
-
-fn secret() -> ClientSecret {
-    ClientSecret::generate().expect("there is randomness")
-}
-
-fn runtime() -> Runtime {
-    Runtime::new().expect("there are threads")
 }

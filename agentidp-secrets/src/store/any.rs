@@ -60,16 +60,17 @@ impl SecretStore {
         credentials: &[(CredentialKey, CredentialSecrets)],
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
+        // The common case keeps its future small: the larger ones of the others live in boxes.
         match credentials {
             [] => {
-                self.verify_decoy(candidate).await?;
+                Box::pin(self.verify_decoy(candidate)).await?;
                 Err(VerifyError::Mismatch)
             }
             [(key, secrets)] => {
                 let verified = self.verify(key, secrets, candidate).await?;
                 Ok(VerifiedAny { index: 0, verified })
             }
-            _ => self.verify_several(credentials, candidate).await,
+            _ => Box::pin(self.verify_several(credentials, candidate)).await,
         }
     }
 

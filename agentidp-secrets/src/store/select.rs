@@ -62,6 +62,8 @@ enum Standing {
 pub(super) struct Selection<'a> {
     store: &'a SecretStore,
     candidate: &'a ClientSecret,
+    /// Whether it has a fingerprint at all.
+    is_generated: bool,
     /// Whose fingerprints these are: they are bound to the client.
     client: Option<&'a ClientId>,
     fingerprints: [Option<Fingerprint>; MacKeys::MOST],
@@ -69,7 +71,8 @@ pub(super) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     pub(super) fn new(store: &'a SecretStore, candidate: &'a ClientSecret) -> Self {
-        Self { store, candidate, client: None, fingerprints: [None; MacKeys::MOST] }
+        let is_generated = store.0.selector_keys.is_some() && candidate.has_generated_form();
+        Self { store, candidate, is_generated, client: None, fingerprints: [None; MacKeys::MOST] }
     }
 
     /// The records of a credential that are chosen, and those that are open. The rest is ruled out.
@@ -100,7 +103,7 @@ impl<'a> Selection<'a> {
         if !self.store.is_pinned(record.stored) {
             return Standing::Open;
         }
-        if !self.candidate.has_generated_form() {
+        if !self.is_generated {
             return Standing::RuledOut;
         }
         if self.client != Some(client) {
