@@ -53,8 +53,12 @@ mod token_outage;
 #[cfg(test)]
 mod token_vault;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod warm;
 #[cfg(test)]
 mod whole_log;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod wired;

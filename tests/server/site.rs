@@ -10,6 +10,7 @@ use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyErr
 use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
+use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo::AuditMode;
@@ -84,6 +85,7 @@ impl Site {
         let mut app = App {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
+            upgrades: Upgrades::new(false),
             vault: None,
             repos,
             tokens,
@@ -163,7 +165,7 @@ impl Site {
         let found = self.app.repos.credentials.authenticate(agent_id, self.app.now()).await.unwrap();
         let of_row = |row: &Credential| {
             let key = CredentialKey::parse(&agent_id.to_string(), &row.credential_id.to_string()).unwrap();
-            (key, row.secret.to_record().unwrap().into())
+            (key, row.secret.to_secrets().unwrap())
         };
         let credentials: Vec<_> = found.iter().flat_map(|found| &found.credentials).map(of_row).collect();
         match self.app.store.verify_any(&credentials, &secret.into()).await {

@@ -1,14 +1,9 @@
 //! Warm verification as the settings make it: what it spares, and what counts at once all the same.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_server::app::VaultPlace;
-use agentidp_server::config::Config;
-use agentidp_server::wiring;
-
-use super::site::Site;
 use super::support::{self, Bao};
+use super::wired::{site, vault_site, vault_site_on};
 
 #[tokio::test]
 async fn unless_it_is_set_every_token_of_a_vault_backed_credential_asks_vault() {
@@ -85,32 +80,4 @@ async fn a_stale_window_gets_proved_clients_through_an_outage_and_says_so() {
     site.granted(proved, &secret).await;
     let event = site.get(&format!("/audit?agentId={proved}&action=token.issued&limit=1")).await.json();
     assert_eq!(event["data"][0]["metadata"].get("stale"), None);
-}
-
-/// With Vault, and these settings.
-async fn vault_site(settings: &[(&str, &str)]) -> Site {
-    vault_site_on(support::bao(), settings).await
-}
-
-async fn vault_site_on(bao: &Bao, settings: &[(&str, &str)]) -> Site {
-    let mount = bao.fresh_mount(2).await;
-    let vault = [
-        ("VAULT_ADDR", bao.address()),
-        ("VAULT_TOKEN", mount.policy_token.as_str()),
-        ("VAULT_KV_MOUNT", mount.name.as_str()),
-    ];
-    let mut site = site(&[settings, &vault].concat()).await;
-    let place = VaultPlace { mount: mount.name, prefix: "agentidp".to_owned() };
-    Arc::get_mut(&mut site.app).unwrap().vault = Some(place);
-    site
-}
-
-/// A site whose store is put together as the server's.
-async fn site(settings: &[(&str, &str)]) -> Site {
-    let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let config = Config::from_lookup(value).unwrap();
-    let mut site = Site::bcrypt().await;
-    let store = wiring::secret_store(&config, &site.app.clock).await.unwrap();
-    Arc::get_mut(&mut site.app).unwrap().store = store;
-    site
 }

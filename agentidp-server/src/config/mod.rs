@@ -5,6 +5,7 @@
 //! the setting and the mend.
 
 mod audit;
+mod digests;
 mod environment;
 mod error;
 mod http;
@@ -19,6 +20,7 @@ mod vault;
 mod warm;
 
 pub use audit::Audit;
+pub use digests::{Digests, NewDigest};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use http::Http;
@@ -46,6 +48,8 @@ pub struct Config {
     pub jwt: Jwt,
     /// Where secrets live; none: as bcrypt digests in the rows.
     pub vault: Option<Vault>,
+    /// What rows hold of secrets, and beside them.
+    pub digests: Digests,
     /// What clients and agents may use up.
     pub limits: Limits,
     /// What is remembered of secrets that were proved.
@@ -74,6 +78,7 @@ impl Config {
             jwt: Jwt::read(&lookup, &storage)?,
             storage,
             vault: Vault::read(&lookup, &mut warnings)?,
+            digests: Digests::read(&lookup)?,
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
             audit: Audit::read(&lookup)?,

@@ -130,6 +130,11 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// purge as `insert` does.
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
 
+    /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, if the row still has
+    /// `before`'s record; says whether it did, and drops a scheduled purge as `insert` does. No event: nothing happened to
+    /// the credential.
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool>;
+
     /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
 }

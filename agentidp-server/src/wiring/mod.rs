@@ -10,17 +10,18 @@ mod vault;
 
 use std::sync::Arc;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt};
-use agentidp_secrets::{Clock, SecretStore};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
+use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
 use tracing::warn;
 
 pub use error::StartError;
 pub(crate) use vault::backend as vault_backend;
 
 use crate::app::{App, Settings, VaultPlace};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
 use crate::keys::SigningKey;
+use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
@@ -43,6 +44,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let app = App {
         settings: settings(config),
         store,
+        upgrades: Upgrades::new(config.digests.upgrade),
         vault: config
             .vault
             .as_ref()
@@ -119,18 +121,22 @@ pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sec
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
     let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
-    let store = match &config.vault {
-        Some(settings) => {
+    let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
+    let store = match (&config.vault, keyed) {
+        (Some(settings), keyed) => {
             let vault = vault::backend(settings)?;
             if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
             // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
             let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
-            SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt)
+            let store = SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt);
+            keyed.into_iter().fold(store, SecretStoreBuilder::accepts)
         }
-        None => SecretStore::builder(bcrypt),
+        (None, Some(keyed)) if config.digests.new == NewDigest::Keyed => SecretStore::builder(keyed).accepts(bcrypt),
+        (None, keyed) => keyed.into_iter().fold(SecretStore::builder(bcrypt), SecretStoreBuilder::accepts),
     };
+    let store = config.digests.mac_keys.iter().cloned().fold(store, SecretStoreBuilder::selector_keys);
     Ok(store.accepts(argon2).clock(Arc::clone(clock)).build()?)
 }
 

@@ -134,6 +134,11 @@ impl CredentialRepo for Credentials {
         self.inner.rotate(before, after, event).await
     }
 
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id: before.client_id };
+        self.inner.upgrade(before, after).await
+    }
+
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
         let _forgetting = Forgetting { cache: &self.cache, client_id };
         self.inner.revoke(client_id, credential_id, now, event).await

@@ -113,6 +113,10 @@ impl CredentialRepo for Rows {
         Ok(true)
     }
 
+    async fn upgrade(&self, _: &Credential, _: &Credential) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Nobody knows whether it was committed.
     async fn revoke(&self, _: Uuid, _: Uuid, _: Timestamp, _: &AuditEvent) -> Result<Revoke> {
         Err(RepoError::unavailable("credentials.revoke", "gone"))
@@ -258,18 +262,19 @@ async fn nor_does_one_that_ends_after_a_newer_one() {
 async fn own_writes_are_obeyed_by_the_next_request_however_they_ended() {
     let bench = Bench::new();
     let (of_client, event) = (credential(None), event());
-    for turn in 1..=3 {
+    for turn in 1..=4 {
         bench.read().await;
         bench.read().await;
         assert_eq!(bench.reads(), turn);
         match turn {
             1 => drop(bench.repo.insert(&of_client, &event).await.unwrap()),
             2 => drop(bench.repo.rotate(&of_client, &of_client, &event).await.unwrap()),
+            3 => drop(bench.repo.upgrade(&of_client, &of_client).await.unwrap()),
             _ => drop(bench.repo.revoke(CLIENT, Uuid::new_v4(), bench.now(), &event).await.unwrap_err()),
         }
     }
     bench.read().await;
-    assert_eq!(bench.reads(), 4);
+    assert_eq!(bench.reads(), 5);
 }
 
 /// The bound counts credentials, so that clients with many of them take no more room than others.
