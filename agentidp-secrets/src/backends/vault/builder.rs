@@ -6,11 +6,13 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::VaultKv2;
+use super::auth::Session;
 use super::client::VaultrsKv;
 use super::config::VaultKv2Config;
 use super::failure::Site;
 use super::path::Folder;
 use super::transport::{Route, Transport};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
@@ -18,9 +20,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "a builder does nothing until it is built"]
 pub struct VaultKv2Builder {
     pub(super) config: VaultKv2Config,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl VaultKv2Builder {
+    pub(super) fn new(config: VaultKv2Config) -> Self {
+        Self { config, clock: Arc::new(SystemClock) }
+    }
+
     /// The mount of the KV engine, version 2. Default `secret`.
     pub fn mount(mut self, mount: impl Into<String>) -> Self {
         self.config.mount = mount.into();
@@ -76,6 +83,12 @@ impl VaultKv2Builder {
         self
     }
 
+    /// The clock by which the life of tokens is measured. Default the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Checks every setting and makes the backend. Nothing is sent: [`VaultKv2::check`] does that.
     ///
     /// # Errors
@@ -102,7 +115,7 @@ impl VaultKv2Builder {
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
         };
-        let client = VaultrsKv { transport: Transport::new(route, &config.token)? };
+        let client = VaultrsKv { session: Session::new(Transport::new(route)?, config.auth, self.clock)? };
         Ok(VaultKv2::over(Arc::new(client), Site { address, folder }))
     }
 }

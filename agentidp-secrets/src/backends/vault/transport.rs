@@ -15,7 +15,6 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::failure::{Cause, Failure};
-use super::token::VaultToken;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
@@ -46,12 +45,14 @@ pub(crate) struct Route<'a> {
     pub(crate) write_timeout: Duration,
 }
 
-/// A request as Vault's API describes it. The path is below `/v1/`.
+/// A request as Vault's API describes it. The path is below `/v1/`. Clones share the body.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+    /// In a buffer that is wiped when it is done with.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// An answer, read whole.
@@ -60,14 +61,13 @@ pub(crate) struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// One pool of connections to one address, with the token.
+/// One pool of connections to one address.
 ///
 /// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
 /// variables of the environment are not looked at, because the token would go there in clear.
 pub(crate) struct Transport {
     client: reqwest::Client,
     base: Url,
-    token: RwLock<HeaderValue>,
     namespace: Option<HeaderValue>,
     /// From the newest write. A standby that is behind it passes our requests on, instead of answering a read or
     /// judging a compare-and-set from the past.
@@ -79,13 +79,12 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(route: Route<'_>, token: &VaultToken) -> Result<Self> {
+    pub(crate) fn new(route: Route<'_>) -> Result<Self> {
         let client = client(&route)?;
         let namespace = route.namespace.map(HeaderValue::from_str).transpose();
         Ok(Self {
             client,
             base: route.base,
-            token: RwLock::new(token.header()?),
             namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
             index: RwLock::new(None),
             replicated: AtomicBool::new(false),
@@ -94,17 +93,10 @@ impl Transport {
         })
     }
 
-    /// Uses another token from the next request on.
-    pub(crate) fn replace_token(&self, token: &VaultToken) -> Result<()> {
-        let header = token.header()?;
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = header;
-        Ok(())
-    }
-
-    /// Sends one request, once. Any status is an answer.
-    pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+    /// Sends one request, once, with a token or none. Any status is an answer.
+    pub(crate) async fn send(&self, request: Request, token: Option<&HeaderValue>) -> Result<Answer, Failure> {
         let reading = request.method == Method::GET;
-        let answer = self.client.execute(self.prepare(request)).await.map_err(|error| failure(&error))?;
+        let answer = self.client.execute(self.prepare(request, token)).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
             self.replicated.store(true, Ordering::Relaxed);
             if !reading {
@@ -119,7 +111,7 @@ impl Transport {
         self.replicated.load(Ordering::Relaxed)
     }
 
-    fn prepare(&self, request: Request) -> reqwest::Request {
+    fn prepare(&self, request: Request, token: Option<&HeaderValue>) -> reqwest::Request {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(request.path.split('/'));
@@ -129,7 +121,9 @@ impl Transport {
         let mut prepared = reqwest::Request::new(request.method, url);
         *prepared.timeout_mut() = Some(if reading { self.read_timeout } else { self.write_timeout });
         let headers = prepared.headers_mut();
-        headers.insert(TOKEN, self.token.read().unwrap_or_else(PoisonError::into_inner).clone());
+        if let Some(token) = token {
+            headers.insert(TOKEN, token.clone());
+        }
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         if let Some(namespace) = &self.namespace {
             headers.insert(NAMESPACE, namespace.clone());
@@ -141,8 +135,7 @@ impl Transport {
         }
         if let Some(body) = request.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            // The buffer goes along as it is and is wiped when the request is done with.
-            *prepared.body_mut() = Some(Bytes::from_owner(body).into());
+            *prepared.body_mut() = Some(body.into());
         }
         prepared
     }
