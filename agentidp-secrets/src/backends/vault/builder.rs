@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::VaultKv2;
 use super::auth::Session;
 use super::client::VaultrsKv;
-use super::config::VaultKv2Config;
+use super::config::{ClientCert, VaultKv2Config};
 use super::failure::Site;
 use super::path::Folder;
 use super::transport::{Route, Transport};
@@ -49,6 +49,12 @@ impl VaultKv2Builder {
     /// The only CA certificates to trust, in PEM form. Default those of the system.
     pub fn ca_cert_pem(mut self, pem: impl Into<String>) -> Self {
         self.config.ca_cert_pem = Some(pem.into());
+        self
+    }
+
+    /// What we show to a server that asks for a certificate. Default nothing.
+    pub fn client_cert(mut self, client_cert: ClientCert) -> Self {
+        self.config.client_cert = Some(client_cert);
         self
     }
 
@@ -110,6 +116,7 @@ impl VaultKv2Builder {
             base,
             namespace,
             ca_cert_pem: config.ca_cert_pem.as_deref(),
+            client_cert: config.client_cert.as_ref().map(|own| (own.certificate_pem.as_str(), &own.key_pem)),
             proxy: config.proxy.as_deref(),
             connect_timeout: config.connect_timeout,
             read_timeout: config.read_timeout,
@@ -215,6 +222,8 @@ mod tests {
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));
         assert!(refusal(local().namespace("a\r\nb")).contains("VAULT_NAMESPACE"));
         assert!(refusal(local().ca_cert_pem("canary")).contains("VAULT_CACERT"));
+        let own = ClientCert::new("canary", "canary");
+        assert!(refusal(local().client_cert(own)).contains("VAULT_CLIENT_CERT"));
         assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
         assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));

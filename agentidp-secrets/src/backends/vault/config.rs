@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::auth::VaultAuth;
+use super::auth::{Hidden, VaultAuth};
 use super::builder::VaultKv2Builder;
 
 /// Settings of a [`VaultKv2`](super::VaultKv2) as data. Only the address and where the token comes from have no default.
@@ -39,6 +39,9 @@ pub struct VaultKv2Config {
     /// The only CA certificates to trust, in PEM form. Without it those of the system are.
     #[serde(default)]
     pub ca_cert_pem: Option<String>,
+    /// What we show to a server that asks for a certificate.
+    #[serde(default)]
+    pub client_cert: Option<ClientCert>,
     /// The proxy to go through. Proxy variables of the environment are never looked at.
     #[serde(default)]
     pub proxy: Option<String>,
@@ -56,6 +59,22 @@ pub struct VaultKv2Config {
     pub danger_allow_plain_http: bool,
 }
 
+/// A certificate with its key, for servers that ask for one (mutual TLS). `Debug` does not show the key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCert {
+    /// The certificate and those that lead to its CA.
+    pub(super) certificate_pem: String,
+    pub(super) key_pem: Hidden,
+}
+
+impl ClientCert {
+    /// A certificate, followed by those that lead to its CA, and its key, all in PEM form.
+    pub fn new(certificate_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        Self { certificate_pem: certificate_pem.into(), key_pem: Hidden::from(key_pem.into()) }
+    }
+}
+
 impl VaultKv2Config {
     /// The settings for a server and where the token comes from, with defaults for the rest.
     pub fn new(address: impl Into<String>, auth: impl Into<VaultAuth>) -> Self {
@@ -66,6 +85,7 @@ impl VaultKv2Config {
             prefix: default_prefix(),
             namespace: None,
             ca_cert_pem: None,
+            client_cert: None,
             proxy: None,
             connect_timeout: default_connect_timeout(),
             read_timeout: default_read_timeout(),

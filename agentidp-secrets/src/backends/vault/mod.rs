@@ -43,6 +43,7 @@ mod path;
 mod rights;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod transport;
 
 use std::sync::Arc;
@@ -61,7 +62,7 @@ use crate::secret::ClientSecret;
 pub use self::auth::{AppRole, AuthKind, Kubernetes, Tended, TokenCare, TokenLife, VaultAuth, VaultToken};
 pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
-pub use self::config::VaultKv2Config;
+pub use self::config::{ClientCert, VaultKv2Config};
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 

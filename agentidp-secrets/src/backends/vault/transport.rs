@@ -1,6 +1,5 @@
 //! Our own transport under vaultrs' request types: what is sent, what is never sent, and how much is read back.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +13,9 @@ use reqwest::redirect;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::auth::Hidden;
 use super::failure::{Cause, Failure};
+use super::tls;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
@@ -39,6 +40,8 @@ pub(crate) struct Route<'a> {
     pub(crate) base: Url,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) ca_cert_pem: Option<&'a str>,
+    /// Certificate and key, in PEM form.
+    pub(crate) client_cert: Option<(&'a str, &'a Hidden)>,
     pub(crate) proxy: Option<&'a str>,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
@@ -170,7 +173,24 @@ fn client(route: &Route<'_>) -> Result<reqwest::Client> {
         // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|_| invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"))
+    if let Some((certificate, key)) = route.client_cert {
+        builder = builder.identity(identity(certificate, key)?);
+    }
+    builder.build().map_err(|_| match route.client_cert {
+        Some(_) => invalid("VAULT_CLIENT_KEY is not the key of the first certificate in VAULT_CLIENT_CERT"),
+        None => invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"),
+    })
+}
+
+/// The certificate and the key that we show to a server that asks for them.
+fn identity(certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
+    let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
+    reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
+        invalid(
+            "the client certificate for Vault is no certificate with its key in PEM form: look at VAULT_CLIENT_CERT and \
+             VAULT_CLIENT_KEY",
+        )
+    })
 }
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
@@ -188,29 +208,22 @@ async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, 
 
 /// The class of a transport error. Nothing else of it is kept: its texts hold the URL.
 fn failure(error: &reqwest::Error) -> Failure {
-    let io_kind = io_kind(error);
+    let io_kind = tls::io_kind(error);
     let cause = match io_kind {
         _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
         _ if error.is_timeout() => Cause::Timeout,
         _ if error.is_dns() => Cause::Dns,
         Some(io::ErrorKind::ConnectionRefused) => Cause::Refused,
-        // How rustls reports a certificate or a peer that it does not accept.
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) if error.is_connect() => Cause::Tls,
-        _ if error.is_connect() => Cause::Other,
-        _ => Cause::Cut,
+        _ => match tls::cause(error) {
+            // After the handshake only a refusal of our certificate counts: the server checks it by then.
+            Some(cause) if error.is_connect() || cause == Cause::ClientCertificate => cause,
+            // How a peer that speaks no TLS shows.
+            _ if error.is_connect() && io_kind == Some(io::ErrorKind::InvalidData) => Cause::Tls,
+            _ if error.is_connect() => Cause::Other,
+            _ => Cause::Cut,
+        },
     };
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
-}
-
-/// The innermost I/O error's kind. Connectors wrap one into another, where `source` does not find it.
-fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    let outer = std::iter::successors(error.source(), |error| (**error).source()).find_map(as_io)?;
-    let innermost = std::iter::successors(Some(outer), |error| error.get_ref().and_then(|inner| as_io(inner))).last();
-    innermost.map(io::Error::kind)
-}
-
-fn as_io<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
-    error.downcast_ref()
 }
 
 fn invalid(message: &'static str) -> Error {
