@@ -77,6 +77,7 @@ impl Site {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
             vault: None,
+            vault_token: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),

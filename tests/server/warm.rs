@@ -110,7 +110,7 @@ async fn site(settings: &[(&str, &str)]) -> Site {
     let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let config = Config::from_lookup(value).unwrap();
     let mut site = Site::bcrypt().await;
-    let store = wiring::secret_store(&config, &site.app.clock).await.unwrap();
+    let (store, _) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
     Arc::get_mut(&mut site.app).unwrap().store = store;
     site
 }

@@ -15,6 +15,7 @@ mod lookup;
 mod secret;
 mod storage;
 mod vault;
+mod vault_auth;
 mod warm;
 
 pub use environment::Environment;
@@ -28,6 +29,7 @@ pub use lookup::parse_duration;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
 pub use vault::Vault;
+pub use vault_auth::{SecretId, VaultAuth};
 pub use warm::Warm;
 
 use lookup::Lookup;
