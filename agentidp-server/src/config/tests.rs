@@ -349,7 +349,7 @@ fn every_setting_is_in_the_example_file_and_in_the_readme() {
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The names that were asked for, with Vault and without.
