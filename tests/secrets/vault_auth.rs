@@ -295,5 +295,7 @@ fn service_account_jwt(number: &str) -> String {
         "iss": "https://kubernetes.default.svc", "aud": ["vault"], "sub": "system:serviceaccount:default:agentidp",
         "jti": number, "exp": 4_000_000_000_u64, "iat": 1, "nbf": 1, "kubernetes.io": pod,
     });
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(b"any")).unwrap()
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let key = EncodingKey::from_ec_pem(key.as_bytes()).unwrap();
+    jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &key).unwrap()
 }

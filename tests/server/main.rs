@@ -11,6 +11,10 @@ mod bad_input;
 #[cfg(test)]
 mod bearer;
 #[cfg(test)]
+#[expect(dead_code, reason = "each test binary uses its part of the support code")]
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod health;
@@ -48,6 +52,8 @@ mod token;
 mod token_outage;
 #[cfg(test)]
 mod token_vault;
+#[cfg(test)]
+mod vault_token;
 #[cfg(test)]
 mod warm;
 #[cfg(test)]

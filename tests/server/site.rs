@@ -8,12 +8,13 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
+use agentidp_server::config::{Config, Vault};
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::tokens::{OPERATOR, Tokens};
-use agentidp_server::{repo, routes};
+use agentidp_server::{repo, routes, wiring};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -50,6 +51,19 @@ impl Site {
     /// In Vault mode on `mount`, with faults on order.
     pub(crate) async fn vault(mount: &Mount, faults: &FaultLayer) -> Self {
         Self::build(|app| use_vault(app, mount, faults)).await
+    }
+
+    /// With the store that the server makes of these settings.
+    pub(crate) async fn configured(settings: &[(&str, &str)]) -> Self {
+        let value =
+            |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let config = Config::from_lookup(value).unwrap();
+        let mut site = Self::bcrypt().await;
+        let (store, vault_token) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
+        let app = Arc::get_mut(&mut site.app).unwrap();
+        let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: "agentidp".to_owned() };
+        (app.store, app.vault_token, app.vault) = (store, vault_token, config.vault.map(place));
+        site
     }
 
     /// In bcrypt mode but for what `change` does.

@@ -3,10 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_server::app::VaultPlace;
-use agentidp_server::config::Config;
-use agentidp_server::wiring;
-
 use super::site::Site;
 use super::support::{self, Bao};
 
@@ -39,7 +35,7 @@ async fn a_lifetime_is_how_long_vault_is_not_asked_again() {
 #[tokio::test]
 async fn rotations_and_revocations_count_from_the_next_request() {
     let vaulted = vault_site(&[("WARM_VAULT_LIFETIME", "60s")]).await;
-    for site in [vaulted, site(&[]).await] {
+    for site in [vaulted, Site::configured(&[]).await] {
         let agent = site.agent("a@example.com").await;
         let (credential, first) = site.credential(agent).await;
         site.granted(agent, &first).await;
@@ -99,18 +95,5 @@ async fn vault_site_on(bao: &Bao, settings: &[(&str, &str)]) -> Site {
         ("VAULT_TOKEN", mount.policy_token.as_str()),
         ("VAULT_KV_MOUNT", mount.name.as_str()),
     ];
-    let mut site = site(&[settings, &vault].concat()).await;
-    let place = VaultPlace { mount: mount.name, prefix: "agentidp".to_owned() };
-    Arc::get_mut(&mut site.app).unwrap().vault = Some(place);
-    site
-}
-
-/// A site whose store is put together as the server's.
-async fn site(settings: &[(&str, &str)]) -> Site {
-    let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let config = Config::from_lookup(value).unwrap();
-    let mut site = Site::bcrypt().await;
-    let (store, _) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
-    Arc::get_mut(&mut site.app).unwrap().store = store;
-    site
+    Site::configured(&[settings, &vault].concat()).await
 }

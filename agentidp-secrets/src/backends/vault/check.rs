@@ -110,7 +110,7 @@ impl VaultKv2 {
         })
     }
 
-    /// Looks after the token: asks how long it lives, renews it at about two thirds of its life, logs in again where it
+    /// Looks after the token: asks how long it lives, renews it shortly before two thirds of its life, logs in again where it
     /// cannot be renewed any more, and takes up a token file that has changed. Does only what is due, and says when to
     /// look again: nothing happens by itself, so call it again and again from a task of yours.
     ///

@@ -68,10 +68,11 @@ impl Life {
 }
 
 impl Term {
-    /// When it is to be renewed: at two thirds of it, or up to a fifteenth before, so that many replicas that started
-    /// together do not come together. `jitter` is from 0 to 255.
+    /// When it is to be renewed: between 18 and 19 thirtieths of it, so that many replicas that started together do not
+    /// come together. That is a thirtieth before danger begins, within which one that fails can be tried again.
+    /// `jitter` is from 0 to 255.
     pub(super) fn due(&self, jitter: u8) -> Instant {
-        let early = self.full / 3 + self.full / 15 * u32::from(jitter) / 255;
+        let early = self.full / 30 * 11 + self.full / 30 * u32::from(jitter) / 255;
         // What is left may be less than that from the start.
         self.end.checked_sub(early).unwrap_or(self.end)
     }
@@ -111,7 +112,7 @@ mod tests {
     fn a_renewal_is_due_shortly_before_two_thirds() {
         let now = SystemClock.instant();
         let term = term(900, now);
-        assert_eq!(term.due(0), now + Duration::from_secs(600));
+        assert_eq!(term.due(0), now + Duration::from_secs(570));
         assert_eq!(term.due(255), now + Duration::from_secs(540));
     }
 
