@@ -1,6 +1,5 @@
 //! Warm verification as the settings make it: what it spares, and what counts at once all the same.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::site::Site;
