@@ -211,8 +211,7 @@ async fn a_token_file_is_read_again_when_its_token_is_dead() {
     let absent = vault.probe().await.unwrap_err();
     assert!(absent.kind() == ErrorKind::InvalidConfig && absent.to_string().contains("VAULT_TOKEN_FILE"), "{absent}");
 
-    // Its writer may come later than we do: nobody has to wait for the end of a pause.
-    let vault = self::vault(&mount, VaultAuth::TokenFile(file.clone()), &clock());
+    // Its writer may come later than we do: nobody waits for the end of a pause.
     let first = fresh().await;
     std::fs::write(&file, format!("{first}\n")).unwrap();
     let stored = vault.store(&key(), &secret()).await.unwrap();

@@ -170,13 +170,14 @@ async fn a_file_that_changes_is_taken_up_and_one_that_vanishes_is_not() {
     for _ in 0..2 {
         assert_eq!(done(&vault).await, Tended::Replaced);
         assert_eq!(done(&vault).await, Tended::Idle);
-        assert!(vault.token_life().is_some());
         std::fs::write(&file, fresh().await).unwrap();
     }
     assert_eq!(done(&vault).await, Tended::Replaced);
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(failed(vault.tend_token().await), (ErrorKind::InvalidConfig, Duration::from_secs(30)));
+    assert_eq!(failed(vault.tend_token().await), (ErrorKind::InvalidConfig, Duration::from_secs(1)));
     vault.probe().await.unwrap();
+    clock.advance(40 * MINUTE);
+    assert_eq!(done(&vault).await, Tended::Renewed, "the token in use lives on");
 }
 
 fn inspected(ttl: u64) -> Answer {

@@ -119,7 +119,7 @@ async fn a_login_is_tried_and_its_token_described() {
     assert_eq!(code, Some(0), "{table}");
     let line = table.lines().find(|line| line.contains("Vault token")).unwrap();
     assert!(line.starts_with("ok"), "{table}");
-    for text in ["by AppRole login", "ttl 2 hours", "renewable", "no period", "logs in again"] {
+    for text in ["AppRole login: ttl", "ttl 2 hours", "renewable", "no period", "logs in again"] {
         assert!(line.contains(text), "{text} is not in {line}");
     }
     let (code, table) = with("canary").await;

@@ -134,7 +134,8 @@ impl VaultKv2 {
         self.vault.session.auth().kind()
     }
 
-    /// Uses another token from the next request on, in every clone of this backend.
+    /// Uses another token from the next request on, in every clone of this backend, until it is dead. Where tokens come
+    /// from a file, [`tend_token`](Self::tend_token) goes back to the one in it.
     ///
     /// # Errors
     /// `InvalidConfig` when the text cannot be a token; the old one stays in use.

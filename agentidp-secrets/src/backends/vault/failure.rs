@@ -97,12 +97,7 @@ impl Failure {
     pub(crate) fn waits_for_somebody(self) -> bool {
         matches!(
             self,
-            Self::BadFile(_)
-                | Self::LoginRefused(_)
-                | Self::MayNotRenew
-                | Self::NotRenewable
-                | Self::PastLongestLife
-                | Self::TokenDead
+            Self::LoginRefused(_) | Self::MayNotRenew | Self::NotRenewable | Self::PastLongestLife | Self::TokenDead
         )
     }
 

@@ -42,7 +42,7 @@ async fn try_all(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
         // It is alive, or the mount would not have been shown to it.
         Err(error) => {
             let kind = vault.auth_kind();
-            report.note(TOKEN, format_args!("by {kind}, cannot be renewed: {error}"));
+            report.note(TOKEN, format_args!("{kind}: cannot be renewed: {error}"));
             if !kind.logs_in() {
                 report.advise(new_token());
             }
@@ -85,13 +85,13 @@ fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
             report.note(TOKEN, "is a root token, which may do everything: use one that may do what is needed");
             report.advise(new_token());
         } else {
-            report.ok(TOKEN, format_args!("by {kind}: never ends"));
+            report.ok(TOKEN, format_args!("{kind}: never ends"));
         }
         return;
     };
     let renewable = if status.renewable { "renewable" } else { "not renewable" };
     let period = status.period.map_or_else(|| "no period".to_owned(), |period| format!("period {}", told(period)));
-    let found = format!("by {kind}: ttl {}, {renewable}, {period}", told(ttl));
+    let found = format!("{kind}: ttl {}, {renewable}, {period}", told(ttl));
     match status {
         _ if kind.logs_in() => report.ok(TOKEN, format_args!("{found}; the server logs in again before it ends")),
         TokenStatus { renewable: true, period: Some(_), .. } => {

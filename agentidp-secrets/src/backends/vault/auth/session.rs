@@ -109,21 +109,17 @@ impl Session {
             }
         }
         let now = self.clock.instant();
+        if !self.auth.kind().logs_in() {
+            // A file costs nobody anything: it is looked at whenever its token is dead.
+            let grant = self.auth.obtain(&self.transport).await?;
+            let same = former.is_some_and(|former| former.token == grant.token);
+            return Ok((!same).then(|| self.take_up(grant, now)));
+        }
         attempts.forget_if_accepted(former);
         attempts.refuse_before_its_time(now)?;
-        match self.auth.obtain(&self.transport).await {
-            Ok(grant) if former.is_some_and(|former| former.token == grant.token) => Ok(None),
-            Ok(grant) => {
-                if self.auth.kind().logs_in() {
-                    attempts.failed(now, None);
-                }
-                Ok(Some(self.take_up(grant, now)))
-            }
-            Err(failure) => {
-                attempts.failed(now, Some(failure));
-                Err(failure)
-            }
-        }
+        let granted = self.auth.obtain(&self.transport).await;
+        attempts.made(now, granted.as_ref().err().copied());
+        granted.map(|grant| Some(self.take_up(grant, now)))
     }
 
     /// Uses another token from the next request on, until it is dead.
@@ -193,7 +189,8 @@ impl Attempts {
         }
     }
 
-    fn failed(&mut self, now: Instant, failure: Option<Failure>) {
+    /// Notes an attempt: the next one has to wait, unless the token of this one is accepted.
+    fn made(&mut self, now: Instant, failure: Option<Failure>) {
         let doubled = FIRST_PAUSE * 2_u32.pow(self.failures.min(8));
         let pause = if failure.is_some_and(Failure::waits_for_somebody) { LONGEST_PAUSE } else { doubled };
         self.failures += 1;

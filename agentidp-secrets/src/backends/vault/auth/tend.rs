@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::Method;
 
+use super::VaultAuth;
 use super::life::{Life, Term, TokenLife};
 use super::session::{Held, LONGEST_PAUSE, Pass, Session};
-use super::{AuthKind, VaultAuth};
 use crate::backends::vault::answer::{self, Inspected};
 use crate::backends::vault::failure::Failure;
 use crate::backends::vault::transport::Request;
@@ -95,9 +95,15 @@ impl Session {
     }
 
     async fn do_what_is_due(&self) -> Result<Tended, Failure> {
-        if self.auth.kind() == AuthKind::TokenFile {
-            self.look_at_file().await?;
+        let looked = self.look_at_file().await;
+        match self.look_after_token().await {
+            // A file that cannot be read is told of, and keeps nobody from renewing the token in use.
+            Ok(Tended::Idle) => looked.map(|()| Tended::Idle),
+            done => done,
         }
+    }
+
+    async fn look_after_token(&self) -> Result<Tended, Failure> {
         let Some(Held { pass, life }) = self.held() else {
             return self.another(None).await.map(|_| Tended::Replaced);
         };
@@ -111,7 +117,7 @@ impl Session {
         }
     }
 
-    /// Takes up what the file holds by now. A file that cannot be read leaves the token in use.
+    /// Takes up what the file holds by now, where there is one.
     async fn look_at_file(&self) -> Result<(), Failure> {
         let VaultAuth::TokenFile(_) = &self.auth else { return Ok(()) };
         let grant = self.auth.obtain(&self.transport).await?;
