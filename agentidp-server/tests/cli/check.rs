@@ -104,7 +104,7 @@ async fn a_dead_token_is_told_from_a_wrong_mount_and_from_an_outage() {
 async fn a_login_is_tried_and_its_token_described() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
-    let role = bao.app_role(&mount, json!({ "token_ttl": "2h", "token_max_ttl": "4h" })).await;
+    let role = bao.app_role(&mount, json!({ "token_ttl": "150m", "token_max_ttl": "4h" })).await;
     let with = async |secret_id: &str| {
         let settings = [
             ("VAULT_ADDR", bao.address()),
