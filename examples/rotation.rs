@@ -22,11 +22,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .accepts(Bcrypt::builder().build()?)
         .clock(Arc::clone(&clock) as Arc<dyn Clock>)
         .build()?;
-    let new = store.rotate(&key, &old.stored, GRACE).await?;
+    let new = store.rotate(&key, &old.stored.clone().into(), GRACE).await?;
     println!("moved from {} to {}", old.stored.backend(), new.stored.backend());
 
     // One row holds both records. Commit it, then show the new secret.
-    let row = CredentialSecrets { current: new.stored, previous: new.previous };
+    let row = CredentialSecrets { current: new.stored, selector: new.selector, previous: new.previous };
     let proof = store.verify(&key, &row, &new.secret).await?;
     assert_eq!(proof.generation, Generation::Current);
     let proof = store.verify(&key, &row, &old.secret).await?;
@@ -38,13 +38,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("a day later it does not");
 
     // The old record lived elsewhere: have it forgotten there. (On the same backend this would take the new one too.)
-    if let Some(previous) = row.previous.filter(|previous| previous.stored.backend() != row.current.backend()) {
-        store.revoke(&key, &previous.stored.into()).await?;
+    if let Some(previous) = row.previous.as_ref().filter(|previous| previous.stored.backend() != row.current.backend())
+    {
+        store.revoke(&key, &previous.stored.clone().into()).await?;
     }
 
     // Two rotations at once: one wins, the other reads the row again.
-    let winner = store.rotate(&key, &row.current, Duration::ZERO).await?;
-    let loser = store.rotate(&key, &row.current, Duration::ZERO).await;
+    let winner = store.rotate(&key, &row, Duration::ZERO).await?;
+    let loser = store.rotate(&key, &row, Duration::ZERO).await;
     println!("the second of two: {}", loser.err().ok_or("both won")?);
     store.verify(&key, &winner.stored.into(), &winner.secret).await?;
     Ok(())

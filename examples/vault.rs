@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     store.verify(&key, &first.stored.clone().into(), &first.secret).await?;
 
     // A rotation writes a version; the record says which. Until yours is committed, the old record keeps working.
-    let second = store.rotate(&key, &first.stored, Duration::ZERO).await?;
+    let second = store.rotate(&key, &first.stored.clone().into(), Duration::ZERO).await?;
     show("rotated", second.stored.payload())?;
     store.verify(&key, &second.stored.clone().into(), &second.secret).await?;
     let refused = store.verify(&key, &second.stored.clone().into(), &first.secret).await;
@@ -33,7 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("the first secret no longer counts");
 
     // Nobody overwrites what somebody else wrote.
-    let late = store.rotate(&key, &first.stored, Duration::ZERO).await.err().ok_or("the stale record won")?;
+    let late =
+        store.rotate(&key, &first.stored.clone().into(), Duration::ZERO).await.err().ok_or("the stale record won")?;
     assert_eq!(late.kind(), ErrorKind::Conflict);
     println!("a late rotation: {late}");
 

@@ -1,5 +1,6 @@
 //! The contract: what a place that keeps secrets must do.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +14,15 @@ use crate::secret::ClientSecret;
 
 /// A backend that is shared; what layers take and give.
 pub type SharedBackend = Arc<dyn SecretBackend>;
+
+/// Shares a backend. One that is shared already stays as it is: another `Arc` around it would cost every call a boxed
+/// future.
+pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
+    match (&backend as &dyn Any).downcast_ref::<SharedBackend>() {
+        Some(shared) => Arc::clone(shared),
+        None => Arc::new(backend),
+    }
+}
 
 /// A place that keeps client secrets, or what is needed to recognise them.
 ///
@@ -44,8 +54,9 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// never overwritten. With [`Custody::Record`] the same secret stored twice gives different payloads.
     ///
     /// # Errors
-    /// `Conflict` when the backend already holds a secret for the key; `InvalidSecret` when it is empty, has a NUL byte
-    /// or is longer than [`BackendInfo::max_secret_len`]; `Denied`, `Throttled`, `Unavailable` as their kinds say.
+    /// `Conflict` when the backend already holds a secret for the key; `InvalidSecret` when it is empty, has a NUL byte,
+    /// is longer than [`BackendInfo::max_secret_len`], or is not a generated one where
+    /// [`BackendInfo::generated_only`] asks for that; `Denied`, `Throttled`, `Unavailable` as their kinds say.
     ///
     /// # Cancel safety
     /// A dropped call may or may not have stored the secret. No record came back, so nothing points to it.
@@ -117,6 +128,11 @@ pub struct BackendInfo {
     pub custody: Custody,
     /// The longest secret in bytes that can be stored, where there is a limit. A longer candidate is a mismatch.
     pub max_secret_len: Option<usize>,
+    /// Whether only secrets of the [generated form](ClientSecret::has_generated_form) can be stored. Any other candidate
+    /// is a mismatch.
+    pub generated_only: bool,
+    /// Whether a verification computes a digest that is slow on purpose, so that its time shows.
+    pub slow_digest: bool,
     /// How many verifications of one client to ask for at once, at least 1: more where several together take little
     /// longer than one.
     pub lanes: usize,
@@ -132,20 +148,35 @@ enum Pinned {
 }
 
 impl BackendInfo {
-    /// A backend without a limit on the secret's length, asked for one verification at a time.
+    /// A backend for secrets of any form and length, asked for one verification at a time. With [`Custody::Record`] its
+    /// digests are taken to be slow.
     #[must_use]
     pub fn new(id: BackendId, custody: Custody) -> Self {
-        let pinned = match custody {
-            Custody::Backend => Pinned::None,
-            Custody::Record => Pinned::All,
+        let (slow_digest, pinned) = match custody {
+            Custody::Backend => (false, Pinned::None),
+            Custody::Record => (true, Pinned::All),
         };
-        Self { id, custody, max_secret_len: None, lanes: 1, pinned }
+        Self { id, custody, max_secret_len: None, generated_only: false, slow_digest, lanes: 1, pinned }
     }
 
     /// Sets the longest secret in bytes that can be stored.
     #[must_use]
     pub fn with_max_secret_len(mut self, bytes: usize) -> Self {
         self.max_secret_len = Some(bytes);
+        self
+    }
+
+    /// Says that only secrets of the generated form can be stored: for a function that is too fast for chosen ones.
+    #[must_use]
+    pub fn with_generated_only(mut self) -> Self {
+        self.generated_only = true;
+        self.with_max_secret_len(ClientSecret::GENERATED_LEN)
+    }
+
+    /// Says that a verification takes microseconds, and not the milliseconds of a password hash.
+    #[must_use]
+    pub fn with_quick_digest(mut self) -> Self {
+        self.slow_digest = false;
         self
     }
 
@@ -179,10 +210,13 @@ impl BackendInfo {
         }
     }
 
-    /// Whether a text has a form that can be stored at all: not empty, no NUL byte, not too long. What cannot be stored
-    /// cannot match either.
+    /// Whether a text has a form that can be stored at all: not empty, no NUL byte, not too long, and generated where that
+    /// is asked for. What cannot be stored cannot match either.
     #[must_use]
     pub fn can_store(&self, secret: &ClientSecret) -> bool {
+        if self.generated_only && !secret.has_generated_form() {
+            return false;
+        }
         let bytes = secret.expose_secret().as_bytes();
         !bytes.is_empty() && !bytes.contains(&0) && self.max_secret_len.is_none_or(|longest| bytes.len() <= longest)
     }
@@ -196,6 +230,9 @@ impl BackendInfo {
             return Ok(());
         }
         let message = match self.max_secret_len {
+            _ if self.generated_only => {
+                Cow::Borrowed("only a generated secret can be stored here: sk_live_ and 64 hexadecimal digits a-f 0-9")
+            }
             Some(longest) => format!("a secret is 1 to {longest} bytes without a NUL byte").into(),
             None => Cow::Borrowed("a secret has at least 1 byte and no NUL byte"),
         };
@@ -290,6 +327,10 @@ mod tests {
             let error = info.check_secret(&ClientSecret::from(refused)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidSecret, "{refused:?}");
         }
+        let generated_only = info.with_generated_only();
+        let chosen = generated_only.check_secret(&ClientSecret::from("a".repeat(72))).unwrap_err();
+        assert_eq!(chosen.kind(), ErrorKind::InvalidSecret);
+        assert!(generated_only.check_secret(&ClientSecret::generate().unwrap()).is_ok());
         assert!(
             BackendInfo::new(BackendId::MEMORY, Custody::Backend).can_store(&ClientSecret::from("a".repeat(1 << 20)))
         );

@@ -1,9 +1,8 @@
 //! Wrapping a backend with behaviour.
 
 use std::fmt;
-use std::sync::Arc;
 
-use crate::backend::{SecretBackend, SharedBackend};
+use crate::backend::{SecretBackend, SharedBackend, shared};
 
 /// Wraps a backend and gives one back.
 ///
@@ -16,5 +15,5 @@ pub trait Layer: fmt::Debug + Send + Sync {
 /// Puts layers around a backend; the first of the list becomes the innermost.
 #[must_use]
 pub fn stack(backend: impl SecretBackend, layers: &[&dyn Layer]) -> SharedBackend {
-    layers.iter().fold(Arc::new(backend) as SharedBackend, |inner, layer| layer.layer(inner))
+    layers.iter().fold(shared(backend), |inner, layer| layer.layer(inner))
 }

@@ -11,10 +11,12 @@ mod clock;
 mod credential;
 mod error;
 pub mod guide;
+mod keys;
 mod layer;
 pub mod layers;
 mod record;
 mod secret;
+mod selector;
 mod store;
 
 #[cfg(any(test, feature = "testkit"))]
@@ -25,9 +27,12 @@ pub use crate::backend::{BackendInfo, Custody, SecretBackend, SharedBackend, Ver
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::credential::{ClientId, CredentialId, CredentialKey};
 pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
+pub use crate::keys::{KeyId, MacKeys};
 pub use crate::layer::{Layer, stack};
 pub use crate::record::{BackendId, StoredSecret};
 pub use crate::secret::ClientSecret;
+pub use crate::selector::Selector;
 pub use crate::store::{
-    CredentialSecrets, Generation, Issued, Previous, Rotated, SecretStore, SecretStoreBuilder, Verified, VerifiedAny,
+    CredentialSecrets, Generation, Issued, Previous, Rotated, SecretStore, SecretStoreBuilder, Upgraded, Verified,
+    VerifiedAny,
 };

@@ -19,6 +19,8 @@ impl BackendId {
     pub const ARGON2: Self = Self(Cow::Borrowed("argon2"));
     /// bcrypt digests.
     pub const BCRYPT: Self = Self(Cow::Borrowed("bcrypt"));
+    /// Keyed digests of generated secrets.
+    pub const KEYED_DIGEST: Self = Self(Cow::Borrowed("keyed-digest"));
     /// The in-memory backend for tests and demos.
     pub const MEMORY: Self = Self(Cow::Borrowed("memory"));
     /// HashiCorp Vault or OpenBao, KV version 2.
@@ -126,13 +128,14 @@ impl StoredSecret {
             None => Self::identify(text).ok_or_else(|| {
                 Error::new(
                     ErrorKind::Malformed,
-                    "the record names no backend, and is no bcrypt or argon2id digest or Vault path",
+                    "the record names no backend, and is no bcrypt, argon2id or keyed digest or Vault path",
                 )
             }),
         }
     }
 
-    /// Recognises a bare bcrypt or argon2id digest or a bare Vault path, as rows of older systems hold them.
+    /// Recognises a bare bcrypt, argon2id or keyed digest or a bare Vault path, as rows hold them that have no place for a
+    /// backend's id.
     ///
     /// Only the beginning of a digest is looked at; the backend decides whether the rest is sound. A Vault path is
     /// `mount/data/...`, without a leading slash.
@@ -142,6 +145,8 @@ impl StoredSecret {
             BackendId::BCRYPT
         } else if text.starts_with("$argon2id$") {
             BackendId::ARGON2
+        } else if text.starts_with("$hmac-sha256$") {
+            BackendId::KEYED_DIGEST
         } else if is_vault_path(text) {
             BackendId::VAULT_KV2
         } else {
@@ -190,6 +195,8 @@ mod tests {
             ("$2x$10$rest", Some(BackendId::BCRYPT)),
             ("$2y$10$rest", Some(BackendId::BCRYPT)),
             ("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+            ("$hmac-sha256$v=1$keyid=k1$salt$mac", Some(BackendId::KEYED_DIGEST)),
+            ("$hmac-sha512$v=1$keyid=k1$salt$mac", None),
             ("secret/data/agentidp/agents/a/credentials/c", Some(BackendId::VAULT_KV2)),
             ("team/kv/data/agentidp/agents/a/credentials/c?version=3", Some(BackendId::VAULT_KV2)),
             ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),

@@ -65,6 +65,14 @@ impl ClientSecret {
         self.0.as_str()
     }
 
+    /// Whether this has the form of a generated secret: the prefix and 64 lower-case hexadecimal digits, and nothing else.
+    /// Says nothing about who made it: a secret of this form that comes from elsewhere has to be as random.
+    #[must_use]
+    pub fn has_generated_form(&self) -> bool {
+        let digits = self.0.strip_prefix(Self::GENERATED_PREFIX).filter(|_| self.0.len() == Self::GENERATED_LEN);
+        digits.is_some_and(|digits| digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
+    }
+
     /// Whether both are the same secret. The time taken depends on the lengths and not on where they differ.
     #[must_use]
     pub fn ct_eq(&self, other: &Self) -> bool {
@@ -114,6 +122,25 @@ mod tests {
         assert_eq!(digits.len(), 64);
         assert!(digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
         assert!(!one.ct_eq(&other));
+        assert!(one.has_generated_form());
+    }
+
+    #[test]
+    fn every_other_form_is_told_from_the_generated_one() {
+        let text = ClientSecret::generate().unwrap().expose_secret().to_owned();
+        for other in [
+            String::new(),
+            text[..71].to_owned(),
+            format!("{text}0"),
+            text.to_uppercase(),
+            text.replacen("live", "test", 1),
+            format!("{}g", &text[..71]),
+            format!("{}\0", &text[..71]),
+            format!("{}\u{e4}", &text[..70]),
+            "0".repeat(72),
+        ] {
+            assert!(!ClientSecret::from(other.as_str()).has_generated_form(), "{other:?}");
+        }
     }
 
     #[test]

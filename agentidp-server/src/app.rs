@@ -8,6 +8,7 @@ use hyper::header::HeaderValue;
 use ipnet::IpNet;
 
 use crate::domain::Timestamp;
+use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::Repos;
@@ -22,6 +23,8 @@ pub struct App {
     pub settings: Settings,
     /// Where secrets are issued and verified.
     pub store: SecretStore,
+    /// What becomes of records that a login has proved.
+    pub upgrades: Upgrades,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
     /// The token that Vault knows the server by; none in bcrypt mode.

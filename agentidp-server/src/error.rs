@@ -128,13 +128,14 @@ impl ApiError {
     }
 
     /// The secrets store could not do its work. The verb decides between `VAULT_READ_ERROR` and `VAULT_WRITE_ERROR`;
-    /// faults of our own process and of a digest in a row are
-    /// internal errors.
+    /// faults of our own process, of a digest in a row, and of the settings that a digest needs are internal errors.
     #[must_use]
     pub fn vault(error: agentidp_secrets::Error) -> Self {
+        let is_digests = error.backend().is_some_and(|backend| *backend != BackendId::VAULT_KV2);
         match (error.kind(), error.operation()) {
             (ErrorKind::Throttled, _) => Self::Busy(Some(error)),
             (ErrorKind::Internal | ErrorKind::InvalidSecret, _) => Self::Internal(Box::new(error)),
+            (ErrorKind::InvalidConfig | ErrorKind::UnknownBackend, _) if is_digests => Self::Internal(Box::new(error)),
             // Of Vault it says that the row points elsewhere, or that there is no secret at its path.
             (ErrorKind::Malformed, _) if error.backend() != Some(&BackendId::VAULT_KV2) => {
                 Self::Internal(Box::new(error))
@@ -237,6 +238,14 @@ mod tests {
         }
         let elsewhere = Error::new(ErrorKind::Malformed, "").with_backend(BackendId::VAULT_KV2);
         assert_eq!(ApiError::vault(elsewhere.with_operation(Operation::Verify)).code(), "VAULT_READ_ERROR");
+        for kind in [ErrorKind::InvalidConfig, ErrorKind::UnknownBackend] {
+            for (backend, code) in
+                [(BackendId::KEYED_DIGEST, "INTERNAL_SERVER_ERROR"), (BackendId::VAULT_KV2, "VAULT_READ_ERROR")]
+            {
+                let error = Error::new(kind, "").with_backend(backend).with_operation(Operation::Verify);
+                assert_eq!(ApiError::vault(error).code(), code, "{kind}");
+            }
+        }
     }
 
     #[test]

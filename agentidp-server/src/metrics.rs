@@ -10,7 +10,7 @@ use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
-use crate::repo::QueryObserver;
+use crate::repo::{QueryObserver, RowCacheOutcome};
 use crate::vault_token::Renewal;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
@@ -27,6 +27,8 @@ const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
 const VAULT_TOKEN_TTL: &str = "agentidp_vault_token_ttl_seconds";
 const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
+const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
+const ROW_CACHE: &str = "agentidp_row_cache_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
 /// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
@@ -52,6 +54,11 @@ impl Metrics {
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
+            (
+                AUDIT_LOST,
+                "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
+            ),
+            (ROW_CACHE, "Looks for a client's rows in memory: hit, miss, or off while changes are not heard of."),
         ] {
             recorder.describe_counter(name.into(), None, text.into());
         }
@@ -65,6 +72,7 @@ impl Metrics {
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
+        metrics.counter(AUDIT_LOST, Vec::new(), 0);
         for outcome in Outcome::ALL {
             metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
             metrics.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
@@ -142,6 +150,14 @@ impl QueryObserver for Metrics {
     fn observe(&self, operation: &'static str, elapsed: Duration) {
         self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
     }
+
+    fn audit_events_lost(&self, events: u64) {
+        self.counter(AUDIT_LOST, Vec::new(), events);
+    }
+
+    fn row_cache(&self, outcome: RowCacheOutcome) {
+        self.counter(ROW_CACHE, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+    }
 }
 
 impl Default for Metrics {
@@ -167,6 +183,8 @@ mod tests {
         metrics.agent_registered(Outcome::Failure);
         metrics.http_request("GET", "/health", 200, Duration::from_millis(3));
         metrics.rate_limited();
+        metrics.audit_events_lost(3);
+        metrics.row_cache(RowCacheOutcome::Hit);
         metrics.observe("agents.find", Duration::from_millis(2));
         let text = metrics.render();
         for line in [
@@ -177,6 +195,8 @@ mod tests {
             "agentidp_http_request_duration_seconds_bucket{method=\"GET\",path=\"/health\",le=\"0.005\"} 1",
             "agentidp_http_request_duration_seconds_count{method=\"GET\",path=\"/health\"} 1",
             "agentidp_rate_limit_rejections_total 1",
+            "agentidp_audit_events_lost_total 3",
+            "agentidp_row_cache_total{outcome=\"hit\"} 1",
             "agentidp_db_query_duration_seconds_bucket{operation=\"agents.find\",le=\"0.001\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");

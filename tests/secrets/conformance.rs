@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, Memory, VaultKv2};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2};
 use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer};
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
-use agentidp_secrets::{ErrorKind, Layer, SecretBackend, SharedBackend, conformance, stack};
+use agentidp_secrets::{ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, conformance, stack};
 
 use crate::support;
 
@@ -16,6 +16,7 @@ conformance!(memory, BackendHarness::new(Memory::new()));
 conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as SharedBackend));
 conformance!(bcrypt, over_bcrypt(&[]));
 conformance!(argon2id, BackendHarness::new(Argon2id::builder().minimum_cost_for_tests().build().unwrap()));
+conformance!(keyed_digest, over_keyed_digest(&[]));
 conformance!(vault, over_vault(&[]).await);
 
 conformance!(timeout_layer, over_memory(&[&timeout()]));
@@ -24,6 +25,7 @@ conformance!(retry_layer, over_memory(&[&retry()]));
 conformance!(observe_layer, over_memory(&[&observe()]));
 conformance!(warm_layer, over_memory(&[&warm()]));
 conformance!(warm_layer_over_bcrypt, over_bcrypt(&[&warm()]));
+conformance!(warm_layer_over_keyed_digest, over_keyed_digest(&[&warm()]));
 conformance!(fault_layer_without_faults, over_memory(&[&FaultLayer::new()]));
 conformance!(all_layers_over_memory, over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &warm(), &observe()]));
 conformance!(all_layers_over_bcrypt, over_bcrypt(&[&warm(), &observe()]));
@@ -52,6 +54,12 @@ fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {
 /// There is nothing to reach.
 fn over_bcrypt(layers: &[&dyn Layer]) -> BackendHarness {
     BackendHarness::new(stack(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), layers))
+}
+
+/// Nor here.
+fn over_keyed_digest(layers: &[&dyn Layer]) -> BackendHarness {
+    let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
+    BackendHarness::new(stack(KeyedDigest::new(keys), layers))
 }
 
 fn harness(backend: impl SecretBackend, unreachable: impl SecretBackend, layers: &[&dyn Layer]) -> BackendHarness {

@@ -1,14 +1,14 @@
 //! Random lives of credentials against a model: what a store says of a secret is what its rows and the clock say,
-//! through moves between backends, outages and lost answers.
+//! through moves between backends, outages and lost answers, with selectors beside the records and without.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{Bcrypt, Memory};
+use agentidp_secrets::backends::{Bcrypt, KeyedDigest, Memory};
 use agentidp_secrets::testkit::{Fault, FaultLayer, fresh_key};
 use agentidp_secrets::{
-    BackendId, ClientSecret, Clock, CredentialKey, CredentialSecrets, ErrorKind, Generation, ManualClock, Operation,
-    SecretStore, SharedBackend, StoredSecret, VerifyError, stack,
+    BackendId, ClientSecret, Clock, CredentialKey, CredentialSecrets, ErrorKind, Generation, MacKeys, ManualClock,
+    Operation, SecretStore, SharedBackend, StoredSecret, VerifyError, stack,
 };
 use proptest::prelude::*;
 
@@ -18,12 +18,15 @@ const SLOTS: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum On {
     Bcrypt,
+    Keyed,
     Memory,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Advance(u64),
+    /// The row loses the selector of its current record: as if it were older than the keys.
+    Bare(usize),
     Issue(usize, On),
     Outage(bool),
     /// Drops the previous record; its backend forgets it when it is another than the current one's.
@@ -45,7 +48,7 @@ enum Guess {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let on = || prop_oneof![Just(On::Bcrypt), Just(On::Memory)];
+    let on = || prop_oneof![Just(On::Bcrypt), Just(On::Keyed), Just(On::Memory)];
     let slot = 0..SLOTS;
     // In steps of ten seconds, so that a grace period often ends at the very moment of a question.
     let time = || (0..4_u64).prop_map(|tens| tens * 10);
@@ -56,6 +59,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         3 => time().prop_map(Step::Advance),
+        1 => slot.clone().prop_map(Step::Bare),
         2 => (slot.clone(), on()).prop_map(|(slot, on)| Step::Issue(slot, on)),
         1 => any::<bool>().prop_map(Step::Outage),
         1 => slot.clone().prop_map(Step::Retire),
@@ -90,25 +94,32 @@ struct World {
     clock: Arc<ManualClock>,
     faults: FaultLayer,
     down: bool,
-    bcrypt_first: SecretStore,
-    memory_first: SecretStore,
+    stores: [SecretStore; 3],
+    selecting: bool,
     rows: [Option<Row>; SLOTS],
     secrets: Vec<ClientSecret>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(selecting: bool) -> Self {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
         let faults = FaultLayer::new();
         let memory = stack(Memory::new(), &[&faults]);
         let bcrypt: SharedBackend = Arc::new(Bcrypt::builder().minimum_cost_for_tests().build().unwrap());
-        let store = |primary: &SharedBackend, accepted: &SharedBackend| {
-            let builder = SecretStore::builder(Arc::clone(primary)).accepts(Arc::clone(accepted));
-            builder.clock(Arc::clone(&clock) as Arc<dyn Clock>).build().unwrap()
+        let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
+        let keyed: SharedBackend = Arc::new(KeyedDigest::new(keys.clone()));
+        let store = |[primary, accepted @ ..]: [&SharedBackend; 3]| {
+            let builder = SecretStore::builder(Arc::clone(primary)).clock(Arc::clone(&clock) as Arc<dyn Clock>);
+            let builder = accepted.into_iter().fold(builder, |builder, other| builder.accepts(Arc::clone(other)));
+            if selecting { builder.selector_keys(keys.clone()) } else { builder }.build().unwrap()
         };
         Self {
-            bcrypt_first: store(&bcrypt, &memory),
-            memory_first: store(&memory, &bcrypt),
+            stores: [
+                store([&bcrypt, &keyed, &memory]),
+                store([&keyed, &bcrypt, &memory]),
+                store([&memory, &bcrypt, &keyed]),
+            ],
+            selecting,
             clock,
             faults,
             down: false,
@@ -118,10 +129,7 @@ impl World {
     }
 
     fn store(&self, primary: On) -> SecretStore {
-        match primary {
-            On::Bcrypt => self.bcrypt_first.clone(),
-            On::Memory => self.memory_first.clone(),
-        }
+        self.stores[primary as usize].clone()
     }
 
     /// Takes note of a secret that came out of a store.
@@ -141,6 +149,7 @@ impl World {
     async fn take(&mut self, step: Step) {
         match step {
             Step::Advance(seconds) => self.clock.advance(Duration::from_secs(seconds)),
+            Step::Bare(slot) => self.rows[slot].iter_mut().for_each(|row| row.secrets.selector = None),
             Step::Issue(slot, primary) => self.issue(slot, primary).await,
             Step::Outage(down) => self.set_outage(down),
             Step::Retire(slot) => self.retire(slot).await,
@@ -164,7 +173,9 @@ impl World {
         let issued = issued.unwrap();
         let current = Generated { secret: self.learn(issued.secret), on: primary, version: 1 };
         let versions = usize::from(primary == On::Memory);
-        self.rows[slot] = Some(Row { key, secrets: issued.stored.into(), current, previous: None, versions });
+        assert_eq!(issued.selector.is_some(), self.selecting);
+        let secrets = CredentialSecrets { current: issued.stored, selector: issued.selector, previous: None };
+        self.rows[slot] = Some(Row { key, secrets, current, previous: None, versions });
     }
 
     async fn rotate(&mut self, slot: usize, primary: On, grace: u64, lost: bool) {
@@ -176,14 +187,18 @@ impl World {
             self.faults.once(Operation::Store, Fault::LoseAnswer);
         }
         let grace = Duration::from_secs(grace);
-        let outcome = store.rotate(&row.key, &row.secrets.current, grace).await;
+        let outcome = store.rotate(&row.key, &row.secrets, grace).await;
         self.set_outage(self.down);
         let expected = self.write_outcome(&row, primary);
         match outcome {
             Ok(rotated) => {
                 assert_eq!((expected, lost), (Ok(()), false));
                 row.previous = (!grace.is_zero()).then(|| (row.current, self.clock.now() + grace));
-                row.secrets = CredentialSecrets { current: rotated.stored, previous: rotated.previous };
+                row.secrets = CredentialSecrets {
+                    current: rotated.stored,
+                    selector: rotated.selector,
+                    previous: rotated.previous,
+                };
                 row.wrote(self.learn(rotated.secret), primary);
             }
             // Nothing changes in the row, whatever has become of the write.
@@ -200,7 +215,7 @@ impl World {
     fn write_outcome(&self, row: &Row, primary: On) -> Result<(), ErrorKind> {
         let expected_version = if row.current.on == On::Memory { row.current.version } else { 0 };
         match primary {
-            On::Bcrypt => Ok(()),
+            On::Bcrypt | On::Keyed => Ok(()),
             On::Memory if self.down => Err(ErrorKind::Unavailable),
             On::Memory if row.versions != expected_version => Err(ErrorKind::Conflict),
             On::Memory => Ok(()),
@@ -215,11 +230,15 @@ impl World {
         if let Ok(proof) = store.verify(&row.key, &row.secrets, &secret).await {
             let moves = row.current.on != primary;
             assert_eq!((proof.outdated, proof.generation), (moves, Generation::Current));
+            // What is due is kept, and nothing is due that is there.
+            assert_eq!(proof.selector.is_some(), self.selecting && row.secrets.selector.is_none());
+            row.secrets.selector = row.secrets.selector.or(proof.selector);
             match store.upgrade(&row.key, &row.secrets.current, &proof, &secret).await {
                 Ok(None) => assert!(!moves),
-                Ok(Some(stored)) => {
+                Ok(Some(upgraded)) => {
                     assert_eq!(self.write_outcome(&row, primary), Ok(()));
-                    row.secrets.current = stored;
+                    row.secrets.current = upgraded.stored;
+                    row.secrets.selector = upgraded.selector;
                     row.wrote(row.current.secret, primary);
                 }
                 Err(error) => assert_eq!(Err(error.kind()), self.write_outcome(&row, primary)),
@@ -232,7 +251,7 @@ impl World {
         let store = self.store(On::Bcrypt);
         let Some(row) = &mut self.rows[slot] else { return };
         let (Some((gone, _)), Some(previous)) = (row.previous.take(), row.secrets.previous.take()) else { return };
-        if gone.on == On::Memory && row.current.on == On::Bcrypt {
+        if gone.on == On::Memory && row.current.on != On::Memory {
             let outcome = store.revoke(&row.key, &previous.stored.into()).await;
             assert_eq!(outcome.is_ok(), !self.down);
             row.versions = if self.down { row.versions } else { 0 };
@@ -244,7 +263,7 @@ impl World {
         let Some(row) = self.rows[slot].take() else { return };
         let outcome = store.revoke(&row.key, &row.secrets).await;
         let records = row.records();
-        let reached = !self.down || records.iter().all(|(generated, _)| generated.on == On::Bcrypt);
+        let reached = !self.down || records.iter().all(|(generated, _)| generated.on != On::Memory);
         assert_eq!(outcome.is_ok(), reached);
         if !reached {
             self.rows[slot] = Some(row);
@@ -253,7 +272,7 @@ impl World {
         for (generated, stored) in records {
             let outcome = store.verify(&row.key, &stored.into(), &self.secrets[generated.secret]).await;
             match generated.on {
-                On::Bcrypt => assert!(outcome.is_ok(), "dropping the row is the revocation"),
+                On::Bcrypt | On::Keyed => assert!(outcome.is_ok(), "dropping the row is the revocation"),
                 On::Memory => assert_eq!(kind_of(outcome), Some(ErrorKind::NotFound)),
             }
         }
@@ -294,11 +313,18 @@ impl World {
     /// a mismatch.
     fn expected(&self, row: &Row, guess: usize, primary: On) -> Result<(Generation, bool), Option<ErrorKind>> {
         let previous = row.previous.filter(|(_, until)| self.clock.now() < *until).map(|(previous, _)| previous);
-        let generations = [(Generation::Current, Some(row.current)), (Generation::Previous, previous)];
-        for (generation, generated) in generations {
+        let selector = (row.secrets.selector, row.secrets.previous.as_ref().and_then(|previous| previous.selector));
+        let current = Some((Generation::Current, row.current, self.selecting && selector.0.is_some()));
+        let previous =
+            previous.map(|previous| (Generation::Previous, previous, self.selecting && selector.1.is_some()));
+        // One with another selector is not asked, one whose selector fits goes first.
+        let mut records: Vec<_> = current.into_iter().chain(previous).collect();
+        records.retain(|(_, generated, has_selector)| !has_selector || generated.secret == guess);
+        records.sort_by_key(|(_, _, has_selector)| !has_selector);
+        for (generation, generated, _) in records {
             match generated {
-                Some(Generated { on: On::Memory, .. }) if self.down => return Err(Some(ErrorKind::Unavailable)),
-                Some(Generated { secret, on, .. }) if secret == guess => return Ok((generation, on != primary)),
+                Generated { on: On::Memory, .. } if self.down => return Err(Some(ErrorKind::Unavailable)),
+                Generated { secret, on, .. } if secret == guess => return Ok((generation, on != primary)),
                 _ => {}
             }
         }
@@ -325,7 +351,7 @@ impl Row {
 fn kind(error: VerifyError) -> Option<ErrorKind> {
     match error {
         VerifyError::Backend(error) => {
-            assert_eq!(error.backend(), Some(&BackendId::MEMORY), "bcrypt never fails");
+            assert_eq!(error.backend(), Some(&BackendId::MEMORY), "digests never fail");
             Some(error.kind())
         }
         _ => None,
@@ -338,13 +364,13 @@ fn kind_of<T>(outcome: Result<T, VerifyError>) -> Option<ErrorKind> {
 
 proptest! {
     // A failure prints its shortest form: that is kept as a test of its own, not as a file of seeds.
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_store_says_what_rows_and_clock_say(steps in steps()) {
+    fn a_store_says_what_rows_and_clock_say(steps in steps(), selecting: bool) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let mut world = World::new();
+            let mut world = World::new(selecting);
             for step in steps {
                 world.take(step).await;
             }

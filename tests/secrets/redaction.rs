@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::backends::{
-    AppRole, Argon2id, Bcrypt, ClientCert, Kubernetes, Memory, VaultAuth, VaultKv2, VaultKv2Config, VaultToken,
+    AppRole, Argon2id, Bcrypt, ClientCert, KeyedDigest, Kubernetes, Memory, VaultAuth, VaultKv2, VaultKv2Config,
+    VaultToken,
 };
 use agentidp_secrets::layers::{LimitLayer, RetryLayer, TimeoutLayer};
 use agentidp_secrets::testkit::{assert_error_redacted, assert_redacted, assert_text_redacted, fresh_key};
 use agentidp_secrets::{
-    BackendId, ClientSecret, CredentialSecrets, Error, ErrorKind, Previous, SecretBackend, SecretStore, StoredSecret,
-    VerifyError, stack,
+    BackendId, ClientSecret, CredentialSecrets, Error, ErrorKind, MacKeys, Previous, SecretBackend, SecretStore,
+    Selector, StoredSecret, VerifyError, stack,
 };
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -25,11 +26,15 @@ const CANARY: &str = "canary-0123456789abcdef0123456789abcdef-canary";
 #[test]
 fn vocabulary_hides_plaintext_and_payload() {
     let (secret, stored) = (ClientSecret::from(CANARY), StoredSecret::new(BackendId::BCRYPT, CANARY));
-    let previous = Previous { stored: stored.clone(), valid_until: SystemTime::UNIX_EPOCH };
-    let secrets = CredentialSecrets { current: stored.clone(), previous: Some(previous.clone()) };
-    let shown: [&dyn Debug; 5] = [&secret, &stored, &previous, &secrets, &(Some(secret.clone()), vec![stored.clone()])];
+    let selector = Selector::parse("k1:0123456789abcdef").unwrap();
+    let previous = Previous { stored: stored.clone(), selector: Some(selector), valid_until: SystemTime::UNIX_EPOCH };
+    let secrets =
+        CredentialSecrets { current: stored.clone(), selector: Some(selector), previous: Some(previous.clone()) };
+    let several = (Some(secret.clone()), vec![stored.clone()], selector);
+    let shown: [&dyn Debug; 5] = [&secret, &stored, &previous, &secrets, &several];
     for value in shown {
         assert_redacted(value, CANARY);
+        assert_redacted(value, "0123456789abcdef");
     }
     let refused = ClientSecret::try_from([CANARY.as_bytes(), b"\xff"].concat()).unwrap_err();
     assert_error_redacted(&refused, CANARY);
@@ -109,6 +114,42 @@ async fn no_error_of_a_login_or_a_renewal_repeats_what_was_sent_or_answered() {
     assert_text_redacted(&log().text(), CANARY);
 }
 
+#[test]
+fn keys_and_what_holds_them_hide_them() {
+    let text = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
+    let keys = MacKeys::parse(&format!("k1:{text}")).unwrap();
+    let store = SecretStore::builder(KeyedDigest::new(keys.clone())).selector_keys(keys.clone());
+    let shown: [&dyn Debug; 3] = [&keys, &KeyedDigest::new(keys.clone()), &store];
+    for value in shown {
+        assert_redacted(value, text);
+    }
+    assert_redacted(&store.build().unwrap(), text);
+    for misplaced in [format!("{text}:k1"), format!("k1:{text}00"), format!("k1={text}")] {
+        assert_error_redacted(&MacKeys::parse(&misplaced).unwrap_err(), text);
+        assert_error_redacted(&Selector::parse(&misplaced).unwrap_err(), text);
+    }
+}
+
+#[tokio::test]
+async fn keyed_digests_and_selectors_hide_what_they_hold() {
+    let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
+    let store = SecretStore::builder(KeyedDigest::new(keys.clone())).selector_keys(keys).build().unwrap();
+    let key = fresh_key();
+    let issued = store.issue(&key).await.unwrap();
+    let selector = issued.selector.unwrap().to_text();
+    let fingerprint = selector.split_once(':').unwrap().1;
+    let row = CredentialSecrets { current: issued.stored.clone(), selector: issued.selector, previous: None };
+    let rotated = store.rotate(&key, &row, Duration::from_secs(60)).await.unwrap();
+    let proof = store.verify(&key, &issued.stored.clone().into(), &issued.secret).await.unwrap();
+    assert_eq!(proof.selector, issued.selector);
+    let shown: [&dyn Debug; 5] = [&store, &issued, &row, &rotated, &proof];
+    for value in shown {
+        for hidden in [issued.secret.expose_secret(), issued.stored.payload(), fingerprint] {
+            assert_redacted(value, hidden);
+        }
+    }
+}
+
 #[tokio::test]
 async fn stores_backends_and_what_they_return_hide_everything() {
     let (key, canary) = (fresh_key(), ClientSecret::from(CANARY));
@@ -137,8 +178,12 @@ async fn stores_backends_and_what_they_return_hide_everything() {
 
     let store = SecretStore::builder(bcrypt).accepts(Arc::clone(&memory)).build().unwrap();
     let issued = store.issue(&key).await.unwrap();
-    let rotated = store.rotate(&key, &issued.stored, Duration::from_secs(60)).await.unwrap();
-    let secrets = CredentialSecrets { current: rotated.stored.clone(), previous: rotated.previous.clone() };
+    let rotated = store.rotate(&key, &issued.stored.clone().into(), Duration::from_secs(60)).await.unwrap();
+    let secrets = CredentialSecrets {
+        current: rotated.stored.clone(),
+        selector: rotated.selector,
+        previous: rotated.previous.clone(),
+    };
     let verified = store.verify(&key, &secrets, &rotated.secret).await.unwrap();
     let any = store.verify_any(&[(key.clone(), secrets.clone())], &issued.secret).await.unwrap();
     let wrong = store.verify(&key, &secrets, &canary).await.unwrap_err();
@@ -203,15 +248,19 @@ async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
     let before = log.text().len();
 
     let issued = store.issue(&key).await.unwrap();
-    let rotated = store.rotate(&key, &issued.stored, Duration::from_secs(60)).await.unwrap();
-    let secrets = CredentialSecrets { current: rotated.stored.clone(), previous: rotated.previous.clone() };
+    let rotated = store.rotate(&key, &issued.stored.clone().into(), Duration::from_secs(60)).await.unwrap();
+    let secrets = CredentialSecrets {
+        current: rotated.stored.clone(),
+        selector: rotated.selector,
+        previous: rotated.previous.clone(),
+    };
     assert!(store.verify(&key, &secrets, &rotated.secret).await.is_ok());
     assert!(store.verify(&key, &secrets, &issued.secret).await.is_ok());
     let wrong = ClientSecret::generate().unwrap();
     assert!(matches!(store.verify(&key, &secrets, &wrong).await, Err(VerifyError::Mismatch)));
     store.verify_decoy(&wrong).await.unwrap();
     store.issue(&key).await.unwrap_err();
-    store.rotate(&key, &issued.stored, Duration::ZERO).await.unwrap_err();
+    store.rotate(&key, &issued.stored.clone().into(), Duration::ZERO).await.unwrap_err();
     store.revoke(&key, &secrets).await.unwrap();
     store.verify(&key, &secrets, &rotated.secret).await.unwrap_err();
     assert!(store.probe().await.iter().all(|(_, outcome)| outcome.is_ok()));

@@ -97,6 +97,10 @@ impl CredentialRepo for Interposed {
         if self.before().await? { self.inner.rotate(before, after, event).await } else { Ok(false) }
     }
 
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
+        self.inner.upgrade(before, after).await
+    }
+
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
         self.inner.revoke(client_id, credential_id, now, event).await
     }

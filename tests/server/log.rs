@@ -12,18 +12,7 @@ use super::site::Site;
 
 #[tokio::test]
 async fn every_request_has_a_line_and_no_line_has_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    // While there is one dispatcher only, a call site that the thread of another test meets first is switched off for
-    // all threads.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-
+    let (log, _listening) = Log::of_this_thread();
     let site = Site::bcrypt().await;
     let agent = site.agent("a@example.com").await;
     let (credential, secret) = site.credential(agent).await;
@@ -60,10 +49,26 @@ async fn every_request_has_a_line_and_no_line_has_a_secret() {
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    fn text(&self) -> String {
+    /// What this thread logs while the second part lives.
+    pub(crate) fn of_this_thread() -> (Self, impl Sized) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        // While there is one dispatcher only, a call site that the thread of another test meets first is switched off
+        // for all threads.
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        (log, (guard, second))
+    }
+
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }

@@ -17,6 +17,8 @@ mod certificates;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod group_commit;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod http;
@@ -34,6 +36,8 @@ mod origin;
 mod repo;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod row_cache;
 #[cfg(test)]
 mod same_work;
 #[cfg(test)]
@@ -53,6 +57,8 @@ mod token_outage;
 #[cfg(test)]
 mod token_vault;
 #[cfg(test)]
+mod upgrade;
+#[cfg(test)]
 mod vault_token;
 #[cfg(test)]
 mod warm;
@@ -60,3 +66,5 @@ mod warm;
 mod whole_log;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod wired;

@@ -8,13 +8,14 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
-use agentidp_server::config::{Config, Vault};
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
+use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::repo::AuditMode;
 use agentidp_server::tokens::{OPERATOR, Tokens};
-use agentidp_server::{repo, routes, wiring};
+use agentidp_server::{repo, routes};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -53,19 +54,6 @@ impl Site {
         Self::build(|app| use_vault(app, mount, faults)).await
     }
 
-    /// With the store that the server makes of these settings.
-    pub(crate) async fn configured(settings: &[(&str, &str)]) -> Self {
-        let value =
-            |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let config = Config::from_lookup(value).unwrap();
-        let mut site = Self::bcrypt().await;
-        let (store, vault_token) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
-        let app = Arc::get_mut(&mut site.app).unwrap();
-        let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: "agentidp".to_owned() };
-        (app.store, app.vault_token, app.vault) = (store, vault_token, config.vault.map(place));
-        site
-    }
-
     /// In bcrypt mode but for what `change` does.
     pub(crate) async fn build(change: impl FnOnce(&mut App)) -> Self {
         let data = TempDir::new().unwrap();
@@ -79,23 +67,31 @@ impl Site {
         Self::build_on(&url, TempDir::new().unwrap(), change).await
     }
 
+    /// As [`build`](Self::build), on this database: another server, where there is one already.
+    pub(crate) async fn build_at(url: &str, change: impl FnOnce(&mut App)) -> Self {
+        Self::build_on(url, TempDir::new().unwrap(), change).await
+    }
+
     async fn build_on(url: &str, data: TempDir, change: impl FnOnce(&mut App)) -> Self {
-        let repos = repo::open(url).await.unwrap();
-        repos.database.migrate().await.unwrap();
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000);
         let clock = Arc::new(ManualClock::at(start));
         let shared = Arc::clone(&clock) as Arc<dyn Clock>;
+        let metrics = Metrics::new();
+        let repos = repo::open_observed(url, Arc::clone(&shared), Arc::new(metrics.clone())).await.unwrap();
+        repos.database.migrate().await.unwrap();
+        let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
         let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
+            upgrades: Upgrades::new(false),
             vault: None,
             vault_token: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
-            metrics: Metrics::new(),
+            metrics,
             started: clock.instant(),
             clock: shared,
         };
@@ -170,7 +166,7 @@ impl Site {
         let found = self.app.repos.credentials.authenticate(agent_id, self.app.now()).await.unwrap();
         let of_row = |row: &Credential| {
             let key = CredentialKey::parse(&agent_id.to_string(), &row.credential_id.to_string()).unwrap();
-            (key, row.secret.to_record().unwrap().into())
+            (key, row.secret.to_secrets().unwrap())
         };
         let credentials: Vec<_> = found.iter().flat_map(|found| &found.credentials).map(of_row).collect();
         match self.app.store.verify_any(&credentials, &secret.into()).await {

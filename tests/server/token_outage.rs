@@ -33,7 +33,8 @@ async fn a_vault_backed_row_without_vault_is_an_outage_that_hides_no_match() {
     let agent = site.agent("a@example.com").await;
     let (_, secret) = site.credential(agent).await;
     let path = format!("secret/data/agentidp/agents/{agent}/credentials/{}", Uuid::new_v4());
-    insert(&site, agent, SecretColumns { secret_hash: None, vault_path: Some(path), vault_version: Some(1) }).await;
+    insert(&site, agent, SecretColumns { vault_path: Some(path), vault_version: Some(1), ..SecretColumns::default() })
+        .await;
     site.granted(agent, &secret).await;
     let reply = site.grant(agent, "wrong").await;
     assert_eq!(reply.failure(), (500, "VAULT_READ_ERROR".to_owned()));
@@ -82,7 +83,8 @@ async fn a_row_that_points_to_another_mount_is_a_failed_read() {
     let site = Site::vault(&mount, &FaultLayer::new()).await;
     let agent = site.agent("a@example.com").await;
     let path = format!("elsewhere/data/agentidp/agents/{agent}/credentials/{}", Uuid::new_v4());
-    insert(&site, agent, SecretColumns { secret_hash: None, vault_path: Some(path), vault_version: Some(1) }).await;
+    insert(&site, agent, SecretColumns { vault_path: Some(path), vault_version: Some(1), ..SecretColumns::default() })
+        .await;
     let reply = site.grant(agent, "any").await;
     assert_eq!(reply.failure(), (500, "VAULT_READ_ERROR".to_owned()));
     assert!(!reply.text.contains("elsewhere"), "{reply:?}");
@@ -92,7 +94,7 @@ async fn a_row_that_points_to_another_mount_is_a_failed_read() {
 async fn bcrypt_backed(site: &Site, agent: Uuid) -> String {
     let store = SecretStore::builder(Bcrypt::builder().minimum_cost_for_tests().build().unwrap()).build().unwrap();
     let issued = store.issue(&CredentialKey::parse(&agent.to_string(), "any").unwrap()).await.unwrap();
-    insert(site, agent, SecretColumns::from_record(&issued.stored).unwrap()).await;
+    insert(site, agent, SecretColumns::new(&issued.stored, issued.selector).unwrap()).await;
     issued.secret.expose_secret().to_owned()
 }
 

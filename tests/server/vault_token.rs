@@ -15,12 +15,13 @@ use crate::support::bao::auth::Role;
 use crate::support::bao::tls::TlsListener;
 use crate::support::bao::{Bao, Mount};
 use crate::support::process::until;
+use crate::wired;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A site that knows `bao` by what these settings say.
 async fn site(bao: &str, mount: &Mount, settings: &[(&str, &str)]) -> Site {
-    Site::configured(&[settings, &[("VAULT_ADDR", bao), ("VAULT_KV_MOUNT", &mount.name)]].concat()).await
+    wired::site(&[settings, &[("VAULT_ADDR", bao), ("VAULT_KV_MOUNT", &mount.name)]].concat()).await
 }
 
 async fn with_role(role: &Role, mount: &Mount) -> Site {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::site::Site;
 use super::support::{self, Bao};
+use super::wired::{site, vault_site, vault_site_on};
 
 #[tokio::test]
 async fn unless_it_is_set_every_token_of_a_vault_backed_credential_asks_vault() {
@@ -34,7 +34,7 @@ async fn a_lifetime_is_how_long_vault_is_not_asked_again() {
 #[tokio::test]
 async fn rotations_and_revocations_count_from_the_next_request() {
     let vaulted = vault_site(&[("WARM_VAULT_LIFETIME", "60s")]).await;
-    for site in [vaulted, Site::configured(&[]).await] {
+    for site in [vaulted, site(&[]).await] {
         let agent = site.agent("a@example.com").await;
         let (credential, first) = site.credential(agent).await;
         site.granted(agent, &first).await;
@@ -80,19 +80,4 @@ async fn a_stale_window_gets_proved_clients_through_an_outage_and_says_so() {
     site.granted(proved, &secret).await;
     let event = site.get(&format!("/audit?agentId={proved}&action=token.issued&limit=1")).await.json();
     assert_eq!(event["data"][0]["metadata"].get("stale"), None);
-}
-
-/// With Vault, and these settings.
-async fn vault_site(settings: &[(&str, &str)]) -> Site {
-    vault_site_on(support::bao(), settings).await
-}
-
-async fn vault_site_on(bao: &Bao, settings: &[(&str, &str)]) -> Site {
-    let mount = bao.fresh_mount(2).await;
-    let vault = [
-        ("VAULT_ADDR", bao.address()),
-        ("VAULT_TOKEN", mount.policy_token.as_str()),
-        ("VAULT_KV_MOUNT", mount.name.as_str()),
-    ];
-    Site::configured(&[settings, &vault].concat()).await
 }

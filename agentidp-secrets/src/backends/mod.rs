@@ -4,16 +4,19 @@
 //! |---|---|---|---|---|
 //! | [`Bcrypt`] | `bcrypt` | record | 72 bytes | `bcrypt` (default) |
 //! | [`Argon2id`] | `argon2` | record | 4096 bytes | `argon2` |
+//! | [`KeyedDigest`] | `keyed-digest` | record | generated ones only | always there |
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
+//! [`KeyedDigest`] takes a microsecond and does not.
 
 #[cfg(feature = "argon2")]
 mod argon2;
 #[cfg(feature = "bcrypt")]
 mod bcrypt;
 mod digest;
+mod keyed_digest;
 mod memory;
 #[cfg(feature = "vault")]
 mod vault;
@@ -25,6 +28,7 @@ pub use self::argon2::{Argon2id, Argon2idBuilder};
 #[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
 pub use self::digest::{Attempt, DigestBackend, DigestLimits, Digester};
+pub use self::keyed_digest::KeyedDigest;
 pub use self::memory::Memory;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]

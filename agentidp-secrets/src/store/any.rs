@@ -6,6 +6,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Verified};
+use super::select::{Selection, Trial};
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{Error, Operation, Result, VerifyError};
@@ -22,18 +23,18 @@ pub struct VerifiedAny {
     pub verified: Verified,
 }
 
-/// The credentials whose current records one backend wrote.
+/// The credentials that one backend is asked about.
 struct Share<'a> {
     backend: &'a BackendId,
-    /// Each with its place in the slice.
-    credentials: Vec<(usize, &'a (CredentialKey, CredentialSecrets))>,
+    trials: Vec<Trial<'a>>,
 }
 
-/// What came of a share without a match.
+/// What came of credentials without a match.
+#[derive(Default)]
 struct Missed {
     /// With the index of the credential that each is about.
     errors: Vec<(usize, Error)>,
-    digested: bool,
+    level: bool,
 }
 
 impl SecretStore {
@@ -46,6 +47,10 @@ impl SecretStore {
     /// since it is down and every further credential would cost another time-out; after any other failure, a damaged
     /// digest say, its next credential is tried.
     ///
+    /// With [selector keys](crate::SecretStoreBuilder::selector_keys) credentials whose [`Selector`](crate::Selector)
+    /// fits are tried before all others and those with another one not at all, whatever state their backends are in: one
+    /// check for a right secret and none for a wrong one, once every row has its selector.
+    ///
     /// # Errors
     /// [`VerifyError::Mismatch`] when every credential was decided and none matches. [`VerifyError::Backend`] when none
     /// matches and one could not be decided; of several such errors, one of a backend with custody or of an unknown
@@ -55,26 +60,61 @@ impl SecretStore {
         credentials: &[(CredentialKey, CredentialSecrets)],
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
-        if credentials.is_empty() {
-            self.verify_decoy(candidate).await?;
-            return Err(VerifyError::Mismatch);
+        match credentials {
+            [] => {
+                self.verify_decoy(candidate).await?;
+                Err(VerifyError::Mismatch)
+            }
+            [(key, secrets)] => {
+                let verified = self.verify(key, secrets, candidate).await?;
+                Ok(VerifiedAny { index: 0, verified })
+            }
+            _ => self.verify_several(credentials, candidate).await,
         }
-        let mut shares: FuturesUnordered<_> =
-            shares(credentials).into_iter().map(|share| self.run(share, candidate)).collect();
-        let mut missed = Missed { errors: Vec::new(), digested: false };
-        while let Some(outcome) = shares.next().await {
-            match outcome {
-                Ok(verified) => return Ok(verified),
-                Err(share) => {
-                    missed.errors.extend(share.errors);
-                    missed.digested |= share.digested;
+    }
+
+    async fn verify_several(
+        &self,
+        credentials: &[(CredentialKey, CredentialSecrets)],
+        candidate: &ClientSecret,
+    ) -> Result<VerifiedAny, VerifyError> {
+        let (mut missed, mut rest) = (Missed::default(), Vec::new());
+        let mut selection = Selection::new(self, candidate);
+        for (index, (key, secrets)) in credentials.iter().enumerate() {
+            let (chosen, open) = selection.sort(index, key, secrets);
+            if chosen.first().is_some() {
+                match self.attempt(&chosen, candidate).await.outcome {
+                    Ok(verified) => return Ok(VerifiedAny { index, verified }),
+                    Err(VerifyError::Mismatch) => {}
+                    Err(VerifyError::Backend(error)) => {
+                        // Nothing falls through an outage to another record of the same credential.
+                        missed.errors.push((index, error));
+                        continue;
+                    }
+                }
+            }
+            if open.first().is_some() {
+                rest.push(open);
+            }
+        }
+        if !rest.is_empty() {
+            let down = |share: &Share<'_>| missed.errors.iter().any(|(_, error)| shows_down(error, share.backend));
+            let up = shares(&rest).into_iter().filter(|share| !down(share));
+            let mut shares: FuturesUnordered<_> = up.map(|share| self.run(share, candidate)).collect();
+            while let Some(outcome) = shares.next().await {
+                match outcome {
+                    Ok(verified) => return Ok(verified),
+                    Err(share) => {
+                        missed.errors.extend(share.errors);
+                        missed.level |= share.level;
+                    }
                 }
             }
         }
         match missed.errors.into_iter().min_by_key(|(index, error)| (self.is_local(error), *index)) {
             Some((_, error)) => Err(error.into()),
             None => {
-                if !missed.digested {
+                if !missed.level {
                     self.level(candidate).await;
                 }
                 Err(VerifyError::Mismatch)
@@ -84,22 +124,18 @@ impl SecretStore {
 
     /// Tries the credentials of one backend in turn, or as many at a time as it has lanes.
     async fn run(&self, share: Share<'_>, candidate: &ClientSecret) -> Result<VerifiedAny, Missed> {
-        let mut missed = Missed { errors: Vec::new(), digested: false };
-        for group in share.credentials.chunks(self.lanes(share.backend)) {
-            let attempts = group.iter().map(async |(index, (key, secrets))| {
-                let attempt = self.attempt(key, secrets, candidate).await;
-                (*index, attempt)
-            });
+        let mut missed = Missed::default();
+        for group in share.trials.chunks(self.lanes(share.backend)) {
+            let attempts = join_all(group.iter().map(|trial| self.attempt(trial, candidate))).await;
             let mut is_down = false;
-            for (index, attempt) in join_all(attempts).await {
-                missed.digested |= attempt.digested;
+            for (trial, attempt) in group.iter().zip(attempts) {
+                missed.level |= attempt.level;
                 match attempt.outcome {
-                    Ok(verified) => return Ok(VerifiedAny { index, verified }),
+                    Ok(verified) => return Ok(VerifiedAny { index: trial.index, verified }),
                     Err(VerifyError::Mismatch) => {}
                     Err(VerifyError::Backend(error)) => {
-                        // The failing record may be a previous one on another backend: that says nothing about this one.
-                        is_down |= error.is_retryable() && error.backend() == Some(share.backend);
-                        missed.errors.push((index, error));
+                        is_down |= shows_down(&error, share.backend);
+                        missed.errors.push((trial.index, error));
                     }
                 }
             }
@@ -121,13 +157,21 @@ impl SecretStore {
     }
 }
 
-fn shares(credentials: &[(CredentialKey, CredentialSecrets)]) -> Vec<Share<'_>> {
-    let mut shares: Vec<Share<'_>> = Vec::new();
-    for (index, credential) in credentials.iter().enumerate() {
-        let backend = credential.1.current.backend();
+/// Whether it is this backend that is down: the failing record may be a previous one on another backend, which says
+/// nothing about this one.
+fn shows_down(error: &Error, backend: &BackendId) -> bool {
+    error.is_retryable() && error.backend() == Some(backend)
+}
+
+/// By the backend that each is asked first.
+fn shares<'a>(trials: &[Trial<'a>]) -> Vec<Share<'a>> {
+    let mut shares: Vec<Share<'a>> = Vec::new();
+    for trial in trials {
+        let Some(first) = trial.first() else { continue };
+        let backend = first.stored.backend();
         match shares.iter_mut().find(|share| share.backend == backend) {
-            Some(share) => share.credentials.push((index, credential)),
-            None => shares.push(Share { backend, credentials: vec![(index, credential)] }),
+            Some(share) => share.trials.push(*trial),
+            None => shares.push(Share { backend, trials: vec![*trial] }),
         }
     }
     shares
@@ -201,7 +245,11 @@ mod tests {
     #[tokio::test]
     async fn an_outage_under_a_previous_record_does_not_end_the_turn_of_the_current_ones_backend() {
         let fixture = Fixture::digest_primary().await;
-        let moved = CredentialSecrets { current: digest("a"), previous: Some(fixture.previous(remote("down"))) };
+        let moved = CredentialSecrets {
+            current: digest("a"),
+            selector: None,
+            previous: Some(fixture.previous(remote("down"))),
+        };
         let credentials = [(key(), moved), (key(), digest("b").into())];
         assert_eq!(fixture.store.verify_any(&credentials, &"b".into()).await.unwrap().index, 1);
     }

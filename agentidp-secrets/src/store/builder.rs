@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::decoy::Decoy;
 use super::{Inner, SecretStore};
-use crate::backend::{SecretBackend, SharedBackend};
+use crate::backend::{SecretBackend, SharedBackend, shared};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::keys::MacKeys;
 
 /// Settings of a [`SecretStore`].
 #[derive(Debug)]
@@ -16,19 +17,25 @@ pub struct SecretStoreBuilder {
     primary: SharedBackend,
     accepted: Vec<SharedBackend>,
     clock: Arc<dyn Clock>,
+    selector_keys: Option<MacKeys>,
 }
 
 impl SecretStore {
     /// Starts with the backend for new secrets. It also verifies its own records.
     pub fn builder(primary: impl SecretBackend) -> SecretStoreBuilder {
-        SecretStoreBuilder { primary: Arc::new(primary), accepted: Vec::new(), clock: Arc::new(SystemClock) }
+        SecretStoreBuilder {
+            primary: shared(primary),
+            accepted: Vec::new(),
+            clock: Arc::new(SystemClock),
+            selector_keys: None,
+        }
     }
 }
 
 impl SecretStoreBuilder {
     /// Adds a backend whose records still verify. Repeat it for more.
     pub fn accepts(mut self, backend: impl SecretBackend) -> Self {
-        self.accepted.push(Arc::new(backend));
+        self.accepted.push(shared(backend));
         self
     }
 
@@ -38,19 +45,30 @@ impl SecretStoreBuilder {
         self
     }
 
+    /// Sets keys for [`Selector`](crate::Selector)s. The store then gives one with every record that it makes or proves,
+    /// and asks only those records that the selectors beside them leave in question. Without keys it neither makes nor
+    /// reads any.
+    ///
+    /// What time tells changes with it: a wrong secret for a record with a selector costs a MAC, and so does an unknown
+    /// client; see [`verify_decoy`](SecretStore::verify_decoy).
+    pub fn selector_keys(mut self, keys: MacKeys) -> Self {
+        self.selector_keys = Some(keys);
+        self
+    }
+
     /// Makes the store.
     ///
     /// # Errors
     /// `InvalidConfig` when two backends have the same id: a record could not be told to belong to one of them.
     pub fn build(self) -> Result<SecretStore> {
-        let Self { primary, accepted, clock } = self;
+        let Self { primary, accepted, clock, selector_keys } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
             let message = format!("the backend `{twice}` was given twice; each id may stand for one backend only");
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(twice.clone()));
         }
-        let decoy = Decoy::of(&primary, &accepted)?;
-        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, decoy })))
+        let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref())?;
+        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, decoy })))
     }
 }
 

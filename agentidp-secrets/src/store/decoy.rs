@@ -1,13 +1,15 @@
 //! Equal work where there is nothing to verify, so that time does not tell an unknown client from a wrong secret.
 
+use std::hint::black_box;
 use std::iter;
 
 use tokio::sync::OnceCell;
 
 use super::{SecretStore, failed};
-use crate::backend::{Custody, SharedBackend};
+use crate::backend::{BackendInfo, Custody, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
+use crate::keys::MacKeys;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
@@ -15,27 +17,45 @@ impl SecretStore {
     /// Does the work of a wrong secret, and decides nothing. For an unknown client, and for one whose credentials are
     /// all revoked or expired.
     ///
-    /// The candidate is checked against a digest of a secret that nobody knows: the first backend with
-    /// [`Custody::Record`] computes one digest, also for a candidate that it could never have stored. With no such
-    /// backend the primary is probed, which costs a round trip as a verification would.
+    /// The candidate is checked against a digest of a secret that nobody knows, on the first backend with a
+    /// [slow digest](BackendInfo::slow_digest), else on the first with [`Custody::Record`]; also a candidate that could
+    /// never have been stored there. With no such backend the primary is probed, which costs a round trip as a
+    /// verification would. With selector keys the decoy is a MAC, as a wrong secret is.
     ///
-    /// This levels the digests computed, not the network: beside Vault records, a wrong secret costs a round trip more
-    /// than an unknown client.
+    /// # What a failed attempt computes
+    /// Slow digests, of one credential, in a store with a backend for them. *Warm* is a record that was proved since the
+    /// start, behind a [`WarmLayer`](crate::layers::WarmLayer); the decoy counts as proved from
+    /// [`prepare`](Self::prepare) on.
     ///
-    /// Behind a [`WarmLayer`](crate::layers::WarmLayer) the decoy is warm, like a client that has authenticated before:
-    /// neither of the two computes a digest, and they cannot be told apart. What can is a wrong secret for a digest
-    /// that was not proved since the start, which still costs one.
+    /// | the attempt is for | no selector keys: cold | warm | selector keys: cold | warm |
+    /// |---|---|---|---|---|
+    /// | an unknown client, or only revoked or expired credentials | 1 | 0 | 0 | 0 |
+    /// | a slow digest | 1 | 0 | 0; **1** while the row has no selector | 0 |
+    /// | a keyed digest | 1, beside its own MAC | 0 | 0 | 0 |
+    /// | a record in a backend's custody | 1, beside the round trip | 0 | 0 | 0 |
+    ///
+    /// This levels digests, and not the network: beside a record in a backend's custody a wrong secret costs a round trip
+    /// more than an unknown client, until it is warm or has a selector. What is not levelled either: a cold slow digest
+    /// beside a warm decoy (1 against 0) tells that there is such a client, which has not been seen since the start; a row
+    /// without a selector, in a store with keys, tells the same of a client that was not seen since the keys came.
+    /// A client with several cold slow digests costs several.
     ///
     /// # Errors
     /// `Throttled` when the digest was refused for want of a free thread. Answer it as you would for a known client:
     /// during a flood a quick "wrong" would tell who is unknown.
     pub async fn verify_decoy(&self, candidate: &ClientSecret) -> Result<()> {
-        if let Some(decoy) = &self.0.decoy {
-            return decoy.compute(candidate).await;
+        match &self.0.decoy {
+            Decoy::Digest(decoy) => decoy.compute(candidate).await,
+            Decoy::Probe => {
+                // The outcome is nobody's: there is no answer to give.
+                let _reachable = self.0.primary.probe().await;
+                Ok(())
+            }
+            Decoy::Selector { keys, key } => {
+                let _nobodys = black_box(keys.selector(key.client_id(), candidate));
+                Ok(())
+            }
         }
-        // The outcome is nobody's: there is no answer to give.
-        let _reachable = self.0.primary.probe().await;
-        Ok(())
     }
 
     /// Makes the decoy digest ahead of time. Without this the first unknown client waits for it, and takes twice as
@@ -45,35 +65,68 @@ impl SecretStore {
     /// `Internal` when the digest cannot be computed.
     pub async fn prepare(&self) -> Result<()> {
         match &self.0.decoy {
-            Some(decoy) => decoy.record().await.map(drop),
-            None => Ok(()),
+            Decoy::Digest(decoy) => decoy.record().await.map(drop),
+            Decoy::Probe | Decoy::Selector { .. } => Ok(()),
         }
     }
 
-    /// Computes one digest where a digest backend is configured, after a mismatch that needed none. A refusal leaves
-    /// the mismatch what it is: decided.
+    /// Computes the digest that an unknown client costs, after a mismatch that needed none. A refusal leaves the mismatch
+    /// what it is: decided.
     pub(super) async fn level(&self, candidate: &ClientSecret) {
-        if let Some(decoy) = &self.0.decoy {
+        if let Decoy::Digest(decoy) = &self.0.decoy {
             let _refused = decoy.compute(candidate).await;
         }
     }
 }
 
+/// What an unknown client costs.
+pub(super) enum Decoy {
+    Digest(DecoyDigest),
+    Probe,
+    /// As much as the one MAC that decides on a client's credentials.
+    Selector {
+        keys: MacKeys,
+        key: CredentialKey,
+    },
+}
+
+impl Decoy {
+    /// A selector where there are keys for it; else a digest: on the primary when its digests are slow, else on the first
+    /// accepted backend with slow ones, else on the first with any.
+    pub(super) fn of(primary: &SharedBackend, accepted: &[SharedBackend], keys: Option<&MacKeys>) -> Result<Self> {
+        let key = CredentialKey::parse("decoy", "decoy")?;
+        if let Some(keys) = keys {
+            return Ok(Self::Selector { keys: keys.clone(), key });
+        }
+        let first = |wanted: fn(&BackendInfo) -> bool| {
+            iter::once(primary).chain(accepted).find(|backend| wanted(backend.info())).cloned()
+        };
+        let backend = first(|info| info.slow_digest).or_else(|| first(|info| info.custody == Custody::Record));
+        Ok(backend.map_or(Self::Probe, |backend| Self::Digest(DecoyDigest { backend, key, record: OnceCell::new() })))
+    }
+
+    /// Whether a mismatch of this candidate on this backend has cost what the decoy does.
+    pub(super) fn is_matched_by(&self, info: &BackendInfo, candidate: &ClientSecret) -> bool {
+        match self {
+            Self::Digest(decoy) => {
+                let digested = info.custody == Custody::Record && info.can_store(candidate);
+                digested && (info.slow_digest || !decoy.backend.info().slow_digest)
+            }
+            Self::Probe | Self::Selector { .. } => true,
+        }
+    }
+}
+
 /// A digest of a secret that nobody knows.
-pub(super) struct Decoy {
+pub(super) struct DecoyDigest {
     backend: SharedBackend,
     key: CredentialKey,
     record: OnceCell<StoredSecret>,
 }
 
-impl Decoy {
-    /// A decoy on the primary when it computes digests, else on the first accepted backend that does.
-    pub(super) fn of(primary: &SharedBackend, accepted: &[SharedBackend]) -> Result<Option<Self>> {
-        let key = CredentialKey::parse("decoy", "decoy")?;
-        let digests = |backend: &&SharedBackend| backend.info().custody == Custody::Record;
-        let backend = iter::once(primary).chain(accepted).find(digests).cloned();
-        Ok(backend.map(|backend| Self { backend, key, record: OnceCell::new() }))
-    }
+impl DecoyDigest {
+    /// Stands in for a candidate that the backend would refuse without computing. Every backend takes this form.
+    const STAND_IN: &str = "sk_live_0000000000000000000000000000000000000000000000000000000000000000";
 
     async fn record(&self) -> Result<&StoredSecret> {
         let make = async || self.backend.store(&self.key, &ClientSecret::generate()?).await;
@@ -83,7 +136,7 @@ impl Decoy {
     /// Neither outcome is anybody's: the work was the point. Only a refusal is told, because it took no time.
     async fn compute(&self, candidate: &ClientSecret) -> Result<()> {
         // A digest backend does no work for what it could not store; another backend does, and would be told apart.
-        let stand_in = (!self.backend.info().can_store(candidate)).then(|| ClientSecret::from("decoy"));
+        let stand_in = (!self.backend.info().can_store(candidate)).then(|| ClientSecret::from(Self::STAND_IN));
         let candidate = stand_in.as_ref().unwrap_or(candidate);
         let worked = match self.record().await {
             Ok(record) => self.backend.verify(&self.key, record, candidate).await.map(drop),
@@ -95,32 +148,5 @@ impl Decoy {
             }
             _ => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::{Fixture, digest, remote};
-    use crate::credential::CredentialKey;
-    use crate::layers::WarmLayer;
-
-    /// The timing policy, counted: an attempt that fails computes no digest, whatever it was about, once its client has
-    /// authenticated; an unknown client counts as one that has.
-    #[tokio::test]
-    async fn behind_a_warm_layer_only_what_was_never_proved_computes_a_digest() {
-        let fixture = Fixture::behind(&WarmLayer::builder().build().unwrap()).await;
-        let computed = async |records: &[crate::StoredSecret]| {
-            let before = fixture.digests();
-            let key = CredentialKey::parse("client", "credential").unwrap();
-            let credentials: Vec<_> = records.iter().map(|record| (key.clone(), record.clone().into())).collect();
-            fixture.store.verify_any(&credentials, &"wrong".into()).await.unwrap_err();
-            fixture.digests() - before
-        };
-        let revoked_or_unknown = computed(&[]).await;
-        assert_eq!((revoked_or_unknown, computed(&[remote("a")]).await, computed(&[digest("a")]).await), (0, 0, 1));
-        fixture.verify(digest("a"), "a").await.unwrap();
-        assert_eq!((computed(&[digest("a")]).await, computed(&[digest("a"), remote("a")]).await), (0, 0));
-        fixture.store.verify_decoy(&"wrong".into()).await.unwrap();
-        assert_eq!(computed(&[]).await, 0);
     }
 }

@@ -1,10 +1,10 @@
 //! What goes into the store and what comes out.
 
-use std::iter;
 use std::time::SystemTime;
 
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
+use crate::selector::Selector;
 
 /// The records of one credential, as the caller's row holds them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ use crate::secret::ClientSecret;
 pub struct CredentialSecrets {
     /// The record of the present secret.
     pub current: StoredSecret,
+    /// What the row has beside it; `None` where there is nothing, or no keys.
+    pub selector: Option<Selector>,
     /// The record before it, while its grace period lasts.
     pub previous: Option<Previous>,
 }
@@ -22,6 +24,8 @@ pub struct CredentialSecrets {
 pub struct Previous {
     /// The replaced record.
     pub stored: StoredSecret,
+    /// What stood beside it.
+    pub selector: Option<Selector>,
     /// The first moment at which it no longer verifies.
     pub valid_until: SystemTime,
 }
@@ -34,6 +38,8 @@ pub struct Issued {
     pub secret: ClientSecret,
     /// To be kept.
     pub stored: StoredSecret,
+    /// To be kept beside it, in a store with selector keys.
+    pub selector: Option<Selector>,
 }
 
 /// A credential's new secret and record.
@@ -44,8 +50,20 @@ pub struct Rotated {
     pub secret: ClientSecret,
     /// To be kept, in place of the old one.
     pub stored: StoredSecret,
+    /// To be kept beside it, in place of the old one: `None` where there is to be none.
+    pub selector: Option<Selector>,
     /// The old record with the end of its grace period; `None` without one.
     pub previous: Option<Previous>,
+}
+
+/// A newer record of the same secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upgraded {
+    /// To be kept, in place of the old one.
+    pub stored: StoredSecret,
+    /// To be kept beside it, in place of the old one: `None` where there is to be none.
+    pub selector: Option<Selector>,
 }
 
 /// Proof that a candidate was the secret. Only the store makes it.
@@ -60,6 +78,10 @@ pub struct Verified {
     /// Whether the backend could not be asked, and a proof from before decided: worth a line in the audit. Only behind
     /// a [`WarmLayer`](crate::layers::WarmLayer) with a stale window.
     pub stale: bool,
+    /// What to keep beside the record that was proved: there is no selector yet, or one under another key than the first.
+    /// Write it only where the row still holds this record (compare and set); when that fails, somebody rotated, and it is
+    /// of no use any more. A failure here is never a failure of the login.
+    pub selector: Option<Selector>,
 }
 
 /// Which of a credential's secrets was proved.
@@ -75,21 +97,10 @@ pub enum Generation {
     Previous,
 }
 
-impl CredentialSecrets {
-    /// The records that count by now, in the order in which they are tried.
-    pub(super) fn valid_at(
-        &self,
-        now: impl FnOnce() -> SystemTime,
-    ) -> impl Iterator<Item = (Generation, &StoredSecret)> {
-        let previous = self.previous.as_ref().filter(|previous| now() < previous.valid_until);
-        iter::once((Generation::Current, &self.current))
-            .chain(previous.map(|previous| (Generation::Previous, &previous.stored)))
-    }
-}
-
+/// Without a selector.
 impl From<StoredSecret> for CredentialSecrets {
     fn from(current: StoredSecret) -> Self {
-        Self { current, previous: None }
+        Self { current, selector: None, previous: None }
     }
 }
 
@@ -102,11 +113,16 @@ mod tests {
     fn no_type_shows_a_secret_or_a_digest() {
         let stored = StoredSecret::new(BackendId::BCRYPT, "canary-digest");
         let secret = ClientSecret::from("canary-secret");
-        let previous = Some(Previous { stored: stored.clone(), valid_until: SystemTime::UNIX_EPOCH });
-        let secrets = CredentialSecrets { current: stored.clone(), previous: previous.clone() };
-        let issued = Issued { secret: secret.clone(), stored: stored.clone() };
-        let rotated = Rotated { secret, stored, previous };
-        let shown = format!("{secrets:?} {secrets:#?} {issued:?} {issued:#?} {rotated:?} {rotated:#?}");
-        assert!(!shown.contains("canary"), "{shown}");
+        let selector = Some(Selector::parse("k1:c0ffee00c0ffee00").unwrap());
+        let previous = Some(Previous { stored: stored.clone(), selector, valid_until: SystemTime::UNIX_EPOCH });
+        let secrets = CredentialSecrets { current: stored.clone(), selector, previous: previous.clone() };
+        let issued = Issued { secret: secret.clone(), stored: stored.clone(), selector };
+        let rotated = Rotated { secret, stored: stored.clone(), selector, previous };
+        let verified = Verified { generation: Generation::Current, outdated: false, stale: false, selector };
+        let upgraded = Upgraded { stored, selector };
+        let shown = format!(
+            "{secrets:?} {secrets:#?} {issued:?} {issued:#?} {rotated:?} {rotated:#?} {verified:#?} {upgraded:#?}"
+        );
+        assert!(!shown.contains("canary") && !shown.contains("c0ffee"), "{shown}");
     }
 }

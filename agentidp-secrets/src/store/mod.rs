@@ -4,6 +4,8 @@ mod any;
 mod builder;
 mod decoy;
 mod lifecycle;
+mod select;
+mod verify;
 
 use std::fmt;
 use std::iter;
@@ -13,16 +15,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use self::decoy::Decoy;
-use crate::backend::{BackendInfo, Custody, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
-use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::keys::MacKeys;
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
 pub use self::any::VerifiedAny;
 pub use self::builder::SecretStoreBuilder;
-pub use self::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotated, Verified};
+pub use self::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotated, Upgraded, Verified};
 
 /// Issues, verifies, rotates and revokes client secrets over one primary backend and any number of accepted ones.
 ///
@@ -45,7 +48,7 @@ pub use self::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotat
 /// // Later: another primary; bcrypt rows keep working and move over when they rotate.
 /// let store = SecretStore::builder(Memory::new()).accepts(Bcrypt::builder().build()?).build()?;
 /// assert!(store.verify(&key, &issued.stored.clone().into(), &issued.secret).await.is_ok());
-/// let rotated = store.rotate(&key, &issued.stored, Duration::ZERO).await?;
+/// let rotated = store.rotate(&key, &issued.stored.into(), Duration::ZERO).await?;
 /// assert!(store.verify(&key, &rotated.stored.into(), &rotated.secret).await.is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,8 +60,8 @@ struct Inner {
     primary: SharedBackend,
     accepted: Vec<SharedBackend>,
     clock: Arc<dyn Clock>,
-    /// Present when one of the backends computes digests.
-    decoy: Option<Decoy>,
+    selector_keys: Option<MacKeys>,
+    decoy: Decoy,
 }
 
 impl SecretStore {
@@ -77,39 +80,15 @@ impl SecretStore {
     pub async fn issue(&self, key: &CredentialKey) -> Result<Issued> {
         let secret = ClientSecret::generate()?;
         let stored = self.0.primary.store(key, &secret).await.map_err(failed(Operation::Store, &self.primary().id))?;
-        Ok(Issued { secret, stored })
-    }
-
-    /// Decides whether `candidate` is the credential's secret. `Ok` means proved, and nothing else does.
-    ///
-    /// The previous record is tried when the current one is a mismatch and the grace period is not over. When the
-    /// current one cannot be decided, that is the answer: nothing falls through an outage.
-    ///
-    /// Whether the credential is still active is the caller's to know; for a revoked or expired one, and for an unknown
-    /// client, call [`verify_decoy`](Self::verify_decoy) instead. A mismatch for which no digest was computed, because
-    /// the record is a pointer, computes one for level time where a digest backend is configured.
-    ///
-    /// # Errors
-    /// [`VerifyError::Mismatch`] when the candidate is wrong; [`VerifyError::Backend`] when nobody could decide, with
-    /// the kinds of [`SecretBackend::verify`](crate::SecretBackend::verify), or `UnknownBackend` when the record's
-    /// backend is not configured.
-    pub async fn verify(
-        &self,
-        key: &CredentialKey,
-        secrets: &CredentialSecrets,
-        candidate: &ClientSecret,
-    ) -> Result<Verified, VerifyError> {
-        let attempt = self.attempt(key, secrets, candidate).await;
-        if matches!(attempt.outcome, Err(VerifyError::Mismatch)) && !attempt.digested {
-            self.level(candidate).await;
-        }
-        attempt.outcome
+        let selector = self.selector_for(key, &stored, &secret);
+        Ok(Issued { secret, stored, selector })
     }
 
     /// Puts a new secret in place of the credential's present one, on the primary backend.
     ///
     /// A record of another backend moves to the primary by this: the new secret is stored there as a first one. With a
-    /// `grace` above zero the old record comes back as [`Rotated::previous`] and verifies until then.
+    /// `grace` above zero the current record comes back as [`Rotated::previous`] and verifies until then; the one before it
+    /// is at an end.
     ///
     /// Commit the new record, then show the secret, once. Until the commit the old record keeps working. When the
     /// backend has changed, [`revoke`](Self::revoke) the old record once it no longer counts, so that its backend
@@ -120,15 +99,18 @@ impl SecretStore {
     /// commit was lost); `UnknownBackend` when the record's backend is not configured, so that no secret is left behind
     /// unseen; `InvalidConfig` when the end of `grace` is past what the clock can express; else those of
     /// [`SecretBackend::rotate`](crate::SecretBackend::rotate).
-    pub async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, grace: Duration) -> Result<Rotated> {
+    pub async fn rotate(&self, key: &CredentialKey, secrets: &CredentialSecrets, grace: Duration) -> Result<Rotated> {
         let valid_until = self.0.clock.now().checked_add(grace).ok_or_else(|| {
             Error::new(ErrorKind::InvalidConfig, "the grace period ends after the end of time; shorten it")
                 .with_operation(Operation::Rotate)
         })?;
         let secret = ClientSecret::generate()?;
+        let CredentialSecrets { current, selector, .. } = secrets;
         let stored = self.replace(key, current, &secret).await?;
-        let previous = (!grace.is_zero()).then(|| Previous { stored: current.clone(), valid_until });
-        Ok(Rotated { secret, stored, previous })
+        let previous =
+            (!grace.is_zero()).then(|| Previous { stored: current.clone(), selector: *selector, valid_until });
+        let selector = self.selector_for(key, &stored, &secret);
+        Ok(Rotated { secret, stored, selector, previous })
     }
 
     /// Makes the backends forget the credential's secrets: the current one and the previous one, each where it lives.
@@ -149,26 +131,29 @@ impl SecretStore {
 
     /// Stores the secret that was just proved again, in today's form: on the primary backend, at its present cost.
     ///
-    /// Gives `None` when there is nothing to do: the record is up to date, the previous secret was the one proved, or
-    /// the proof is stale.
-    /// Pass the record and the candidate that `proof` is about. Put the new record in the row only where the row still
-    /// holds `current` (compare and set); when that fails, somebody rotated: revoke the new record if its backend has
-    /// changed. A failure here is never a failure of the login.
+    /// Gives `None` when there is nothing to do: the record is up to date, the previous secret was the one proved, the proof is
+    /// stale, or the primary cannot hold a secret of this form, such as a chosen one where it takes
+    /// [generated ones only](BackendInfo::generated_only). Pass the record and the candidate that `proof` is about. Put the
+    /// new record, and its selector, in the row only where the row still holds `current` (compare and set); when that
+    /// fails, somebody rotated: revoke the new record if its backend has changed. A failure here is never a failure of the
+    /// login.
     ///
     /// # Errors
-    /// `InvalidSecret` when the primary cannot hold a secret of this form; else as [`rotate`](Self::rotate).
+    /// As [`rotate`](Self::rotate).
     pub async fn upgrade(
         &self,
         key: &CredentialKey,
         current: &StoredSecret,
         proof: &Verified,
         candidate: &ClientSecret,
-    ) -> Result<Option<StoredSecret>> {
-        if proof.outdated && !proof.stale && proof.generation == Generation::Current {
-            self.replace(key, current, candidate).await.map(Some)
-        } else {
-            Ok(None)
+    ) -> Result<Option<Upgraded>> {
+        let worth_it = proof.outdated && !proof.stale && proof.generation == Generation::Current;
+        if !worth_it || !self.primary().can_store(candidate) {
+            return Ok(None);
         }
+        let stored = self.replace(key, current, candidate).await?;
+        let selector = self.selector_for(key, &stored, candidate);
+        Ok(Some(Upgraded { stored, selector }))
     }
 
     /// Tries whether each backend can be asked, all at once; the primary comes first.
@@ -191,36 +176,6 @@ impl SecretStore {
                 format!("the record was written by the backend `{id}`, which this store was not given; configure it");
             failed(operation, id)(Error::new(ErrorKind::UnknownBackend, message))
         })
-    }
-
-    /// Tries the records of one credential that count at this time.
-    async fn attempt(&self, key: &CredentialKey, secrets: &CredentialSecrets, candidate: &ClientSecret) -> Attempt {
-        let mut digested = false;
-        for (generation, stored) in secrets.valid_at(|| self.0.clock.now()) {
-            match self.check(key, stored, candidate).await {
-                Ok((Verdict::Mismatch, info)) => {
-                    digested |= info.custody == Custody::Record && info.can_store(candidate);
-                }
-                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
-                    let outdated = verdict == Verdict::MatchOutdated || *stored.backend() != self.primary().id;
-                    let stale = verdict == Verdict::MatchStale;
-                    return Attempt { outcome: Ok(Verified { generation, outdated, stale }), digested };
-                }
-                Err(error) => return Attempt { outcome: Err(error.into()), digested },
-            }
-        }
-        Attempt { outcome: Err(VerifyError::Mismatch), digested }
-    }
-
-    async fn check(
-        &self,
-        key: &CredentialKey,
-        stored: &StoredSecret,
-        candidate: &ClientSecret,
-    ) -> Result<(Verdict, &BackendInfo)> {
-        let backend = self.backend(Operation::Verify, stored.backend())?;
-        let verdict = backend.verify(key, stored, candidate).await;
-        verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
 
     /// Stores `secret` in place of `current` on the primary; a record of another backend has no predecessor there.
@@ -251,13 +206,6 @@ impl fmt::Debug for SecretStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretStore").field("primary", &self.0.primary).field("accepted", &self.0.accepted).finish()
     }
-}
-
-/// What came of one credential.
-struct Attempt {
-    outcome: Result<Verified, VerifyError>,
-    /// Whether a digest was computed: then the time of one has been spent.
-    digested: bool,
 }
 
 /// Every error that leaves the store names the user's verb and the backend, whatever the backend has said.

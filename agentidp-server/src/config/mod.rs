@@ -4,6 +4,8 @@
 //! server asks the environment. An empty text is no text. What is wrong becomes a [`ConfigError`]: one line that names
 //! the setting and the mend.
 
+mod audit;
+mod digests;
 mod environment;
 mod error;
 mod http;
@@ -18,6 +20,8 @@ mod vault;
 mod vault_auth;
 mod warm;
 
+pub use audit::Audit;
+pub use digests::{Digests, NewDigest};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use http::Http;
@@ -46,10 +50,14 @@ pub struct Config {
     pub jwt: Jwt,
     /// Where secrets live; none: as bcrypt digests in the rows.
     pub vault: Option<Vault>,
+    /// What rows hold of secrets, and beside them.
+    pub digests: Digests,
     /// What clients and agents may use up.
     pub limits: Limits,
     /// What is remembered of secrets that were proved.
     pub warm: Warm,
+    /// When audit events are written.
+    pub audit: Audit,
     /// How connections and requests are handled.
     pub http: Http,
     /// What is logged, and in which form.
@@ -72,8 +80,10 @@ impl Config {
             jwt: Jwt::read(&lookup, &storage)?,
             storage,
             vault: Vault::read(&lookup, &mut warnings)?,
+            digests: Digests::read(&lookup)?,
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
+            audit: Audit::read(&lookup)?,
             http: Http::read(&lookup)?,
             log: Log::read(&lookup)?,
             warnings,

@@ -1,4 +1,4 @@
-//! `DATABASE_URL` and `AGENTIDP_DATA_DIR`.
+//! `DATABASE_URL`, `AGENTIDP_DATA_DIR` and `ROW_CACHE_CAPACITY`.
 
 use std::path::PathBuf;
 
@@ -8,6 +8,12 @@ use super::{ConfigError, Secret};
 /// Where the embedded database and the generated key go unless `AGENTIDP_DATA_DIR` says otherwise.
 pub const DEFAULT_DATA_DIR: &str = "./agentidp-data";
 
+/// About 50 MB when it is full, which takes as many credentials in use.
+const DEFAULT_ROW_CACHE: usize = 100_000;
+
+/// 5 GB. More agents than that have more than one server.
+const MAX_ROW_CACHE: usize = 10_000_000;
+
 /// Where rows and the generated key live.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -16,6 +22,8 @@ pub struct Storage {
     pub database_url: Option<Secret>,
     /// The directory of the embedded database and of the generated key.
     pub data_dir: PathBuf,
+    /// How many credentials' rows are kept in memory where the database tells of changes; 0 keeps none.
+    pub row_cache_capacity: usize,
 }
 
 impl Storage {
@@ -27,7 +35,14 @@ impl Storage {
             return Err(ConfigError::new("DATABASE_URL", problem));
         }
         let data_dir = lookup.text("AGENTIDP_DATA_DIR").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned());
-        Ok(Self { database_url, data_dir: PathBuf::from(data_dir) })
+        let expected = format_args!("a number from 0 (read rows on every request) to {MAX_ROW_CACHE}");
+        let fits = |capacity: &usize| *capacity <= MAX_ROW_CACHE;
+        let capacity = lookup.parsed("ROW_CACHE_CAPACITY", expected, |text| text.parse().ok().filter(fits))?;
+        Ok(Self {
+            database_url,
+            data_dir: PathBuf::from(data_dir),
+            row_cache_capacity: capacity.unwrap_or(DEFAULT_ROW_CACHE),
+        })
     }
 
     /// Whether the database is one that several servers may share.

@@ -6,10 +6,13 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::repo::AuditMode;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::from_lookup(|name| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
 }
+
+const MAC_KEYS: &str = "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
 
 /// Enough for Vault mode.
 const VAULT: [(&str, &str); 2] = [("VAULT_ADDR", "http://127.0.0.1:8200"), ("VAULT_TOKEN", "hvs.token")];
@@ -31,11 +34,15 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!(config.listen.address().to_string(), "127.0.0.1:3000");
     assert!(config.storage.database_url.is_none());
     assert_eq!(config.storage.data_dir.to_str(), Some("./agentidp-data"));
+    assert_eq!(config.storage.row_cache_capacity, 100_000);
     assert!(config.jwt.private_key.is_none() && config.jwt.issuer.is_none());
     assert!(config.vault.is_none());
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
     assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
+    assert_eq!(config.audit.mode, AuditMode::Sync);
+    assert!(config.digests.mac_keys.is_none() && !config.digests.upgrade);
+    assert_eq!(config.digests.new, NewDigest::Bcrypt);
     assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
     assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
     assert!(config.warnings.is_empty());
@@ -55,6 +62,7 @@ fn good_values_arrive() {
         ("PORT", " 0 "),
         ("DATABASE_URL", "sqlite:/tmp/a.db"),
         ("AGENTIDP_DATA_DIR", "/var/lib/agentidp"),
+        ("ROW_CACHE_CAPACITY", "0"),
         ("JWT_PRIVATE_KEY", "pem"),
         ("JWT_ISSUER", "https://idp.example"),
         ("BCRYPT_COST", "12"),
@@ -64,6 +72,10 @@ fn good_values_arrive() {
         ("WARM_CAPACITY", "0"),
         ("WARM_VAULT_LIFETIME", "60s"),
         ("WARM_VAULT_STALE", "15m"),
+        ("AUDIT_MODE", "async"),
+        ("MAC_KEYS", MAC_KEYS),
+        ("SECRET_BACKEND", "keyed-digest"),
+        ("UPGRADE_ON_VERIFY", "true"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fd00::/8"),
         ("CORS_ORIGIN", "https://app.example"),
         ("MAX_CONNECTIONS", "7"),
@@ -76,12 +88,16 @@ fn good_values_arrive() {
     assert_eq!(config.listen.address().to_string(), "[::1]:0");
     assert_eq!(config.storage.database_url.unwrap().expose_secret(), "sqlite:/tmp/a.db");
     assert_eq!(config.storage.data_dir.to_str(), Some("/var/lib/agentidp"));
+    assert_eq!(config.storage.row_cache_capacity, 0);
     assert_eq!(config.jwt.private_key.unwrap().expose_secret(), "pem");
     assert_eq!(config.jwt.issuer.as_deref(), Some("https://idp.example"));
     assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (12, 0));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (Some(100), Some(10_000)));
     let (vault_lifetime, vault_stale) = (Duration::from_secs(60), Duration::from_secs(900));
     assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
+    assert_eq!(config.audit.mode, AuditMode::Async);
+    assert_eq!(config.digests.mac_keys.unwrap().ids().count(), 1);
+    assert!(config.digests.new == NewDigest::Keyed && config.digests.upgrade);
     assert_eq!(config.http.trusted_proxies.len(), 3);
     assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
     assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
@@ -100,6 +116,8 @@ fn bad_values_are_refused_by_name() {
         ("PORT", "-1"),
         ("PORT", "http"),
         ("DATABASE_URL", "mysql://canary@db/agentidp"),
+        ("ROW_CACHE_CAPACITY", "-1"),
+        ("ROW_CACHE_CAPACITY", "10000001"),
         ("JWT_PRIVATE_KEY_FILE", "/nowhere/key.pem"),
         ("JWT_ISSUER", "idp.example"),
         ("JWT_ISSUER", "https://idp.example/?a=b"),
@@ -114,6 +132,11 @@ fn bad_values_are_refused_by_name() {
         ("WARM_VAULT_LIFETIME", "60"),
         ("WARM_VAULT_LIFETIME", "2h"),
         ("WARM_VAULT_STALE", "25h"),
+        ("AUDIT_MODE", "none"),
+        ("MAC_KEYS", "k1:canary"),
+        ("MAC_KEYS_FILE", "/nowhere/mac-keys"),
+        ("SECRET_BACKEND", "argon2"),
+        ("UPGRADE_ON_VERIFY", "yes"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1,"),
         ("CORS_ORIGIN", "https://app.example/"),
@@ -157,8 +180,30 @@ fn a_secret_is_never_repeated() {
 }
 
 #[test]
+fn keyed_digests_need_keys_and_no_vault() {
+    let keyed = ("SECRET_BACKEND", "keyed-digest");
+    assert_eq!(config(&[keyed]).unwrap_err().setting(), "MAC_KEYS_FILE");
+    let keys = ("MAC_KEYS", MAC_KEYS);
+    assert_eq!(config(&[&VAULT[..], &[keyed, keys]].concat()).unwrap_err().setting(), "SECRET_BACKEND");
+    let beside_vault = config(&[&VAULT[..], &[keys]].concat()).unwrap();
+    assert!(beside_vault.digests.mac_keys.is_some());
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mac-keys");
+    fs::write(&file, format!("{MAC_KEYS}\n")).unwrap();
+    let from_file = ("MAC_KEYS_FILE", file.to_str().unwrap());
+    assert!(config(&[from_file]).unwrap().digests.mac_keys.is_some());
+    assert_eq!(config(&[from_file, keys]).unwrap_err().setting(), "MAC_KEYS");
+    fs::write(&file, "k1:canary\n").unwrap();
+    let error = config(&[from_file]).unwrap_err();
+    assert_eq!(error.setting(), "MAC_KEYS_FILE");
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+}
+
+#[test]
 fn debug_shows_no_secret() {
     let config = config(&[
+        ("MAC_KEYS", MAC_KEYS),
         ("DATABASE_URL", "postgres://user:canary-1@db/agentidp"),
         ("JWT_PRIVATE_KEY", "canary-2"),
         ("VAULT_ADDR", "https://vault.example"),
@@ -166,7 +211,8 @@ fn debug_shows_no_secret() {
     ])
     .unwrap();
     assert_eq!(token_of(config.vault.as_ref().unwrap()), "canary-3");
-    assert!(!format!("{config:?} {config:#?}").contains("canary"));
+    let shown = format!("{config:?} {config:#?}");
+    assert!(!shown.contains("canary") && !shown.contains("8d969eef"));
 }
 
 #[test]

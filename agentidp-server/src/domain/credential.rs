@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agentidp_secrets::{BackendId, Error, ErrorKind, StoredSecret};
+use agentidp_secrets::{BackendId, CredentialSecrets, Error, ErrorKind, Selector, StoredSecret};
 use uuid::Uuid;
 
 use super::Timestamp;
@@ -38,25 +38,42 @@ pub struct Credential {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// The documented columns of a record: a digest in `secret_hash`, or a path in `vault_path` with the pinned version in
-/// `vault_version` (none in rows of the documented system: they read the latest until their next rotation).
+/// The columns of a record: a digest in `secret_hash`, or a path in `vault_path` with the pinned version in
+/// `vault_version` (none in rows of the documented system: they read the latest until their next rotation). Beside it the
+/// selector that picks it.
 #[derive(Clone, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "the documented columns")]
 pub struct SecretColumns {
-    /// A bcrypt or argon2id digest.
+    /// A bcrypt, argon2id or keyed digest.
     pub secret_hash: Option<String>,
     /// Vault's API path with `data/`, without a version.
     pub vault_path: Option<String>,
     /// The KV version that the row vouches for.
     pub vault_version: Option<i64>,
+    /// The text of a `Selector`.
+    pub secret_selector: Option<String>,
 }
 
 impl SecretColumns {
-    /// The columns that hold `record`.
+    /// The columns that hold `record` and the selector beside it.
     ///
     /// # Errors
     /// `Malformed` when the record's backend has no column, or its version is not a number from 1.
-    pub fn from_record(record: &StoredSecret) -> Result<Self, Error> {
+    pub fn new(record: &StoredSecret, selector: Option<Selector>) -> Result<Self, Error> {
+        Ok(Self { secret_selector: selector.map(|selector| selector.to_text()), ..Self::from_record(record)? })
+    }
+
+    /// The record in these columns with its selector. A selector that cannot be read is none: it only selects.
+    ///
+    /// # Errors
+    /// As [`to_record`](Self::to_record).
+    pub fn to_secrets(&self) -> Result<CredentialSecrets, Error> {
+        let selector = self.secret_selector.as_deref().and_then(|text| Selector::parse(text).ok());
+        Ok(CredentialSecrets { current: self.to_record()?, selector, previous: None })
+    }
+
+    /// The columns that hold `record`, without a selector.
+    fn from_record(record: &StoredSecret) -> Result<Self, Error> {
         let payload = record.payload();
         if record.backend() == &BackendId::VAULT_KV2 {
             let (path, version) = match payload.split_once("?version=") {
@@ -65,12 +82,10 @@ impl SecretColumns {
                 }
                 None => (payload, None),
             };
-            return Ok(Self { secret_hash: None, vault_path: Some(path.to_owned()), vault_version: version });
+            return Ok(Self { vault_path: Some(path.to_owned()), vault_version: version, ..Self::default() });
         }
         match StoredSecret::identify(payload) {
-            Some(digest) if digest == *record => {
-                Ok(Self { secret_hash: Some(payload.to_owned()), vault_path: None, vault_version: None })
-            }
+            Some(digest) if digest == *record => Ok(Self { secret_hash: Some(payload.to_owned()), ..Self::default() }),
             _ => Err(Error::new(ErrorKind::Malformed, "the record's backend has no column in this schema")),
         }
     }
@@ -94,7 +109,7 @@ impl SecretColumns {
                 .ok_or_else(|| {
                     Error::new(
                         ErrorKind::Malformed,
-                        "secret_hash is no bcrypt or argon2id digest: rotate the credential",
+                        "secret_hash is no bcrypt, argon2id or keyed digest: rotate the credential",
                     )
                 }),
             (None, None) => Err(Error::new(
@@ -116,6 +131,7 @@ impl fmt::Debug for SecretColumns {
             .field("secret_hash", &self.secret_hash.as_ref().map(|_| "[REDACTED]"))
             .field("vault_path", &self.vault_path.as_ref().map(|_| "[REDACTED]"))
             .field("vault_version", &self.vault_version)
+            .field("secret_selector", &self.secret_selector.as_ref().map(|_| "[REDACTED]"))
             .finish()
     }
 }
@@ -156,6 +172,7 @@ mod tests {
             secret_hash: hash.map(str::to_owned),
             vault_path: path.map(str::to_owned),
             vault_version: version,
+            secret_selector: None,
         }
     }
 
@@ -164,6 +181,7 @@ mod tests {
         let table = [
             (columns(Some("$2b$10$digest"), None, None), "{bcrypt}$2b$10$digest"),
             (columns(Some("$argon2id$v=19$rest"), None, None), "{argon2}$argon2id$v=19$rest"),
+            (columns(Some("$hmac-sha256$rest"), None, None), "{keyed-digest}$hmac-sha256$rest"),
             (columns(None, Some("secret/data/a/b"), Some(3)), "{vault-kv2}secret/data/a/b?version=3"),
             (columns(None, Some("secret/data/a/b"), None), "{vault-kv2}secret/data/a/b"),
         ];
@@ -196,8 +214,24 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_neither_digest_nor_path() {
-        let columns = columns(Some("$2b$10$canary"), Some("secret/data/canary"), Some(1));
+    fn a_selector_stands_beside_the_record_and_a_damaged_one_is_none() {
+        let record = StoredSecret::parse("{bcrypt}$2b$10$digest").unwrap();
+        let selector = Selector::parse("k1:0123456789abcdef").unwrap();
+        let row = SecretColumns::new(&record, Some(selector)).unwrap();
+        assert_eq!(row.secret_selector.as_deref(), Some("k1:0123456789abcdef"));
+        assert!(row.to_secrets().unwrap().selector.is_some());
+        for damaged in ["", "k1:0123", "rubbish"] {
+            let row = SecretColumns { secret_selector: Some(damaged.to_owned()), ..row.clone() };
+            assert!(row.to_secrets().unwrap().selector.is_none(), "{damaged}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_neither_digest_nor_path_nor_selector() {
+        let columns = SecretColumns {
+            secret_selector: Some("k1:canary".to_owned()),
+            ..columns(Some("$2b$10$canary"), Some("secret/data/canary"), Some(1))
+        };
         assert!(!format!("{columns:?} {columns:#?}").contains("canary"));
     }
 }

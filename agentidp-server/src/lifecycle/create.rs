@@ -43,7 +43,7 @@ async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<
         credential_id,
         client_id,
         status: CredentialStatus::Active,
-        secret: SecretColumns::from_record(&issued.stored).map_err(ApiError::internal)?,
+        secret: SecretColumns::new(&issued.stored, issued.selector).map_err(ApiError::internal)?,
         created_at: now,
         expires_at,
         revoked_at: None,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
 //! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
+//! | `upgrade` | as a credential that moves by `rotate`, with the secret that was just proved: nobody has to learn a new one, and nothing is shown |
 //! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
 //! | [`purge()`] | Vault forgets → the job is dropped, or tried again later |
 //!
@@ -19,6 +20,7 @@ mod create;
 mod purge;
 mod revoke;
 mod rotate;
+mod upgrade;
 
 use agentidp_secrets::backends::VaultPath;
 use agentidp_secrets::{ClientSecret, CredentialKey};
@@ -35,6 +37,7 @@ pub(crate) use create::create;
 pub use purge::purge;
 pub(crate) use revoke::revoke;
 pub(crate) use rotate::rotate;
+pub use upgrade::Upgrades;
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain,
 /// so it takes that many others at once to use them up.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::{
-    BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, StoredSecret,
+    BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, Selector, StoredSecret,
 };
 use serde_json::json;
 use tracing::warn;
@@ -50,6 +50,7 @@ struct Rotation<'a> {
 struct Written {
     secret: ClientSecret,
     stored: StoredSecret,
+    selector: Option<Selector>,
 }
 
 impl Rotation<'_> {
@@ -124,13 +125,13 @@ impl Rotation<'_> {
     }
 
     async fn replace_record(&self, record: &StoredSecret) -> StoreResult<Written> {
-        let rotated = self.app.store.rotate(&self.key, record, Duration::ZERO).await?;
-        Ok(Written { secret: rotated.secret, stored: rotated.stored })
+        let rotated = self.app.store.rotate(&self.key, &record.clone().into(), Duration::ZERO).await?;
+        Ok(Written { secret: rotated.secret, stored: rotated.stored, selector: rotated.selector })
     }
 
     async fn issue(&self) -> StoreResult<Written> {
         let issued = self.app.store.issue(&self.key).await.map_err(|error| error.with_operation(Operation::Rotate))?;
-        Ok(Written { secret: issued.secret, stored: issued.stored })
+        Ok(Written { secret: issued.secret, stored: issued.stored, selector: issued.selector })
     }
 
     /// Makes the new secret count. Nothing when somebody else has changed the row meanwhile.
@@ -143,7 +144,7 @@ impl Rotation<'_> {
     ) -> Result<Option<Shown>, ApiError> {
         let now = self.app.now();
         let after = Credential {
-            secret: SecretColumns::from_record(&written.stored).map_err(ApiError::internal)?,
+            secret: SecretColumns::new(&written.stored, written.selector).map_err(ApiError::internal)?,
             expires_at: expires_at.or(before.expires_at.filter(|at| *at > now)),
             ..before.clone()
         };

@@ -17,6 +17,15 @@ pub enum RepoError {
         /// The driver's error, without values.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// It answered, and will not have what was to be written: a value breaks a constraint or cannot be held. Trying again
+    /// would not help, and other rows are not concerned.
+    #[error("the database refused what {during} was to write")]
+    Refused {
+        /// The repository method.
+        during: &'static str,
+        /// The driver's error, without values.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// A row cannot be read.
     #[error("{during} found a row whose {column} cannot be read")]
     Corrupt {
@@ -33,7 +42,18 @@ impl RepoError {
             sqlx::Error::ColumnDecode { index, .. } => {
                 Self::Corrupt { during, column: index.trim_matches('"').to_owned() }
             }
+            error if is_refusal(&error) => Self::Refused { during, source: Box::new(Reason(describe(&error))) },
             error => Self::unavailable(during, describe(&error)),
+        }
+    }
+
+    /// The same once more, for another who waited for the same statement.
+    pub(super) fn again(&self) -> Self {
+        let reason = |source: &dyn StdError| Box::new(Reason(source.to_string()));
+        match self {
+            Self::Unavailable { during, source } => Self::Unavailable { during, source: reason(source.as_ref()) },
+            Self::Refused { during, source } => Self::Refused { during, source: reason(source.as_ref()) },
+            Self::Corrupt { during, column } => Self::Corrupt { during, column: column.clone() },
         }
     }
 
@@ -54,7 +74,23 @@ impl fmt::Display for Reason {
 
 impl StdError for Reason {}
 
-fn describe(error: &sqlx::Error) -> String {
+/// Whether it is about the values: SQLSTATE classes 22 (data exception), 23 (integrity constraint) and P0 (a trigger's
+/// exception), or a constraint of SQLite. Anything else may be over when it is tried again.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    let code = error.code().unwrap_or_default();
+    let of_postgres = code.len() == 5 && ["22", "23", "P0"].iter().any(|class| code.starts_with(class));
+    of_postgres || is_sqlite_constraint(&code)
+}
+
+/// `SQLITE_CONSTRAINT` and its extended codes have 19 in the lowest byte (<https://www.sqlite.org/rescode.html>); all are
+/// below the five digits of an SQLSTATE.
+fn is_sqlite_constraint(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 19)
+}
+
+/// What the driver says, without values.
+pub(super) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();

@@ -5,8 +5,10 @@
 
 mod columns;
 mod error;
+mod group_commit;
 mod open;
 mod postgres;
+mod row_cache;
 mod rows;
 mod sqlite;
 
@@ -22,7 +24,9 @@ use crate::domain::{
 };
 
 pub use self::error::RepoError;
+pub use self::group_commit::AuditMode;
 pub use self::open::{QueryObserver, open, open_observed};
+pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
 pub type Result<T> = std::result::Result<T, RepoError>;
@@ -126,6 +130,11 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// purge as `insert` does.
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
 
+    /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, if the row still has
+    /// `before`'s record; says whether it did, and drops a scheduled purge as `insert` does. No event: nothing happened to
+    /// the credential.
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool>;
+
     /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
 }
@@ -217,8 +226,12 @@ pub struct Bearer {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait AuditRepo: Send + Sync + 'static {
-    /// Appends an event that records no change of another table.
+    /// Appends an event that records no change of another table. One that is there already stays as it is, so that this
+    /// may be done again when nobody knows whether it was.
     async fn append(&self, event: &AuditEvent) -> Result<()>;
+
+    /// As [`append`](Self::append), all or none of at most 1000 events: one statement and one commit.
+    async fn append_all(&self, events: &[AuditEvent]) -> Result<()>;
 
     /// One event that is not older than `not_before`.
     async fn find(&self, event_id: Uuid, not_before: Timestamp) -> Result<Option<AuditEvent>>;

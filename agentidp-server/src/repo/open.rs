@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::{Clock, SystemClock};
+use tracing::debug;
 
-use super::{RepoError, Repos, Result, postgres, sqlite};
+use super::{RepoError, Repos, Result, RowCacheOutcome, postgres, sqlite};
 
 /// How long a caller waits for a connection, or for the other process that writes to a SQLite file.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ pub async fn open(url: &str) -> Result<Repos> {
 /// As [`open`].
 pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn QueryObserver>) -> Result<Repos> {
     let watch = Watch { clock, observer };
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    if is_postgres(url) {
         postgres::open(url, watch).await
     } else if url.starts_with("sqlite:") {
         sqlite::open(url, watch).await
@@ -38,10 +39,20 @@ pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Q
     }
 }
 
-/// Hears how long each operation took.
+pub(super) fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+/// Hears how long each operation took, and what went wrong without anybody being told.
 pub trait QueryObserver: Send + Sync + 'static {
     /// `operation` is the method's name as in `agents.create`.
     fn observe(&self, operation: &'static str, elapsed: Duration);
+
+    /// So many audit events were not written, and whoever caused them had been answered before.
+    fn audit_events_lost(&self, _events: u64) {}
+
+    /// A client's rows were looked for in memory.
+    fn row_cache(&self, _outcome: RowCacheOutcome) {}
 }
 
 struct NobodyListens;
@@ -68,6 +79,49 @@ impl Watch {
         self.observer.observe(operation, self.clock.instant().saturating_duration_since(begun));
         done.map_err(|error| RepoError::new(operation, error))
     }
+
+    /// As [`run`](Self::run), for what may be done twice: a read, or a write that changes nothing the second time.
+    pub(super) async fn again<T, F>(&self, operation: &'static str, work: impl Fn() -> F + Send + Sync) -> Result<T>
+    where
+        T: Send,
+        F: Future<Output = sqlx::Result<T>> + Send,
+    {
+        self.run(operation, on_a_live_connection(work)).await
+    }
+}
+
+/// Does `work` once more for each connection of the pool that turns out to be dead. They are not tried before they are
+/// used: that would be a round trip for each statement, to find what a restart of the database does once in a while, and
+/// then to all of them.
+pub(super) async fn on_a_live_connection<T, F>(work: impl Fn() -> F) -> sqlx::Result<T>
+where
+    F: Future<Output = sqlx::Result<T>>,
+{
+    for _ in 0..CONNECTIONS {
+        match work().await {
+            Err(error) if is_lost(&error) => debug!(%error, "a connection to the database was dead: trying another"),
+            decided => return decided,
+        }
+    }
+    work().await
+}
+
+/// Whether it was the connection that failed. What it was asked last may have been done or not.
+fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        // The server says why it hangs up: it is being stopped (57P01), a process of it crashed (57P02), it is just
+        // starting (57P03); class 08 is the connection itself.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03") || is_class(&code, "08"))
+        }
+        _ => false,
+    }
+}
+
+/// Whether `code` is an SQLSTATE of this class. SQLite's codes are numbers without such classes.
+fn is_class(code: &str, class: &str) -> bool {
+    code.len() == 5 && code.starts_with(class)
 }
 
 impl fmt::Debug for Watch {

@@ -3,6 +3,7 @@
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
 //! limit; the client's secret; the agent's status; the scope; the monthly limit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, VerifyError};
@@ -114,7 +115,7 @@ enum Proof {
 }
 
 /// Tries the secret against the client's credentials. The same work is done for a client that does not exist.
-async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
+async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
     let known = match client_id {
         Some(id) => app.repos.credentials.authenticate(id, app.now()).await?,
         None => None,
@@ -122,11 +123,13 @@ async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret)
     let agent_id = known.as_ref().and(client_id);
     let (status, credentials) = known
         .map_or((None, Vec::new()), |Authentication { agent_status, credentials }| (Some(agent_status), credentials));
-    let Records { candidates, ids, corrupt } = records(&credentials);
+    let Records { candidates, tried, corrupt } = records(&credentials);
     match (app.store.verify_any(&candidates, secret).await, agent_id.zip(status), corrupt) {
         (Ok(matched), Some((client_id, status)), _) => {
-            let credential_id = ids.get(matched.index).copied();
-            let credential_id = credential_id.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
+            let credential = tried.get(matched.index);
+            let credential = credential.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
+            app.upgrades.begin(app, credential, &matched.verified, secret);
+            let credential_id = credential.credential_id;
             let stale = matched.verified.stale;
             if stale {
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
@@ -152,22 +155,23 @@ async fn authenticate(app: &App, client_id: Option<Uuid>, secret: &ClientSecret)
 }
 
 /// A client's credentials, as far as they can be tried.
-struct Records {
+struct Records<'a> {
     candidates: Vec<(CredentialKey, CredentialSecrets)>,
     /// Whose record is at the same place in `candidates`.
-    ids: Vec<Uuid>,
+    tried: Vec<&'a Credential>,
     /// What is wrong with the first that cannot be tried.
     corrupt: Option<agentidp_secrets::Error>,
 }
 
-fn records(credentials: &[Credential]) -> Records {
-    let mut records = Records { candidates: Vec::new(), ids: Vec::new(), corrupt: None };
-    for Credential { client_id, credential_id, secret, .. } in credentials {
+fn records(credentials: &[Credential]) -> Records<'_> {
+    let mut records = Records { candidates: Vec::new(), tried: Vec::new(), corrupt: None };
+    for credential in credentials {
+        let Credential { client_id, credential_id, secret, .. } = credential;
         let key = CredentialKey::parse(&client_id.to_string(), &credential_id.to_string());
-        match key.and_then(|key| Ok((key, CredentialSecrets::from(secret.to_record()?)))) {
+        match key.and_then(|key| Ok((key, secret.to_secrets()?))) {
             Ok(candidate) => {
                 records.candidates.push(candidate);
-                records.ids.push(*credential_id);
+                records.tried.push(credential);
             }
             Err(error) => {
                 tracing::error!(%credential_id, %error, "a credential's row is corrupt");

@@ -10,17 +10,18 @@ mod vault;
 
 use std::sync::Arc;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt};
-use agentidp_secrets::{Clock, SecretStore};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
+use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
 use tracing::warn;
 
 pub use error::StartError;
 pub(crate) use vault::backend as vault_backend;
 
 use crate::app::{App, Settings, VaultPlace};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
 use crate::keys::SigningKey;
+use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
@@ -36,12 +37,15 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    let repos = with_row_cache(repos, config, &clock, &metrics)?;
+    let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
     let app = App {
         settings: settings(config),
         store,
+        upgrades: Upgrades::new(config.digests.upgrade),
         vault: config
             .vault
             .as_ref()
@@ -72,6 +76,21 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
     };
     repo::open_observed(url, Arc::clone(clock), Arc::new(metrics.clone()))
         .await
+        .map_err(|error| StartError::database(config, &error))
+}
+
+/// Rows in memory, where the database tells of changes.
+fn with_row_cache(
+    repos: Repos,
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<Repos, StartError> {
+    // The embedded database tells nobody.
+    let Some(url) = &config.storage.database_url else { return Ok(repos) };
+    let (capacity, metrics) = (config.storage.row_cache_capacity, Arc::new(metrics.clone()));
+    repos
+        .with_row_cache(url.expose_secret(), capacity, Arc::clone(clock), metrics)
         .map_err(|error| StartError::database(config, &error))
 }
 
@@ -109,8 +128,9 @@ pub async fn secret_store(
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
     let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
-    let store = match &config.vault {
-        Some(settings) => {
+    let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
+    let store = match (&config.vault, keyed) {
+        (Some(settings), keyed) => {
             let vault = vault::backend(settings, clock)?;
             if let Some(outage) = vault::refuse_unless_usable(&vault, settings).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
@@ -118,10 +138,13 @@ pub async fn secret_store(
             token = Some(VaultToken::new(vault.clone()));
             // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
             let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
-            SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt)
+            let store = SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt);
+            keyed.into_iter().fold(store, SecretStoreBuilder::accepts)
         }
-        None => SecretStore::builder(bcrypt),
+        (None, Some(keyed)) if config.digests.new == NewDigest::Keyed => SecretStore::builder(keyed).accepts(bcrypt),
+        (None, keyed) => keyed.into_iter().fold(SecretStore::builder(bcrypt), SecretStoreBuilder::accepts),
     };
+    let store = config.digests.mac_keys.iter().cloned().fold(store, SecretStoreBuilder::selector_keys);
     Ok((store.accepts(argon2).clock(Arc::clone(clock)).build()?, token))
 }
 

@@ -1,6 +1,8 @@
 //! Tests of the command as operators meet it: the real binary, real signals, real services.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod check;

@@ -186,6 +186,35 @@ async fn postgresql_is_brought_up_to_date_and_served() {
 }
 
 #[tokio::test]
+async fn rows_are_served_from_memory_until_they_change() {
+    let place = Place::new();
+    let url = support::postgres().fresh_database().await;
+    place.operator(&[]).await;
+    let key = place.data("jwt-key.pem");
+    let mut settings = vec![("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY_FILE", key.to_str().unwrap())];
+    let operator = place.operator(&settings).await;
+    let running = place.serve(&settings).await;
+    let client = running.agent_with_credential(&operator).await;
+    let hits = async || {
+        let text = reqwest::get(format!("{}/metrics", running.origin)).await.unwrap().text().await.unwrap();
+        text.contains("agentidp_row_cache_total{outcome=\"hit\"}")
+    };
+    until("a token without reading", async || {
+        assert_eq!(running.token(&client).await.0, 200);
+        hits().await
+    })
+    .await;
+    settings.push(("ROW_CACHE_CAPACITY", "0"));
+    let other = place.serve(&settings).await;
+    let credential = format!("/api/v1/agents/{}/credentials/{}", client.id, client.credential);
+    assert_eq!(other.status(&operator, Method::DELETE, &credential).await, 204);
+    assert_eq!(other.token(&client).await.0, 401);
+    until("the other server's revocation", async || running.token(&client).await.0 == 401).await;
+    let untouched = reqwest::get(format!("{}/metrics", other.origin)).await.unwrap().text().await.unwrap();
+    assert!(!untouched.contains("agentidp_row_cache_total{"), "{untouched}");
+}
+
+#[tokio::test]
 async fn help_shows_examples_and_the_version_is_told() {
     let place = Place::new();
     let help = String::from_utf8(place.run(&["--help"], &[]).await.stdout).unwrap();

@@ -81,7 +81,7 @@ impl Vaulted {
         let key = CredentialKey::parse(&agent.to_string(), &credential.to_string()).unwrap();
         let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
         let issued = SecretStore::builder(bcrypt).build().unwrap().issue(&key).await.unwrap();
-        self.set_columns(agent, credential, SecretColumns::from_record(&issued.stored).unwrap()).await;
+        self.set_columns(agent, credential, SecretColumns::new(&issued.stored, issued.selector).unwrap()).await;
         self.delete_from_vault(agent, credential).await;
         (credential, issued.secret.expose_secret().to_owned())
     }

@@ -154,7 +154,7 @@ async fn a_rotation_mends_what_an_accident_broke() {
         SecretColumns::default(),
         SecretColumns { secret_hash: Some("plain".to_owned()), ..SecretColumns::default() },
         SecretColumns { vault_path: Some(path.clone()), ..SecretColumns::default() },
-        SecretColumns { vault_path: Some(format!("old-{path}")), vault_version: Some(1), secret_hash: None },
+        SecretColumns { vault_path: Some(format!("old-{path}")), vault_version: Some(1), ..SecretColumns::default() },
     ];
     for accident in accidents {
         vaulted.set_columns(agent, credential, accident.clone()).await;

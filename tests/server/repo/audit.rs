@@ -9,6 +9,8 @@ use super::*;
 
 on_both!(
     an_event_reads_back_equal,
+    events_are_appended_together_or_not_at_all,
+    appending_again_changes_nothing,
     an_event_beyond_retention_is_not_found,
     lists_filter_exactly_and_to_the_millisecond,
     pages_do_not_overlap,
@@ -32,6 +34,38 @@ async fn an_event_reads_back_equal(db: Database) {
         db.repos.audit.append(&event).await.unwrap();
         assert_eq!(db.repos.audit.find(event.event_id, now()).await.unwrap(), Some(event));
     }
+}
+
+async fn events_are_appended_together_or_not_at_all(db: Database) {
+    let mut events: Vec<_> = (0..600).map(|_| event(AuditAction::TokenIssued, Uuid::new_v4())).collect();
+    events[1].agent_id = None;
+    events[2].metadata = json!({ "scope": "agents:read", "n": [1, null, { "ü": "\u{1f511} \"quoted\"" }] });
+    db.repos.audit.append_all(&[]).await.unwrap();
+    db.repos.audit.append_all(&events).await.unwrap();
+    for event in &events[..3] {
+        assert_eq!(db.repos.audit.find(event.event_id, now()).await.unwrap().as_ref(), Some(event));
+    }
+    let total = async || db.repos.audit.list(&AuditFilter::default(), ALL).await.unwrap().total;
+    assert_eq!(total().await, 600);
+
+    // Nothing that a database cannot hold comes out of `AuditEvent::new`; this one was made by hand.
+    let refused = AuditEvent { user_agent: "canary\0".to_owned(), ..event(AuditAction::TokenIssued, Uuid::new_v4()) };
+    let batch = [event(AuditAction::TokenIssued, Uuid::new_v4()), refused];
+    if db.url.starts_with("postgres") {
+        let error = db.repos.audit.append_all(&batch).await.unwrap_err();
+        assert!(matches!(error, RepoError::Refused { during: "audit.append", .. }), "{error:?}");
+        assert_eq!(total().await, 600);
+    }
+}
+
+async fn appending_again_changes_nothing(db: Database) {
+    let (first, second) =
+        (event(AuditAction::TokenIssued, Uuid::new_v4()), event(AuditAction::AuthFailed, Uuid::new_v4()));
+    db.repos.audit.append(&first).await.unwrap();
+    let changed = AuditEvent { outcome: Outcome::Failure, ..first.clone() };
+    db.repos.audit.append_all(&[changed, second.clone()]).await.unwrap();
+    assert_eq!(db.repos.audit.find(first.event_id, now()).await.unwrap(), Some(first));
+    assert_eq!(db.repos.audit.find(second.event_id, now()).await.unwrap(), Some(second));
 }
 
 async fn an_event_beyond_retention_is_not_found(db: Database) {

@@ -4,6 +4,7 @@ mod agents;
 mod audit;
 mod credentials;
 mod database;
+mod dead_connections;
 mod purges;
 mod tokens;
 

@@ -41,7 +41,16 @@ impl BrokenBackend {
     /// A backend with this flaw.
     #[must_use]
     pub fn new(flaw: Flaw) -> Self {
-        Self { flaw: Some(flaw), ..Self::sound(flaw.custody()) }
+        let sound = Self::sound(flaw.custody());
+        let sound = if flaw == Flaw::AcceptsChosenSecret { sound.generated_only() } else { sound };
+        Self { flaw: Some(flaw), ..sound }
+    }
+
+    /// The same, for generated secrets only.
+    #[must_use]
+    pub fn generated_only(mut self) -> Self {
+        self.info = self.info.with_generated_only();
+        self
     }
 
     /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
@@ -81,7 +90,8 @@ impl BrokenBackend {
         let longest = Self::MAX_SECRET_LEN - usize::from(self.has(Flaw::RefusesLongestSecret));
         let too_long = text.len() > longest && !self.has(Flaw::AcceptsOversizeSecret);
         let unfit = (text.is_empty() || text.contains('\0')) && !self.has(Flaw::AcceptsUnfitSecret);
-        if !too_long && !unfit {
+        let chosen = self.info.generated_only && !secret.has_generated_form() && !self.has(Flaw::AcceptsChosenSecret);
+        if !too_long && !unfit && !chosen {
             return Ok(());
         }
         let error = self.error(ErrorKind::InvalidSecret, operation);

@@ -36,6 +36,8 @@ macro_rules! flaws {
 }
 
 flaws! {
+    /// Stores secrets that somebody chose, where it says that it takes generated ones only.
+    AcceptsChosenSecret: Record, "chosen_secret_refused";
     /// Takes an empty candidate for the secret.
     AcceptsEmptyCandidate: Backend, "empty_candidate";
     /// Takes every beginning of the secret for the secret.

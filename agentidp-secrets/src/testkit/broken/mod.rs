@@ -71,8 +71,10 @@ mod tests {
         for custody in [Custody::Backend, Custody::Record] {
             let unreachable = BrokenBackend::sound(custody).unreachable();
             let harness = BackendHarness::new(BrokenBackend::sound(custody)).with_unreachable(unreachable);
+            let fussy = BackendHarness::new(BrokenBackend::sound(custody).generated_only());
             for &check in checks() {
                 assert_eq!(failure(check, &harness).await, None, "{} with custody {custody:?}", check.name);
+                assert_eq!(failure(check, &fussy).await, None, "{} for generated secrets only", check.name);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use crate::backend::{SharedBackend, Verdict};
+use crate::backend::{BackendInfo, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -71,6 +71,18 @@ pub(super) fn secret_of_len(len: usize) -> ClientSecret {
     }
     text.truncate(len);
     ClientSecret::from(text)
+}
+
+/// The longest secret that the backend says it takes: of any form, unless it takes generated ones only.
+pub(super) fn longest(info: &BackendInfo) -> ClientSecret {
+    if info.generated_only { generate() } else { secret_of_len(info.max_secret_len.unwrap_or(LONG_WITHOUT_LIMIT)) }
+}
+
+/// The same with another last character, and of the generated form where that one was.
+pub(super) fn with_another_end(secret: &ClientSecret) -> ClientSecret {
+    let text = secret.expose_secret();
+    let end = if text.ends_with('0') { '1' } else { '0' };
+    ClientSecret::from(format!("{}{end}", &text[..text.len() - 1]))
 }
 
 /// What has to work before a check can say anything. It fails under another name than the check's clause.

@@ -100,6 +100,7 @@ macro_rules! __each_check {
             secrets::longest_secret_accepted
             secrets::oversize_secret_refused
             secrets::empty_or_nul_secret_refused
+            secrets::chosen_secret_refused
             records::records_differ_for_same_secret
             records::record_names_its_backend
             records::record_roundtrips

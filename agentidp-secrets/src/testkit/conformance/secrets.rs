@@ -1,6 +1,8 @@
 //! Which secrets can be stored.
 
-use super::fixture::{Credential, LONG_WITHOUT_LIMIT, fails, generate, matches, mismatches, secret_of_len, succeeds};
+use super::fixture::{
+    Credential, fails, generate, longest, matches, mismatches, secret_of_len, succeeds, with_another_end,
+};
 use crate::error::ErrorKind;
 use crate::secret::ClientSecret;
 use crate::testkit::harness::Harness;
@@ -8,13 +10,11 @@ use crate::testkit::harness::Harness;
 /// Cannot find the true limit of a backend that states none: 4 KiB have to do.
 pub(crate) async fn longest_secret_accepted(harness: &dyn Harness) {
     let (backend, key) = (harness.backend().await, harness.key());
-    let longest = secret_of_len(backend.info().max_secret_len.unwrap_or(LONG_WITHOUT_LIMIT));
+    let longest = longest(backend.info());
     let clause = "`store`: a secret of `max_secret_len` bytes is accepted, and counts to its last byte";
     let stored = succeeds(backend.store(&key, &longest).await, clause);
     matches(backend.verify(&key, &stored, &longest).await, clause);
-    let text = longest.expose_secret();
-    let other_end = ClientSecret::from(format!("{}~", &text[..text.len() - 1]));
-    mismatches(backend.verify(&key, &stored, &other_end).await, clause);
+    mismatches(backend.verify(&key, &stored, &with_another_end(&longest)).await, clause);
 }
 
 /// Says nothing about a backend that states no limit.
@@ -27,6 +27,22 @@ pub(crate) async fn oversize_secret_refused(harness: &dyn Harness) {
 pub(crate) async fn empty_or_nul_secret_refused(harness: &dyn Harness) {
     refused(harness, &ClientSecret::from(""), "an empty secret is refused").await;
     refused(harness, &ClientSecret::from("sk_live_\0_after"), "a secret with a NUL byte is refused").await;
+}
+
+/// Where `generated_only` says so: a function too fast for secrets that can be guessed gets none. Cannot claim that a
+/// secret of the generated form was generated.
+pub(crate) async fn chosen_secret_refused(harness: &dyn Harness) {
+    if !harness.backend().await.info().generated_only {
+        return;
+    }
+    let generated = generate();
+    let text = generated.expose_secret();
+    for chosen in ["correct horse", &text.to_uppercase(), &text[..71], &text.replacen("live", "test", 1)] {
+        let chosen = ClientSecret::from(chosen);
+        refused(harness, &chosen, "with `generated_only` a secret of another form is refused").await;
+        let credential = Credential::stored(harness).await;
+        mismatches(credential.verify(&chosen).await, "`verify`: with `generated_only` any other form is a mismatch");
+    }
 }
 
 /// `store` and `rotate` both refuse the secret, and the credential stays as it was.

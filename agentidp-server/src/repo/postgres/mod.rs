@@ -6,12 +6,17 @@ use async_trait::async_trait;
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::types::Json;
 
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result};
+use crate::domain::AuditEvent;
 
+mod listener;
 #[path = "../shared/mod.rs"]
 mod shared;
+
+pub(super) use self::listener::listen;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -29,6 +34,30 @@ const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact_lock(73021
 /// Longer than any statement here takes, shorter than a request may: whoever waits for a lock gives up.
 const STATEMENT_TIMEOUT: &str = "10s";
 
+/// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. Arrays
+/// instead of a list of rows, so that it is one prepared statement for any number of events.
+async fn insert_events(connection: &mut PgConnection, events: &[AuditEvent]) -> sqlx::Result<()> {
+    fn each<'a, T>(events: &'a [AuditEvent], column: impl Fn(&'a AuditEvent) -> T) -> Vec<T> {
+        events.iter().map(column).collect()
+    }
+    sqlx::query(
+        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], \
+         $8::timestamptz[]) ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(each(events, |event| event.event_id))
+    .bind(each(events, |event| event.agent_id))
+    .bind(each(events, |event| event.action.as_str()))
+    .bind(each(events, |event| event.outcome.as_str()))
+    .bind(each(events, |event| event.ip_address.as_str()))
+    .bind(each(events, |event| event.user_agent.as_str()))
+    .bind(each(events, |event| Json(&event.metadata)))
+    .bind(each(events, |event| event.timestamp.to_offset()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let options = PgConnectOptions::from_str(url).map_err(|error| RepoError::new("open", error))?;
     // A pool would try again until its time is over, and then not say why.
@@ -37,6 +66,8 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let pool = PgPoolOptions::new()
         .max_connections(CONNECTIONS)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // What is sent on a dead one is sent again on another, where that is safe: see `on_a_live_connection`.
+        .test_before_acquire(false)
         .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]));
     let store = shared::Store { read: pool.clone(), write: pool, watch: watch.clone() };
     Ok(store.clone().into_repos(Database { store, options }))

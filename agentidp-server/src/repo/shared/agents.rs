@@ -40,13 +40,13 @@ impl AgentRepo for Store {
     }
 
     async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
-        let work = async {
+        let work = || async {
             let mut query = QueryBuilder::<Db>::new(AGENTS.select);
             query.push(" AND agent_id = ").push_bind(Id(agent_id));
             let row: Option<AgentRow> = query.build_query_as().fetch_optional(&self.read).await?;
             Ok(row.map(Into::into))
         };
-        self.watch.run("agents.find", work).await
+        self.watch.again("agents.find", work).await
     }
 
     async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
@@ -61,7 +61,7 @@ impl AgentRepo for Store {
                 query.push(" AND status = ").push_bind(status);
             }
         };
-        self.watch.run("agents.list", self.page_of::<AgentRow, _>(&AGENTS, matching, page)).await
+        self.watch.again("agents.list", || self.page_of::<AgentRow, _>(&AGENTS, &matching, page)).await
     }
 
     async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {

@@ -1,12 +1,14 @@
 //! The audit trail.
 
+use std::slice;
+
 use async_trait::async_trait;
 use sqlx::types::Json;
 use sqlx::{Pool, QueryBuilder};
 use uuid::Uuid;
 
 use super::list::List;
-use super::{Connection, Db, Store};
+use super::{Connection, Db, Store, insert_events};
 use crate::domain::{AuditEvent, Page, Paged, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::AuditRow;
@@ -25,22 +27,26 @@ const PRUNE_CHUNK: u64 = 1000;
 #[async_trait]
 impl AuditRepo for Store {
     async fn append(&self, event: &AuditEvent) -> Result<()> {
-        let work = async {
+        self.append_all(slice::from_ref(event)).await
+    }
+
+    async fn append_all(&self, events: &[AuditEvent]) -> Result<()> {
+        let work = || async {
             let mut connection = self.write.acquire().await?;
-            append(&mut connection, event).await
+            insert_events(&mut connection, events).await
         };
-        self.watch.run("audit.append", work).await
+        self.watch.again("audit.append", work).await
     }
 
     async fn find(&self, event_id: Uuid, not_before: Timestamp) -> Result<Option<AuditEvent>> {
-        let work = async {
+        let work = || async {
             let mut query = QueryBuilder::<Db>::new(EVENTS.select);
             query.push(" AND event_id = ").push_bind(Id(event_id));
             query.push(" AND timestamp >= ").push_bind(not_before);
             let row: Option<AuditRow> = query.build_query_as().fetch_optional(&self.read).await?;
             Ok(row.map(Into::into))
         };
-        self.watch.run("audit.find", work).await
+        self.watch.again("audit.find", work).await
     }
 
     async fn list(&self, filter: &AuditFilter, page: Page) -> Result<Paged<AuditEvent>> {
@@ -61,11 +67,11 @@ impl AuditRepo for Store {
                 query.push(" AND timestamp <= ").push_bind(to);
             }
         };
-        self.watch.run("audit.list", self.page_of::<AuditRow, _>(&EVENTS, matching, page)).await
+        self.watch.again("audit.list", || self.page_of::<AuditRow, _>(&EVENTS, &matching, page)).await
     }
 
     async fn prune(&self, before: Timestamp) -> Result<u64> {
-        let work = async {
+        let work = || async {
             // The table's trigger lets go only of what is older than this.
             sqlx::query("UPDATE audit_retention SET keep_from = $1 WHERE keep_from < $1")
                 .bind(before)
@@ -80,7 +86,7 @@ impl AuditRepo for Store {
                 }
             }
         };
-        self.watch.run("audit.prune", work).await
+        self.watch.again("audit.prune", work).await
     }
 }
 

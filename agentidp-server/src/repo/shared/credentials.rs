@@ -12,8 +12,8 @@ use crate::repo::rows::{AuthenticationRow, CredentialRow};
 use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revoke};
 
 const CREDENTIALS: List = List {
-    select: "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, created_at, \
-             expires_at, revoked_at FROM credentials WHERE client_id = ",
+    select: "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, \
+             secret_selector, created_at, expires_at, revoked_at FROM credentials WHERE client_id = ",
     count: "SELECT count(*) FROM credentials WHERE client_id = ",
     order: " ORDER BY created_at DESC, credential_id DESC",
 };
@@ -21,13 +21,13 @@ const CREDENTIALS: List = List {
 #[async_trait]
 impl CredentialRepo for Store {
     async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
-        let work = async {
+        let work = || async {
             let mut query = QueryBuilder::<Db>::new(CREDENTIALS.select);
             query.push_bind(Id(client_id)).push(" AND credential_id = ").push_bind(Id(credential_id));
             let row: Option<CredentialRow> = query.build_query_as().fetch_optional(&self.read).await?;
             Ok(row.map(Into::into))
         };
-        self.watch.run("credentials.find", work).await
+        self.watch.again("credentials.find", work).await
     }
 
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
@@ -37,14 +37,14 @@ impl CredentialRepo for Store {
                 query.push(" AND status = ").push_bind(status);
             }
         };
-        self.watch.run("credentials.list", self.page_of::<CredentialRow, _>(&CREDENTIALS, matching, page)).await
+        self.watch.again("credentials.list", || self.page_of::<CredentialRow, _>(&CREDENTIALS, &matching, page)).await
     }
 
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
-        let work = async {
+        let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
-                 c.vault_path, c.vault_version, c.created_at, c.expires_at \
+                 c.vault_path, c.vault_version, c.secret_selector, c.created_at, c.expires_at \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
                  AND (c.expires_at IS NULL OR c.expires_at > $2) \
                  WHERE a.agent_id = $1 ORDER BY c.created_at DESC, c.credential_id DESC",
@@ -58,7 +58,7 @@ impl CredentialRepo for Store {
                 credentials: rows.into_iter().filter_map(AuthenticationRow::into_credential).collect(),
             }))
         };
-        self.watch.run("credentials.authenticate", work).await
+        self.watch.again("credentials.authenticate", work).await
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
@@ -89,6 +89,19 @@ impl CredentialRepo for Store {
             Ok(true)
         };
         self.watch.run("credentials.rotate", work).await
+    }
+
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            if !replace_record(&mut tx, before, after).await? {
+                return Ok(false);
+            }
+            purges::drop_job(&mut tx, after.credential_id).await?;
+            tx.commit().await?;
+            Ok(true)
+        };
+        self.watch.run("credentials.upgrade", work).await
     }
 
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
@@ -138,7 +151,7 @@ pub(super) async fn revoke(
 async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-         created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         secret_selector, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(Id(credential.credential_id))
     .bind(Id(credential.client_id))
@@ -146,6 +159,7 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     .bind(&credential.secret.secret_hash)
     .bind(&credential.secret.vault_path)
     .bind(credential.secret.vault_version)
+    .bind(&credential.secret.secret_selector)
     .bind(credential.created_at)
     .bind(credential.expires_at)
     .bind(credential.revoked_at)
@@ -157,16 +171,17 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
 /// Compares and sets on the record, which every rotation changes; says whether it was still `before`'s.
 async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
     let replaced = sqlx::query(
-        "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, expires_at = $6 \
-         WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
-         AND secret_hash IS NOT DISTINCT FROM $7 AND vault_path IS NOT DISTINCT FROM $8 \
-         AND vault_version IS NOT DISTINCT FROM $9",
+        "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, secret_selector = $6, \
+         expires_at = $7 WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
+         AND secret_hash IS NOT DISTINCT FROM $8 AND vault_path IS NOT DISTINCT FROM $9 \
+         AND vault_version IS NOT DISTINCT FROM $10",
     )
     .bind(Id(before.client_id))
     .bind(Id(before.credential_id))
     .bind(&after.secret.secret_hash)
     .bind(&after.secret.vault_path)
     .bind(after.secret.vault_version)
+    .bind(&after.secret.secret_selector)
     .bind(after.expires_at)
     .bind(&before.secret.secret_hash)
     .bind(&before.secret.vault_path)

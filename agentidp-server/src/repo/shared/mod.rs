@@ -1,7 +1,7 @@
 //! The repositories, written once and compiled for each database.
 //!
 //! `postgres` and `sqlite` both include this module. The statements are the same on both; what differs is the driver's
-//! types, named `Db` by the includer, and three constants. A form that is generic over the driver would say less about
+//! types, named `Db` by the includer, three constants and one insert. A form that is generic over the driver would say less about
 //! the statements than about `sqlx`'s bounds.
 
 #![expect(clippy::duplicate_mod, reason = "compiled for each database")]
@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use sqlx::{Database, Pool, Transaction};
 
-use super::{BEGIN, Db, LOCK_AGENT, LOCK_REGISTRATION};
-use crate::repo::open::Watch;
+use super::{BEGIN, Db, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
+use crate::repo::open::{Watch, on_a_live_connection};
 use crate::repo::{DatabaseRepo, Repos, Result};
 
 type Connection = <Db as Database>::Connection;
@@ -44,14 +44,16 @@ impl Store {
         }
     }
 
-    /// A transaction that writes. Dropped without a commit, it changed nothing.
+    /// A transaction that writes, on a connection that is alive: a BEGIN that got no answer changed nothing and is tried
+    /// on another. What follows is not, because a COMMIT without an answer may have taken place. Dropped without a
+    /// commit, it changed nothing.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Db>> {
-        self.write.begin_with(BEGIN).await
+        on_a_live_connection(|| self.write.begin_with(BEGIN)).await
     }
 
     pub(super) async fn ping(&self) -> Result<()> {
-        let work = async { sqlx::query("SELECT 1").execute(&self.read).await.map(drop) };
-        self.watch.run("database.ping", work).await
+        let work = || async { sqlx::query("SELECT 1").execute(&self.read).await.map(drop) };
+        self.watch.again("database.ping", work).await
     }
 
     pub(super) async fn close(&self) {

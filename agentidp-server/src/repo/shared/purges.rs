@@ -12,15 +12,15 @@ use crate::repo::{PurgeRepo, Result};
 #[async_trait]
 impl PurgeRepo for Store {
     async fn schedule(&self, job: &PurgeJob) -> Result<()> {
-        let work = async {
+        let work = || async {
             let mut connection = self.write.acquire().await?;
             schedule(&mut connection, job).await
         };
-        self.watch.run("purges.schedule", work).await
+        self.watch.again("purges.schedule", work).await
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
-        let work = async {
+        let work = || async {
             // Its commit did come, by a way that did not drop the job.
             sqlx::query(
                 "DELETE FROM purge_jobs WHERE due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
@@ -40,19 +40,20 @@ impl PurgeRepo for Store {
             .await?;
             Ok(rows.into_iter().map(Into::into).collect())
         };
-        self.watch.run("purges.due", work).await
+        self.watch.again("purges.due", work).await
     }
 
     async fn done(&self, credential_id: Uuid) -> Result<()> {
-        let work = async {
+        let work = || async {
             let mut connection = self.write.acquire().await?;
             drop_job(&mut connection, credential_id).await
         };
-        self.watch.run("purges.done", work).await
+        self.watch.again("purges.done", work).await
     }
 
     async fn failed(&self, credential_id: Uuid, next: Timestamp) -> Result<()> {
-        let work = async {
+        // Done twice it counts an attempt too many, which only makes the next pause longer.
+        let work = || async {
             sqlx::query("UPDATE purge_jobs SET due_at = $2, attempts = attempts + 1 WHERE credential_id = $1")
                 .bind(Id(credential_id))
                 .bind(next)
@@ -60,15 +61,15 @@ impl PurgeRepo for Store {
                 .await
                 .map(drop)
         };
-        self.watch.run("purges.failed", work).await
+        self.watch.again("purges.failed", work).await
     }
 
     async fn pending(&self) -> Result<u64> {
-        let work = async {
+        let work = || async {
             let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM purge_jobs").fetch_one(&self.read).await?;
             Ok(pending.unsigned_abs())
         };
-        self.watch.run("purges.pending", work).await
+        self.watch.again("purges.pending", work).await
     }
 }
 

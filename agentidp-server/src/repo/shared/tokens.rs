@@ -26,7 +26,7 @@ impl TokenRepo for Store {
     }
 
     async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer> {
-        let work = async {
+        let work = || async {
             let (revoked, agent_status): (bool, Option<AgentStatus>) = sqlx::query_as(
                 "SELECT EXISTS (SELECT 1 FROM token_revocations WHERE jti = $1), \
                  (SELECT status FROM agents WHERE agent_id = $2)",
@@ -37,7 +37,7 @@ impl TokenRepo for Store {
             .await?;
             Ok(Bearer { revoked, agent_status })
         };
-        self.watch.run("tokens.bearer", work).await
+        self.watch.again("tokens.bearer", work).await
     }
 
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()> {

@@ -4,12 +4,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::types::Json;
+use sqlx::{QueryBuilder, SqlitePool};
 
+use super::columns::Id;
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result};
+use crate::domain::AuditEvent;
 
 #[path = "../shared/mod.rs"]
 mod shared;
@@ -27,6 +30,31 @@ const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id =
 
 /// Every write transaction is alone.
 const LOCK_REGISTRATION: Option<&str> = None;
+
+/// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. At eight
+/// values each, 4000 events are as many as a statement takes.
+async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent]) -> sqlx::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut insert = QueryBuilder::<Db>::new(
+        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) ",
+    );
+    insert.push_values(events, |mut row, event| {
+        row.push_bind(Id(event.event_id))
+            .push_bind(event.agent_id.map(Id))
+            .push_bind(event.action)
+            .push_bind(event.outcome)
+            .push_bind(event.ip_address.as_str())
+            .push_bind(event.user_agent.as_str())
+            .push_bind(Json(&event.metadata))
+            .push_bind(event.timestamp);
+    });
+    insert.push(" ON CONFLICT (event_id) DO NOTHING");
+    // One text for each number of events: not worth to be kept.
+    insert.build().persistent(false).execute(connection).await?;
+    Ok(())
+}
 
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let opened = async {

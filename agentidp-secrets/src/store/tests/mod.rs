@@ -1,5 +1,9 @@
 //! Tests of the store over two scripted backends: the payload of a record says what happens to it.
 
+mod selecting;
+mod timing;
+mod upgrading;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
@@ -7,10 +11,11 @@ use async_trait::async_trait;
 use tokio::sync::Barrier;
 
 use super::*;
-use crate::backend::SecretBackend;
+use crate::backend::{Custody, SecretBackend, Verdict};
 use crate::backends::{DigestBackend, Digester, Memory};
 use crate::clock::ManualClock;
-use crate::layer::{Layer, stack};
+use crate::error::VerifyError;
+use crate::keys::MacKeys;
 use crate::testkit::MockSecretBackend;
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -18,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(60);
 /// A digest backend and a remote one in one store.
 pub(super) struct Fixture {
     pub(super) store: SecretStore,
-    clock: Arc<ManualClock>,
+    pub(super) clock: Arc<ManualClock>,
     digests: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
 }
@@ -36,20 +41,16 @@ impl Fixture {
         Self::prepared(1, |digest, remote| SecretStore::builder(remote).accepts(digest)).await
     }
 
-    /// Both backends in this layer.
-    pub(super) async fn behind(layer: &dyn Layer) -> Self {
-        let build = |digest, remote| SecretStore::builder(stack(digest, &[layer])).accepts(stack(remote, &[layer]));
-        Self::prepared(1, build).await
+    /// With selector keys.
+    pub(super) async fn selecting(keys: MacKeys) -> Self {
+        Self::prepared(1, |digest, remote| SecretStore::builder(digest).accepts(remote).selector_keys(keys)).await
     }
 
     async fn prepared(lanes: usize, build: impl FnOnce(DigestBackend<Scripted>, Remote) -> SecretStoreBuilder) -> Self {
         let (digests, asked) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
-        let digest = DigestBackend::new(Scripted {
-            info: BackendInfo::new(BackendId::BCRYPT, Custody::Record).with_max_secret_len(72),
-            computed: Arc::clone(&digests),
-        });
-        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_lanes(lanes);
+        let digest = scripted(&digests);
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_lanes(lanes).with_pin_mark("sk_live_");
         let remote = Remote { info, asked: Arc::clone(&asked), pair: Barrier::new(2) };
         let store = build(digest, remote).clock(Arc::clone(&clock) as Arc<dyn Clock>).build().unwrap();
         store.prepare().await.unwrap();
@@ -67,7 +68,7 @@ impl Fixture {
     }
 
     pub(super) fn previous(&self, stored: StoredSecret) -> Previous {
-        Previous { stored, valid_until: self.clock.now() + GRACE }
+        Previous { stored, selector: None, valid_until: self.clock.now() + GRACE }
     }
 
     pub(super) async fn verify(
@@ -95,9 +96,18 @@ pub(super) fn digest(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::BCRYPT, payload)
 }
 
-/// A record of the remote backend: of a secret, `down`, `gone`, `hangs` or `meets another`.
+/// A record of the remote backend: of a secret, `down` with or without more, `gone`, `hangs` or `meets another`. It names
+/// one version of its secret for ever when it has `sk_live_` in it.
 pub(super) fn remote(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::VAULT_KV2, payload)
+}
+
+/// Counts what it computes.
+fn scripted(computed: &Arc<AtomicUsize>) -> DigestBackend<Scripted> {
+    DigestBackend::new(Scripted {
+        info: BackendInfo::new(BackendId::BCRYPT, Custody::Record).with_max_secret_len(72),
+        computed: Arc::clone(computed),
+    })
 }
 
 #[derive(Debug)]
@@ -149,7 +159,7 @@ impl SecretBackend for Remote {
     async fn verify(&self, _key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match stored.payload() {
-            "down" => Err(Error::new(ErrorKind::Unavailable, "down")),
+            record if record.starts_with("down") => Err(Error::new(ErrorKind::Unavailable, "down")),
             "gone" => Err(Error::new(ErrorKind::NotFound, "gone")),
             "hangs" => std::future::pending().await,
             "meets another" => {
@@ -185,7 +195,7 @@ impl SecretBackend for Remote {
 #[tokio::test]
 async fn a_record_verifies_on_the_backend_that_wrote_it() {
     let fixture = Fixture::digest_primary().await;
-    let current = |outdated| Ok(Verified { generation: Generation::Current, outdated, stale: false });
+    let current = |outdated| Ok(Verified { generation: Generation::Current, outdated, stale: false, selector: None });
     assert_eq!(fixture.verify(digest("a"), "a").await, current(false));
     assert_eq!(fixture.verify(digest("old:a"), "a").await, current(true));
     assert_eq!(fixture.verify(remote("a"), "a").await, current(true));
@@ -201,7 +211,7 @@ async fn wrong_is_not_broken() {
     assert_eq!(fixture.verify(digest("corrupt"), "a").await, Err(Some(ErrorKind::Malformed)));
     let unknown = StoredSecret::new(BackendId::parse("keyring").unwrap(), "a");
     assert_eq!(fixture.verify(unknown.clone(), "a").await, Err(Some(ErrorKind::UnknownBackend)));
-    let error = fixture.store.rotate(&key(), &unknown, Duration::ZERO).await.unwrap_err();
+    let error = fixture.store.rotate(&key(), &unknown.clone().into(), Duration::ZERO).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownBackend, "no silent move away from what cannot be revoked");
     let error = fixture.store.revoke(&key(), &unknown.into()).await.unwrap_err();
     assert!(error.to_string().contains("`keyring`"), "{error}");
@@ -210,8 +220,9 @@ async fn wrong_is_not_broken() {
 #[tokio::test]
 async fn the_previous_record_counts_until_its_grace_ends() {
     let fixture = Fixture::digest_primary().await;
-    let secrets = CredentialSecrets { current: digest("new"), previous: Some(fixture.previous(digest("old"))) };
-    let previous = Ok(Verified { generation: Generation::Previous, outdated: false, stale: false });
+    let secrets =
+        CredentialSecrets { current: digest("new"), selector: None, previous: Some(fixture.previous(digest("old"))) };
+    let previous = Ok(Verified { generation: Generation::Previous, outdated: false, stale: false, selector: None });
     assert_eq!(fixture.verify(secrets.clone(), "old").await, previous);
     fixture.clock.advance(GRACE - Duration::from_nanos(1));
     assert_eq!(fixture.verify(secrets.clone(), "old").await, previous);
@@ -222,7 +233,8 @@ async fn the_previous_record_counts_until_its_grace_ends() {
 #[tokio::test]
 async fn nothing_falls_through_an_outage() {
     let fixture = Fixture::digest_primary().await;
-    let secrets = CredentialSecrets { current: remote("down"), previous: Some(fixture.previous(digest("old"))) };
+    let secrets =
+        CredentialSecrets { current: remote("down"), selector: None, previous: Some(fixture.previous(digest("old"))) };
     assert_eq!(fixture.verify(secrets, "old").await, Err(Some(ErrorKind::Unavailable)));
 }
 
@@ -233,7 +245,8 @@ async fn every_way_to_fail_computes_one_digest() {
         for candidate in ["wrong", &"a".repeat(72), &"a".repeat(73), "", "nul\0"] {
             let expired = CredentialSecrets {
                 current: digest("a"),
-                previous: Some(Previous { stored: digest("b"), valid_until: SystemTime::UNIX_EPOCH }),
+                selector: None,
+                previous: Some(Previous { stored: digest("b"), selector: None, valid_until: SystemTime::UNIX_EPOCH }),
             };
             for secrets in [digest("a").into(), remote("a").into(), expired] {
                 let before = fixture.digests();
@@ -283,12 +296,15 @@ async fn without_a_digest_backend_the_decoy_asks_the_primary() {
 async fn rotation_stays_on_the_primary_or_moves_there() {
     for fixture in [Fixture::digest_primary().await, Fixture::remote_primary().await] {
         for current in [digest("a"), remote("a")] {
-            let rotated = fixture.store.rotate(&key(), &current, GRACE).await.unwrap();
+            let rotated = fixture.store.rotate(&key(), &current.clone().into(), GRACE).await.unwrap();
             assert_eq!(rotated.stored.backend(), &fixture.store.primary().id);
             assert_eq!(rotated.previous, Some(fixture.previous(current)));
-            let secrets = CredentialSecrets { current: rotated.stored, previous: rotated.previous };
+            let secrets = CredentialSecrets { current: rotated.stored, selector: None, previous: rotated.previous };
             let proof = fixture.store.verify(&key(), &secrets, &rotated.secret).await.unwrap();
-            assert_eq!(proof, Verified { generation: Generation::Current, outdated: false, stale: false });
+            assert_eq!(
+                proof,
+                Verified { generation: Generation::Current, outdated: false, stale: false, selector: None }
+            );
             assert_eq!(fixture.verify(secrets, "a").await.unwrap().generation, Generation::Previous);
         }
     }
@@ -297,42 +313,23 @@ async fn rotation_stays_on_the_primary_or_moves_there() {
 #[tokio::test]
 async fn no_grace_leaves_no_previous_record_and_an_endless_one_is_refused() {
     let fixture = Fixture::digest_primary().await;
-    assert_eq!(fixture.store.rotate(&key(), &digest("a"), Duration::ZERO).await.unwrap().previous, None);
-    let error = fixture.store.rotate(&key(), &digest("a"), Duration::MAX).await.unwrap_err();
+    assert_eq!(fixture.store.rotate(&key(), &digest("a").into(), Duration::ZERO).await.unwrap().previous, None);
+    let error = fixture.store.rotate(&key(), &digest("a").into(), Duration::MAX).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
 }
 
 #[tokio::test]
 async fn both_records_are_revoked_even_when_one_fails() {
     let fixture = Fixture::digest_primary().await;
-    let secrets = CredentialSecrets { current: remote("down"), previous: Some(fixture.previous(remote("a"))) };
+    let secrets =
+        CredentialSecrets { current: remote("down"), selector: None, previous: Some(fixture.previous(remote("a"))) };
     let error = fixture.store.revoke(&key(), &secrets).await.unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Unavailable, Some(Operation::Revoke)));
     assert_eq!(fixture.asked(), 2);
     let unknown = fixture.previous(StoredSecret::new(BackendId::MEMORY, "a"));
-    let both_fail = CredentialSecrets { current: remote("down"), previous: Some(unknown) };
+    let both_fail = CredentialSecrets { current: remote("down"), selector: None, previous: Some(unknown) };
     let first = fixture.store.revoke(&key(), &both_fail).await.unwrap_err();
     assert_eq!(first.kind(), ErrorKind::Unavailable);
-}
-
-#[tokio::test]
-async fn upgrade_stores_again_only_what_was_proved_and_is_outdated() {
-    let fixture = Fixture::digest_primary().await;
-    for (current, expected) in
-        [(digest("old:a"), Some(digest("a"))), (remote("a"), Some(digest("a"))), (digest("a"), None)]
-    {
-        let proof = fixture.verify(current.clone(), "a").await.unwrap();
-        let upgraded = fixture.store.upgrade(&key(), &current, &proof, &"a".into()).await.unwrap();
-        assert_eq!(upgraded, expected);
-    }
-    // Nor is anything written on the word of a memory.
-    let stale = Verified { generation: Generation::Current, outdated: true, stale: true };
-    assert_eq!(fixture.store.upgrade(&key(), &digest("old:a"), &stale, &"a".into()).await.unwrap(), None);
-    // The previous secret must never take the place of the current one.
-    let secrets = CredentialSecrets { current: digest("new"), previous: Some(fixture.previous(digest("old:a"))) };
-    let proof = fixture.verify(secrets.clone(), "a").await.unwrap();
-    assert_eq!(proof, Verified { generation: Generation::Previous, outdated: true, stale: false });
-    assert_eq!(fixture.store.upgrade(&key(), &secrets.current, &proof, &"a".into()).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -1,0 +1,308 @@
+//! Keyed digests in the record: a MAC in place of a slow hash, for generated secrets only.
+//!
+//! **Stores** nothing of its own: the record is `$hmac-sha256$v=1$keyid=…$salt$mac`, HMAC-SHA-256 under one of the
+//! caller's [`MacKeys`] of client id, credential id, 16 random bytes of salt and the secret. A record moved to another
+//! credential's row verifies nothing there.
+//!
+//! **Cost**: a microsecond, right or wrong, cold or warm, so it needs no threads of its own, no queue and no
+//! [`WarmLayer`](crate::layers::WarmLayer).
+//!
+//! **For which secrets**: those of the [generated form](ClientSecret::has_generated_form), with 256 random bits. What
+//! makes a slow hash necessary is that chosen secrets can be guessed; for random ones of this length there is nothing to
+//! slow down. NIST SP 800-63B says so of look-up secrets, its name for secrets that the verifier generates and hands out:
+//! from 112 bits on an approved hash function suffices (revision 3, section 5.1.2.2; revision 4, section 3.1.2.2), below
+//! that it has to be a salted password hash. HMAC is among the functions that it calls approved. A client secret is used
+//! more than once and so is no look-up secret by the letter, but what it says on storage is about entropy. Whoever chose
+//! a secret of the right form by hand has what a fast hash gives and no more.
+//!
+//! **The keys** are needed for every verification: keep them outside of the database, and a copy of them. Without the
+//! keys a stolen database gives nothing to try guesses on; when they are lost, every record under them is, too.
+//!
+//! **Fails** with `Malformed` on a damaged digest, with `InvalidConfig` on a record under a key that is not configured
+//! (the message names the key to add), and with `InvalidSecret` when a secret of another form is to be stored.
+//!
+//! **In and out**: make it the primary of a store that accepts bcrypt, and [`upgrade`](crate::SecretStore::upgrade) after
+//! proofs, or rotate; chosen secrets stay where they are. A match under another key than the first is
+//! [`MatchOutdated`](Verdict::MatchOutdated), so that `upgrade` changes keys in the same way. Out: another primary.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use subtle::ConstantTimeEq;
+
+use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::keys::{KeyId, MacKey, MacKeys, Purpose};
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
+
+/// HMAC-SHA-256 of generated secrets, under keys that the database does not hold.
+///
+/// ```
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// use agentidp_secrets::backends::KeyedDigest;
+/// use agentidp_secrets::{ClientSecret, CredentialKey, MacKeys, SecretBackend, Verdict};
+///
+/// let keys = MacKeys::parse("2027-01:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92")?;
+/// let keyed = KeyedDigest::new(keys);
+/// let key = CredentialKey::parse("agent-7", "credential-1")?;
+/// let secret = ClientSecret::generate()?;
+/// let record = keyed.store(&key, &secret).await?;
+/// assert!(record.payload().starts_with("$hmac-sha256$v=1$keyid=2027-01$"));
+/// assert_eq!(keyed.verify(&key, &record, &secret).await?, Verdict::Match);
+///
+/// assert!(keyed.store(&key, &ClientSecret::from("correct horse")).await.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct KeyedDigest {
+    info: BackendInfo,
+    keys: MacKeys,
+}
+
+impl KeyedDigest {
+    /// Digests under the first of the keys; verifies under all of them.
+    #[must_use]
+    pub fn new(keys: MacKeys) -> Self {
+        let info = BackendInfo::new(BackendId::KEYED_DIGEST, Custody::Record).with_generated_only().with_quick_digest();
+        Self { info, keys }
+    }
+
+    fn digest(&self, operation: Operation, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.info.check_secret(secret).map_err(|error| error.with_operation(operation))?;
+        let mut salt = Salt::default();
+        getrandom::fill(&mut salt).map_err(|_| {
+            failed(operation, ErrorKind::Internal, "the operating system gave no randomness for a salt".to_owned())
+        })?;
+        let mac_key = self.keys.first();
+        let digest = Digest { key_id: mac_key.id(), salt, mac: mac(mac_key, key, &salt, secret) };
+        Ok(StoredSecret::new(BackendId::KEYED_DIGEST, digest.to_string()))
+    }
+
+    fn decide(&self, key: &CredentialKey, digest: &Digest, candidate: &ClientSecret) -> Result<Verdict> {
+        let (place, mac_key) = self.keys.find(&digest.key_id).ok_or_else(|| {
+            let message = format!(
+                "the digest was made under the key `{}`, which is not configured; add it, or rotate the credential",
+                digest.key_id
+            );
+            failed(Operation::Verify, ErrorKind::InvalidConfig, message)
+        })?;
+        let matches: bool = mac(mac_key, key, &digest.salt, candidate).ct_eq(&digest.mac).into();
+        Ok(match (matches, place) {
+            (true, 0) => Verdict::Match,
+            (true, _) => Verdict::MatchOutdated,
+            (false, _) => Verdict::Mismatch,
+        })
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for KeyedDigest {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.digest(Operation::Store, key, secret)
+    }
+
+    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        check_record(Operation::Verify, stored)?;
+        let digest = Digest::parse(stored.payload()).ok_or_else(|| {
+            failed(Operation::Verify, ErrorKind::Malformed, "the keyed digest is damaged; rotate the credential".into())
+        })?;
+        if self.info.can_store(candidate) { self.decide(key, &digest, candidate) } else { Ok(Verdict::Mismatch) }
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        check_record(Operation::Rotate, current)?;
+        self.digest(Operation::Rotate, key, secret)
+    }
+
+    /// Does nothing: the record holds all there is.
+    async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        check_record(Operation::Revoke, stored)
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// As many random bytes as make it unlikely that two records ever share them.
+type Salt = [u8; 16];
+
+/// What the payload says.
+struct Digest {
+    key_id: KeyId,
+    salt: Salt,
+    mac: [u8; 32],
+}
+
+impl Digest {
+    const HEAD: &'static str = "$hmac-sha256$v=1$keyid=";
+
+    /// Takes nothing but what [`Display`](fmt::Display) writes.
+    fn parse(payload: &str) -> Option<Self> {
+        let mut parts = payload.strip_prefix(Self::HEAD)?.split('$');
+        let key_id = KeyId::parse(parts.next()?).ok()?;
+        let salt = lower_hex(parts.next()?)?;
+        let mac = lower_hex(parts.next()?)?;
+        parts.next().is_none().then_some(Self { key_id, salt, mac })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}${}${}", Self::HEAD, self.key_id, hex::encode(self.salt), hex::encode(self.mac))
+    }
+}
+
+fn lower_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    (!digits.bytes().any(|digit| digit.is_ascii_uppercase())).then_some(bytes)
+}
+
+fn mac(mac_key: &MacKey, key: &CredentialKey, salt: &Salt, secret: &ClientSecret) -> [u8; 32] {
+    let (client, credential) = (key.client_id().as_str().as_bytes(), key.credential_id().as_str().as_bytes());
+    mac_key.mac(Purpose::Digest, &[client, credential, salt, secret.expose_secret().as_bytes()])
+}
+
+fn check_record(operation: Operation, stored: &StoredSecret) -> Result<()> {
+    if *stored.backend() == BackendId::KEYED_DIGEST {
+        return Ok(());
+    }
+    Err(failed(operation, ErrorKind::Malformed, "the record belongs to another backend".to_owned()))
+}
+
+fn failed(operation: Operation, kind: ErrorKind, message: String) -> Error {
+    Error::new(kind, message).with_operation(operation).with_backend(BackendId::KEYED_DIGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testkit::{assert_error_redacted, assert_redacted};
+
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const OTHER_KEY: &str = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
+    const SECRET: &str = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    /// Computed by Python's `hmac`: the key is the MAC of `agentidp-secrets keyed-digest v1` under `KEY`, the message is
+    /// client id, credential id, salt and secret, each after its length in four bytes.
+    const ELSEWHERE: &str = "$hmac-sha256$v=1$keyid=k1$101112131415161718191a1b1c1d1e1f\
+        $8f7b661fc667bf99d0c23b79c0693f8d3f0be1b80a4534d2f9a71f4a1447123e";
+
+    fn backend(keys: &str) -> KeyedDigest {
+        KeyedDigest::new(MacKeys::parse(keys).unwrap())
+    }
+
+    fn key() -> CredentialKey {
+        CredentialKey::parse("0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7").unwrap()
+    }
+
+    async fn verify(keys: &str, digest: &str, candidate: &str) -> Result<Verdict> {
+        backend(keys).verify(&key(), &StoredSecret::new(BackendId::KEYED_DIGEST, digest), &candidate.into()).await
+    }
+
+    #[tokio::test]
+    async fn it_is_what_another_implementation_computes() {
+        let keys = format!("k1:{KEY}");
+        assert_eq!(verify(&keys, ELSEWHERE, SECRET).await.unwrap(), Verdict::Match);
+        for near_miss in [SECRET.replace('f', "e"), format!("{SECRET}0"), SECRET[..71].to_owned(), String::new()] {
+            assert_eq!(verify(&keys, ELSEWHERE, &near_miss).await.unwrap(), Verdict::Mismatch, "{near_miss:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_of_another_credential_verifies_nothing() {
+        let keyed = backend(&format!("k1:{KEY}"));
+        let record = keyed.store(&key(), &SECRET.into()).await.unwrap();
+        assert_eq!(keyed.verify(&key(), &record, &SECRET.into()).await.unwrap(), Verdict::Match);
+        for (client, credential) in [("other", key().credential_id().as_str()), (key().client_id().as_str(), "other")] {
+            let other = CredentialKey::parse(client, credential).unwrap();
+            assert_eq!(keyed.verify(&other, &record, &SECRET.into()).await.unwrap(), Verdict::Mismatch);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_that_is_replaced_still_counts_and_one_that_is_missing_is_named() {
+        let replaced = format!("k2:{OTHER_KEY} k1:{KEY}");
+        assert_eq!(verify(&replaced, ELSEWHERE, SECRET).await.unwrap(), Verdict::MatchOutdated);
+        assert_eq!(verify(&replaced, ELSEWHERE, &SECRET.replace('f', "e")).await.unwrap(), Verdict::Mismatch);
+        let rotated = backend(&replaced);
+        let record = StoredSecret::new(BackendId::KEYED_DIGEST, ELSEWHERE);
+        let record = rotated.rotate(&key(), &record, &SECRET.into()).await.unwrap();
+        assert_eq!(rotated.verify(&key(), &record, &SECRET.into()).await.unwrap(), Verdict::Match);
+
+        let error = verify(&format!("k2:{KEY}"), ELSEWHERE, SECRET).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains("`k1`"), "{error}");
+        let wrong_key_under_the_id = verify(&format!("k1:{OTHER_KEY}"), ELSEWHERE, SECRET).await.unwrap();
+        assert_eq!(wrong_key_under_the_id, Verdict::Mismatch);
+    }
+
+    #[tokio::test]
+    async fn damaged_digests_are_malformed_and_not_repeated() {
+        for (from, to) in [
+            ("$hmac", "hmac"),
+            ("sha256", "sha512"),
+            ("v=1", "v=2"),
+            ("v=1$", ""),
+            ("keyid=k1", "keyid="),
+            ("keyid=k1", "keyid=K1"),
+            ("keyid=", "key="),
+            ("$1011", "$10111"),
+            ("$1011", "$10"),
+            ("$1011", "$101g"),
+            ("1a1b", "1A1B"),
+            ("8f7b", "8F7B"),
+            ("123e", "123"),
+            ("123e", "123e$"),
+            ("123e", "123e\n"),
+            ("123e", "123\u{e4}"),
+        ] {
+            let damaged = ELSEWHERE.replacen(from, to, 1);
+            assert_ne!(damaged, ELSEWHERE);
+            let error = verify(&format!("k1:{KEY}"), &damaged, SECRET).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{damaged}");
+            assert_error_redacted(&error, &ELSEWHERE[26..]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_could_be_guessed_is_refused() {
+        let keyed = backend(&format!("k1:{KEY}"));
+        for chosen in ["", "correct horse", &SECRET[..71], &SECRET.to_uppercase(), &SECRET.replace("live", "test")] {
+            let error = keyed.store(&key(), &chosen.into()).await.unwrap_err();
+            assert_eq!((error.kind(), error.operation()), (ErrorKind::InvalidSecret, Some(Operation::Store)));
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        assert_redacted(&backend(&format!("k1:{KEY}")), KEY);
+    }
+
+    proptest! {
+        #[test]
+        fn a_payload_round_trips(payload in "\\$hmac-sha256\\$v=1\\$keyid=[a-z0-9-]{1,16}\\$[0-9a-f]{32}\\$[0-9a-f]{64}") {
+            prop_assert_eq!(Digest::parse(&payload).unwrap().to_string(), payload);
+        }
+
+        #[test]
+        fn what_parses_is_what_is_written(payload in "\\PC{0,60}", tail in "[a-z0-9$]{0,120}") {
+            for text in [payload, format!("{}{tail}", Digest::HEAD)] {
+                if let Some(digest) = Digest::parse(&text) {
+                    prop_assert_eq!(digest.to_string(), text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Which of a client's records are worth checking: what selectors say, before any record decides.
+
+use std::iter;
+use std::time::SystemTime;
+
+use super::SecretStore;
+use super::lifecycle::{CredentialSecrets, Generation};
+use crate::credential::{ClientId, CredentialKey};
+use crate::keys::MacKeys;
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+use crate::selector::{Fingerprint, Selector, fingerprint};
+
+/// A record that counts, and the selector beside it.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a> {
+    pub(super) generation: Generation,
+    pub(super) stored: &'a StoredSecret,
+    pub(super) selector: Option<&'a Selector>,
+}
+
+/// Records of one credential, in the order in which they are tried.
+#[derive(Clone, Copy)]
+pub(super) struct Trial<'a> {
+    /// The credential's place in the caller's slice.
+    pub(super) index: usize,
+    pub(super) key: &'a CredentialKey,
+    first: Option<Record<'a>>,
+    second: Option<Record<'a>>,
+}
+
+impl<'a> Trial<'a> {
+    fn push(&mut self, record: Record<'a>) {
+        if self.first.is_none() {
+            self.first = Some(record);
+        } else {
+            self.second = Some(record);
+        }
+    }
+
+    /// The record to be tried first, if there is any.
+    pub(super) fn first(&self) -> Option<&Record<'a>> {
+        self.first.as_ref()
+    }
+
+    pub(super) fn records(&self) -> impl Iterator<Item = &Record<'a>> {
+        self.first.iter().chain(&self.second)
+    }
+}
+
+/// What a record's selector says of the candidate.
+enum Standing {
+    /// It fits: worth checking before all others.
+    Chosen,
+    /// There is none, or none that can be read: the record has to be asked.
+    Open,
+    /// The candidate is not this record's secret.
+    RuledOut,
+}
+
+/// The candidate's side of the comparison: its fingerprint under each key that a record names, computed once.
+pub(super) struct Selection<'a> {
+    store: &'a SecretStore,
+    candidate: &'a ClientSecret,
+    /// Whose fingerprints these are: they are bound to the client.
+    client: Option<&'a ClientId>,
+    fingerprints: [Option<Fingerprint>; MacKeys::MOST],
+}
+
+impl<'a> Selection<'a> {
+    pub(super) fn new(store: &'a SecretStore, candidate: &'a ClientSecret) -> Self {
+        Self { store, candidate, client: None, fingerprints: [None; MacKeys::MOST] }
+    }
+
+    /// The records of a credential that are chosen, and those that are open. The rest is ruled out.
+    pub(super) fn sort(
+        &mut self,
+        index: usize,
+        key: &'a CredentialKey,
+        secrets: &'a CredentialSecrets,
+    ) -> (Trial<'a>, Trial<'a>) {
+        let none = Trial { index, key, first: None, second: None };
+        let (mut chosen, mut open) = (none, none);
+        let clock = &self.store.0.clock;
+        for record in secrets.valid_at(|| clock.now()) {
+            match self.standing(key.client_id(), &record) {
+                Standing::Chosen => chosen.push(record),
+                Standing::Open => open.push(record),
+                Standing::RuledOut => {}
+            }
+        }
+        (chosen, open)
+    }
+
+    fn standing(&mut self, client: &'a ClientId, record: &Record<'_>) -> Standing {
+        let (Some(keys), Some(selector)) = (&self.store.0.selector_keys, record.selector) else {
+            return Standing::Open;
+        };
+        let Some((place, key)) = keys.find(selector.key_id()) else { return Standing::Open };
+        if !self.store.is_pinned(record.stored) {
+            return Standing::Open;
+        }
+        if !self.candidate.has_generated_form() {
+            return Standing::RuledOut;
+        }
+        if self.client != Some(client) {
+            (self.client, self.fingerprints) = (Some(client), [None; MacKeys::MOST]);
+        }
+        let ours = self.fingerprints[place].get_or_insert_with(|| fingerprint(key, client, self.candidate));
+        if selector.is(ours) { Standing::Chosen } else { Standing::RuledOut }
+    }
+}
+
+impl SecretStore {
+    /// The selector to keep beside a record that the secret was just proved to be of, unless the right one is there.
+    pub(super) fn selector_to_keep(
+        &self,
+        key: &CredentialKey,
+        record: &Record<'_>,
+        proved: &ClientSecret,
+    ) -> Option<Selector> {
+        let todays = self.0.selector_keys.as_ref()?.ids().next();
+        if record.selector.map(Selector::key_id) == todays.as_ref() {
+            return None;
+        }
+        self.selector_for(key, record.stored, proved)
+    }
+
+    /// The selector of a secret, where there are keys and the record stands for this secret for ever.
+    pub(super) fn selector_for(
+        &self,
+        key: &CredentialKey,
+        stored: &StoredSecret,
+        secret: &ClientSecret,
+    ) -> Option<Selector> {
+        let keys = self.0.selector_keys.as_ref()?;
+        if self.is_pinned(stored) { keys.selector(key.client_id(), secret) } else { None }
+    }
+
+    /// Whether the record stands for one secret for ever. One that points at whichever is the latest may come to mean
+    /// another, which a selector beside it would rule out. A backend that is not configured cannot be asked.
+    fn is_pinned(&self, stored: &StoredSecret) -> bool {
+        let mut backends = self.backends().map(|backend| backend.info());
+        backends.find(|info| info.id == *stored.backend()).is_none_or(|info| info.is_pinned(stored))
+    }
+}
+
+impl CredentialSecrets {
+    /// The records that count by now, in the order in which they are tried.
+    fn valid_at(&self, now: impl FnOnce() -> SystemTime) -> impl Iterator<Item = Record<'_>> {
+        let previous = self.previous.as_ref().filter(|previous| now() < previous.valid_until);
+        let current =
+            Record { generation: Generation::Current, stored: &self.current, selector: self.selector.as_ref() };
+        iter::once(current).chain(previous.map(|previous| Record {
+            generation: Generation::Previous,
+            stored: &previous.stored,
+            selector: previous.selector.as_ref(),
+        }))
+    }
+}

@@ -1,0 +1,89 @@
+//! Is the candidate the secret of one credential?
+
+use super::lifecycle::{CredentialSecrets, Verified};
+use super::select::{Selection, Trial};
+use super::{SecretStore, failed};
+use crate::backend::{BackendInfo, Verdict};
+use crate::credential::CredentialKey;
+use crate::error::{Operation, Result, VerifyError};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+/// What came of the records of one credential.
+pub(super) struct Attempt {
+    pub(super) outcome: Result<Verified, VerifyError>,
+    /// Whether the work of an unknown client has been done.
+    pub(super) level: bool,
+}
+
+impl SecretStore {
+    /// Decides whether `candidate` is the credential's secret. `Ok` means proved, and nothing else does.
+    ///
+    /// The previous record is tried when the current one is a mismatch and the grace period is not over. When the
+    /// current one cannot be decided, that is the answer: nothing falls through an outage.
+    ///
+    /// With [selector keys](crate::SecretStoreBuilder::selector_keys) a record whose [`Selector`](crate::Selector) does
+    /// not fit the candidate is a mismatch without being asked, and so whatever state its backend is in; one whose
+    /// selector fits is tried first. A record without one, or with one under a key that is not configured, is tried as
+    /// ever.
+    ///
+    /// Whether the credential is still active is the caller's to know; for a revoked or expired one, and for an unknown
+    /// client, call [`verify_decoy`](Self::verify_decoy) instead. A mismatch that has not cost what an unknown client
+    /// costs, because the record is a pointer, say, is made to: [`verify_decoy`](Self::verify_decoy) has the table.
+    ///
+    /// # Errors
+    /// [`VerifyError::Mismatch`] when the candidate is wrong; [`VerifyError::Backend`] when nobody could decide, with
+    /// the kinds of [`SecretBackend::verify`](crate::SecretBackend::verify), or `UnknownBackend` when the record's
+    /// backend is not configured.
+    pub async fn verify(
+        &self,
+        key: &CredentialKey,
+        secrets: &CredentialSecrets,
+        candidate: &ClientSecret,
+    ) -> Result<Verified, VerifyError> {
+        let mut level = false;
+        let (chosen, open) = Selection::new(self, candidate).sort(0, key, secrets);
+        for trial in [chosen, open] {
+            let attempt = self.attempt(&trial, candidate).await;
+            level |= attempt.level;
+            if !matches!(attempt.outcome, Err(VerifyError::Mismatch)) {
+                return attempt.outcome;
+            }
+        }
+        if !level {
+            self.level(candidate).await;
+        }
+        Err(VerifyError::Mismatch)
+    }
+
+    /// Tries the records in turn. Without any it is a mismatch.
+    pub(super) async fn attempt(&self, trial: &Trial<'_>, candidate: &ClientSecret) -> Attempt {
+        let mut level = false;
+        for record in trial.records() {
+            match self.check(trial.key, record.stored, candidate).await {
+                Ok((Verdict::Mismatch, info)) => level |= self.0.decoy.is_matched_by(info, candidate),
+                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
+                    let outdated = verdict == Verdict::MatchOutdated || *record.stored.backend() != self.primary().id;
+                    let stale = verdict == Verdict::MatchStale;
+                    // Nothing is written on the word of a memory.
+                    let selector = if stale { None } else { self.selector_to_keep(trial.key, record, candidate) };
+                    let verified = Verified { generation: record.generation, outdated, stale, selector };
+                    return Attempt { outcome: Ok(verified), level };
+                }
+                Err(error) => return Attempt { outcome: Err(error.into()), level },
+            }
+        }
+        Attempt { outcome: Err(VerifyError::Mismatch), level }
+    }
+
+    async fn check(
+        &self,
+        key: &CredentialKey,
+        stored: &StoredSecret,
+        candidate: &ClientSecret,
+    ) -> Result<(Verdict, &BackendInfo)> {
+        let backend = self.backend(Operation::Verify, stored.backend())?;
+        let verdict = backend.verify(key, stored, candidate).await;
+        verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
+    }
+}

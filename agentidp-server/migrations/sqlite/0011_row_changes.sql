@@ -1,0 +1,1 @@
+-- PostgreSQL tells servers of changed rows here. SQLite has nobody to tell: every request reads its file.

@@ -1,0 +1,145 @@
+//! The rows that are held, and whether they may be served.
+//!
+//! Two things keep an old row from being served. An *epoch* for each client: a change moves it on, and an entry counts only
+//! at the epoch at which its read began, so a read that was under way during a change cannot put back what was before. And
+//! a *lease*: entries count only for a short time after the last sign of life of the connection that tells of changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use agentidp_secrets::Clock;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use uuid::Uuid;
+
+use crate::repo::{Authentication, RepoError, Result};
+
+/// How long rows are served after the question was sent that the listening connection last answered. All that was committed
+/// before that moment had been told by then, so this is the longest that a change can go unnoticed: less than the second
+/// that is promised, with room for the request itself.
+pub(in crate::repo) const LEASE: Duration = Duration::from_millis(750);
+
+/// Several clients may share an epoch: then a change to one costs another a read. 32 KiB.
+const EPOCHS: usize = 1 << 12;
+
+/// Rows of known clients. Unknown ones are not kept: there is no end of them, and they would push the others out.
+pub(in crate::repo) struct RowCache {
+    held: Cache<Uuid, Held, Rows>,
+    epochs: Box<[AtomicU64]>,
+    /// How often everything was forgotten.
+    generation: AtomicU64,
+    /// When the lease ends, in microseconds after `origin`; 0 is long ago.
+    lease: AtomicU64,
+    origin: Instant,
+    clock: Arc<dyn Clock>,
+}
+
+/// When a read began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch {
+    generation: u64,
+    client: u64,
+}
+
+#[derive(Clone)]
+struct Held {
+    epoch: Epoch,
+    found: Arc<Authentication>,
+}
+
+/// A client weighs as many rows as it has credentials.
+#[derive(Clone)]
+struct Rows;
+
+impl Weighter<Uuid, Held> for Rows {
+    fn weight(&self, _: &Uuid, held: &Held) -> u64 {
+        held.found.credentials.len().max(1) as u64
+    }
+}
+
+impl RowCache {
+    pub(super) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self> {
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(capacity)
+            .weight_capacity(capacity as u64)
+            // What was pushed out is read again: not worth remembering.
+            .ghost_allocation(0.0)
+            .build()
+            .map_err(|_| RepoError::unavailable("open", "the row cache could not be made"))?;
+        Ok(Self {
+            held: Cache::with_options(options, Rows, DefaultHashBuilder::default(), DefaultLifecycle::default()),
+            epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
+            generation: AtomicU64::new(0),
+            lease: AtomicU64::new(0),
+            origin: clock.instant(),
+            clock,
+        })
+    }
+
+    /// Whether rows may be served.
+    pub(super) fn is_live(&self) -> bool {
+        self.since_origin(self.clock.instant()) < self.lease.load(Ordering::Acquire)
+    }
+
+    /// What is held of a client, if it is of its present epoch. The caller has asked [`is_live`](Self::is_live).
+    pub(super) fn get(&self, client_id: Uuid) -> Option<Arc<Authentication>> {
+        let held = self.held.get(&client_id)?;
+        (held.epoch == self.epoch(client_id)).then_some(held.found)
+    }
+
+    /// To be asked before a client is read.
+    pub(super) fn epoch(&self, client_id: Uuid) -> Epoch {
+        Epoch {
+            generation: self.generation.load(Ordering::Acquire),
+            client: self.client_epoch(client_id).load(Ordering::Acquire),
+        }
+    }
+
+    /// Keeps what a read found that began at `epoch`.
+    pub(super) fn put(&self, client_id: Uuid, epoch: Epoch, found: Arc<Authentication>) {
+        self.held.insert(client_id, Held { epoch, found });
+    }
+
+    /// The client has changed.
+    pub(in crate::repo) fn forget(&self, client_id: Uuid) {
+        self.client_epoch(client_id).fetch_add(1, Ordering::AcqRel);
+        self.held.remove(&client_id);
+    }
+
+    /// Anything may have changed.
+    pub(in crate::repo) fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.held.clear();
+    }
+
+    /// The listening connection has answered a question that was sent at `sent`, and what it told before is forgotten.
+    pub(in crate::repo) fn extend(&self, sent: Instant) {
+        let until = self.since_origin(sent).saturating_add(LEASE.as_micros() as u64);
+        self.lease.store(until, Ordering::Release);
+    }
+
+    /// Nobody tells of changes any more.
+    pub(in crate::repo) fn end_lease(&self) {
+        self.lease.store(0, Ordering::Release);
+    }
+
+    pub(in crate::repo) fn now(&self) -> Instant {
+        self.clock.instant()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    fn client_epoch(&self, client_id: Uuid) -> &AtomicU64 {
+        // The random bits of an id; one that is not random only shares its epoch with more others.
+        let place = client_id.as_u64_pair().1 as usize % self.epochs.len();
+        &self.epochs[place]
+    }
+
+    fn since_origin(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.origin).as_micros() as u64
+    }
+}

@@ -1,0 +1,207 @@
+//! Rows in memory: a token request of a known client asks the database nothing.
+//!
+//! On PostgreSQL only, which tells when a row changes (migration 0011, `postgres/listener.rs`); SQLite reads its own file.
+//! A change that this process makes is obeyed by its next request, one that anybody else makes within a second, whatever
+//! becomes of the network: while the connection that would tell of it gives no sign of life, rows are read.
+
+mod cache;
+
+use std::sync::Arc;
+
+use agentidp_secrets::Clock;
+use async_trait::async_trait;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+pub(super) use self::cache::RowCache;
+use super::{
+    AgentFilter, AgentRepo, Authentication, CreateAgent, CredentialRepo, DatabaseRepo, InsertCredential, QueryObserver,
+    Replace, Repos, Result, Revoke, open, postgres,
+};
+use crate::domain::{Agent, AuditEvent, Credential, CredentialStatus, Origin, Page, Paged, Timestamp};
+
+/// What became of a look into the row cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum RowCacheOutcome {
+    /// It was held.
+    Hit,
+    /// It was read.
+    Miss,
+    /// It was read, because nobody would tell if it changed.
+    Off,
+}
+
+impl RowCacheOutcome {
+    /// As metrics name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Repos {
+    /// The same repositories of the database at `url`, with up to `capacity` credentials in memory, and a task that listens
+    /// for changes until the database is closed. Unchanged where `capacity` is 0 or the database is SQLite. The migrations
+    /// must have been applied; needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// `Unavailable` when `url` cannot be read. That nobody can be listened to is no error: rows are read meanwhile.
+    pub fn with_row_cache(
+        self,
+        url: &str,
+        capacity: usize,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn QueryObserver>,
+    ) -> Result<Self> {
+        if capacity == 0 || !open::is_postgres(url) {
+            return Ok(self);
+        }
+        let cache = Arc::new(RowCache::new(capacity, clock)?);
+        let listener = postgres::listen(url, Arc::clone(&cache))?;
+        let repos = self.decorated(&cache, observer);
+        Ok(Self { database: Arc::new(Database { inner: repos.database, cache, listener }), ..repos })
+    }
+
+    /// Without anybody who listens.
+    fn decorated(self, cache: &Arc<RowCache>, observer: Arc<dyn QueryObserver>) -> Self {
+        let (of_agents, of_credentials) = (Arc::clone(cache), Arc::clone(cache));
+        Self {
+            agents: Arc::new(Agents { inner: self.agents, cache: of_agents }),
+            credentials: Arc::new(Credentials { inner: self.credentials, cache: of_credentials, observer }),
+            ..self
+        }
+    }
+}
+
+/// Forgets a client when it is dropped: after a write, however that ended. Whether it was committed is not always known.
+struct Forgetting<'a> {
+    cache: &'a RowCache,
+    client_id: Uuid,
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.cache.forget(self.client_id);
+    }
+}
+
+struct Credentials {
+    inner: Arc<dyn CredentialRepo>,
+    cache: Arc<RowCache>,
+    observer: Arc<dyn QueryObserver>,
+}
+
+#[async_trait]
+impl CredentialRepo for Credentials {
+    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
+        self.inner.find(client_id, credential_id).await
+    }
+
+    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
+        self.inner.list(client_id, status, page).await
+    }
+
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+        if !self.cache.is_live() {
+            self.observer.row_cache(RowCacheOutcome::Off);
+            return self.inner.authenticate(client_id, now).await;
+        }
+        if let Some(found) = self.cache.get(client_id) {
+            self.observer.row_cache(RowCacheOutcome::Hit);
+            return Ok(Some(unexpired(&found, now)));
+        }
+        self.observer.row_cache(RowCacheOutcome::Miss);
+        let epoch = self.cache.epoch(client_id);
+        let found = self.inner.authenticate(client_id, now).await?;
+        if let Some(found) = &found {
+            self.cache.put(client_id, epoch, Arc::new(found.clone()));
+        }
+        Ok(found)
+    }
+
+    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id: credential.client_id };
+        self.inner.insert(credential, event).await
+    }
+
+    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id: before.client_id };
+        self.inner.rotate(before, after, event).await
+    }
+
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id: before.client_id };
+        self.inner.upgrade(before, after).await
+    }
+
+    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id };
+        self.inner.revoke(client_id, credential_id, now, event).await
+    }
+}
+
+/// What has not expired by now of what had not when it was read.
+fn unexpired(found: &Authentication, now: Timestamp) -> Authentication {
+    let lives = |credential: &&Credential| credential.expires_at.is_none_or(|end| end > now);
+    Authentication {
+        agent_status: found.agent_status,
+        credentials: found.credentials.iter().filter(lives).cloned().collect(),
+    }
+}
+
+struct Agents {
+    inner: Arc<dyn AgentRepo>,
+    cache: Arc<RowCache>,
+}
+
+#[async_trait]
+impl AgentRepo for Agents {
+    async fn create(&self, agent: &Agent, limit: Option<u64>, event: &AuditEvent) -> Result<CreateAgent> {
+        // Nothing to forget: unknown clients are not kept.
+        self.inner.create(agent, limit, event).await
+    }
+
+    async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
+        self.inner.find(agent_id).await
+    }
+
+    async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
+        self.inner.list(filter, page).await
+    }
+
+    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
+        let _forgetting = Forgetting { cache: &self.cache, client_id: before.agent_id };
+        self.inner.replace(before, after, event, origin).await
+    }
+}
+
+struct Database {
+    inner: Arc<dyn DatabaseRepo>,
+    cache: Arc<RowCache>,
+    listener: AbortOnDropHandle<()>,
+}
+
+#[async_trait]
+impl DatabaseRepo for Database {
+    async fn migrate(&self) -> Result<()> {
+        self.inner.migrate().await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.inner.ping().await
+    }
+
+    async fn close(&self) {
+        self.listener.abort();
+        self.cache.end_lease();
+        self.inner.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

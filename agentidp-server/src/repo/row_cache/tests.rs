@@ -1,0 +1,290 @@
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use agentidp_secrets::ManualClock;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use super::cache::LEASE;
+use super::*;
+use crate::domain::{AgentStatus, AuditAction, Outcome, SecretColumns};
+use crate::repo::RepoError;
+
+/// A database with one client, whose reads wait for a permit after they have seen the row.
+struct Rows {
+    row: Mutex<Authentication>,
+    reads: AtomicUsize,
+    begun: Semaphore,
+    permits: Semaphore,
+}
+
+const CLIENT: Uuid = Uuid::from_u128(7);
+
+struct Bench {
+    rows: Arc<Rows>,
+    cache: Arc<RowCache>,
+    clock: Arc<ManualClock>,
+    repo: Arc<Credentials>,
+}
+
+impl Bench {
+    /// With the lease just begun.
+    fn new() -> Self {
+        let this = Self::without_lease();
+        this.permit(1000);
+        this.cache.extend(this.cache.now());
+        this
+    }
+
+    fn without_lease() -> Self {
+        let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
+        let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
+        let rows = Arc::new(Rows {
+            row: Mutex::new(row(AgentStatus::Active, &[None])),
+            reads: AtomicUsize::new(0),
+            begun: Semaphore::new(0),
+            permits: Semaphore::new(0),
+        });
+        let inner = Arc::clone(&rows) as _;
+        let repo = Arc::new(Credentials { inner, cache: Arc::clone(&cache), observer: Arc::new(Deaf) });
+        Self { rows, cache, clock, repo }
+    }
+
+    fn permit(&self, reads: usize) {
+        self.rows.permits.add_permits(reads);
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from(self.clock.now())
+    }
+
+    async fn read(&self) -> Authentication {
+        self.repo.authenticate(CLIENT, self.now()).await.unwrap().unwrap()
+    }
+
+    fn reads(&self) -> usize {
+        self.rows.reads.load(Ordering::SeqCst)
+    }
+
+    /// Begins a read that has seen the row and goes no further until it is permitted.
+    async fn begin_read(&self) -> tokio::task::JoinHandle<Result<Option<Authentication>>> {
+        let (repo, now) = (Arc::clone(&self.repo), self.now());
+        let read = tokio::spawn(async move { repo.authenticate(CLIENT, now).await });
+        self.rows.begun.acquire().await.unwrap().forget();
+        read
+    }
+
+    fn suspend(&self) {
+        self.rows.row.lock().unwrap().agent_status = AgentStatus::Suspended;
+    }
+}
+
+struct Deaf;
+
+impl QueryObserver for Deaf {
+    fn observe(&self, _: &'static str, _: Duration) {}
+}
+
+#[async_trait]
+impl CredentialRepo for Rows {
+    async fn authenticate(&self, client_id: Uuid, _: Timestamp) -> Result<Option<Authentication>> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let seen = self.row.lock().unwrap().clone();
+        self.begun.add_permits(1);
+        self.permits.acquire().await.unwrap().forget();
+        Ok((client_id == CLIENT).then_some(seen))
+    }
+
+    async fn find(&self, _: Uuid, _: Uuid) -> Result<Option<Credential>> {
+        unreachable!()
+    }
+
+    async fn list(&self, _: Uuid, _: Option<CredentialStatus>, _: Page) -> Result<Paged<Credential>> {
+        unreachable!()
+    }
+
+    async fn insert(&self, _: &Credential, _: &AuditEvent) -> Result<InsertCredential> {
+        Ok(InsertCredential::Inserted)
+    }
+
+    async fn rotate(&self, _: &Credential, _: &Credential, _: &AuditEvent) -> Result<bool> {
+        Ok(true)
+    }
+
+    async fn upgrade(&self, _: &Credential, _: &Credential) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Nobody knows whether it was committed.
+    async fn revoke(&self, _: Uuid, _: Uuid, _: Timestamp, _: &AuditEvent) -> Result<Revoke> {
+        Err(RepoError::unavailable("credentials.revoke", "gone"))
+    }
+}
+
+fn credential(expires_at: Option<Timestamp>) -> Credential {
+    Credential {
+        credential_id: Uuid::new_v4(),
+        client_id: CLIENT,
+        status: CredentialStatus::Active,
+        secret: SecretColumns { secret_hash: Some("$2b$10$canary".to_owned()), ..SecretColumns::default() },
+        created_at: Timestamp::parse("2026-03-28T09:00:00Z").unwrap(),
+        expires_at,
+        revoked_at: None,
+    }
+}
+
+fn row(agent_status: AgentStatus, expiries: &[Option<Timestamp>]) -> Authentication {
+    Authentication { agent_status, credentials: expiries.iter().copied().map(credential).collect() }
+}
+
+fn event() -> AuditEvent {
+    let origin = Origin { ip_address: Ipv4Addr::LOCALHOST.into(), user_agent: String::new() };
+    let at = Timestamp::parse("2026-03-28T09:00:00Z").unwrap();
+    AuditEvent::new(AuditAction::CredentialRotated, Outcome::Success, Some(CLIENT), &origin, json!({}), at)
+}
+
+#[tokio::test]
+async fn a_client_is_read_once() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        assert_eq!(bench.read().await.credentials.len(), 1);
+    }
+    assert_eq!(bench.reads(), 1);
+}
+
+#[tokio::test]
+async fn unknown_clients_are_not_kept() {
+    let bench = Bench::new();
+    bench.read().await;
+    for n in 100..300 {
+        assert!(bench.repo.authenticate(Uuid::from_u128(n), bench.now()).await.unwrap().is_none());
+    }
+    assert_eq!(bench.cache.len(), 1);
+    bench.read().await;
+    assert_eq!(bench.reads(), 201);
+}
+
+#[tokio::test]
+async fn without_a_lease_every_request_reads() {
+    let bench = Bench::without_lease();
+    bench.permit(1000);
+    bench.read().await;
+    bench.read().await;
+    assert_eq!((bench.reads(), bench.cache.len()), (2, 0));
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_time_counted_from_when_the_question_was_sent() {
+    let bench = Bench::new();
+    bench.read().await;
+    bench.clock.advance(LEASE - Duration::from_millis(1));
+    bench.read().await;
+    assert_eq!(bench.reads(), 1);
+    let sent = bench.cache.now();
+    bench.clock.advance(Duration::from_millis(1));
+    bench.read().await;
+    assert_eq!(bench.reads(), 2, "it is over");
+
+    // The answer comes late, and is of what was true when it was asked for.
+    bench.clock.advance(LEASE - Duration::from_millis(2));
+    bench.cache.extend(sent);
+    bench.read().await;
+    assert_eq!(bench.reads(), 2, "the connection was never lost: what is held still counts");
+    bench.clock.advance(Duration::from_millis(1));
+    bench.read().await;
+    assert_eq!(bench.reads(), 3);
+
+    bench.cache.extend(bench.cache.now());
+    bench.cache.end_lease();
+    bench.read().await;
+    assert_eq!(bench.reads(), 4, "nor after the connection was lost");
+}
+
+#[tokio::test]
+async fn what_has_expired_by_now_is_not_served() {
+    let bench = Bench::new();
+    let [soon, later] = [1, 2].map(|ms| bench.now().plus(Duration::from_millis(ms)));
+    *bench.rows.row.lock().unwrap() = row(AgentStatus::Active, &[Some(soon), None, Some(later)]);
+    for left in [3, 2, 1] {
+        assert_eq!(bench.read().await.credentials.len(), left);
+        bench.clock.advance(Duration::from_millis(1));
+    }
+    assert_eq!(bench.reads(), 1);
+}
+
+#[tokio::test]
+async fn a_change_is_read_anew() {
+    let bench = Bench::new();
+    bench.read().await;
+    bench.suspend();
+    bench.cache.forget(CLIENT);
+    assert_eq!(bench.read().await.agent_status, AgentStatus::Suspended);
+    bench.cache.forget_all();
+    bench.read().await;
+    assert_eq!(bench.reads(), 3);
+}
+
+#[tokio::test]
+async fn a_read_that_began_before_a_change_does_not_put_back_what_was() {
+    for change in [|cache: &RowCache| cache.forget(CLIENT), RowCache::forget_all] {
+        let bench = Bench::without_lease();
+        bench.cache.extend(bench.cache.now());
+        let old = bench.begin_read().await;
+        bench.suspend();
+        change(&bench.cache);
+        bench.permit(1);
+        assert_eq!(old.await.unwrap().unwrap().unwrap().agent_status, AgentStatus::Active);
+        bench.permit(1);
+        assert_eq!(bench.read().await.agent_status, AgentStatus::Suspended);
+        assert_eq!(bench.reads(), 2);
+    }
+}
+
+/// As `forget`, when a newer read was faster: the older one must not overwrite it and count.
+#[tokio::test]
+async fn nor_does_one_that_ends_after_a_newer_one() {
+    let bench = Bench::without_lease();
+    bench.cache.extend(bench.cache.now());
+    let old = bench.begin_read().await;
+    bench.suspend();
+    bench.cache.forget(CLIENT);
+    let new = bench.begin_read().await;
+    bench.permit(2);
+    old.await.unwrap().unwrap();
+    new.await.unwrap().unwrap();
+    bench.permit(1);
+    assert_eq!(bench.read().await.agent_status, AgentStatus::Suspended);
+}
+
+#[tokio::test]
+async fn own_writes_are_obeyed_by_the_next_request_however_they_ended() {
+    let bench = Bench::new();
+    let (of_client, event) = (credential(None), event());
+    for turn in 1..=4 {
+        bench.read().await;
+        bench.read().await;
+        assert_eq!(bench.reads(), turn);
+        match turn {
+            1 => drop(bench.repo.insert(&of_client, &event).await.unwrap()),
+            2 => drop(bench.repo.rotate(&of_client, &of_client, &event).await.unwrap()),
+            3 => drop(bench.repo.upgrade(&of_client, &of_client).await.unwrap()),
+            _ => drop(bench.repo.revoke(CLIENT, Uuid::new_v4(), bench.now(), &event).await.unwrap_err()),
+        }
+    }
+    bench.read().await;
+    assert_eq!(bench.reads(), 5);
+}
+
+/// The bound counts credentials, so that clients with many of them take no more room than others.
+#[tokio::test]
+async fn no_more_credentials_are_held_than_there_is_room_for() {
+    let bench = Bench::new();
+    let epoch = bench.cache.epoch(CLIENT);
+    for n in 0..1000 {
+        let found = Arc::new(row(AgentStatus::Active, &[None; 10]));
+        bench.cache.put(Uuid::from_u128(n), epoch, found);
+    }
+    assert!((1..=10).contains(&bench.cache.len()), "{}", bench.cache.len());
+}
