@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support;
 use crate::support::bao::Mount;
+use crate::support::process::until;
 use crate::support::scripted_vault::{Answer, ScriptedVault};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -101,6 +102,23 @@ async fn a_token_that_was_given_and_cannot_be_renewed_gets_into_danger() {
     assert_eq!(done(&vault).await, Tended::Idle);
     assert!(!vault.token_life().unwrap().is_in_danger());
     clock.advance(2 * MINUTE);
+    assert_eq!(done(&vault).await, Tended::Idle);
+    assert!(vault.token_life().unwrap().is_in_danger());
+}
+
+#[tokio::test]
+async fn a_renewal_that_meets_the_longest_life_is_the_last() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let token = bao.create_token(json!({ "policies": [mount.name], "ttl": "1h", "explicit_max_ttl": "1h" })).await;
+    let clock = clock();
+    let vault = vault(&mount, token.as_str(), &clock);
+    assert_eq!(done(&vault).await, Tended::Inspected);
+    until("some of its life to be over", async || bao.inspect(&token).await["ttl"].as_u64() < Some(3598)).await;
+    clock.advance(40 * MINUTE);
+    assert_eq!(done(&vault).await, Tended::Renewed);
+    assert!(!vault.token_life().unwrap().renewable, "Vault granted less than before");
+    clock.advance(41 * MINUTE);
     assert_eq!(done(&vault).await, Tended::Idle);
     assert!(vault.token_life().unwrap().is_in_danger());
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::certificates::Authority;
+use crate::log::Log;
 use crate::site::Site;
 use crate::support;
 use crate::support::bao::auth::Role;
@@ -123,6 +124,31 @@ async fn a_token_that_nobody_can_renew_degrades_the_health_long_before_it_dies()
     site.clock.advance(2 * MINUTE);
     assert_eq!(health(&site).await, says("degraded", "connected"));
     assert!((1000.0..=1140.0).contains(&ttl().await), "it grows shorter without being looked after");
+}
+
+#[tokio::test]
+async fn the_log_says_what_to_do_about_a_token_and_says_it_once() {
+    let (log, _guard) = Log::of_this_thread();
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let batch = bao.create_token(json!({ "policies": [mount.name], "type": "batch", "ttl": "1h" })).await;
+    let site = with_token(&batch, &mount).await;
+    let times = |text: &str| log.text().matches(text).count();
+    tend(&site).await;
+    assert_eq!(times("bao token create -orphan -period=768h"), 1, "{}", log.text());
+    site.clock.advance(41 * MINUTE);
+    tend(&site).await;
+    tend(&site).await;
+    assert_eq!(times("less than a third of the Vault token's life is left"), 1, "{}", log.text());
+
+    let site = with_token(&mount.policy_token, &mount).await;
+    bao.revoke_token(&mount.policy_token).await;
+    tend(&site).await;
+    assert_eq!(times("cannot be renewed unless somebody acts"), 1, "{}", log.text());
+    assert!(times("renew or replace VAULT_TOKEN") > 0, "{}", log.text());
+    for token in [&batch, &mount.policy_token] {
+        assert_eq!(times(token), 0, "a token is in the log");
+    }
 }
 
 #[tokio::test]
