@@ -126,8 +126,9 @@ pub async fn secret_store(
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
-    let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
-    let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
+    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(layers::digest_limits());
+    let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
+    let argon2 = layers::around_digests(Argon2id::builder().limits(layers::digest_limits()).build()?, warm.as_ref());
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {

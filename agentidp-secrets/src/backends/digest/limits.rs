@@ -1,5 +1,6 @@
 //! How much of the machine digests may take.
 
+use std::fmt;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -13,14 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 /// The defaults fit together: in lanes a core verifies 50 to 70 bcrypt digests of cost 10 in a second, so
 /// [256 for each thread](Self::MAX_WAITING_PER_THREAD) have had their turn after four to [five seconds](Self::MAX_WAIT).
 /// argon2id, at 17 ms each, is as fast. Without lanes, or at a higher cost, the time runs out first.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct DigestLimits {
     threads: usize,
     waiting: Option<usize>,
     pub(super) max_wait: Duration,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) on_thread_start: Option<ThreadStart>,
 }
+
+/// What each thread does first.
+type ThreadStart = Arc<dyn Fn() + Send + Sync>;
 
 impl DigestLimits {
     /// How long a digest waits for its turn unless set: well under the patience of most HTTP clients.
@@ -47,6 +52,14 @@ impl DigestLimits {
     /// Looked at whenever a thread becomes free, so the refusal may come the time of one computation later.
     pub fn max_wait(mut self, time: Duration) -> Self {
         self.max_wait = time;
+        self
+    }
+
+    /// Sets what each thread does before its first digest. The place to lower its priority, by the operating system's own
+    /// means: then a flood of guesses takes what others leave of the cores, and whoever is decided without a digest does
+    /// not notice it.
+    pub fn on_thread_start(mut self, action: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_thread_start = Some(Arc::new(action));
         self
     }
 
@@ -83,6 +96,17 @@ impl Default for DigestLimits {
             waiting: None,
             max_wait: Self::MAX_WAIT,
             clock: Arc::new(SystemClock),
+            on_thread_start: None,
         }
+    }
+}
+
+impl fmt::Debug for DigestLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DigestLimits")
+            .field("threads", &self.threads)
+            .field("waiting", &self.waiting())
+            .field("max_wait", &self.max_wait)
+            .finish_non_exhaustive()
     }
 }

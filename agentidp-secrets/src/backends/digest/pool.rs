@@ -97,6 +97,10 @@ impl<D> Drop for Pool<D> {
 impl<D: Digester> Shared<D> {
     /// What each thread does.
     fn work(&self) {
+        if let Some(action) = &self.limits.on_thread_start {
+            // The caller's panic: the thread has jobs to do all the same.
+            let _reported = catch_unwind(AssertUnwindSafe(|| action()));
+        }
         while let Some(jobs) = self.next() {
             // The digester's panic: its callers notice that their answers are gone, and the next job is another's.
             let _reported = catch_unwind(AssertUnwindSafe(|| run(jobs, &self.digester)));

@@ -207,3 +207,24 @@ fn no_threads_and_no_places_are_no_settings() {
         assert_eq!((error.kind(), error.backend()), (ErrorKind::InvalidConfig, Some(&BackendId::BCRYPT)));
     }
 }
+
+#[tokio::test]
+async fn each_thread_begins_with_what_it_is_told_to_and_survives_it() {
+    let (told, threads) = channel();
+    let limits = DigestLimits::default().max_concurrency(1).on_thread_start(move || {
+        told.send(std::thread::current().name().map(str::to_owned)).unwrap();
+        panic!("the caller's");
+    });
+    let (begun, mut begins) = unbounded_channel();
+    let (release, released) = channel();
+    let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record);
+    let backend = DigestBackend::with_limits(Gated { info, begun, released: Mutex::new(released) }, limits).unwrap();
+    let key = CredentialKey::parse("client", "credential").unwrap();
+    for _ in 0..2 {
+        release.send(()).unwrap();
+        backend.store(&key, &"secret".into()).await.unwrap();
+        assert_eq!(begins.recv().await, Some(1));
+    }
+    drop(backend);
+    assert_eq!(threads.iter().collect::<Vec<_>>(), [Some("bcrypt-digest".to_owned())]);
+}
