@@ -1,0 +1,299 @@
+"""Measures everything in interleaved rounds and writes docs/performance.md; `./benches/load/run` prepares and starts it."""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import memory
+import overload
+import plan
+import report
+import seed
+from measure import FOREIGN_LIMIT, Parties, Traffic, measure, one_load, prove
+from servers import Servers, approle
+from world import ROOT, Bao, Failed, Postgres, World
+
+# Seconds of one measurement; those with bcrypt in each request answer tens of requests a second and need longer.
+SECONDS, SLOW_SECONDS = 3, 6
+QUICK_SECONDS, QUICK_SLOW_SECONDS = 2, 4
+# node's compiler and Python's caches are warm after this long under load.
+PEER_WARM_UP = 5
+# A million rows take a while to be read at random.
+ROWS_WARM_UP = 75
+SIGNATURES = {"RS256": 4_000, "EdDSA": 40_000}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="benches/load/run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one round at 1 and 64 connections, and shorter: a look only")
+    parser.add_argument("--rounds", type=int, help="how many rounds (3)")
+    parser.add_argument("--only", metavar="PATTERN", help="measure only rows whose key matches this regular expression")
+    parser.add_argument("--list", action="store_true", help="print the rows' keys and stop")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="only write the page again from a run's results")
+    parser.add_argument("--out", metavar="FOLDER", type=Path, help="write page and chart there, and leave docs/ and README.md")
+    return parser.parse_args()
+
+
+def say(text):
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+class Run:
+    """One run: what is started, and what was found."""
+
+    def __init__(self, options, world):
+        self.options, self.world = options, world
+        self.rows = [row for row in plan.ROWS if (
+            re.search(options.only, row.key) if options.only else not (options.quick and row.long_warm_up))]
+        self.failures = []
+        self.servers = {}
+        self.results = {"machine": machine(), "rows": [], "signer": {}, "idle_mib": {}, "quick": options.quick}
+
+    def tried(self, what, work):
+        """Runs a part. One that fails costs its own rows only; the run goes on and says so at its end."""
+        try:
+            return work()
+        except Failed as error:
+            self.failures.append(f"{what}: {error}")
+            say(f"FAILED {what}: {error}")
+            return None
+
+    # --- Preparing ---
+
+    def prepare(self):
+        say("starting PostgreSQL and OpenBao")
+        self.postgres, self.bao = Postgres(self.world), Bao(self.world, "openbao")
+        self.kit = Servers(self.world, self.postgres, self.bao)
+        self.results["machine"]["versions"] = versions(self.postgres, self.kit)
+        for database in ("load", "few", "many"):
+            self.kit.migrate(database)
+        self.token = seed.operator_token(self.kit.ours_binary, self.kit.environment(), self.world.folder)
+        self.seed_groups()
+        self.start_servers()
+        self.prove_all()
+
+    def wanted(self, *groups):
+        used = " ".join(row.clients for row in self.rows)
+        return [group for group in groups if not self.options.only or group in used]
+
+    def seed_groups(self):
+        keyed = {"SECRET_BACKEND": "keyed-digest"}
+        kinds = (
+            ("bcrypt", {"vault": False}, plan.GROUPS), ("vault", {}, {1: plan.GROUPS[1]}),
+            ("keyed", {"vault": False, "keyed": True, **keyed}, {1: plan.GROUPS[1]}),
+            ("selected", {"vault": False, "keyed": True}, {1: 24, 20: plan.GROUPS[20]}),
+            ("flood", {"vault": False}, {20: plan.FLOOD_AGENTS}),
+        )
+        for kind, variant, groups in kinds:
+            say(f"making {kind} credentials")
+            self.tried(f"{kind} credentials", lambda: self.seed_kind(kind, variant, groups))
+        if any(row.section == "agents" for row in self.rows) or not self.options.only:
+            for size, count in plan.AGENTS.items():
+                say(f"making {count:,} agents")
+                self.tried(f"{size} agents", lambda: self.seed_numbered(size, count))
+
+    def seed_kind(self, kind, variant, groups):
+        server = self.kit.ours(f"seed-{kind}", **variant)
+        seeder = seed.Seeder(server.origin, self.token, self.world.folder)
+        for count, agents in groups.items():
+            seeder.group(f"{kind}{count}", agents, count)
+        self.world.stop(server.processes[0])
+
+    def seed_numbered(self, size, count):
+        hashed = ((number, seed.NUMBERED_DIGEST) for number in range(1, min(count, plan.HASHED) + 1))
+        keyed = ((number, seed.keyed_digest(number)) for number in self.keyed_numbers(size))
+        seed.numbered(self.postgres, size, itertools.chain(hashed, keyed))
+
+    @staticmethod
+    def keyed_numbers(size):
+        count = plan.AGENTS[size]
+        return range(plan.KEYED_FIRST, plan.KEYED_FIRST + max(count - plan.HASHED, min(count, plan.WORKING_SET)))
+
+    def start_servers(self):
+        kit, folder = self.kit, self.world.folder
+        starts = {
+            "hello": kit.hello, "node": kit.node, "python": kit.python,
+            "ceiling-RS256": lambda: kit.ceiling("RS256"), "ceiling-EdDSA": lambda: kit.ceiling("EdDSA"),
+            "oidc-provider": lambda: kit.oidc_provider(seed.clients_file(folder, "bcrypt1")),
+            "approle": lambda: approle(Bao(self.world, "openbao-approle"), folder, plan.ROLES),
+            "cold": lambda: kit.ours("cold", WARM_CAPACITY="0"),
+            "rs256": lambda: kit.ours("rs256"),
+            "eddsa": lambda: kit.ours("eddsa", algorithm="EdDSA"),
+            "eddsa-async": lambda: kit.ours("eddsa-async", algorithm="EdDSA", AUDIT_MODE="async"),
+            "eddsa-3": lambda: kit.ours("eddsa-3", replicas=3, algorithm="EdDSA"),
+            "keyed-rs256": lambda: kit.ours("keyed-rs256", keyed=True),
+            "keyed-eddsa": lambda: kit.ours("keyed-eddsa", keyed=True, algorithm="EdDSA"),
+            "selector": lambda: kit.ours("selector", keyed=True, WARM_CAPACITY="0"),
+            "agents-few": lambda: kit.ours("agents-few", keyed=True, database="few", algorithm="EdDSA"),
+            "agents-rows": lambda: kit.ours(
+                "agents-rows", keyed=True, database="many", algorithm="EdDSA", ROW_CACHE_CAPACITY=str(plan.AGENTS["many"])),
+            "agents-many": lambda: kit.ours("agents-many", keyed=True, database="many", algorithm="EdDSA"),
+        }
+        for name in dict.fromkeys(row.server for row in self.rows):
+            say(f"starting {name}")
+            server = self.tried(name, starts[name])
+            if server:
+                self.servers[name] = server
+                self.results["idle_mib"][name] = server.idle_mib
+        self.rows = [row for row in self.rows if row.server in self.servers and self.has_clients(row)]
+
+    def has_clients(self, row):
+        return row.clients in ("working", "every") or seed.clients_file(self.world.folder, row.clients).exists()
+
+    def traffic(self, row):
+        if row.clients == "working":
+            return Traffic("numbered", first=1, count=plan.WORKING_SET, secret=seed.NUMBERED_SECRET)
+        if row.clients == "every":
+            keyed = self.keyed_numbers("few" if row.server == "agents-few" else "many")
+            return Traffic("numbered", first=keyed.start, count=len(keyed), secret=seed.NUMBERED_SECRET)
+        return Traffic(row.kind, seed.clients_file(self.world.folder, row.clients), expect=row.expect)
+
+    def parties(self, row):
+        server = self.servers[row.server]
+        return Parties(server.pids, server.others)
+
+    def prove_all(self):
+        """Every client of every warm row proves itself once, and peers are run hot."""
+        for server, clients in dict.fromkeys((row.server, row.clients.removeprefix("wrong-")) for row in self.rows):
+            row = next(row for row in self.rows if (row.server, row.clients.removeprefix("wrong-")) == (server, clients))
+            if row.server == "agents-rows":
+                # As many as there is time for: the row's share of hits is measured.
+                say(f"reading rows into {server}")
+                one_load(self.servers[server].urls, self.traffic(row), plan.AT, ROWS_WARM_UP, self.parties(row))
+            elif row.hits == plan.PROVED:
+                say(f"proving {clients} to {server}")
+                right = self.traffic(row) if clients == "working" else Traffic(
+                    clients=seed.clients_file(self.world.folder, clients))
+                for url in self.servers[server].urls:
+                    self.tried(f"{clients} on {server}", lambda: prove(url, right))
+            elif server in ("node", "python", "oidc-provider", "approle") and not row.slow:
+                say(f"warming up {server}")
+                one_load(self.servers[server].urls, self.traffic(row), plan.AT, PEER_WARM_UP, self.parties(row))
+
+    # --- Measuring ---
+
+    def rounds(self):
+        quick = self.options.quick
+        rounds = self.options.rounds or (1 if quick else 3)
+        fast, slow = (QUICK_SECONDS, QUICK_SLOW_SECONDS) if quick else (SECONDS, SLOW_SECONDS)
+        for number in range(1, rounds + 1):
+            say(f"round {number} of {rounds}")
+            self.empty_audit()
+            for algorithm, count in SIGNATURES.items():
+                if not self.options.only:
+                    self.results["signer"].setdefault(algorithm, []).append(self.kit.signatures(algorithm, count))
+            for row in self.rows:
+                for connections in row.connections:
+                    if quick and connections == 8:
+                        continue
+                    self.tried(row.key, lambda: self.one(number, row, connections, slow if row.slow else fast))
+
+    def one(self, number, row, connections, seconds):
+        server = self.servers[row.server]
+        before = server.row_cache()
+        found = measure(server.urls, self.traffic(row), connections, seconds, self.parties(row))
+        rows = {outcome: count - before[outcome] for outcome, count in server.row_cache().items()}
+        found["row_hits"] = rows["hit"] / sum(rows.values()) if sum(rows.values()) else None
+        self.results["rows"].append({"row": row.key, "connections": connections, "round": number, **found})
+        noisy = f"  others {found['foreign']:.0f} %" if found["foreign"] > FOREIGN_LIMIT else ""
+        errors = f"  ERRORS {found['errors']}" if found["errors"] else ""
+        say(f"  {row.title}, {connections}: {found['rps']:,.0f}/s, p50 {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.1f} ms"
+            f"{errors}{noisy}")
+
+    def empty_audit(self):
+        """Each round begins with an empty audit table, so that the later ones do not write into a larger one."""
+        for database in ("load", "few", "many"):
+            self.postgres.psql(
+                database, "set session_replication_role = replica; truncate audit_events; checkpoint;")
+
+    def overload(self):
+        cold = [found["rps"] for found in self.results["rows"] if (found["row"], found["connections"]) == ("cold-bcrypt", plan.AT)]
+        if not cold:
+            raise Failed("what can be hashed is not known: `cold-bcrypt` was not measured")
+        self.empty_audit()
+        server = self.kit.ours("overload")
+        rounds, seconds = (1, 5) if self.options.quick else (2, 8)
+        self.results["overload"] = overload.run(server, self.world.folder, max(cold), rounds, seconds)
+
+    def memory(self):
+        server = self.kit.ours("memory", database="many", WARM_CAPACITY="200000", ROW_CACHE_CAPACITY="0")
+        self.results["memory"] = memory.run(server)
+        self.world.stop(server.processes[0])
+
+
+def machine():
+    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    system = re.search(r'^PRETTY_NAME="(.*)"$', Path("/etc/os-release").read_text(), re.M)
+    memory_kib = int(re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M).group(1))
+    return {
+        "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(), "memory_gib": round(memory_kib / 2**20),
+        "system": system.group(1) if system else "Linux", "kernel": platform.release().split("-")[0],
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def versions(postgres, kit):
+    first = lambda *command: subprocess.run(command, capture_output=True, text=True).stdout.strip().split("\n")[0]
+    packages = {name: json.loads((kit.peers / name / "package.json").read_text())["dependencies"] for name in ("node", "oidc-provider")}
+    python = (Path(__file__).parent.parent / "peers/python/requirements.txt").read_text()
+    return {
+        "commit": first("git", "-C", ROOT, "rev-parse", "--short", "HEAD"), "rustc": first("rustc", "--version").split()[1],
+        "PostgreSQL": postgres.psql("postgres", "show server_version").split()[0],
+        "OpenBao": first(os.environ["BAO"], "version").split()[1].lstrip("v"),
+        "node": first("node", "--version").lstrip("v"), "Python": platform.python_version(),
+        "node_packages": {name: version for each in packages.values() for name, version in each.items()},
+        "python_packages": {name: version for name, version in re.findall(r"^(fastapi|uvicorn|uvloop|asyncpg|bcrypt|hvac|PyJWT)==(\S+)$", python, re.M)},
+    }
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    options = arguments()
+    if options.list:
+        print("\n".join(row.key for row in plan.ROWS))
+        return 0
+    if options.report:
+        report.write(json.loads(options.report.read_text()), options.out)
+        return 0
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
+    begin = time.monotonic()
+    try:
+        with World() as world:
+            run = Run(options, world)
+            run.prepare()
+            run.rounds()
+            if not options.only:
+                for part in ("overload", "memory"):
+                    say(part)
+                    run.tried(part, getattr(run, part))
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started has been stopped", file=sys.stderr)
+        return 130
+    except Failed as error:
+        print(f"benches/load: {error}", file=sys.stderr)
+        return 1
+    kept = Path(os.environ["TARGET"]) / "load/results.json"
+    run.results["machine"]["minutes"] = round((time.monotonic() - begin) / 60)
+    run.results["failures"] = run.failures
+    kept.write_text(json.dumps(run.results, indent=1))
+    print(report.tables(run.results))
+    if options.out or not options.only:
+        report.write(run.results, options.out)
+    for failure in run.failures:
+        print(f"not measured: {failure}", file=sys.stderr)
+    return 1 if run.failures else 0
+
+
+sys.exit(main())
