@@ -84,7 +84,7 @@ impl CredentialRepo for Interposed {
         self.inner.list(client_id, status, page).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
         self.inner.authenticate(client_id, now).await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
-use agentidp_secrets::{Clock, CredentialKey, ManualClock, SecretStore, VerifyError, stack};
+use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::keys::SigningKey;
@@ -164,12 +164,8 @@ impl Site {
     /// Whether an active credential of the agent has this secret.
     pub(crate) async fn accepts(&self, agent_id: Uuid, secret: &str) -> bool {
         let found = self.app.repos.credentials.authenticate(agent_id, self.app.now()).await.unwrap();
-        let of_row = |row: &Credential| {
-            let key = CredentialKey::parse(&agent_id.to_string(), &row.credential_id.to_string()).unwrap();
-            (key, row.secret.to_secrets().unwrap())
-        };
-        let credentials: Vec<_> = found.iter().flat_map(|found| &found.credentials).map(of_row).collect();
-        match self.app.store.verify_any(&credentials, &secret.into()).await {
+        let candidates = found.as_ref().map_or(&[][..], |found| found.candidates());
+        match self.app.store.verify_any(candidates, &secret.into()).await {
             Ok(_) => true,
             Err(VerifyError::Mismatch) => false,
             Err(error) => panic!("{error:?}"),

@@ -3,6 +3,7 @@
 //! Two rules hold for every method. A change and its audit events are one transaction. A change that depends on what
 //! was read before is a compare-and-set on it, and answers with an outcome instead of an error when it lost.
 
+mod authentication;
 mod columns;
 mod error;
 mod group_commit;
@@ -23,6 +24,7 @@ use crate::domain::{
     PurgeJob, Timestamp,
 };
 
+pub use self::authentication::Authentication;
 pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
 pub use self::open::{QueryObserver, open, open_observed};
@@ -120,7 +122,7 @@ pub trait CredentialRepo: Send + Sync + 'static {
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
 
     /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>>;
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
 
     /// Inserts a credential if its agent is still active, and drops the purge that was scheduled in case this commit
     /// never came.
@@ -137,16 +139,6 @@ pub trait CredentialRepo: Send + Sync + 'static {
 
     /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
-}
-
-/// What authentication needs to know of a client.
-#[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
-pub struct Authentication {
-    /// Whether the agent may authenticate.
-    pub agent_status: AgentStatus,
-    /// Its active, unexpired credentials.
-    pub credentials: Vec<Credential>,
 }
 
 /// What became of a new credential.

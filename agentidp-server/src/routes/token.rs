@@ -6,16 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, VerifyError};
+use agentidp_secrets::{ClientSecret, VerifyError};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::{AgentStatus, AuditAction, AuditEvent, Credential, Outcome, Scopes};
+use crate::domain::{AgentStatus, AuditAction, AuditEvent, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
-use crate::repo::Authentication;
 
 /// How long a token lives (documented).
 const TTL: Duration = Duration::from_secs(3600);
@@ -117,69 +116,36 @@ enum Proof {
 /// Tries the secret against the client's credentials. The same work is done for a client that does not exist.
 async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
     let known = match client_id {
-        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?,
+        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?.map(|known| (id, known)),
         None => None,
     };
-    let agent_id = known.as_ref().and(client_id);
-    let (status, credentials) = known
-        .map_or((None, Vec::new()), |Authentication { agent_status, credentials }| (Some(agent_status), credentials));
-    let Records { candidates, tried, corrupt } = records(&credentials);
-    match (app.store.verify_any(&candidates, secret).await, agent_id.zip(status), corrupt) {
-        (Ok(matched), Some((client_id, status)), _) => {
-            let credential = tried.get(matched.index);
+    let candidates = known.as_ref().map_or(&[][..], |(_, known)| known.candidates());
+    match (app.store.verify_any(candidates, secret).await, &known) {
+        (Ok(matched), Some((client_id, known))) => {
+            let credential = known.credential(matched.index);
             let credential = credential.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
             app.upgrades.begin(app, credential, &matched.verified, secret);
-            let credential_id = credential.credential_id;
-            let stale = matched.verified.stale;
+            let (client_id, credential_id, stale) = (*client_id, credential.credential_id, matched.verified.stale);
             if stale {
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
                 app.metrics.stale_verification();
             }
-            Ok(Proof::Proved { client_id, credential_id, status, stale })
+            Ok(Proof::Proved { client_id, credential_id, status: known.agent_status, stale })
         }
         // A store that matches nothing against nothing would be broken.
-        (Ok(_), None, _) => Err(ApiError::internal("a secret matched no client")),
-        (Err(VerifyError::Mismatch), _, None) => {
-            let reason = if status.is_none() { "no such client" } else { "no active credential matches" };
-            tracing::warn!(
-                client_id = client_id.map(tracing::field::display),
-                reason,
-                "a client failed to authenticate"
-            );
-            Ok(Proof::Failed { agent_id })
-        }
-        (Err(VerifyError::Mismatch), _, Some(corrupt)) => Err(ApiError::internal(corrupt)),
-        (Err(VerifyError::Backend(error)), _, _) => Err(ApiError::vault(error)),
-        (Err(error), _, _) => Err(ApiError::internal(error)),
-    }
-}
-
-/// A client's credentials, as far as they can be tried.
-struct Records<'a> {
-    candidates: Vec<(CredentialKey, CredentialSecrets)>,
-    /// Whose record is at the same place in `candidates`.
-    tried: Vec<&'a Credential>,
-    /// What is wrong with the first that cannot be tried.
-    corrupt: Option<agentidp_secrets::Error>,
-}
-
-fn records(credentials: &[Credential]) -> Records<'_> {
-    let mut records = Records { candidates: Vec::new(), tried: Vec::new(), corrupt: None };
-    for credential in credentials {
-        let Credential { client_id, credential_id, secret, .. } = credential;
-        let key = CredentialKey::parse(&client_id.to_string(), &credential_id.to_string());
-        match key.and_then(|key| Ok((key, secret.to_secrets()?))) {
-            Ok(candidate) => {
-                records.candidates.push(candidate);
-                records.tried.push(credential);
+        (Ok(_), None) => Err(ApiError::internal("a secret matched no client")),
+        (Err(VerifyError::Mismatch), _) => {
+            if let Some(corrupt) = known.as_ref().and_then(|(_, known)| known.corrupt()) {
+                return Err(ApiError::internal(corrupt.clone()));
             }
-            Err(error) => {
-                tracing::error!(%credential_id, %error, "a credential's row is corrupt");
-                records.corrupt.get_or_insert(error);
-            }
+            let reason = if known.is_none() { "no such client" } else { "no active credential matches" };
+            let claimed = client_id.map(tracing::field::display);
+            tracing::warn!(client_id = claimed, reason, "a client failed to authenticate");
+            Ok(Proof::Failed { agent_id: known.map(|(id, _)| id) })
         }
+        (Err(VerifyError::Backend(error)), _) => Err(ApiError::vault(error)),
+        (Err(error), _) => Err(ApiError::internal(error)),
     }
-    records
 }
 
 /// Records a failed authentication; hands `error` back. What was wrong stays in the log.

@@ -108,7 +108,7 @@ async fn authentication_sees_what_may_be_used(db: Database) {
     assert!(db.repos.credentials.authenticate(Uuid::new_v4(), now()).await.unwrap().is_none());
     let agent = db.agent().await;
     let known = db.repos.credentials.authenticate(agent.agent_id, now()).await.unwrap().unwrap();
-    assert_eq!((known.agent_status, known.credentials), (AgentStatus::Active, Vec::new()));
+    assert_eq!((known.agent_status, &known.credentials), (AgentStatus::Active, &Vec::new()));
 
     let mut usable = Vec::new();
     for (number, expires_at) in [(0, None), (1, Some(later(60))), (2, Some(later(61)))] {

@@ -106,20 +106,20 @@ impl CredentialRepo for Credentials {
         self.inner.list(client_id, status, page).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
         if !self.cache.is_live() {
             self.observer.row_cache(RowCacheOutcome::Off);
             return self.inner.authenticate(client_id, now).await;
         }
         if let Some(found) = self.cache.get(client_id) {
             self.observer.row_cache(RowCacheOutcome::Hit);
-            return Ok(Some(unexpired(&found, now)));
+            return Ok(Some(found.unexpired(now)));
         }
         self.observer.row_cache(RowCacheOutcome::Miss);
         let epoch = self.cache.epoch(client_id);
         let found = self.inner.authenticate(client_id, now).await?;
         if let Some(found) = &found {
-            self.cache.put(client_id, epoch, Arc::new(found.clone()));
+            self.cache.put(client_id, epoch, Arc::clone(found));
         }
         Ok(found)
     }
@@ -142,15 +142,6 @@ impl CredentialRepo for Credentials {
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
         let _forgetting = Forgetting { cache: &self.cache, client_id };
         self.inner.revoke(client_id, credential_id, now, event).await
-    }
-}
-
-/// What has not expired by now of what had not when it was read.
-fn unexpired(found: &Authentication, now: Timestamp) -> Authentication {
-    let lives = |credential: &&Credential| credential.expires_at.is_none_or(|end| end > now);
-    Authentication {
-        agent_status: found.agent_status,
-        credentials: found.credentials.iter().filter(lives).cloned().collect(),
     }
 }
 

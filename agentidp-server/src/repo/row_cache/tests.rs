@@ -14,7 +14,7 @@ use crate::repo::RepoError;
 
 /// A database with one client, whose reads wait for a permit after they have seen the row.
 struct Rows {
-    row: Mutex<Authentication>,
+    row: Mutex<Arc<Authentication>>,
     reads: AtomicUsize,
     begun: Semaphore,
     permits: Semaphore,
@@ -42,7 +42,7 @@ impl Bench {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
         let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
         let rows = Arc::new(Rows {
-            row: Mutex::new(row(AgentStatus::Active, &[None])),
+            row: Mutex::new(Arc::new(row(AgentStatus::Active, &[None]))),
             reads: AtomicUsize::new(0),
             begun: Semaphore::new(0),
             permits: Semaphore::new(0),
@@ -60,7 +60,7 @@ impl Bench {
         Timestamp::from(self.clock.now())
     }
 
-    async fn read(&self) -> Authentication {
+    async fn read(&self) -> Arc<Authentication> {
         self.repo.authenticate(CLIENT, self.now()).await.unwrap().unwrap()
     }
 
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// Begins a read that has seen the row and goes no further until it is permitted.
-    async fn begin_read(&self) -> tokio::task::JoinHandle<Result<Option<Authentication>>> {
+    async fn begin_read(&self) -> tokio::task::JoinHandle<Result<Option<Arc<Authentication>>>> {
         let (repo, now) = (Arc::clone(&self.repo), self.now());
         let read = tokio::spawn(async move { repo.authenticate(CLIENT, now).await });
         self.rows.begun.acquire().await.unwrap().forget();
@@ -77,7 +77,7 @@ impl Bench {
     }
 
     fn suspend(&self) {
-        self.rows.row.lock().unwrap().agent_status = AgentStatus::Suspended;
+        *self.rows.row.lock().unwrap() = Arc::new(row(AgentStatus::Suspended, &[None]));
     }
 }
 
@@ -89,9 +89,9 @@ impl QueryObserver for Deaf {
 
 #[async_trait]
 impl CredentialRepo for Rows {
-    async fn authenticate(&self, client_id: Uuid, _: Timestamp) -> Result<Option<Authentication>> {
+    async fn authenticate(&self, client_id: Uuid, _: Timestamp) -> Result<Option<Arc<Authentication>>> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        let seen = self.row.lock().unwrap().clone();
+        let seen = Arc::clone(&self.row.lock().unwrap());
         self.begun.add_permits(1);
         self.permits.acquire().await.unwrap().forget();
         Ok((client_id == CLIENT).then_some(seen))
@@ -136,7 +136,7 @@ fn credential(expires_at: Option<Timestamp>) -> Credential {
 }
 
 fn row(agent_status: AgentStatus, expiries: &[Option<Timestamp>]) -> Authentication {
-    Authentication { agent_status, credentials: expiries.iter().copied().map(credential).collect() }
+    Authentication::new(agent_status, expiries.iter().copied().map(credential).collect())
 }
 
 fn event() -> AuditEvent {
@@ -206,7 +206,7 @@ async fn a_lease_ends_by_time_counted_from_when_the_question_was_sent() {
 async fn what_has_expired_by_now_is_not_served() {
     let bench = Bench::new();
     let [soon, later] = [1, 2].map(|ms| bench.now().plus(Duration::from_millis(ms)));
-    *bench.rows.row.lock().unwrap() = row(AgentStatus::Active, &[Some(soon), None, Some(later)]);
+    *bench.rows.row.lock().unwrap() = Arc::new(row(AgentStatus::Active, &[Some(soon), None, Some(later)]));
     for left in [3, 2, 1] {
         assert_eq!(bench.read().await.credentials.len(), left);
         bench.clock.advance(Duration::from_millis(1));

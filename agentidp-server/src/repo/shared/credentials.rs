@@ -1,5 +1,7 @@
 //! Credentials.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
@@ -40,7 +42,7 @@ impl CredentialRepo for Store {
         self.watch.again("credentials.list", || self.page_of::<CredentialRow, _>(&CREDENTIALS, &matching, page)).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Authentication>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
@@ -53,9 +55,9 @@ impl CredentialRepo for Store {
             .bind(now)
             .fetch_all(&self.read)
             .await?;
-            Ok(rows.first().map(|row| row.agent_status).map(|agent_status| Authentication {
-                agent_status,
-                credentials: rows.into_iter().filter_map(AuthenticationRow::into_credential).collect(),
+            Ok(rows.first().map(|row| row.agent_status).map(|agent_status| {
+                let credentials = rows.into_iter().filter_map(AuthenticationRow::into_credential).collect();
+                Arc::new(Authentication::new(agent_status, credentials))
             }))
         };
         self.watch.again("credentials.authenticate", work).await
