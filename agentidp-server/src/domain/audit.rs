@@ -105,7 +105,7 @@ impl AuditEvent {
             outcome,
             ip_address: origin.ip_address.to_string(),
             user_agent: without_nul(origin.user_agent.clone()),
-            metadata: metadata_without_nul(metadata),
+            metadata: if has_nul(&metadata) { metadata_without_nul(metadata) } else { metadata },
             timestamp,
         }
     }
@@ -113,6 +113,16 @@ impl AuditEvent {
 
 fn without_nul(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+/// Hardly ever: then nothing is made anew.
+fn has_nul(metadata: &Value) -> bool {
+    match metadata {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 fn metadata_without_nul(metadata: Value) -> Value {

@@ -26,6 +26,10 @@ pub(super) const ROOM: usize = 4096;
 /// longer that came first.
 const MOST_EVENTS: usize = 256;
 
+/// How long `AUDIT_MODE=async` lets events gather: nobody waits for them, and one statement for many costs less than many
+/// for one.
+const GATHERING: Duration = Duration::from_millis(5);
+
 /// How long `AUDIT_MODE=async` leaves a database alone that is out of reach.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -42,6 +46,8 @@ struct Inner {
     room: Arc<Semaphore>,
     queue: Mutex<Queue>,
     emptied: Notify,
+    /// What is left is written without delay.
+    stopping: CancellationToken,
     /// What cannot be written from now on is given up.
     stopped: CancellationToken,
 }
@@ -72,6 +78,7 @@ impl Batcher {
             room: Arc::new(Semaphore::new(ROOM)),
             queue: Mutex::default(),
             emptied: Notify::new(),
+            stopping: CancellationToken::new(),
             stopped: CancellationToken::new(),
         }))
     }
@@ -96,6 +103,7 @@ impl Batcher {
     /// Writes what is left, for a limited time; what the database has not taken by then is given up, and so are events that
     /// come later.
     pub(super) async fn stop(&self) {
+        self.0.stopping.cancel();
         if tokio::time::timeout(FLUSH_TIMEOUT, self.0.empty()).await.is_err() {
             self.0.stopped.cancel();
             self.0.empty().await;
@@ -115,8 +123,24 @@ impl Inner {
     }
 
     async fn write_all(self: Arc<Self>) {
-        while let Some(batch) = self.next() {
+        loop {
+            self.gather().await;
+            let Some(batch) = self.next() else { return };
             self.write(batch).await;
+        }
+    }
+
+    /// Lets more events come in where that delays nobody: in sync mode those of the tasks that are ready to run, which on a
+    /// busy server are many, and on an idle one none; in async mode those of some milliseconds.
+    async fn gather(&self) {
+        match self.mode {
+            AuditMode::Sync => tokio::task::yield_now().await,
+            AuditMode::Async => {
+                let few = self.queue().events.len() < MOST_EVENTS;
+                if few && !self.stopping.is_cancelled() {
+                    let _ = self.stopping.run_until_cancelled(tokio::time::sleep(GATHERING)).await;
+                }
+            }
         }
     }
 
