@@ -16,6 +16,7 @@
 mod actor;
 mod agent;
 mod create;
+mod fail_point;
 mod purge;
 mod revoke;
 mod rotate;

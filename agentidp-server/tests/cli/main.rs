@@ -4,6 +4,8 @@
 mod binary;
 #[cfg(test)]
 mod check;
+#[cfg(all(test, feature = "fail-points"))]
+mod crash;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
