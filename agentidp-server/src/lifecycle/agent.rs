@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::fail_point::fail_point;
 use super::purge::purge_now;
 use super::{ATTEMPTS, Actor, uncut};
 use crate::app::App;
@@ -40,6 +41,7 @@ pub(crate) async fn change_agent(
             let event = actor.event(action(before.status, after.status), agent_id, metadata, now);
             match app.repos.agents.replace(&before, &after, &event, &actor.origin).await? {
                 Replace::Replaced(jobs) => {
+                    fail_point("change_agent.committed");
                     purge_now(&app, &jobs).await;
                     return Ok(after);
                 }

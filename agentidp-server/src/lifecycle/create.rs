@@ -7,6 +7,7 @@ use agentidp_secrets::CredentialKey;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::fail_point::fail_point;
 use super::purge::purge_now;
 use super::{Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
@@ -36,7 +37,9 @@ async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<
     let credential_id = Uuid::new_v4();
     let key = key(client_id, credential_id)?;
     let intent = schedule_intent(app, &key, client_id, credential_id).await?;
+    fail_point("create.intended");
     let issued = app.store.issue(&key).await.map_err(ApiError::vault)?;
+    fail_point("create.written");
 
     let now = app.now();
     let credential = Credential {
@@ -51,7 +54,10 @@ async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<
     let metadata = json!({ "credentialId": credential_id, "expiresAt": expires_at });
     let event = actor.event(AuditAction::CredentialGenerated, client_id, metadata, now);
     match app.repos.credentials.insert(&credential, &event).await? {
-        InsertCredential::Inserted => Ok(Shown { credential, secret: issued.secret }),
+        InsertCredential::Inserted => {
+            fail_point("create.committed");
+            Ok(Shown { credential, secret: issued.secret })
+        }
         InsertCredential::AgentNotActive => {
             purge_now(app, intent.as_slice()).await;
             Err(ApiError::AgentNotActive)

@@ -17,6 +17,7 @@
 mod actor;
 mod agent;
 mod create;
+mod fail_point;
 mod purge;
 mod revoke;
 mod rotate;

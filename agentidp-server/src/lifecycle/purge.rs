@@ -6,6 +6,7 @@ use agentidp_secrets::{BackendId, StoredSecret};
 use futures_util::future::join_all;
 use tracing::{info, warn};
 
+use super::fail_point::fail_point;
 use super::key;
 use crate::app::App;
 use crate::domain::PurgeJob;
@@ -28,7 +29,9 @@ pub async fn purge(app: &App, job: &PurgeJob) -> Result<(), ApiError> {
     let record = StoredSecret::new(BackendId::VAULT_KV2, job.vault_path.as_str());
     match app.store.revoke(&key, &record.into()).await {
         Ok(()) => {
+            fail_point("purge.forgotten");
             app.repos.purges.done(job.credential_id).await?;
+            fail_point("purge.done");
             info!(credential_id = %job.credential_id, "Vault has forgotten a secret");
             Ok(())
         }

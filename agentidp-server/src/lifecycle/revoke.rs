@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::fail_point::fail_point;
 use super::purge::purge_now;
 use super::{Actor, uncut};
 use crate::app::App;
@@ -24,6 +25,7 @@ pub(crate) async fn revoke(app: Arc<App>, actor: Actor, client_id: Uuid, credent
         let event = actor.event(AuditAction::CredentialRevoked, client_id, metadata, now);
         match app.repos.credentials.revoke(client_id, credential_id, now, &event).await? {
             Revoke::Revoked(job) => {
+                fail_point("revoke.committed");
                 purge_now(&app, job.as_slice()).await;
                 Ok(())
             }

@@ -11,6 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::create::schedule_intent;
+use super::fail_point::fail_point;
 use super::purge::purge_now;
 use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
@@ -58,6 +59,7 @@ impl Rotation<'_> {
         for _ in 0..ATTEMPTS {
             let before = self.active().await?;
             let Some(written) = self.write(&before).await? else { continue };
+            fail_point("rotate.written");
             if let Some(shown) = self.commit(actor, &before, written, expires_at).await? {
                 return Ok(shown);
             }
@@ -84,6 +86,7 @@ impl Rotation<'_> {
     async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
         if before.secret.vault_path != vault_path(self.app, &self.key)? {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
+            fail_point("rotate.intended");
         }
         match self.replace(before).await {
             Ok(written) => Ok(Some(written)),
@@ -151,6 +154,7 @@ impl Rotation<'_> {
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
         if self.app.repos.credentials.rotate(before, &after, &event).await? {
+            fail_point("rotate.committed");
             return Ok(Some(Shown { credential: after, secret: written.secret }));
         }
         self.forget_if_ended(after.secret.vault_path).await
