@@ -6,7 +6,8 @@ mod audit;
 mod binary;
 #[cfg(test)]
 mod check;
-#[cfg(all(test, feature = "fail-points"))]
+#[cfg(test)]
+#[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
 mod refusals;
