@@ -13,6 +13,7 @@ use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::Repos;
 use crate::tokens::Tokens;
+use crate::vault_token::VaultToken;
 
 /// Everything that a request is answered with.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct App {
     pub upgrades: Upgrades,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
+    /// The token that Vault knows the server by; none in bcrypt mode.
+    pub vault_token: Option<VaultToken>,
     /// The database.
     pub repos: Repos,
     /// Access tokens.

@@ -16,6 +16,7 @@ pub mod routes;
 pub mod server;
 pub mod telemetry;
 pub mod tokens;
+pub mod vault_token;
 mod welcome;
 pub mod wiring;
 pub mod workers;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use agentidp_secrets::backends::TokenLife;
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
 use crate::repo::{QueryObserver, RowCacheOutcome};
+use crate::vault_token::Renewal;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -23,6 +25,8 @@ const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
+const VAULT_TOKEN_TTL: &str = "agentidp_vault_token_ttl_seconds";
+const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const ROW_CACHE: &str = "agentidp_row_cache_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
@@ -49,6 +53,7 @@ impl Metrics {
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
+            (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
             (
                 AUDIT_LOST,
                 "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
@@ -63,6 +68,7 @@ impl Metrics {
         ] {
             recorder.describe_histogram(name.into(), None, text.into());
         }
+        recorder.describe_gauge(VAULT_TOKEN_TTL.into(), None, "How long the Vault token still lives.".into());
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
@@ -101,6 +107,22 @@ impl Metrics {
     /// A secret was accepted on a proof from before an outage.
     pub fn stale_verification(&self) {
         self.counter(STALE_VERIFICATIONS, Vec::new(), 1);
+    }
+
+    /// Something became of renewing the Vault token. A server without Vault has no such counter.
+    pub fn vault_token(&self, outcome: Renewal) {
+        for known in Renewal::ALL {
+            let label = Label::from_static_parts("outcome", known.as_str());
+            self.counter(VAULT_TOKEN_RENEWALS, vec![label], u64::from(known == outcome));
+        }
+    }
+
+    /// How long the Vault token lives; none leaves out the gauge, as a token that never ends should.
+    pub fn vault_token_life(&self, life: Option<TokenLife>) {
+        if let Some(life) = life {
+            let gauge = self.0.recorder.register_gauge(&Key::from_name(VAULT_TOKEN_TTL), &METADATA);
+            gauge.set(life.left.as_secs_f64());
+        }
     }
 
     /// All of it in the Prometheus text format.

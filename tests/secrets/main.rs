@@ -5,6 +5,9 @@
 mod support;
 
 #[cfg(test)]
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[cfg(test)]
 mod conformance;
 mod interop;
 #[cfg(test)]
@@ -15,9 +18,15 @@ mod model;
 mod redaction;
 mod services;
 #[cfg(test)]
+mod vault_auth;
+#[cfg(test)]
 mod vault_guide;
 #[cfg(test)]
 mod vault_refusals;
+#[cfg(test)]
+mod vault_tls;
+#[cfg(test)]
+mod vault_token;
 #[cfg(test)]
 mod vault_verbs;
 #[cfg(test)]

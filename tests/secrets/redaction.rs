@@ -5,7 +5,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2, VaultKv2Config, VaultToken};
+use agentidp_secrets::backends::{
+    AppRole, Argon2id, Bcrypt, ClientCert, KeyedDigest, Kubernetes, Memory, VaultAuth, VaultKv2, VaultKv2Config,
+    VaultToken,
+};
 use agentidp_secrets::layers::{LimitLayer, RetryLayer, TimeoutLayer};
 use agentidp_secrets::testkit::{assert_error_redacted, assert_redacted, assert_text_redacted, fresh_key};
 use agentidp_secrets::{
@@ -57,6 +60,58 @@ fn vault_settings_hide_the_token() {
             assert_error_redacted(&error, CANARY);
         }
     }
+}
+
+#[test]
+fn logins_to_vault_hide_what_proves_them() {
+    let role = AppRole::new(CANARY, CANARY);
+    let file = AppRole::with_secret_id_file(CANARY, "/secret-id");
+    let text = format!(r#"{{"app_role":{{"role_id":"{CANARY}","secret_id":{{"text":"{CANARY}"}}}}}}"#);
+    let data: VaultAuth = serde_json::from_str(&text).unwrap();
+    let own = ClientCert::new("certificate", CANARY);
+    let auth = VaultAuth::AppRole(role.clone());
+    let vault = VaultKv2::builder("http://127.0.0.1:1", auth.clone()).build().unwrap();
+    let shown: [&dyn Debug; 7] = [&role, &file, &data, &own, &auth, &vault, &VaultAuth::from(CANARY)];
+    for value in shown {
+        assert_redacted(value, CANARY);
+    }
+    let refused = VaultKv2::builder("http://127.0.0.1:1", "token").client_cert(own).build().unwrap_err();
+    assert_error_redacted(&refused, CANARY);
+}
+
+/// The answer to a login holds the token, and nobody knows what a broken server puts into it.
+#[tokio::test]
+async fn no_error_of_a_login_or_a_renewal_repeats_what_was_sent_or_answered() {
+    let _log = log();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, CANARY).unwrap();
+    let ways = [
+        VaultAuth::AppRole(AppRole::new(CANARY, CANARY)),
+        VaultAuth::AppRole(AppRole::with_secret_id_file(CANARY, &file)),
+        VaultAuth::Kubernetes(Kubernetes::new("role").jwt_file(&file)),
+        VaultAuth::TokenFile(file.clone()),
+    ];
+    let bodies = [
+        format!("{{\"auth\":{{\"client_token\":\"{CANARY}\",\"lease_duration\":\"{CANARY}\"}}}}"),
+        format!("{{\"auth\":{{\"client_token\":\"{CANARY} \\n\",\"lease_duration\":1,\"renewable\":true}}}}"),
+        format!("{{\"auth\":null,\"warnings\":[\"{CANARY}\"]}}"),
+        format!("{{\"errors\":[\"{CANARY}\"]}}"),
+        CANARY.to_owned(),
+    ];
+    for (auth, status) in ways.iter().flat_map(|auth| [200, 400, 403, 500].map(|status| (auth, status))) {
+        for body in &bodies {
+            let server = ScriptedVault::start((0..4).map(|_| Answer::new(status, body.clone()))).await;
+            let vault = VaultKv2::builder(server.address(), auth.clone()).build().unwrap();
+            let tended = vault.tend_token().await;
+            assert_redacted(&tended, CANARY);
+            for error in tended.outcome.err().into_iter().chain(vault.probe().await.err()) {
+                assert_error_redacted(&error, CANARY);
+            }
+            assert_redacted(&vault, CANARY);
+        }
+    }
+    assert_text_redacted(&log().text(), CANARY);
 }
 
 #[test]
@@ -209,6 +264,10 @@ async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
     store.revoke(&key, &secrets).await.unwrap();
     store.verify(&key, &secrets, &rotated.secret).await.unwrap_err();
     assert!(store.probe().await.iter().all(|(_, outcome)| outcome.is_ok()));
+    let role = bao.app_role(&mount, serde_json::json!({ "token_ttl": "1h" })).await;
+    let login = AppRole::new(role.role_id.as_str(), role.secret_id.as_str()).mount(role.mount.as_str());
+    let logged_in = VaultKv2::builder(bao.address(), VaultAuth::AppRole(login)).mount(mount.name.as_str());
+    logged_in.build().unwrap().probe().await.unwrap();
     let dead = ClientSecret::generate().unwrap();
     at(dead.expose_secret()).store(&key, &wrong).await.unwrap_err();
 
@@ -217,6 +276,9 @@ async fn a_whole_life_on_the_real_server_logs_no_secret_and_no_token() {
     assert!(text.contains("reqwest") && text.contains("hyper_util"), "the log has what the client stack says");
     let path = format!("agents/{}/credentials", key.client_id());
     assert!(!text.contains(&path), "a Vault path tells whose secret is where");
+    for hidden in [&role.role_id, &role.secret_id] {
+        assert_text_redacted(text, hidden);
+    }
     for hidden in [&issued.secret, &rotated.secret, &wrong, &dead, &ClientSecret::from(mount.policy_token.as_str())] {
         assert_text_redacted(text, hidden.expose_secret());
     }

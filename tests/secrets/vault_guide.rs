@@ -1,6 +1,6 @@
 //! The guide's commands, run line by line.
 
-use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::backends::{AppRole, VaultAuth, VaultKv2};
 use agentidp_secrets::{ClientSecret, CredentialKey, SecretBackend, Verdict};
 
 use crate::support;
@@ -28,6 +28,7 @@ async fn every_command_works_in_the_order_of_the_page() {
     let (key, secret) = (CredentialKey::parse("guide", "c1").unwrap(), ClientSecret::generate().unwrap());
 
     let mut token = bao.root_token().to_owned();
+    let (mut role_id, mut secret_id) = (String::new(), String::new());
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
         let line = line.replace("agentidp.hcl", policy.to_str().unwrap());
         let line =
@@ -42,9 +43,15 @@ async fn every_command_works_in_the_order_of_the_page() {
             vault.check().await.unwrap();
             let stored = vault.store(&key, &secret).await.unwrap();
             assert_eq!(vault.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
+        } else if arguments.contains(&"-field=role_id") {
+            role_id = said;
+        } else if arguments.contains(&"-field=secret_id") {
+            secret_id = said;
         } else if arguments.starts_with(&["kv", "get"]) {
             assert_eq!(said, secret.expose_secret());
         }
     }
     assert_ne!(token, bao.root_token(), "the page makes a token");
+    let role = VaultAuth::AppRole(AppRole::new(role_id, secret_id));
+    VaultKv2::builder(bao.address(), role).build().unwrap().check().await.unwrap();
 }

@@ -11,6 +11,10 @@ mod bad_input;
 #[cfg(test)]
 mod bearer;
 #[cfg(test)]
+#[expect(dead_code, reason = "each test binary uses its part of the support code")]
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 mod group_commit;
@@ -54,6 +58,8 @@ mod token_outage;
 mod token_vault;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod vault_token;
 #[cfg(test)]
 mod warm;
 #[cfg(test)]

@@ -87,6 +87,7 @@ impl Site {
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
             upgrades: Upgrades::new(false),
             vault: None,
+            vault_token: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agentidp_server::app::VaultPlace;
-use agentidp_server::config::Config;
+use agentidp_server::config::{Config, Vault};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::wiring;
 
@@ -30,8 +30,6 @@ pub(crate) async fn restart_with_vault(site: &mut Site, bao: &Bao, mount: &Mount
         ("VAULT_KV_MOUNT", mount.name.as_str()),
     ];
     restart(site, &[settings, &vault].concat()).await;
-    let place = VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() };
-    Arc::get_mut(&mut site.app).unwrap().vault = Some(place);
 }
 
 /// A site whose store is put together as the server's.
@@ -45,7 +43,9 @@ pub(crate) async fn site(settings: &[(&str, &str)]) -> Site {
 pub(crate) async fn restart(site: &mut Site, settings: &[(&str, &str)]) {
     let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let config = Config::from_lookup(value).unwrap();
-    let store = wiring::secret_store(&config, &site.app.clock).await.unwrap();
+    let (store, vault_token) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
     let app = Arc::get_mut(&mut site.app).unwrap();
+    let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: "agentidp".to_owned() };
+    (app.vault, app.vault_token) = (config.vault.map(place), vault_token);
     (app.store, app.upgrades) = (store, Upgrades::new(config.digests.upgrade));
 }

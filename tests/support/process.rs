@@ -34,7 +34,7 @@ async fn pause() {
 
 /// A port that is free, as the one after it is (OpenBao takes both). Below 32768: Linux gives the ports from there on
 /// to outgoing connections, which could take the port of a stopped server before it starts again.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     let random = || std::hash::RandomState::new().build_hasher().finish();
     let candidate = || 10_240 + (random() % 11_000) as u16 * 2;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();

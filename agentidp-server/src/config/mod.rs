@@ -17,6 +17,7 @@ mod lookup;
 mod secret;
 mod storage;
 mod vault;
+mod vault_auth;
 mod warm;
 
 pub use audit::Audit;
@@ -32,6 +33,7 @@ pub use lookup::parse_duration;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
 pub use vault::Vault;
+pub use vault_auth::{SecretId, VaultAuth};
 pub use warm::Warm;
 
 use lookup::Lookup;

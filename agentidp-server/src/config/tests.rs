@@ -21,6 +21,13 @@ fn vault(settings: &[(&str, &str)]) -> Result<Vault, ConfigError> {
     config(&[settings, &VAULT].concat()).map(|config| config.vault.unwrap())
 }
 
+fn token_of(vault: &Vault) -> &str {
+    match &vault.auth {
+        VaultAuth::Token(token) => token.expose_secret(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn nothing_set_is_the_documented_default() {
     let config = config(&[]).unwrap();
@@ -203,7 +210,7 @@ fn debug_shows_no_secret() {
         ("VAULT_TOKEN", "canary-3"),
     ])
     .unwrap();
-    assert_eq!(config.vault.as_ref().unwrap().token.expose_secret(), "canary-3");
+    assert_eq!(token_of(config.vault.as_ref().unwrap()), "canary-3");
     let shown = format!("{config:?} {config:#?}");
     assert!(!shown.contains("canary") && !shown.contains("8d969eef"));
 }
@@ -227,7 +234,10 @@ fn a_secret_comes_from_its_variable_or_its_file_and_never_from_both() {
     let address = ("VAULT_ADDR", "https://vault.example");
 
     let from_file = config(&[address, ("VAULT_TOKEN_FILE", token.to_str().unwrap())]).unwrap();
-    assert_eq!(from_file.vault.unwrap().token.expose_secret(), "hvs.from-file");
+    assert!(
+        matches!(from_file.vault.unwrap().auth, VaultAuth::TokenFile(path) if path == token),
+        "read when it is used"
+    );
     let both = [address, ("VAULT_TOKEN", "hvs.a"), ("VAULT_TOKEN_FILE", token.to_str().unwrap())];
     assert_eq!(config(&both).unwrap_err().setting(), "VAULT_TOKEN");
     let unreadable = config(&[address, ("VAULT_TOKEN_FILE", empty.to_str().unwrap())]);
@@ -287,6 +297,79 @@ fn the_other_vault_settings_arrive() {
 }
 
 #[test]
+fn the_way_to_a_token_is_the_one_that_is_set() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret-id");
+    fs::write(&file, "from-file\n").unwrap();
+    let path = file.to_str().unwrap();
+    let address = ("VAULT_ADDR", "https://vault.example");
+    let auth =
+        |settings: &[(&str, &str)]| config(&[settings, &[address]].concat()).map(|found| found.vault.unwrap().auth);
+
+    let role = [("VAULT_ROLE_ID", "canary-1"), ("VAULT_SECRET_ID", "canary-2"), ("VAULT_AUTH_MOUNT", "/team/approle/")];
+    let VaultAuth::AppRole { role_id, secret_id: SecretId::Text(secret_id), mount } = auth(&role).unwrap() else {
+        panic!("no AppRole");
+    };
+    assert_eq!((role_id.expose_secret(), secret_id.expose_secret()), ("canary-1", "canary-2"));
+    assert_eq!(mount.as_deref(), Some("team/approle"));
+    assert!(!format!("{:?}", auth(&role).unwrap()).contains("canary"));
+    let from_file = auth(&[("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID_FILE", path)]).unwrap();
+    assert!(
+        matches!(from_file, VaultAuth::AppRole { secret_id: SecretId::File(found), mount: None, .. } if found == file)
+    );
+
+    let pod = auth(&[("VAULT_K8S_ROLE", "agentidp")]).unwrap();
+    assert!(matches!(pod, VaultAuth::Kubernetes { role, jwt_file: None, mount: None } if role == "agentidp"));
+    let elsewhere =
+        auth(&[("VAULT_AUTH", "kubernetes"), ("VAULT_K8S_ROLE", "r"), ("VAULT_K8S_JWT_FILE", path)]).unwrap();
+    assert!(matches!(elsewhere, VaultAuth::Kubernetes { jwt_file: Some(found), .. } if found == file));
+}
+
+#[test]
+fn several_ways_to_a_token_need_a_word_and_half_a_way_is_refused() {
+    let address = ("VAULT_ADDR", "https://vault.example");
+    let both = [address, ("VAULT_TOKEN", "t"), ("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "s")];
+    let refused = config(&both).unwrap_err();
+    assert_eq!(refused.setting(), "VAULT_AUTH");
+    assert!(refused.to_string().contains("VAULT_TOKEN and VAULT_ROLE_ID"), "{refused}");
+    let named = config(&[&both[..], &[("VAULT_AUTH", "approle")]].concat()).unwrap();
+    assert!(named.warnings[0].starts_with("VAULT_TOKEN is not used"), "{:?}", named.warnings);
+    assert!(matches!(named.vault.unwrap().auth, VaultAuth::AppRole { .. }));
+
+    for (settings, missing) in [
+        (vec![("VAULT_AUTH", "approle")], "VAULT_ROLE_ID"),
+        (vec![("VAULT_ROLE_ID", "r")], "VAULT_SECRET_ID"),
+        (vec![("VAULT_SECRET_ID", "s")], "VAULT_ROLE_ID"),
+        (vec![("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_FILE", "f")], "VAULT_SECRET_ID"),
+        (vec![("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID_FILE", "/nowhere")], "VAULT_SECRET_ID_FILE"),
+        (vec![("VAULT_AUTH", "kubernetes")], "VAULT_K8S_ROLE"),
+        (vec![("VAULT_K8S_JWT_FILE", "f")], "VAULT_K8S_ROLE"),
+        (vec![("VAULT_AUTH", "token")], "VAULT_TOKEN"),
+        (vec![("VAULT_AUTH", "cert")], "VAULT_AUTH"),
+        (vec![("VAULT_TOKEN", "t"), ("VAULT_AUTH_MOUNT", "a b")], "VAULT_AUTH_MOUNT"),
+    ] {
+        let refused = config(&[&settings[..], &[address]].concat()).unwrap_err();
+        assert_eq!(refused.setting(), missing, "{settings:?}: {refused}");
+    }
+}
+
+#[test]
+fn a_client_certificate_goes_with_its_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("certificate"), directory.path().join("key"));
+    fs::write(&certificate, "-----BEGIN CERTIFICATE-----\n...").unwrap();
+    fs::write(&key, "canary").unwrap();
+    let certificate = ("VAULT_CLIENT_CERT", certificate.to_str().unwrap());
+    let key = ("VAULT_CLIENT_KEY", key.to_str().unwrap());
+    let both = vault(&[certificate, key]).unwrap();
+    assert!(!format!("{both:?}").contains("canary"));
+    assert_eq!(both.client_cert.unwrap().1.expose_secret(), "canary");
+    assert_eq!(vault(&[certificate]).unwrap_err().setting(), "VAULT_CLIENT_KEY");
+    assert_eq!(vault(&[key]).unwrap_err().setting(), "VAULT_CLIENT_CERT");
+    assert_eq!(vault(&[("VAULT_CLIENT_CERT", key.1)]).unwrap_err().setting(), "VAULT_CLIENT_CERT", "no certificate");
+}
+
+#[test]
 fn the_finer_log_filter_wins() {
     let log = config(&[("LOG_LEVEL", "warn"), ("RUST_LOG", "info,agentidp_server=debug")]).unwrap().log;
     assert_eq!(log.filter, "info,agentidp_server=debug");
@@ -312,7 +395,7 @@ fn every_setting_is_in_the_example_file_and_in_the_readme() {
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+    text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// The names that were asked for, with Vault and without.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::lookup::Lookup;
-use super::{ConfigError, Secret};
+use super::{ConfigError, Secret, VaultAuth};
 
 /// Vault's own default mount of KV version 2.
 const DEFAULT_MOUNT: &str = "secret";
@@ -17,14 +17,16 @@ const DEFAULT_MOUNT: &str = "secret";
 pub struct Vault {
     /// The server's address, without a path.
     pub address: String,
-    /// The token.
-    pub token: Secret,
+    /// Where the token comes from.
+    pub auth: VaultAuth,
     /// The mount of KV version 2.
     pub mount: String,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
     /// Certificates to trust, as PEM.
     pub ca_cert_pem: Option<String>,
+    /// What is shown to a Vault that asks for a certificate: it and its key, as PEM.
+    pub client_cert: Option<(String, Secret)>,
     /// Whether the token may travel unencrypted to another machine.
     pub allow_plain_http: bool,
     /// The proxy on the way to Vault; the usual proxy variables are not read.
@@ -52,16 +54,18 @@ impl Vault {
         let expected = "an http or https address without a path, such as https://vault.example:8200";
         let Some(address) = lookup.parsed("VAULT_ADDR", expected, parse_base_url)? else {
             // Files that would be needed with an address are left alone, their names still count as known.
-            let _ = (lookup.text("VAULT_TOKEN"), lookup.text("VAULT_TOKEN_FILE"), lookup.text("VAULT_CACERT"));
+            VaultAuth::name_all(lookup);
+            let _ = ["VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"].map(|name| lookup.text(name));
             return Ok(None);
         };
         refuse_plain_http(&address, allow_plain_http)?;
         Ok(Some(Self {
             address: address.as_str().trim_end_matches('/').to_owned(),
-            token: token(lookup)?,
+            auth: VaultAuth::read(lookup, warnings)?,
             mount,
             namespace,
-            ca_cert_pem: ca_cert(lookup)?,
+            ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
+            client_cert: client_cert(lookup)?,
             allow_plain_http,
             proxy,
             connect_timeout,
@@ -77,21 +81,6 @@ fn timeout(lookup: &Lookup<'_>, name: &'static str, default: u64) -> Result<Dura
     Ok(time.unwrap_or(Duration::from_millis(default)))
 }
 
-fn token(lookup: &Lookup<'_>) -> Result<Secret, ConfigError> {
-    let token = lookup.secret("VAULT_TOKEN", "VAULT_TOKEN_FILE")?.ok_or_else(|| {
-        ConfigError::new(
-            "VAULT_TOKEN",
-            "is missing while VAULT_ADDR is set: set it or VAULT_TOKEN_FILE, or unset VAULT_ADDR for bcrypt digests",
-        )
-    })?;
-    // It becomes a header.
-    if token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(token)
-    } else {
-        Err(ConfigError::new("VAULT_TOKEN", "must be one word of ASCII: copy the token again, without line breaks"))
-    }
-}
-
 fn mount(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
     let expected = "a mount path such as secret or team/kv";
     let preferred = lookup.parsed("VAULT_KV_MOUNT", expected, parse_path)?;
@@ -104,14 +93,25 @@ fn mount(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<String, Conf
     Ok(preferred.or(documented).unwrap_or_else(|| DEFAULT_MOUNT.to_owned()))
 }
 
-fn ca_cert(lookup: &Lookup<'_>) -> Result<Option<String>, ConfigError> {
-    let pem = lookup.file("VAULT_CACERT")?;
+fn certificates(lookup: &Lookup<'_>, name: &'static str) -> Result<Option<String>, ConfigError> {
+    let pem = lookup.file(name)?;
     match pem {
-        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => Err(ConfigError::new(
-            "VAULT_CACERT",
-            "must name a file with PEM certificates (-----BEGIN CERTIFICATE-----)",
-        )),
+        Some(pem) if !pem.contains("-----BEGIN CERTIFICATE-----") => {
+            Err(ConfigError::new(name, "must name a file with PEM certificates (-----BEGIN CERTIFICATE-----)"))
+        }
         pem => Ok(pem),
+    }
+}
+
+fn client_cert(lookup: &Lookup<'_>) -> Result<Option<(String, Secret)>, ConfigError> {
+    let lone = |name, other| {
+        Err(ConfigError::new(name, format_args!("is missing while {other} is set: a certificate goes with its key")))
+    };
+    match (certificates(lookup, "VAULT_CLIENT_CERT")?, lookup.file("VAULT_CLIENT_KEY")?.map(Secret::from)) {
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (None, None) => Ok(None),
+        (None, Some(_)) => lone("VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"),
+        (Some(_), None) => lone("VAULT_CLIENT_KEY", "VAULT_CLIENT_CERT"),
     }
 }
 
@@ -142,7 +142,7 @@ fn parse_base_url(text: &str) -> Option<Url> {
 }
 
 /// Segments of `A-Z a-z 0-9 . _ -`; slashes around them are dropped, as Vault's own tools do.
-fn parse_path(text: &str) -> Option<String> {
+pub(super) fn parse_path(text: &str) -> Option<String> {
     let path = text.trim_matches('/');
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(sound);

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::error::ApiResult;
 use crate::http::Response;
 use crate::http::respond::json;
+use crate::vault_token::VaultToken;
 
 /// How long a dependency may take. Load balancers usually wait for some seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,13 +27,15 @@ struct Health {
 }
 
 /// `GET /health`. 503 without the database, because nothing works then; 200 and `degraded` without Vault, because
-/// bcrypt-backed credentials still get tokens.
+/// bcrypt-backed credentials still get tokens. Also `degraded`, with Vault connected, once less than a third of the Vault token's
+/// life is left: renewing it has failed since two thirds of it, or nobody can.
 pub(super) async fn check(app: &App) -> ApiResult<Response> {
     let (database, vault) = tokio::join!(database(app), vault(app));
     let mut services = BTreeMap::from([("database", word(database))]);
     services.extend(vault.map(|vault| ("vault", word(vault))));
+    let token_in_danger = app.vault_token.as_ref().is_some_and(VaultToken::is_in_danger);
     let health = Health {
-        status: if database && vault != Some(false) { "ok" } else { "degraded" },
+        status: if database && vault != Some(false) && !token_in_danger { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         uptime: app.clock.instant().saturating_duration_since(app.started).as_secs(),
         services,

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
 use crate::tokens::Tokens;
+use crate::vault_token::VaultToken;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
 ///
@@ -38,7 +39,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
-    let store = secret_store(config, &clock).await?;
+    let (store, vault_token) = secret_store(config, &clock).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
     let app = App {
@@ -49,6 +50,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
             .vault
             .as_ref()
             .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        vault_token,
         repos,
         tokens,
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
@@ -113,21 +115,27 @@ pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartErr
     Ok(Tokens::new(key, config.jwt.issuer.clone(), clock))
 }
 
-/// Vault first where there is one, and every kind of record that may be in the rows.
+/// Vault first where there is one, and every kind of record that may be in the rows; and the token for Vault, to be looked
+/// after.
 ///
 /// # Errors
 /// [`StartError`] naming the setting that cannot work.
-pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<SecretStore, StartError> {
+pub async fn secret_store(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(SecretStore, Option<VaultToken>), StartError> {
+    let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = layers::around_digests(Bcrypt::builder().cost(config.limits.bcrypt_cost).build()?, warm.as_ref());
     let argon2 = layers::around_digests(Argon2id::builder().build()?, warm.as_ref());
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {
-            let vault = vault::backend(settings)?;
-            if let Some(outage) = vault::refuse_unless_usable(&vault).await? {
+            let vault = vault::backend(settings, clock)?;
+            if let Some(outage) = vault::refuse_unless_usable(&vault, settings).await? {
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
+            token = Some(VaultToken::new(vault.clone()));
             // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
             let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
             let store = SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt);
@@ -137,7 +145,7 @@ pub async fn secret_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Sec
         (None, keyed) => keyed.into_iter().fold(SecretStore::builder(bcrypt), SecretStoreBuilder::accepts),
     };
     let store = config.digests.mac_keys.iter().cloned().fold(store, SecretStoreBuilder::selector_keys);
-    Ok(store.accepts(argon2).clock(Arc::clone(clock)).build()?)
+    Ok((store.accepts(argon2).clock(Arc::clone(clock)).build()?, token))
 }
 
 fn settings(config: &Config) -> Settings {

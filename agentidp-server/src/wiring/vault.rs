@@ -1,10 +1,12 @@
 //! Vault from its settings.
 
-use agentidp_secrets::backends::VaultKv2;
-use agentidp_secrets::{Error, ErrorKind};
+use std::sync::Arc;
+
+use agentidp_secrets::backends::{self, AppRole, ClientCert, Kubernetes, VaultKv2};
+use agentidp_secrets::{Clock, Error, ErrorKind};
 
 use super::StartError;
-use crate::config::{ConfigError, Vault};
+use crate::config::{ConfigError, SecretId, Vault, VaultAuth};
 
 /// The documented folder in the mount.
 pub(super) const PREFIX: &str = "agentidp";
@@ -13,8 +15,9 @@ pub(super) const PREFIX: &str = "agentidp";
 ///
 /// # Errors
 /// [`StartError`] naming the setting that cannot work.
-pub(crate) fn backend(settings: &Vault) -> Result<VaultKv2, StartError> {
-    let mut builder = VaultKv2::builder(settings.address.as_str(), settings.token.expose_secret())
+pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultKv2, StartError> {
+    let mut builder = VaultKv2::builder(settings.address.as_str(), auth(&settings.auth))
+        .clock(Arc::clone(clock))
         .mount(settings.mount.as_str())
         .prefix(PREFIX)
         .connect_timeout(settings.connect_timeout)
@@ -27,6 +30,9 @@ pub(crate) fn backend(settings: &Vault) -> Result<VaultKv2, StartError> {
     if let Some(pem) = &settings.ca_cert_pem {
         builder = builder.ca_cert_pem(pem.as_str());
     }
+    if let Some((certificate, key)) = &settings.client_cert {
+        builder = builder.client_cert(ClientCert::new(certificate.as_str(), key.expose_secret()));
+    }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(proxy.as_str());
     }
@@ -34,12 +40,41 @@ pub(crate) fn backend(settings: &Vault) -> Result<VaultKv2, StartError> {
 }
 
 /// Tries the mount and the token. An outage is handed back; what waiting would not mend is refused.
-pub(super) async fn refuse_unless_usable(vault: &VaultKv2) -> Result<Option<Error>, StartError> {
+pub(super) async fn refuse_unless_usable(vault: &VaultKv2, settings: &Vault) -> Result<Option<Error>, StartError> {
     match vault.check().await {
         Ok(()) => Ok(None),
         Err(error) if error.is_retryable() => Ok(Some(error)),
-        Err(error) if error.kind() == ErrorKind::Denied => Err(ConfigError::new("VAULT_TOKEN", because(&error)).into()),
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            Err(ConfigError::new(settings.auth.setting(), because(&error)).into())
+        }
         Err(error) => Err(ConfigError::new("VAULT_KV_MOUNT", because(&error)).into()),
+    }
+}
+
+fn auth(settings: &VaultAuth) -> backends::VaultAuth {
+    match settings {
+        VaultAuth::Token(token) => token.expose_secret().into(),
+        VaultAuth::TokenFile(path) => backends::VaultAuth::TokenFile(path.clone()),
+        VaultAuth::AppRole { role_id, secret_id, mount } => {
+            let role = match secret_id {
+                SecretId::Text(text) => AppRole::new(role_id.expose_secret(), text.expose_secret()),
+                SecretId::File(path) => AppRole::with_secret_id_file(role_id.expose_secret(), path),
+            };
+            backends::VaultAuth::AppRole(match mount {
+                Some(mount) => role.mount(mount),
+                None => role,
+            })
+        }
+        VaultAuth::Kubernetes { role, jwt_file, mount } => {
+            let mut account = Kubernetes::new(role);
+            if let Some(path) = jwt_file {
+                account = account.jwt_file(path);
+            }
+            if let Some(mount) = mount {
+                account = account.mount(mount);
+            }
+            backends::VaultAuth::Kubernetes(account)
+        }
     }
 }
 

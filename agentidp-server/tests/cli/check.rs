@@ -101,6 +101,34 @@ async fn a_dead_token_is_told_from_a_wrong_mount_and_from_an_outage() {
 }
 
 #[tokio::test]
+async fn a_login_is_tried_and_its_token_described() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let role = bao.app_role(&mount, json!({ "token_ttl": "150m", "token_max_ttl": "4h" })).await;
+    let with = async |secret_id: &str| {
+        let settings = [
+            ("VAULT_ADDR", bao.address()),
+            ("VAULT_ROLE_ID", &role.role_id),
+            ("VAULT_SECRET_ID", secret_id),
+            ("VAULT_AUTH_MOUNT", &role.mount),
+            ("VAULT_KV_MOUNT", &mount.name),
+        ];
+        check(&Place::new(), &settings).await
+    };
+    let (code, table) = with(&role.secret_id).await;
+    assert_eq!(code, Some(0), "{table}");
+    let line = table.lines().find(|line| line.contains("Vault token")).unwrap();
+    assert!(line.starts_with("ok"), "{table}");
+    for text in ["AppRole login: ttl", "ttl 2 hours", "renewable", "no period", "logs in again"] {
+        assert!(line.contains(text), "{text} is not in {line}");
+    }
+    let (code, table) = with("canary").await;
+    assert_eq!(code, Some(1), "{table}");
+    assert!(failures(&table)[0].contains("VAULT_SECRET_ID") && !table.contains("canary"), "{table}");
+    assert!(!table.contains("bao token create"), "no token would help: {table}");
+}
+
+#[tokio::test]
 async fn a_token_that_cannot_live_on_is_noted() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
@@ -113,6 +141,8 @@ async fn a_token_that_cannot_live_on_is_noted() {
     let policies = [mount.name.as_str()];
     let documented = bao.create_token(json!({ "policies": policies, "ttl": "8760h" })).await;
     assert!(with(&documented).await.contains("cannot be renewed for ever"));
+    let batch = bao.create_token(json!({ "policies": policies, "ttl": "5h", "type": "batch" })).await;
+    assert!(with(&batch).await.contains("not renewable, no period"));
     let unable = bao.create_token(json!({ "policies": policies, "period": "768h", "no_default_policy": true })).await;
     assert!(with(&unable).await.contains("default policy"));
     assert!(with(bao.root_token()).await.contains("root token"));

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::json;
+
 use crate::binary::Place;
 use crate::support;
 
@@ -66,6 +68,23 @@ async fn a_mount_that_cannot_work_is_refused() {
         let line = refusal(&Place::new(), &settings).await;
         assert!(line.contains("VAULT_KV_MOUNT") && line.contains("nothing is mounted at `nowhere`"), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_login_that_vault_refuses_is_refused() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let role = bao.app_role(&mount, json!({})).await;
+    let settings = [
+        ("VAULT_ADDR", bao.address()),
+        ("VAULT_ROLE_ID", &role.role_id),
+        ("VAULT_SECRET_ID", "canary"),
+        ("VAULT_AUTH_MOUNT", &role.mount),
+        ("VAULT_KV_MOUNT", &mount.name),
+    ];
+    let line = refusal(&Place::new(), &settings).await;
+    assert!(line.contains("VAULT_ROLE_ID") && line.contains("refuses the AppRole login"), "{line}");
+    assert!(!line.contains("canary"), "{line}");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! An own OpenBao: a dev server in memory that tests share, or a persistent one that a test may stop and seal.
 
 mod api;
+pub(crate) mod auth;
+pub(crate) mod tls;
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -35,13 +37,18 @@ pub(crate) struct Bao {
 impl Bao {
     /// A server of a test's own, which it may stop, start again, seal and pause: a single raft node, already unsealed.
     pub(crate) async fn start_own() -> Self {
+        Self::start_configured(|home, port| home.write_file("server.hcl", &configuration(port))).await
+    }
+
+    /// As [`start_own`](Self::start_own), with what `configure` puts into the folder for this port.
+    async fn start_configured(configure: impl Fn(&Home, u16) + Send + Sync) -> Self {
         let api = Api::new();
         let program = find::bao();
         let home = Home::new();
         home.create_folder("raft");
         let server = home.within_reach(&program);
         let arguments = |home: &Home, port| {
-            home.write_file("server.hcl", &configuration(port));
+            configure(home, port);
             own_arguments()
         };
         let (service, port) = Service::start(home, END, server, arguments, |port| api.is_up(port)).await;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use super::auth::{AuthKind, Lease};
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::rights::Right;
@@ -50,6 +51,39 @@ pub(crate) fn data<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, F
     }
 }
 
+/// Whether an answer says that the token is dead. Only that: a refusal by policy is another one.
+pub(crate) fn says_dead_token(status: u16, body: &[u8]) -> bool {
+    status == 403 && failure(status, body, Right::Read) == Failure::TokenDead
+}
+
+/// The token in an answer to a login, and its life.
+pub(crate) fn login(status: u16, body: &[u8], kind: AuthKind) -> Result<(String, Lease), Failure> {
+    match status {
+        200 => {
+            let auth = parse::<Authenticated>(body).and_then(|body| body.auth).ok_or(Failure::Foreign(status))?;
+            let token = auth.client_token.filter(|token| !token.is_empty()).ok_or(Failure::Foreign(status))?;
+            Ok((token, Lease { seconds: auth.lease_duration, renewable: auth.renewable }))
+        }
+        _ => Err(match failure(status, body, Right::Read) {
+            Failure::Rejected(400) | Failure::TokenDead | Failure::Denied(_) | Failure::NoRoute | Failure::Missing => {
+                Failure::LoginRefused(kind)
+            }
+            other => other,
+        }),
+    }
+}
+
+/// The life that a renewal grants.
+pub(crate) fn lease(status: u16, body: &[u8]) -> Result<Lease, Failure> {
+    match status {
+        200 => {
+            let auth = parse::<Authenticated>(body).and_then(|body| body.auth).ok_or(Failure::Foreign(status))?;
+            Ok(Lease { seconds: auth.lease_duration, renewable: auth.renewable })
+        }
+        _ => Err(failure(status, body, Right::Read)),
+    }
+}
+
 /// What an answer that is no success means. `right` is the one that the request needed.
 ///
 /// Vault tells most cases apart by text only. The texts are the same in OpenBao 2.7 and HashiCorp Vault unless said.
@@ -61,6 +95,7 @@ fn failure(status: u16, body: &[u8], right: Right) -> Failure {
         300..=399 => Failure::Redirected,
         400 if says("check-and-set parameter did not match") => Failure::Conflict,
         400 if says("Upgrading from non-versioned") || says("Waiting for the primary") => Failure::Upgrading,
+        400 if says("lease is not renewable") || says("tokens cannot be renewed") => Failure::NotRenewable,
         // HashiCorp Vault adds "invalid token"; a refusal by policy is wrapped in "1 error occurred".
         403 if says("invalid token") || errors.as_deref() == Some(&["permission denied".to_owned()]) => {
             Failure::TokenDead
@@ -77,6 +112,8 @@ fn failure(status: u16, body: &[u8], right: Right) -> Failure {
         429 => Failure::Quota,
         472 | 473 => Failure::Standby,
         500 if says("local node not active") => Failure::Standby,
+        // Final, although it is a 500.
+        500 if says("past the max TTL") => Failure::PastLongestLife,
         500 if says("too large") => Failure::TooLarge,
         503 if says("sealed") => Failure::Sealed,
         500..=599 => Failure::Failed(status),
@@ -117,6 +154,30 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 #[derive(Deserialize)]
 struct Errors {
     errors: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Authenticated {
+    auth: Option<Granted>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    client_token: Option<String>,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+/// What Vault says about a token. Everything else in the answer, the token itself too, is dropped unread.
+#[derive(Deserialize)]
+pub(crate) struct Inspected {
+    pub(crate) ttl: u64,
+    pub(crate) creation_ttl: Option<u64>,
+    pub(crate) explicit_max_ttl: Option<u64>,
+    pub(crate) period: Option<u64>,
+    pub(crate) expire_time: Option<String>,
+    pub(crate) renewable: Option<bool>,
+    pub(crate) policies: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -6,11 +6,13 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::VaultKv2;
+use super::auth::Session;
 use super::client::VaultrsKv;
-use super::config::VaultKv2Config;
+use super::config::{ClientCert, VaultKv2Config};
 use super::failure::Site;
 use super::path::Folder;
 use super::transport::{Route, Transport};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
@@ -18,9 +20,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "a builder does nothing until it is built"]
 pub struct VaultKv2Builder {
     pub(super) config: VaultKv2Config,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl VaultKv2Builder {
+    pub(super) fn new(config: VaultKv2Config) -> Self {
+        Self { config, clock: Arc::new(SystemClock) }
+    }
+
     /// The mount of the KV engine, version 2. Default `secret`.
     pub fn mount(mut self, mount: impl Into<String>) -> Self {
         self.config.mount = mount.into();
@@ -42,6 +49,12 @@ impl VaultKv2Builder {
     /// The only CA certificates to trust, in PEM form. Default those of the system.
     pub fn ca_cert_pem(mut self, pem: impl Into<String>) -> Self {
         self.config.ca_cert_pem = Some(pem.into());
+        self
+    }
+
+    /// What we show to a server that asks for a certificate. Default nothing.
+    pub fn client_cert(mut self, client_cert: ClientCert) -> Self {
+        self.config.client_cert = Some(client_cert);
         self
     }
 
@@ -76,6 +89,12 @@ impl VaultKv2Builder {
         self
     }
 
+    /// The clock by which the life of tokens is measured. Default the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Checks every setting and makes the backend. Nothing is sent: [`VaultKv2::check`] does that.
     ///
     /// # Errors
@@ -97,12 +116,13 @@ impl VaultKv2Builder {
             base,
             namespace,
             ca_cert_pem: config.ca_cert_pem.as_deref(),
+            client_cert: config.client_cert.as_ref().map(|own| (own.certificate_pem.as_str(), &own.key_pem)),
             proxy: config.proxy.as_deref(),
             connect_timeout: config.connect_timeout,
             read_timeout: config.read_timeout,
             write_timeout: config.write_timeout,
         };
-        let client = VaultrsKv { transport: Transport::new(route, &config.token)? };
+        let client = VaultrsKv { session: Session::new(Transport::new(route)?, config.auth, self.clock)? };
         Ok(VaultKv2::over(Arc::new(client), Site { address, folder }))
     }
 }
@@ -202,6 +222,8 @@ mod tests {
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));
         assert!(refusal(local().namespace("a\r\nb")).contains("VAULT_NAMESPACE"));
         assert!(refusal(local().ca_cert_pem("canary")).contains("VAULT_CACERT"));
+        let own = ClientCert::new("canary", "canary");
+        assert!(refusal(local().client_cert(own)).contains("VAULT_CLIENT_CERT"));
         assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
         assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));

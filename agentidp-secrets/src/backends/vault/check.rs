@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::VaultKv2;
+use super::auth::{AuthKind, TokenCare, TokenLife, VaultToken};
 use super::failure::Failure;
 use super::rights::{self, Right, RightCheck};
-use super::token::VaultToken;
+
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::BackendId;
@@ -97,11 +98,8 @@ impl VaultKv2 {
     /// `Denied` when the token is dead, or may not look itself up because it was made without the default policy (then
     /// nobody can renew it either); `Unavailable` when Vault cannot be asked.
     pub async fn token_status(&self) -> Result<TokenStatus> {
-        let token = self.vault.token().await.map_err(|failure| match failure {
-            Failure::Denied(_) => located(Error::new(
-                ErrorKind::Denied,
-                "the Vault token may not look itself up or renew itself: make one with the default policy",
-            )),
+        let token = self.vault.session.inspected().await.map_err(|failure| match failure {
+            Failure::Denied(_) => self.refused(Failure::MayNotRenew),
             failure => self.refused(failure),
         })?;
         Ok(TokenStatus {
@@ -112,12 +110,37 @@ impl VaultKv2 {
         })
     }
 
-    /// Uses another token from the next request on, in every clone of this backend.
+    /// Looks after the token: asks how long it lives, renews it shortly before two thirds of its life, logs in again where it
+    /// cannot be renewed any more, and takes up a token file that has changed. Does only what is due, and says when to
+    /// look again: nothing happens by itself, so call it again and again from a task of yours.
+    ///
+    /// Between two looks no token is missed: a request that meets a dead one gets another by itself, where there is a
+    /// login or a file to get it from.
+    pub async fn tend_token(&self) -> TokenCare {
+        let (outcome, next) = self.vault.session.tend().await;
+        TokenCare { outcome: outcome.map_err(|failure| self.refused(failure)), next }
+    }
+
+    /// How long the token in use lives, by what [`tend_token`](Self::tend_token) last heard. None while that is not
+    /// known, and where it never ends.
+    #[must_use]
+    pub fn token_life(&self) -> Option<TokenLife> {
+        self.vault.session.life()
+    }
+
+    /// How the token is come by.
+    #[must_use]
+    pub fn auth_kind(&self) -> AuthKind {
+        self.vault.session.auth().kind()
+    }
+
+    /// Uses another token from the next request on, in every clone of this backend, until it is dead. Where tokens come
+    /// from a file, [`tend_token`](Self::tend_token) goes back to the one in it.
     ///
     /// # Errors
     /// `InvalidConfig` when the text cannot be a token; the old one stays in use.
     pub fn replace_token(&self, token: impl Into<VaultToken>) -> Result<()> {
-        self.vault.transport.replace_token(&token.into())
+        self.vault.session.replace_token(&token.into())
     }
 
     fn tried(&self, right: Right, result: Result<()>) -> RightCheck {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Method;
 use rustify::endpoint::Endpoint;
 use serde::Deserialize;
@@ -11,15 +12,15 @@ use vaultrs::api::kv2::requests::{
     DeleteLatestSecretVersionRequest, DeleteSecretMetadataRequest, ReadSecretRequest, SetSecretRequest,
     SetSecretRequestOptions,
 };
-use vaultrs::api::token::requests::LookupTokenSelfRequest;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::answer;
+use super::auth::Session;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvV2};
 use super::path::VaultPath;
 use super::rights::Right;
-use super::transport::{Request, Transport};
+use super::transport::Request;
 use crate::secret::ClientSecret;
 
 /// The member of the entry that holds the secret, as documented.
@@ -31,7 +32,7 @@ const STALE_WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_mi
 /// The client.
 #[derive(Debug)]
 pub(crate) struct VaultrsKv {
-    pub(crate) transport: Transport,
+    pub(crate) session: Session,
 }
 
 /// What Vault says about a mount.
@@ -50,16 +51,6 @@ pub(crate) struct MountOptions {
     pub(crate) version: Option<String>,
 }
 
-/// What Vault says about our token. Everything else in the answer, the token itself too, is dropped unread.
-#[derive(Deserialize)]
-pub(crate) struct Token {
-    pub(crate) ttl: u64,
-    pub(crate) period: Option<u64>,
-    pub(crate) expire_time: Option<String>,
-    pub(crate) renewable: Option<bool>,
-    pub(crate) policies: Vec<String>,
-}
-
 #[async_trait]
 impl KvV2 for VaultrsKv {
     /// A pinned version that is missing on replicated storage may only not have reached this standby yet: it is asked
@@ -68,11 +59,11 @@ impl KvV2 for VaultrsKv {
         let mut waits = STALE_WAITS.iter();
         loop {
             let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version };
-            let answer = self.transport.send(encode(&request)?).await?;
+            let answer = self.session.send(encode(&request)?).await?;
             let entry = answer::entry(answer.status, &answer.body, version);
             let stale = match &entry {
                 Err(Failure::StaleStandby) => true,
-                Err(Failure::Missing) => version.is_some() && self.transport.is_replicated(),
+                Err(Failure::Missing) => version.is_some() && self.session.transport().is_replicated(),
                 _ => false,
             };
             match waits.next() {
@@ -95,13 +86,13 @@ impl KvV2 for VaultrsKv {
         if let Some(Value::String(copy)) = request.data.get_mut(MEMBER) {
             copy.zeroize();
         }
-        let answer = self.transport.send(encoded?).await?;
+        let answer = self.session.send(encoded?).await?;
         answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
     }
 
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure> {
         let request = DeleteSecretMetadataRequest { mount: path.mount().to_owned(), path: path.below_mount() };
-        let answer = self.transport.send(encode(&request)?).await?;
+        let answer = self.session.send(encode(&request)?).await?;
         answer::deleted(answer.status, &answer.body, Right::Purge)
     }
 }
@@ -110,20 +101,14 @@ impl VaultrsKv {
     /// Soft-deletes the latest version.
     pub(crate) async fn soft_delete(&self, path: &VaultPath) -> Result<(), Failure> {
         let request = DeleteLatestSecretVersionRequest { mount: path.mount().to_owned(), path: path.below_mount() };
-        let answer = self.transport.send(encode(&request)?).await?;
+        let answer = self.session.send(encode(&request)?).await?;
         answer::deleted(answer.status, &answer.body, Right::Delete)
     }
 
     /// What is mounted. Any right below the mount is enough to ask.
     pub(crate) async fn mount(&self, mount: &str) -> Result<Mount, Failure> {
         let path = format!("sys/internal/ui/mounts/{mount}");
-        let answer = self.transport.send(Request { method: Method::GET, path, query: None, body: None }).await?;
-        answer::data(answer.status, &answer.body)
-    }
-
-    /// Our token. The default policy allows the question.
-    pub(crate) async fn token(&self) -> Result<Token, Failure> {
-        let answer = self.transport.send(encode(&LookupTokenSelfRequest {})?).await?;
+        let answer = self.session.send(Request { method: Method::GET, path, query: None, body: None }).await?;
         answer::data(answer.status, &answer.body)
     }
 }
@@ -137,7 +122,7 @@ fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
         method: endpoint.method().into(),
         path: endpoint.path().trim_start_matches('/').to_owned(),
         query: endpoint.query().map_err(|_| unencodable)?.filter(|query| !query.is_empty()),
-        body: endpoint.body().map_err(|_| unencodable)?.map(Zeroizing::new),
+        body: endpoint.body().map_err(|_| unencodable)?.map(|body| Bytes::from_owner(Zeroizing::new(body))),
     })
 }
 
@@ -172,7 +157,5 @@ mod tests {
         assert_eq!(request.method, Method::POST);
         let body: Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
         assert_eq!(body, json!({ "data": { "clientSecret": "s" }, "options": { "cas": 0 } }));
-
-        assert_eq!(encode(&LookupTokenSelfRequest {}).unwrap().path, "auth/token/lookup-self");
     }
 }

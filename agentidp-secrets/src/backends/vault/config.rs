@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::auth::{Hidden, VaultAuth};
 use super::builder::VaultKv2Builder;
-use super::token::VaultToken;
 
-/// Settings of a [`VaultKv2`](super::VaultKv2) as data. Only the address and the token have no default.
+/// Settings of a [`VaultKv2`](super::VaultKv2) as data. Only the address and where the token comes from have no default.
 ///
 /// ```
 /// use agentidp_secrets::backends::VaultKv2Config;
 ///
-/// let config: VaultKv2Config = serde_json::from_str(r#"{ "address": "http://127.0.0.1:8200", "token": "s.x" }"#)?;
+/// let text = r#"{ "address": "http://127.0.0.1:8200", "auth": { "token": "s.x" } }"#;
+/// let config: VaultKv2Config = serde_json::from_str(text)?;
 /// assert_eq!(config.mount, "secret");
 /// let vault = config.into_builder().build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -24,8 +25,8 @@ use super::token::VaultToken;
 pub struct VaultKv2Config {
     /// Scheme, host and port of the server itself, such as `https://vault.example:8200`.
     pub address: String,
-    /// The token.
-    pub token: VaultToken,
+    /// Where the token comes from.
+    pub auth: VaultAuth,
     /// The mount of the KV engine, version 2. Default `secret`.
     #[serde(default = "default_mount")]
     pub mount: String,
@@ -38,6 +39,9 @@ pub struct VaultKv2Config {
     /// The only CA certificates to trust, in PEM form. Without it those of the system are.
     #[serde(default)]
     pub ca_cert_pem: Option<String>,
+    /// What we show to a server that asks for a certificate.
+    #[serde(default)]
+    pub client_cert: Option<ClientCert>,
     /// The proxy to go through. Proxy variables of the environment are never looked at.
     #[serde(default)]
     pub proxy: Option<String>,
@@ -55,16 +59,33 @@ pub struct VaultKv2Config {
     pub danger_allow_plain_http: bool,
 }
 
+/// A certificate with its key, for servers that ask for one (mutual TLS). `Debug` does not show the key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCert {
+    /// The certificate and those that lead to its CA.
+    pub(super) certificate_pem: String,
+    pub(super) key_pem: Hidden,
+}
+
+impl ClientCert {
+    /// A certificate, followed by those that lead to its CA, and its key, all in PEM form.
+    pub fn new(certificate_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        Self { certificate_pem: certificate_pem.into(), key_pem: Hidden::from(key_pem.into()) }
+    }
+}
+
 impl VaultKv2Config {
-    /// The settings for a server and a token, with defaults for the rest.
-    pub fn new(address: impl Into<String>, token: impl Into<VaultToken>) -> Self {
+    /// The settings for a server and where the token comes from, with defaults for the rest.
+    pub fn new(address: impl Into<String>, auth: impl Into<VaultAuth>) -> Self {
         Self {
             address: address.into(),
-            token: token.into(),
+            auth: auth.into(),
             mount: default_mount(),
             prefix: default_prefix(),
             namespace: None,
             ca_cert_pem: None,
+            client_cert: None,
             proxy: None,
             connect_timeout: default_connect_timeout(),
             read_timeout: default_read_timeout(),
@@ -75,7 +96,7 @@ impl VaultKv2Config {
 
     /// A builder that starts from these settings.
     pub fn into_builder(self) -> VaultKv2Builder {
-        VaultKv2Builder { config: self }
+        VaultKv2Builder::new(self)
     }
 }
 
@@ -83,7 +104,7 @@ impl VaultKv2Config {
 impl fmt::Debug for VaultKv2Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VaultKv2Config")
-            .field("token", &self.token)
+            .field("auth", &self.auth)
             .field("mount", &self.mount)
             .field("prefix", &self.prefix)
             .field("namespace", &self.namespace)
@@ -125,10 +146,10 @@ mod tests {
 
     #[test]
     fn settings_are_data_too() {
-        let text = r#"{"address":"http://localhost","token":"s.canary","read_timeout":50}"#;
+        let text = r#"{"address":"http://localhost","auth":{"token":"s.canary"},"read_timeout":50}"#;
         let config: VaultKv2Config = serde_json::from_str(text).unwrap();
         assert_eq!(config.read_timeout, Duration::from_millis(50));
         assert_eq!((config.mount.as_str(), config.prefix.as_str()), ("secret", "agentidp"));
-        assert!(serde_json::from_str::<VaultKv2Config>(r#"{"address":"a","token":"t","mout":"x"}"#).is_err());
+        assert!(serde_json::from_str::<VaultKv2Config>(r#"{"address":"a","auth":{"token":"t"},"mout":"x"}"#).is_err());
     }
 }

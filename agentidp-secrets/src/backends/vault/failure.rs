@@ -1,5 +1,6 @@
 //! What Vault can do to us, and what that means to callers: the one place where Vault's answers become [`Error`]s.
 
+use super::auth::AuthKind;
 use super::path::Folder;
 use super::rights::Right;
 use crate::error::{Error, ErrorKind};
@@ -7,6 +8,8 @@ use crate::error::{Error, ErrorKind};
 /// Why a call to Vault gave no result. Holds no body, path or token, so that no `Debug` can show one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
+    /// The file that this setting names holds no usable text.
+    BadFile(&'static str),
     /// The compare-and-set was lost.
     Conflict,
     /// The version is deleted or destroyed.
@@ -19,6 +22,10 @@ pub(crate) enum Failure {
     Foreign(u16),
     /// The request was sent and the answer did not come, or not whole.
     Lost(Cause),
+    /// A login was refused.
+    LoginRefused(AuthKind),
+    /// The policies of the token do not let it look itself up or renew itself.
+    MayNotRenew,
     /// No such path or version.
     Missing,
     /// The namespace is unknown.
@@ -27,12 +34,16 @@ pub(crate) enum Failure {
     NoRoute,
     /// An undecided write of which no trace was found.
     NotApplied,
+    /// The token is of a kind that cannot be renewed.
+    NotRenewable,
     /// The request never reached Vault.
     NotSent(Cause),
     /// The mount is KV version 1.
     NotVersioned,
     /// Another version than the one asked for.
     OtherVersion,
+    /// The token has reached the longest life that it may have.
+    PastLongestLife,
     /// A quota was used up.
     Quota,
     /// A redirect, which is never followed: a standby's 307 names a leader that may be dead.
@@ -58,14 +69,22 @@ pub(crate) enum Failure {
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
+    /// The server wants a client certificate, or another one.
+    ClientCertificate,
     ConnectTimeout,
     Cut,
     Dns,
+    /// The server's certificate is out of its time.
+    Expired,
     Other,
+    /// The server's certificate is for another name.
+    OtherName,
     Oversized,
     Refused,
     Timeout,
     Tls,
+    /// The server's certificate is of a CA that is not trusted.
+    UnknownIssuer,
 }
 
 impl Failure {
@@ -74,10 +93,22 @@ impl Failure {
         matches!(self, Self::Failed(_) | Self::Foreign(_) | Self::Lost(_) | Self::Redirected)
     }
 
+    /// Whether only somebody's doing can mend it, so that there is no hurry in trying again.
+    pub(crate) fn waits_for_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::LoginRefused(_) | Self::MayNotRenew | Self::NotRenewable | Self::PastLongestLife | Self::TokenDead
+        )
+    }
+
     /// The error of this failure, told in terms of the address and folder in use.
     pub(crate) fn at(self, site: &Site) -> Error {
         let (address, mount) = (&site.address, site.folder.mount());
         let (kind, message) = match self {
+            Self::BadFile(setting) => (
+                ErrorKind::InvalidConfig,
+                format!("the file that {setting} names cannot be read, is empty or holds no text: look at its writer"),
+            ),
             Self::Conflict => (
                 ErrorKind::Conflict,
                 "Vault holds another version than the record's: somebody stored or rotated first; read the row again"
@@ -108,6 +139,13 @@ impl Failure {
                 ),
             ),
             Self::Lost(cause) => (ErrorKind::Unavailable, cause.told(address)),
+            Self::LoginRefused(kind) => {
+                (ErrorKind::Denied, format!("Vault at {address} refuses the {kind}: look at {}", kind.settings()))
+            }
+            Self::MayNotRenew => (
+                ErrorKind::Denied,
+                "the Vault token may not look itself up or renew itself: make one with the default policy".to_owned(),
+            ),
             Self::Missing => (
                 ErrorKind::NotFound,
                 "Vault holds nothing at the record's path and version: it was deleted for good, or pruned by \
@@ -129,6 +167,11 @@ impl Failure {
                 ErrorKind::Unavailable,
                 format!("no whole answer to a write came from Vault at {address}, and it left no trace: try again"),
             ),
+            Self::NotRenewable => (
+                ErrorKind::Denied,
+                "the Vault token cannot be renewed: make one with `-period`, or let the server log in (VAULT_AUTH)"
+                    .to_owned(),
+            ),
             Self::NotSent(cause) => (ErrorKind::Unavailable, cause.told(address)),
             Self::NotVersioned => (
                 ErrorKind::InvalidConfig,
@@ -140,6 +183,12 @@ impl Failure {
             Self::OtherVersion => (
                 ErrorKind::Unavailable,
                 format!("{address} gave another version than the one asked for: is a proxy caching its answers?"),
+            ),
+            Self::PastLongestLife => (
+                ErrorKind::Denied,
+                "the Vault token has reached the longest life that it may have: make one with `-period`, or let the \
+                 server log in (VAULT_AUTH)"
+                    .to_owned(),
             ),
             Self::Quota => {
                 (ErrorKind::Throttled, "a rate limit quota of Vault is used up: raise it, or ask less often".to_owned())
@@ -186,9 +235,21 @@ impl Failure {
 impl Cause {
     fn told(self, address: &str) -> String {
         match self {
+            Self::ClientCertificate => format!(
+                "Vault at {address} refuses our client certificate, or the lack of one: look at VAULT_CLIENT_CERT and \
+                 VAULT_CLIENT_KEY"
+            ),
             Self::ConnectTimeout => format!("no connection to Vault at {address} in time: is the host up?"),
             Self::Cut => format!("Vault at {address} broke off before its answer was complete"),
             Self::Dns => format!("the host of Vault's address {address} is unknown: look at VAULT_ADDR"),
+            Self::Expired => {
+                format!(
+                    "the certificate of {address} has expired or is not valid yet: renew it, or set the clock right"
+                )
+            }
+            Self::OtherName => {
+                format!("the certificate of {address} is for another name: VAULT_ADDR must have a name that is in it")
+            }
             Self::Other => format!("the connection to Vault at {address} failed"),
             Self::Oversized => format!("{address} answered with more than 64 KiB: is VAULT_ADDR right?"),
             Self::Refused => format!("Vault at {address} refuses connections: is it running, is VAULT_ADDR right?"),
@@ -196,6 +257,10 @@ impl Cause {
             Self::Tls => {
                 format!("no TLS with {address}: does it speak TLS, with a certificate of the CA in VAULT_CACERT?")
             }
+            Self::UnknownIssuer => format!(
+                "the certificate of {address} is not of a trusted CA: put the right one into VAULT_CACERT, without which \
+                 those of the system are trusted"
+            ),
         }
     }
 }
@@ -216,6 +281,7 @@ mod tests {
     fn every_failure_has_its_kind_and_names_what_to_do() {
         let site = Site { address: "http://127.0.0.1:8200".to_owned(), folder: Folder::new("kv", "idp").unwrap() };
         let table = [
+            (Failure::BadFile("VAULT_TOKEN_FILE"), ErrorKind::InvalidConfig, "VAULT_TOKEN_FILE"),
             (Failure::Conflict, ErrorKind::Conflict, "read the row again"),
             (Failure::Deleted, ErrorKind::NotFound, "undelete"),
             (Failure::Denied(Right::Create), ErrorKind::Denied, "`create` on `kv/data/idp/*`"),
@@ -226,17 +292,26 @@ mod tests {
             (Failure::Lost(Cause::Cut), ErrorKind::Unavailable, "broke off"),
             (Failure::Lost(Cause::Oversized), ErrorKind::Unavailable, "64 KiB"),
             (Failure::Lost(Cause::Timeout), ErrorKind::Unavailable, "in time"),
+            (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "VAULT_SECRET_ID"),
+            (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "VAULT_K8S_ROLE"),
+            (Failure::MayNotRenew, ErrorKind::Denied, "default policy"),
             (Failure::Missing, ErrorKind::NotFound, "rotate"),
             (Failure::NoNamespace, ErrorKind::InvalidConfig, "VAULT_NAMESPACE"),
             (Failure::NoRoute, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT"),
             (Failure::NotApplied, ErrorKind::Unavailable, "no trace"),
+            (Failure::NotRenewable, ErrorKind::Denied, "-period"),
             (Failure::NotSent(Cause::Refused), ErrorKind::Unavailable, "http://127.0.0.1:8200 refuses"),
+            (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "VAULT_CLIENT_CERT"),
+            (Failure::NotSent(Cause::Expired), ErrorKind::Unavailable, "expired"),
+            (Failure::NotSent(Cause::OtherName), ErrorKind::Unavailable, "another name"),
+            (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "VAULT_CACERT"),
             (Failure::NotSent(Cause::ConnectTimeout), ErrorKind::Unavailable, "is the host up"),
             (Failure::NotSent(Cause::Dns), ErrorKind::Unavailable, "VAULT_ADDR"),
             (Failure::NotSent(Cause::Tls), ErrorKind::Unavailable, "VAULT_CACERT"),
             (Failure::NotSent(Cause::Other), ErrorKind::Unavailable, "failed"),
             (Failure::NotVersioned, ErrorKind::InvalidConfig, "KV version 1"),
             (Failure::OtherVersion, ErrorKind::Unavailable, "another version"),
+            (Failure::PastLongestLife, ErrorKind::Denied, "-period"),
             (Failure::Quota, ErrorKind::Throttled, "quota"),
             (Failure::Redirected, ErrorKind::Unavailable, "never followed"),
             (Failure::Rejected(400), ErrorKind::Internal, "status 400"),

@@ -32,6 +32,7 @@
 //! primary, keep this one accepted, and rotate: the way back.
 
 mod answer;
+mod auth;
 mod builder;
 mod check;
 mod client;
@@ -42,7 +43,7 @@ mod path;
 mod rights;
 #[cfg(test)]
 mod tests;
-mod token;
+mod tls;
 mod transport;
 
 use std::sync::Arc;
@@ -58,12 +59,12 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
+pub use self::auth::{AppRole, AuthKind, Kubernetes, Tended, TokenCare, TokenLife, VaultAuth, VaultToken};
 pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
-pub use self::config::VaultKv2Config;
+pub use self::config::{ClientCert, VaultKv2Config};
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
-pub use self::token::VaultToken;
 
 /// Secrets in Vault's KV engine, version 2. Cheap to clone; clones share connections and token.
 ///
@@ -88,9 +89,9 @@ impl VaultKv2 {
     /// Longest secret in bytes. A generated one has 72; Vault itself would take nearly a megabyte.
     pub const MAX_SECRET_LEN: usize = 4096;
 
-    /// Sets up a backend on the server at `address`.
-    pub fn builder(address: impl Into<String>, token: impl Into<VaultToken>) -> VaultKv2Builder {
-        VaultKv2Config::new(address, token).into_builder()
+    /// Sets up a backend on the server at `address`. A text for `auth` is the token.
+    pub fn builder(address: impl Into<String>, auth: impl Into<VaultAuth>) -> VaultKv2Builder {
+        VaultKv2Config::new(address, auth).into_builder()
     }
 
     fn over(vault: Arc<VaultrsKv>, site: Site) -> Self {

@@ -1,6 +1,5 @@
 //! Our own transport under vaultrs' request types: what is sent, what is never sent, and how much is read back.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,8 +13,9 @@ use reqwest::redirect;
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::auth::Hidden;
 use super::failure::{Cause, Failure};
-use super::token::VaultToken;
+use super::tls;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
@@ -40,18 +40,22 @@ pub(crate) struct Route<'a> {
     pub(crate) base: Url,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) ca_cert_pem: Option<&'a str>,
+    /// Certificate and key, in PEM form.
+    pub(crate) client_cert: Option<(&'a str, &'a Hidden)>,
     pub(crate) proxy: Option<&'a str>,
     pub(crate) connect_timeout: Duration,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
 }
 
-/// A request as Vault's API describes it. The path is below `/v1/`.
+/// A request as Vault's API describes it. The path is below `/v1/`. Clones share the body.
+#[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: Option<String>,
-    pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+    /// In a buffer that is wiped when it is done with.
+    pub(crate) body: Option<Bytes>,
 }
 
 /// An answer, read whole.
@@ -60,14 +64,13 @@ pub(crate) struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// One pool of connections to one address, with the token.
+/// One pool of connections to one address.
 ///
 /// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
 /// variables of the environment are not looked at, because the token would go there in clear.
 pub(crate) struct Transport {
     client: reqwest::Client,
     base: Url,
-    token: RwLock<HeaderValue>,
     namespace: Option<HeaderValue>,
     /// From the newest write. A standby that is behind it passes our requests on, instead of answering a read or
     /// judging a compare-and-set from the past.
@@ -79,13 +82,12 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(route: Route<'_>, token: &VaultToken) -> Result<Self> {
+    pub(crate) fn new(route: Route<'_>) -> Result<Self> {
         let client = client(&route)?;
         let namespace = route.namespace.map(HeaderValue::from_str).transpose();
         Ok(Self {
             client,
             base: route.base,
-            token: RwLock::new(token.header()?),
             namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
             index: RwLock::new(None),
             replicated: AtomicBool::new(false),
@@ -94,17 +96,10 @@ impl Transport {
         })
     }
 
-    /// Uses another token from the next request on.
-    pub(crate) fn replace_token(&self, token: &VaultToken) -> Result<()> {
-        let header = token.header()?;
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = header;
-        Ok(())
-    }
-
-    /// Sends one request, once. Any status is an answer.
-    pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+    /// Sends one request, once, with a token or none. Any status is an answer.
+    pub(crate) async fn send(&self, request: Request, token: Option<&HeaderValue>) -> Result<Answer, Failure> {
         let reading = request.method == Method::GET;
-        let answer = self.client.execute(self.prepare(request)).await.map_err(|error| failure(&error))?;
+        let answer = self.client.execute(self.prepare(request, token)).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
             self.replicated.store(true, Ordering::Relaxed);
             if !reading {
@@ -119,7 +114,7 @@ impl Transport {
         self.replicated.load(Ordering::Relaxed)
     }
 
-    fn prepare(&self, request: Request) -> reqwest::Request {
+    fn prepare(&self, request: Request, token: Option<&HeaderValue>) -> reqwest::Request {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(request.path.split('/'));
@@ -129,7 +124,9 @@ impl Transport {
         let mut prepared = reqwest::Request::new(request.method, url);
         *prepared.timeout_mut() = Some(if reading { self.read_timeout } else { self.write_timeout });
         let headers = prepared.headers_mut();
-        headers.insert(TOKEN, self.token.read().unwrap_or_else(PoisonError::into_inner).clone());
+        if let Some(token) = token {
+            headers.insert(TOKEN, token.clone());
+        }
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         if let Some(namespace) = &self.namespace {
             headers.insert(NAMESPACE, namespace.clone());
@@ -141,8 +138,7 @@ impl Transport {
         }
         if let Some(body) = request.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            // The buffer goes along as it is and is wiped when the request is done with.
-            *prepared.body_mut() = Some(Bytes::from_owner(body).into());
+            *prepared.body_mut() = Some(body.into());
         }
         prepared
     }
@@ -177,7 +173,24 @@ fn client(route: &Route<'_>) -> Result<reqwest::Client> {
         // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|_| invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"))
+    if let Some((certificate, key)) = route.client_cert {
+        builder = builder.identity(identity(certificate, key)?);
+    }
+    builder.build().map_err(|_| match route.client_cert {
+        Some(_) => invalid("VAULT_CLIENT_KEY is not the key of the first certificate in VAULT_CLIENT_CERT"),
+        None => invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"),
+    })
+}
+
+/// The certificate and the key that we show to a server that asks for them.
+fn identity(certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
+    let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
+    reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
+        invalid(
+            "the client certificate for Vault is no certificate with its key in PEM form: look at VAULT_CLIENT_CERT and \
+             VAULT_CLIENT_KEY",
+        )
+    })
 }
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
@@ -195,29 +208,22 @@ async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, 
 
 /// The class of a transport error. Nothing else of it is kept: its texts hold the URL.
 fn failure(error: &reqwest::Error) -> Failure {
-    let io_kind = io_kind(error);
+    let io_kind = tls::io_kind(error);
     let cause = match io_kind {
         _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
         _ if error.is_timeout() => Cause::Timeout,
         _ if error.is_dns() => Cause::Dns,
         Some(io::ErrorKind::ConnectionRefused) => Cause::Refused,
-        // How rustls reports a certificate or a peer that it does not accept.
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) if error.is_connect() => Cause::Tls,
-        _ if error.is_connect() => Cause::Other,
-        _ => Cause::Cut,
+        _ => match tls::cause(error) {
+            // After the handshake only a refusal of our certificate counts: the server checks it by then.
+            Some(cause) if error.is_connect() || cause == Cause::ClientCertificate => cause,
+            // How a peer that speaks no TLS shows.
+            _ if error.is_connect() && io_kind == Some(io::ErrorKind::InvalidData) => Cause::Tls,
+            _ if error.is_connect() => Cause::Other,
+            _ => Cause::Cut,
+        },
     };
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
-}
-
-/// The innermost I/O error's kind. Connectors wrap one into another, where `source` does not find it.
-fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    let outer = std::iter::successors(error.source(), |error| (**error).source()).find_map(as_io)?;
-    let innermost = std::iter::successors(Some(outer), |error| error.get_ref().and_then(|inner| as_io(inner))).last();
-    innermost.map(io::Error::kind)
-}
-
-fn as_io<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
-    error.downcast_ref()
 }
 
 fn invalid(message: &'static str) -> Error {

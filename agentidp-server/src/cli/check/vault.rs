@@ -1,17 +1,14 @@
 //! Vault: the address, the mount, the token, and each right of the policy.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Right, TokenStatus, VaultKv2};
-use agentidp_secrets::{Error, ErrorKind};
+use agentidp_secrets::backends::{AuthKind, Right, TokenStatus, VaultKv2};
+use agentidp_secrets::{Clock, Error, ErrorKind, SystemClock};
 
 use super::report::Report;
 use crate::config::{Config, Vault};
 use crate::wiring;
-
-/// Below this the token should have been renewed long since: half of the 768 hours that Vault grants by default would be
-/// 16 days, and a week leaves time to act.
-const SHORT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const ADDRESS: &str = "Vault address";
 const MOUNT: &str = "Vault mount";
@@ -24,7 +21,8 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
         report.ok(ADDRESS, "VAULT_ADDR is not set: secrets are kept as bcrypt digests");
         return;
     };
-    match wiring::vault_backend(settings) {
+    let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
+    match wiring::vault_backend(settings, &clock) {
         Ok(vault) => try_all(&vault, settings, report).await,
         Err(error) => report.fail(ADDRESS, error),
     }
@@ -39,12 +37,15 @@ async fn try_all(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
         Err(error) => return refused(vault, settings, &error, report),
     }
     match vault.token_status().await {
-        Ok(status) => token(&status, report),
+        Ok(status) => token(vault.auth_kind(), &status, report),
         Err(error) if error.is_retryable() => report.fail(TOKEN, error),
         // It is alive, or the mount would not have been shown to it.
         Err(error) => {
-            report.note(TOKEN, error);
-            report.advise(new_token());
+            let kind = vault.auth_kind();
+            report.note(TOKEN, format_args!("{kind}: cannot be renewed: {error}"));
+            if !kind.logs_in() {
+                report.advise(new_token());
+            }
         }
     }
     rights(vault, report).await;
@@ -57,7 +58,9 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
             report.ok(ADDRESS, format_args!("{} answers", settings.address));
             report.not_tried(MOUNT, because);
             report.fail(TOKEN, error);
-            report.advise(new_token());
+            if !vault.auth_kind().logs_in() {
+                report.advise(new_token());
+            }
         }
         ErrorKind::InvalidConfig => {
             report.ok(ADDRESS, format_args!("{} answers", settings.address));
@@ -75,21 +78,27 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
     report.not_tried(RIGHTS, because);
 }
 
-fn token(status: &TokenStatus, report: &mut Report) {
-    match status {
-        TokenStatus { root: true, .. } => {
+/// Who will be surprised by its end, if anybody: the server renews what can be renewed, and logs in where it can.
+fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
+    let Some(ttl) = status.ttl else {
+        if status.root {
             report.note(TOKEN, "is a root token, which may do everything: use one that may do what is needed");
             report.advise(new_token());
+        } else {
+            report.ok(TOKEN, format_args!("{kind}: never ends"));
         }
-        TokenStatus { ttl: None, .. } => report.ok(TOKEN, "never ends"),
-        TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } if *ttl > SHORT => {
-            report.ok(TOKEN, format_args!("ends in {} unless it is renewed, which works for ever", told(*ttl)));
+        return;
+    };
+    let renewable = if status.renewable { "renewable" } else { "not renewable" };
+    let period = status.period.map_or_else(|| "no period".to_owned(), |period| format!("period {}", told(period)));
+    let found = format!("{kind}: ttl {}, {renewable}, {period}", told(ttl));
+    match status {
+        _ if kind.logs_in() => report.ok(TOKEN, format_args!("{found}; the server logs in again before it ends")),
+        TokenStatus { renewable: true, period: Some(_), .. } => {
+            report.ok(TOKEN, format_args!("{found}; the server renews it, which works for ever"));
         }
-        TokenStatus { ttl: Some(ttl), renewable: true, period: Some(_), .. } => {
-            report.note(TOKEN, format_args!("ends in {}: renew it with `bao token renew`", told(*ttl)));
-        }
-        TokenStatus { ttl: Some(ttl), .. } => {
-            report.note(TOKEN, format_args!("ends in {}, and cannot be renewed for ever", told(*ttl)));
+        _ => {
+            report.note(TOKEN, format_args!("{found}; it ends, and cannot be renewed for ever"));
             report.advise(new_token());
         }
     }
@@ -131,7 +140,7 @@ fn policy(vault: &VaultKv2) -> String {
 }
 
 fn new_token() -> String {
-    "Make a token that can be renewed for ever, put it into VAULT_TOKEN and start the server again:\n\n\
+    "Make a token that can be renewed for ever, put it into VAULT_TOKEN or its file, and start the server again:\n\n\
      bao token create -orphan -period=768h -policy=agentidp -field=token\n"
         .to_owned()
 }

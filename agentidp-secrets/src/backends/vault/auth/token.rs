@@ -14,7 +14,18 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// Surrounding white space is cut off, because tokens come from files that end in a newline.
 #[derive(Clone)]
-pub struct VaultToken(Arc<Zeroizing<String>>);
+pub struct VaultToken(Hidden);
+
+/// A text that nobody may see: `Debug` prints `[REDACTED]`, the memory is wiped when the last clone is dropped.
+#[derive(Clone)]
+pub(crate) struct Hidden(Arc<Zeroizing<String>>);
+
+impl Hidden {
+    /// The text, without the white space around it.
+    pub(crate) fn expose(&self) -> &str {
+        self.0.trim()
+    }
+}
 
 impl VaultToken {
     /// Longest token in bytes. Batch tokens, the longest there are, have a few hundred.
@@ -22,7 +33,7 @@ impl VaultToken {
 
     /// The header that carries it, marked sensitive.
     pub(crate) fn header(&self) -> Result<HeaderValue> {
-        let token = self.0.trim();
+        let token = self.0.expose();
         if token.is_empty() {
             return Err(Error::new(ErrorKind::InvalidConfig, "the Vault token is empty: set VAULT_TOKEN"));
         }
@@ -40,13 +51,37 @@ impl VaultToken {
     }
 }
 
+impl From<String> for Hidden {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
 impl From<String> for VaultToken {
     fn from(token: String) -> Self {
-        Self(Arc::new(Zeroizing::new(token)))
+        Self(Hidden::from(token))
     }
 }
 
 /// Copies the text; the caller's copy is the caller's to wipe.
+impl From<Hidden> for VaultToken {
+    fn from(token: Hidden) -> Self {
+        Self(token)
+    }
+}
+
 impl From<&str> for VaultToken {
     fn from(token: &str) -> Self {
         Self::from(token.to_owned())

@@ -1,0 +1,117 @@
+//! The life of the Vault token: looked after, told in the log and in the metrics, long before it ends.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use agentidp_secrets::backends::{AuthKind, Tended, TokenLife, VaultKv2};
+use tracing::{error, info, warn};
+
+use crate::metrics::Metrics;
+
+/// The token that the server knows Vault by.
+#[derive(Debug)]
+pub struct VaultToken {
+    vault: VaultKv2,
+    told_of_danger: AtomicBool,
+}
+
+/// What became of looking after the token, as the metrics count it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the label's values")]
+pub enum Renewal {
+    /// The token was renewed.
+    Renewed,
+    /// Another token is in use: from a login or from the file.
+    Replaced,
+    /// Neither could be done.
+    Failed,
+}
+
+impl Renewal {
+    /// Every value.
+    pub const ALL: [Self; 3] = [Self::Renewed, Self::Replaced, Self::Failed];
+
+    /// The label's text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Renewed => "renewed",
+            Self::Replaced => "replaced",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl VaultToken {
+    /// The token of this client, or of one that shares it.
+    #[must_use]
+    pub fn new(vault: VaultKv2) -> Self {
+        Self { vault, told_of_danger: AtomicBool::new(false) }
+    }
+
+    /// Whether less than a third of its life is left, although it should have been renewed or replaced by then.
+    #[must_use]
+    pub fn is_in_danger(&self) -> bool {
+        self.life().is_some_and(|life| life.is_in_danger())
+    }
+
+    /// How long it lives; none where that is not known, or where it never ends.
+    #[must_use]
+    pub fn life(&self) -> Option<TokenLife> {
+        self.vault.token_life()
+    }
+
+    /// Does what is due, and tells when to come again.
+    pub async fn tend(&self, metrics: &Metrics) -> Duration {
+        let care = self.vault.tend_token().await;
+        let ttl = self.life().map(|life| life.left.as_secs());
+        match &care.outcome {
+            Ok(Tended::Renewed) => {
+                metrics.vault_token(Renewal::Renewed);
+                info!(ttl, "renewed the Vault token");
+            }
+            Ok(Tended::Replaced) => {
+                metrics.vault_token(Renewal::Replaced);
+                info!(ttl, kind = %self.vault.auth_kind(), "took another Vault token into use");
+            }
+            Ok(Tended::Inspected) => self.tell(ttl),
+            Ok(_) => {}
+            Err(error) => {
+                metrics.vault_token(Renewal::Failed);
+                if error.is_retryable() {
+                    warn!(ttl, %error, "the Vault token could not be renewed: trying again");
+                } else {
+                    error!(ttl, %error, "the Vault token cannot be renewed unless somebody acts");
+                }
+            }
+        }
+        self.tell_of_danger(ttl);
+        metrics.vault_token_life(self.life());
+        care.next
+    }
+
+    fn tell(&self, ttl: Option<u64>) {
+        match self.life() {
+            Some(TokenLife { renewable: false, .. }) if self.vault.auth_kind() == AuthKind::Token => warn!(
+                ttl,
+                "the Vault token cannot be renewed, and ends: make one with `bao token create -orphan -period=768h`, or \
+                 let the server log in (VAULT_AUTH)"
+            ),
+            Some(_) => info!(ttl, "the Vault token lives, and will be renewed"),
+            None => info!("the Vault token never ends"),
+        }
+    }
+
+    /// Once, and again after it was out of danger.
+    fn tell_of_danger(&self, ttl: Option<u64>) {
+        let danger = self.is_in_danger();
+        if danger && !self.told_of_danger.load(Ordering::Relaxed) {
+            error!(
+                ttl,
+                "less than a third of the Vault token's life is left: when it ends, Vault-backed credentials stop working; \
+                 `agentidp-server check` says more"
+            );
+        }
+        self.told_of_danger.store(danger, Ordering::Relaxed);
+    }
+}
