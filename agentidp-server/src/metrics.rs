@@ -27,6 +27,7 @@ const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
 const VAULT_TOKEN_TTL: &str = "agentidp_vault_token_ttl_seconds";
 const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
+const VAULT_BREAKER_OPEN: &str = "agentidp_vault_breaker_open";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const ROW_CACHE: &str = "agentidp_row_cache_total";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
@@ -68,7 +69,12 @@ impl Metrics {
         ] {
             recorder.describe_histogram(name.into(), None, text.into());
         }
-        recorder.describe_gauge(VAULT_TOKEN_TTL.into(), None, "How long the Vault token still lives.".into());
+        for (name, text) in [
+            (VAULT_TOKEN_TTL, "How long the Vault token still lives."),
+            (VAULT_BREAKER_OPEN, "1 while Vault is not asked because it could not be, 0 otherwise."),
+        ] {
+            recorder.describe_gauge(name.into(), None, text.into());
+        }
         let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
@@ -120,9 +126,13 @@ impl Metrics {
     /// How long the Vault token lives; none leaves out the gauge, as a token that never ends should.
     pub fn vault_token_life(&self, life: Option<TokenLife>) {
         if let Some(life) = life {
-            let gauge = self.0.recorder.register_gauge(&Key::from_name(VAULT_TOKEN_TTL), &METADATA);
-            gauge.set(life.left.as_secs_f64());
+            self.gauge(VAULT_TOKEN_TTL, life.left.as_secs_f64());
         }
+    }
+
+    /// Whether Vault is given up on for now. A server without Vault has no such gauge.
+    pub fn vault_breaker_open(&self, open: bool) {
+        self.gauge(VAULT_BREAKER_OPEN, f64::from(u8::from(open)));
     }
 
     /// All of it in the Prometheus text format.
@@ -133,6 +143,10 @@ impl Metrics {
 
     fn counter(&self, name: &'static str, labels: Vec<Label>, by: u64) {
         self.0.recorder.register_counter(&Key::from_parts(name, labels), &METADATA).increment(by);
+    }
+
+    fn gauge(&self, name: &'static str, value: f64) {
+        self.0.recorder.register_gauge(&Key::from_name(name), &METADATA).set(value);
     }
 
     fn duration(&self, name: &'static str, labels: Vec<Label>, elapsed: Duration) {

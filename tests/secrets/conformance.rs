@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2};
-use agentidp_secrets::layers::{Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer};
+use agentidp_secrets::layers::{
+    BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
+};
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, conformance, stack};
 
@@ -22,16 +24,21 @@ conformance!(vault, over_vault(&[]).await);
 conformance!(timeout_layer, over_memory(&[&timeout()]));
 conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
 conformance!(retry_layer, over_memory(&[&retry()]));
+conformance!(breaker_layer, over_memory(&[&BreakerLayer::default()]));
+conformance!(open_breaker_layer, over_memory(&[&BreakerLayer::new(1)]));
 conformance!(observe_layer, over_memory(&[&observe()]));
 conformance!(warm_layer, over_memory(&[&warm()]));
 conformance!(warm_layer_over_bcrypt, over_bcrypt(&[&warm()]));
 conformance!(warm_layer_over_keyed_digest, over_keyed_digest(&[&warm()]));
 conformance!(fault_layer_without_faults, over_memory(&[&FaultLayer::new()]));
-conformance!(all_layers_over_memory, over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &warm(), &observe()]));
+conformance!(
+    all_layers_over_memory,
+    over_memory(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()])
+);
 conformance!(all_layers_over_bcrypt, over_bcrypt(&[&warm(), &observe()]));
 conformance!(
     all_layers_over_vault,
-    over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &warm(), &observe()]).await
+    over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()]).await
 );
 
 /// On the real server, in a mount of its own, with a token that may do what the guide says and no more.

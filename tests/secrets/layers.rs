@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agentidp_secrets::backends::Memory;
 use agentidp_secrets::layers::{
-    Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer, WarmLayer,
+    BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer, WarmLayer,
 };
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{
@@ -156,6 +156,45 @@ async fn what_is_warm_waits_for_nothing() {
         let (hanging, elapsed) = tokio::join!(biased; backend.probe(), second);
         hanging.unwrap_err();
         assert_eq!(elapsed, waited, "{layers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_counts_operations_and_those_that_timed_out() {
+    let (breaker, timeout) = (BreakerLayer::new(2), TimeoutLayer::new(DEADLINE));
+    for (layers, after_two) in [([&timeout as &dyn Layer, &breaker], Duration::ZERO), ([&breaker, &timeout], DEADLINE)]
+    {
+        let (faults, backend) = faulty(&layers);
+        faults.always(Operation::Probe, Fault::Hang);
+        for _ in 0..2 {
+            backend.probe().await.unwrap_err();
+        }
+        let started = Instant::now();
+        assert_eq!(backend.probe().await.unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(started.elapsed(), after_two, "{layers:?}");
+    }
+    for (layers, asked) in [([&retry() as &dyn Layer, &breaker], 6), ([&breaker, &retry()], 2)] {
+        let (faults, backend) = faulty(&layers);
+        faults.always(Operation::Probe, Fault::Fail(ErrorKind::Unavailable));
+        for _ in 0..3 {
+            backend.probe().await.unwrap_err();
+        }
+        assert_eq!(faults.calls(Operation::Probe), asked, "{layers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_an_open_breaker_what_was_proved_before_needs_no_deadline() {
+    let (key, secret) = (CredentialKey::parse("client", "credential").unwrap(), ClientSecret::from("right"));
+    let warm = WarmLayer::builder().lifetime(Duration::ZERO).stale_window(DEADLINE * 100).build().unwrap();
+    let (faults, backend) = faulty(&[&TimeoutLayer::new(DEADLINE), &BreakerLayer::new(1), &warm]);
+    let stored = backend.store(&key, &secret).await.unwrap();
+    assert_eq!(backend.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
+    faults.on_everything(Fault::Hang);
+    for waited in [DEADLINE, Duration::ZERO] {
+        let started = Instant::now();
+        assert_eq!(backend.verify(&key, &stored, &secret).await.unwrap(), Verdict::MatchStale);
+        assert_eq!(started.elapsed(), waited);
     }
 }
 

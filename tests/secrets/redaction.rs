@@ -9,7 +9,7 @@ use agentidp_secrets::backends::{
     AppRole, Argon2id, Bcrypt, ClientCert, KeyedDigest, Kubernetes, Memory, VaultAuth, VaultKv2, VaultKv2Config,
     VaultToken,
 };
-use agentidp_secrets::layers::{LimitLayer, RetryLayer, TimeoutLayer};
+use agentidp_secrets::layers::{BreakerLayer, LimitLayer, RetryLayer, TimeoutLayer};
 use agentidp_secrets::testkit::{assert_error_redacted, assert_redacted, assert_text_redacted, fresh_key};
 use agentidp_secrets::{
     BackendId, ClientSecret, CredentialSecrets, Error, ErrorKind, MacKeys, Previous, SecretBackend, SecretStore,
@@ -158,7 +158,12 @@ async fn stores_backends_and_what_they_return_hide_everything() {
     let memory = Arc::new(Memory::new());
     let layers = stack(
         Arc::clone(&memory),
-        &[&LimitLayer::new(1), &RetryLayer::default(), &TimeoutLayer::new(Duration::from_secs(60))],
+        &[
+            &LimitLayer::new(1),
+            &RetryLayer::default(),
+            &TimeoutLayer::new(Duration::from_secs(60)),
+            &BreakerLayer::default(),
+        ],
     );
     let stored = memory.store(&key, &canary).await.unwrap();
     let shown: [&dyn Debug; 4] = [&bcrypt, &argon2, &memory, &layers];

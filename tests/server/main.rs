@@ -10,6 +10,7 @@ mod background;
 mod bad_input;
 #[cfg(test)]
 mod bearer;
+mod breaker;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/certificates.rs"]

@@ -43,7 +43,7 @@ pub(crate) async fn site(settings: &[(&str, &str)]) -> Site {
 pub(crate) async fn restart(site: &mut Site, settings: &[(&str, &str)]) {
     let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let config = Config::from_lookup(value).unwrap();
-    let (store, vault_token) = wiring::secret_store(&config, &site.app.clock).await.unwrap();
+    let (store, vault_token) = wiring::secret_store(&config, &site.app.clock, &site.app.metrics).await.unwrap();
     let app = Arc::get_mut(&mut site.app).unwrap();
     let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: "agentidp".to_owned() };
     (app.vault, app.vault_token) = (config.vault.map(place), vault_token);

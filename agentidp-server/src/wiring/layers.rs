@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use agentidp_secrets::backends::DigestLimits;
 use agentidp_secrets::layers::{
-    Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer, WarmLayer,
+    BreakerChange, BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer,
+    WarmLayer,
 };
 use agentidp_secrets::{Clock, ErrorKind, Layer, Result, SecretBackend, SharedBackend, stack};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::{Vault, Warm};
+use crate::metrics::Metrics;
 
 /// Calls to Vault at a time. On a small Vault more than 8 in flight bring no more throughput, only longer queues.
 const MAX_CALLS: usize = 32;
@@ -47,13 +49,39 @@ pub(super) fn around_digests(backend: impl SecretBackend, warm: Option<&WarmLaye
     observed(stack(backend, &as_layers(warm)))
 }
 
-/// Observe around warm around timeout around retry around limit. The deadline of a read leaves room for a second
-/// attempt, that of a write for finding out what became of one whose answer was lost.
-pub(super) fn around_vault(backend: impl SecretBackend, settings: &Vault, warm: Option<&WarmLayer>) -> SharedBackend {
+/// Observe around warm around breaker around timeout around retry around limit. The deadline of a read leaves room for a
+/// second attempt, that of a write for finding out what became of one whose answer was lost.
+pub(super) fn around_vault(
+    backend: impl SecretBackend,
+    settings: &Vault,
+    warm: Option<&WarmLayer>,
+    breaker: &BreakerLayer,
+) -> SharedBackend {
     let deadline =
         TimeoutLayer::new(2 * settings.read_timeout).writes(2 * settings.write_timeout + settings.read_timeout);
-    let asked = stack(backend, &[&LimitLayer::new(MAX_CALLS), &RetryLayer::default(), &deadline]);
+    let asked = stack(backend, &[&LimitLayer::new(MAX_CALLS), &RetryLayer::default(), &deadline, breaker]);
     observed(stack(asked, &as_layers(warm)))
+}
+
+/// Tells the log and the metrics when Vault is given up on, and when it is back.
+pub(super) fn vault_breaker(clock: &Arc<dyn Clock>, metrics: &Metrics) -> BreakerLayer {
+    metrics.vault_breaker_open(false);
+    let metrics = metrics.clone();
+    BreakerLayer::default().clock(Arc::clone(clock)).on_change(move |change| match change {
+        BreakerChange::Closed => {
+            metrics.vault_breaker_open(false);
+            info!("Vault answers again: asking it as before");
+        }
+        BreakerChange::Opened(pause) => {
+            metrics.vault_breaker_open(true);
+            warn!(
+                pause_ms = pause.as_millis() as u64,
+                "Vault cannot be asked, so it is left alone for a while and then tried by one call at a time: credentials \
+                 in Vault fail at once until it answers; look at Vault"
+            );
+        }
+        still_open => debug!(?still_open, "Vault was tried and cannot be asked yet"),
+    })
 }
 
 fn as_layers(warm: Option<&WarmLayer>) -> Vec<&dyn Layer> {

@@ -39,7 +39,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
-    let (store, vault_token) = secret_store(config, &clock).await?;
+    let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
     let app = App {
@@ -116,13 +116,14 @@ pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartErr
 }
 
 /// Vault first where there is one, and every kind of record that may be in the rows; and the token for Vault, to be looked
-/// after.
+/// after. `metrics` tell whether Vault is given up on for now.
 ///
 /// # Errors
 /// [`StartError`] naming the setting that cannot work.
 pub async fn secret_store(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
@@ -139,7 +140,8 @@ pub async fn secret_store(
             token = Some(VaultToken::new(vault.clone()));
             // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
             let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
-            let store = SecretStore::builder(layers::around_vault(vault, settings, warm)).accepts(bcrypt);
+            let breaker = layers::vault_breaker(clock, metrics);
+            let store = SecretStore::builder(layers::around_vault(vault, settings, warm, &breaker)).accepts(bcrypt);
             keyed.into_iter().fold(store, SecretStoreBuilder::accepts)
         }
         (None, Some(keyed)) if config.digests.new == NewDigest::Keyed => SecretStore::builder(keyed).accepts(bcrypt),

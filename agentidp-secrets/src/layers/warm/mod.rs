@@ -63,7 +63,7 @@ use crate::secret::ClientSecret;
 ///
 /// # Order
 /// Inside of [`ObserveLayer`](super::ObserveLayer), which then counts what callers see, and outside of all others:
-/// `observe → warm → timeout → retry → limit → backend`. With `warm` innermost, a decision that needs no server would
+/// `observe → warm → breaker → timeout → retry → limit → backend`. With `warm` innermost, a decision that needs no server would
 /// wait for a permit of [`LimitLayer`](super::LimitLayer) behind calls to one that hangs. A second observer inside of
 /// `warm` sees what was cold: its share of the outer one's count is the rate of misses.
 ///
@@ -135,7 +135,8 @@ impl WarmLayerBuilder {
 
     /// Sets for how long after its lifetime a record in a backend's custody is decided by what was proved before, while
     /// the backend is [`Unavailable`](ErrorKind::Unavailable); zero, that is never, unless set. Each such call has asked
-    /// the backend first, and waited for it. For so long clients get through an outage, those too whose secret somebody
+    /// the backend first, and waited for it: up to the deadline, or not at all behind an open
+    /// [`BreakerLayer`](crate::layers::BreakerLayer). For so long clients get through an outage, those too whose secret somebody
     /// has deleted in the backend just before it.
     pub fn stale_window(mut self, window: Duration) -> Self {
         self.lifetimes.stale = window;
