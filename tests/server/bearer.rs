@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_server::domain::Scopes;
-use agentidp_server::keys::SigningKey;
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::tokens::Tokens;
 use base64::Engine;
@@ -53,7 +53,8 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
     let of_suspended = site.token(suspended);
     site.call("PATCH", &format!("/agents/{suspended}"), json!({ "status": "suspended" })).await;
     let foreign = Tokens::new(
-        SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap(),
+        SigningKey::from_pem(&SigningKey::generate_pem(KeyAlgorithm::Rs256).unwrap()).unwrap(),
+        Vec::new(),
         None,
         Arc::clone(&site.app.clock),
     );
