@@ -81,7 +81,7 @@ impl Site {
         repos.database.migrate().await.unwrap();
         let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
         let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared));
-        let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
+        let operator = tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
@@ -106,7 +106,7 @@ impl Site {
     /// A token of an agent with all scopes.
     pub(crate) fn token(&self, agent_id: Uuid) -> String {
         let ttl = Duration::from_secs(86_400);
-        self.app.tokens.issue(&agent_id.to_string(), Scopes::ALL, ttl, false).unwrap().token
+        self.app.tokens.issue_now(&agent_id.to_string(), Scopes::ALL, ttl, false).unwrap().token
     }
 
     /// One request with a raw body; `path` is below `/api/v1`.

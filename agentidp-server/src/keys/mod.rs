@@ -6,6 +6,7 @@
 mod algorithm;
 mod error;
 mod pem;
+mod pool;
 mod private;
 mod signing;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod verifying;
 
 pub use algorithm::KeyAlgorithm;
 pub use error::{KeyError, SignError};
+pub(crate) use pool::Pool;
 pub use signing::SigningKey;
 pub use verifying::VerifyingKey;

@@ -42,7 +42,7 @@ fn forge(kid: Option<&str>, algorithm: Algorithm, secret: &EncodingKey, change: 
 #[test]
 fn a_token_says_what_is_documented_until_the_second_it_ends() {
     let (tokens, clock) = tokens();
-    let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(3600), false).unwrap();
+    let issued = tokens.issue_now(AGENT, Scopes::ALL, Duration::from_secs(3600), false).unwrap();
     let header = jsonwebtoken::decode_header(&issued.token).unwrap();
     assert_eq!((header.alg, header.typ.as_deref()), (Algorithm::RS256, Some("JWT")));
     assert_eq!(header.kid.as_deref(), Some(key().kid()));
@@ -62,7 +62,7 @@ fn a_token_says_what_is_documented_until_the_second_it_ends() {
 #[test]
 fn only_operator_tokens_carry_the_operators_claim() {
     let (tokens, _) = tokens();
-    let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(60), true).unwrap();
+    let operator = tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(60), true).unwrap();
     let claims = tokens.verify(&operator.token).unwrap();
     assert!(claims.agentidp_operator && claims.agent_id().is_none());
     assert_eq!(serde_json::to_value(claims).unwrap()["agentidp_operator"], json!(true));
@@ -109,7 +109,7 @@ fn what_this_key_did_not_sign_is_invalid() {
 #[test]
 fn debug_shows_no_token() {
     let (tokens, _) = tokens();
-    let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(60), false).unwrap();
+    let issued = tokens.issue_now(AGENT, Scopes::ALL, Duration::from_secs(60), false).unwrap();
     assert!(!format!("{issued:?} {issued:#?} {tokens:?}").contains(&issued.token));
 }
 
@@ -160,8 +160,8 @@ fn a_key_that_is_replaced_stays_good_until_it_is_taken_away() {
     };
     let (announced, changed, over) = (of(&old, &[&new, &old]), of(&new, &[&old]), of(&new, &[]));
     let (before, after) = (
-        announced.issue(AGENT, Scopes::ALL, hour, false).unwrap(),
-        changed.issue(AGENT, Scopes::ALL, hour, false).unwrap(),
+        announced.issue_now(AGENT, Scopes::ALL, hour, false).unwrap(),
+        changed.issue_now(AGENT, Scopes::ALL, hour, false).unwrap(),
     );
     for tokens in [&announced, &changed] {
         assert!(tokens.verify(&before.token).is_ok() && tokens.verify(&after.token).is_ok());
@@ -175,4 +175,14 @@ fn a_key_that_is_replaced_stays_good_until_it_is_taken_away() {
     assert_eq!(ids(&announced), [old.kid(), new.kid()], "each once, that which signs first");
     assert_eq!(ids(&changed), [new.kid(), old.kid()]);
     assert_eq!(ids(&over), [new.kid()]);
+}
+
+#[tokio::test]
+async fn tokens_are_the_same_wherever_they_are_signed() {
+    for algorithm in KeyAlgorithm::ALL {
+        let tokens = Tokens::new(test_keys::key(algorithm), Vec::new(), None, tokens().1);
+        assert_eq!(tokens.0.pool.is_some(), algorithm == KeyAlgorithm::Rs256, "only RSA is slow");
+        let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(tokens.verify(&issued.token).unwrap(), issued.claims);
+    }
 }
