@@ -8,6 +8,7 @@ use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
+use crate::keys::SignError;
 use crate::repo::RepoError;
 
 /// What handlers answer.
@@ -206,6 +207,15 @@ impl From<RepoError> for ApiError {
     }
 }
 
+impl From<SignError> for ApiError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Busy => Self::Busy(None),
+            SignError::Failed => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use agentidp_secrets::Error;
@@ -246,6 +256,12 @@ mod tests {
                 assert_eq!(ApiError::vault(error).code(), code, "{kind}");
             }
         }
+    }
+
+    #[test]
+    fn too_many_tokens_at_once_are_no_fault() {
+        assert_eq!(ApiError::from(SignError::Busy).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(ApiError::from(SignError::Failed).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

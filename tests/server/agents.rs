@@ -172,7 +172,7 @@ async fn reading_and_writing_are_scopes_of_their_own() {
     let me = site.agent("me@agents.example").await;
     let token = |scope: &str| {
         let (scope, ttl) = (Scopes::parse(scope).unwrap(), std::time::Duration::from_secs(60));
-        site.app.tokens.issue(&me.to_string(), scope, ttl, false).unwrap().token
+        site.app.tokens.issue_now(&me.to_string(), scope, ttl, false).unwrap().token
     };
     let (reader, writer) = (token("agents:read"), token("agents:write tokens:read audit:read"));
     for (method, path) in [("POST", "/agents".to_owned()), ("PATCH", format!("/agents/{me}"))] {

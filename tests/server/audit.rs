@@ -61,7 +61,7 @@ async fn what_is_older_than_ninety_days_is_gone() {
     let event = site.get("/audit").await.json()["data"][0]["eventId"].as_str().unwrap().to_owned();
     let operator = async |after: Duration| {
         site.clock.advance(after);
-        site.app.tokens.issue("operator", Scopes::ALL, Duration::from_secs(60), true).unwrap().token
+        site.app.tokens.issue_now("operator", Scopes::ALL, Duration::from_secs(60), true).unwrap().token
     };
     let token = operator(Duration::from_secs(90 * 86_400)).await;
     assert_eq!(site.send(&token, "GET", &format!("/audit/{event}"), "").await.status, 200);

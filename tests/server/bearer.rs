@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_server::domain::Scopes;
-use agentidp_server::keys::SigningKey;
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::tokens::Tokens;
 use base64::Engine;
@@ -47,17 +47,18 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
     let site = Site::bcrypt().await;
     let (agent, suspended) = (site.agent("a@example.com").await, site.agent("b@example.com").await);
     let good = site.token(agent);
-    let over = site.app.tokens.issue(&agent.to_string(), Scopes::ALL, Duration::ZERO, false).unwrap().token;
+    let over = site.app.tokens.issue_now(&agent.to_string(), Scopes::ALL, Duration::ZERO, false).unwrap().token;
     let revoked = site.token(agent);
     assert_eq!(site.about_token(&good, "revoke", &format!("token={revoked}")).await.status, 200);
     let of_suspended = site.token(suspended);
     site.call("PATCH", &format!("/agents/{suspended}"), json!({ "status": "suspended" })).await;
     let foreign = Tokens::new(
-        SigningKey::from_pem(&SigningKey::generate_pem().unwrap()).unwrap(),
+        SigningKey::from_pem(&SigningKey::generate_pem(KeyAlgorithm::Rs256).unwrap()).unwrap(),
+        Vec::new(),
         None,
         Arc::clone(&site.app.clock),
     );
-    let foreign = foreign.issue(&agent.to_string(), Scopes::ALL, HOUR, false).unwrap().token;
+    let foreign = foreign.issue_now(&agent.to_string(), Scopes::ALL, HOUR, false).unwrap().token;
     let (head, signature) = good.rsplit_once('.').unwrap();
 
     let claims = json!({
@@ -123,7 +124,7 @@ async fn scope_comes_before_the_rate_limit_and_the_rate_limit_before_validation(
     let site = Site::build(|app| app.limiter = RateLimiter::new(2, Arc::clone(&app.clock))).await;
     let agent = site.agent("a@example.com").await;
     let reader = Scopes::parse("agents:read").unwrap();
-    let reader = site.app.tokens.issue(&agent.to_string(), reader, HOUR, false).unwrap().token;
+    let reader = site.app.tokens.issue_now(&agent.to_string(), reader, HOUR, false).unwrap().token;
     for _ in 0..5 {
         let reply = site.send(&reader, "POST", "/agents", "no json").await;
         assert_eq!(reply.failure(), (403, "FORBIDDEN".to_owned()));
@@ -169,7 +170,7 @@ async fn introspection_tells_of_live_tokens_and_nothing_of_others() {
     assert_eq!(trail["total"], 6);
 
     let reader = Scopes::parse("agents:read").unwrap();
-    let reader = site.app.tokens.issue(&asking.to_string(), reader, HOUR, false).unwrap().token;
+    let reader = site.app.tokens.issue_now(&asking.to_string(), reader, HOUR, false).unwrap().token;
     let refused = site.about_token(&reader, "introspect", &format!("token={token}")).await;
     assert_eq!(refused.failure(), (403, "FORBIDDEN".to_owned()));
     for form in ["", "token=", "token_type_hint=access_token", "token=a&token=b"] {

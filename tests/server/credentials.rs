@@ -104,7 +104,7 @@ async fn a_rotation_keeps_a_future_expiry_and_clears_a_past_one() {
     }
     site.clock.advance(Duration::from_secs(10 * 86_400));
     let operator =
-        site.app.tokens.issue("operator", agentidp_server::domain::Scopes::ALL, Duration::from_secs(60), true);
+        site.app.tokens.issue_now("operator", agentidp_server::domain::Scopes::ALL, Duration::from_secs(60), true);
     let operator = operator.unwrap().token;
     let rotate = format!("{path}/{credential}/rotate");
     let cleared = site.send(&operator, "POST", &rotate, "").await;

@@ -89,7 +89,7 @@ async fn the_metadata_names_endpoints_that_exist() {
 
     let configured = Site::build(|app| {
         let key = SigningKey::from_pem(signing_key()).unwrap();
-        app.tokens = Tokens::new(key, Some("https://idp.example".to_owned()), Arc::clone(&app.clock));
+        app.tokens = Tokens::new(key, Vec::new(), Some("https://idp.example".to_owned()), Arc::clone(&app.clock));
     })
     .await;
     let metadata = configured.bare("GET", path, &[("host", "elsewhere")]).await.json();

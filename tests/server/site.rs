@@ -9,7 +9,7 @@ use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, Page, Scopes};
-use agentidp_server::keys::SigningKey;
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
@@ -80,8 +80,8 @@ impl Site {
         let repos = repo::open_observed(url, Arc::clone(&shared), Arc::new(metrics.clone())).await.unwrap();
         repos.database.migrate().await.unwrap();
         let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
-        let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), None, Arc::clone(&shared));
-        let operator = tokens.issue(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
+        let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared));
+        let operator = tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         let mut app = App {
             settings: Settings::default(),
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
@@ -107,7 +107,7 @@ impl Site {
     /// A token of an agent with all scopes.
     pub(crate) fn token(&self, agent_id: Uuid) -> String {
         let ttl = Duration::from_secs(86_400);
-        self.app.tokens.issue(&agent_id.to_string(), Scopes::ALL, ttl, false).unwrap().token
+        self.app.tokens.issue_now(&agent_id.to_string(), Scopes::ALL, ttl, false).unwrap().token
     }
 
     /// One request with a raw body; `path` is below `/api/v1`.
@@ -247,5 +247,5 @@ fn bcrypt() -> impl agentidp_secrets::SecretBackend {
 /// Generating a key takes a second without optimisation: one for all tests.
 pub(crate) fn signing_key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
-    KEY.get_or_init(|| SigningKey::generate_pem().unwrap().to_string())
+    KEY.get_or_init(|| SigningKey::generate_pem(KeyAlgorithm::Rs256).unwrap().to_string())
 }

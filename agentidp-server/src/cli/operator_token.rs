@@ -26,7 +26,7 @@ pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
 /// Prints a token, signed with the server's key. Needs no database, and no server that runs.
 pub(super) fn print(config: &Config, ttl: Duration) -> Result<ExitCode, StartError> {
     let tokens = wiring::tokens(config, Arc::new(SystemClock::default()))?;
-    let issued = tokens.issue(OPERATOR, Scopes::ALL, ttl, true).map_err(|error| StartError::System {
+    let issued = tokens.issue_now(OPERATOR, Scopes::ALL, ttl, true).map_err(|error| StartError::System {
         what: "the token could not be signed",
         source: std::io::Error::other(error),
     })?;

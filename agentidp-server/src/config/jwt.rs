@@ -1,18 +1,23 @@
-//! `JWT_PRIVATE_KEY`, `JWT_PRIVATE_KEY_FILE` and `JWT_ISSUER`.
+//! `JWT_PRIVATE_KEY`, `JWT_PRIVATE_KEY_FILE`, `JWT_ALGORITHM`, `JWT_ACCEPTED_KEY_FILES` and `JWT_ISSUER`.
 
 use url::Url;
 
 use super::lookup::Lookup;
 use super::{ConfigError, Secret, Storage};
+use crate::keys::KeyAlgorithm;
 
 /// How access tokens are signed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Jwt {
-    /// The RSA key as PEM; none: the one in the data directory, generated on first use.
+    /// The key as PEM; none: the one in the data directory, generated on first use.
     pub private_key: Option<Secret>,
     /// Which of the two settings the key came from, for messages and for the printed first steps.
     pub private_key_setting: &'static str,
+    /// What the key must be for, where that is said; what is generated.
+    pub algorithm: Option<KeyAlgorithm>,
+    /// Files of keys whose tokens are good beside those of the key above, each with its content.
+    pub accepted_keys: Vec<(String, Secret)>,
     /// The `iss` claim, where one is wanted.
     pub issuer: Option<String>,
 }
@@ -32,6 +37,8 @@ impl Jwt {
         Ok(Self {
             private_key,
             private_key_setting: if from_file { "JWT_PRIVATE_KEY_FILE" } else { "JWT_PRIVATE_KEY" },
+            algorithm: lookup.parsed("JWT_ALGORITHM", "RS256, ES256 or EdDSA", KeyAlgorithm::parse)?,
+            accepted_keys: lookup.secret_files("JWT_ACCEPTED_KEY_FILES")?,
             issuer: lookup.parsed("JWT_ISSUER", "an http or https URL without query and fragment", parse_issuer)?,
         })
     }

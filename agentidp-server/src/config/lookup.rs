@@ -64,6 +64,13 @@ impl<'a> Lookup<'a> {
         }
     }
 
+    /// The paths of files, separated by commas, each with its trimmed content.
+    pub(super) fn secret_files(&self, name: &'static str) -> Result<Vec<(String, Secret)>, ConfigError> {
+        let list = self.text(name).unwrap_or_default();
+        let paths = list.split(',').map(str::trim).filter(|path| !path.is_empty());
+        paths.map(|path| Ok((path.to_owned(), read_file(name, path).map(Secret::from)?))).collect()
+    }
+
     /// The trimmed content of the file that a setting names.
     pub(super) fn file(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
         self.text(name).map(|path| read_file(name, &path)).transpose()

@@ -164,7 +164,7 @@ async fn grant(
     stale: bool,
 ) -> Result<Response, Refusal> {
     let app = &request.app;
-    let issued = app.tokens.issue(&client_id.to_string(), scope, TTL, false).map_err(ApiError::internal)?;
+    let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
     let mut about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
     if stale {
         about["stale"] = json!(true);

@@ -6,6 +6,7 @@
 
 mod error;
 mod layers;
+mod signing;
 mod vault;
 
 use std::sync::Arc;
@@ -15,17 +16,16 @@ use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
 use tracing::warn;
 
 pub use error::StartError;
+pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
-use crate::keys::SigningKey;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
-use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
@@ -92,27 +92,6 @@ fn with_row_cache(
     repos
         .with_row_cache(url.expose_secret(), capacity, Arc::clone(clock), metrics)
         .map_err(|error| StartError::database(config, &error))
-}
-
-/// What signs and checks tokens; generates the key where it is to be generated.
-///
-/// # Errors
-/// [`StartError`] when there is no usable key.
-pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartError> {
-    let key = match &config.jwt.private_key {
-        Some(pem) => SigningKey::from_pem(pem.expose_secret())
-            .map_err(|error| ConfigError::new(config.jwt.private_key_setting, format_args!("is {error}")))?,
-        None => {
-            let data_dir = data_dir(config)?;
-            let pem = data_dir.key_pem(SigningKey::generate_pem).map_err(|error| unusable(config, &error))?;
-            SigningKey::from_pem(&pem).map_err(|error| {
-                let path = data_dir.key_path();
-                let problem = format!("has a {} that is {error}, or delete it to get a new one", path.display());
-                ConfigError::new("AGENTIDP_DATA_DIR", problem)
-            })?
-        }
-    };
-    Ok(Tokens::new(key, config.jwt.issuer.clone(), clock))
 }
 
 /// Vault first where there is one, and every kind of record that may be in the rows; and the token for Vault, to be looked
