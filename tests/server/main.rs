@@ -24,6 +24,8 @@ mod health;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod interposed;
 #[cfg(test)]
 mod lifecycle;

@@ -35,6 +35,10 @@ impl Served {
         Self { address, stop, server }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A connection on which `text` was written.
     pub(crate) async fn client(&self, text: &str) -> Wire {
         let mut wire = Wire(TcpStream::connect(self.address).await.unwrap());

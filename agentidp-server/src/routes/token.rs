@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentidp_secrets::{ClientSecret, VerifyError};
 use hyper::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -177,13 +178,17 @@ async fn grant(
         app.repos.audit.append(&refused).await?;
         return Err(OAuthError::UnauthorizedClient("the monthly token limit is reached").into());
     }
-    let body = json!({
-        "access_token": issued.token,
-        "token_type": "Bearer",
-        "expires_in": TTL.as_secs(),
-        "scope": scope,
-    });
+    let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
     Ok(respond::json(StatusCode::OK, &body))
+}
+
+/// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.
+#[derive(Serialize)]
+struct Granted<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: u64,
+    scope: Scopes,
 }
 
 fn event(

@@ -1,35 +1,24 @@
 //! The accept loop: bounded connections, bounded waiting, and a shutdown that lets requests in progress finish.
 
-use std::convert::Infallible;
+mod connection;
+mod idle;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use self::connection::Connection;
 use crate::app::App;
-use crate::error::ApiError;
-use crate::http::respond::{self, Response};
-use crate::write_deadline::WriteDeadline;
-use crate::{routes, workers};
-
-/// Longest request head in bytes; beyond it the answer is 431. A bearer token of ours has under 1 KiB.
-const MAX_HEADER_SIZE: usize = 16 * 1024;
+use crate::workers;
 
 /// How long to leave the listener alone after it failed, which it does when file descriptors run out.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
@@ -38,7 +27,8 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
 pub struct Bounds {
-    /// Connections served at a time; more wait in the listener's queue.
+    /// Connections served at a time; more wait in the listener's queue. Also how many requests are answered at a time that
+    /// come over HTTP/2, which has many on one connection; more wait for the others.
     pub connections: usize,
     /// How long a request's head may take to arrive, and how long a connection may stay idle.
     pub header_timeout: Duration,
@@ -71,7 +61,8 @@ pub async fn run(
     let stop_workers = CancellationToken::new();
     let workers = workers::start(&app, &stop_workers);
     let permits = Arc::new(Semaphore::new(bounds.connections));
-    let graceful = GracefulShutdown::new();
+    let streams = Arc::new(Semaphore::new(bounds.connections));
+    let draining = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -79,7 +70,8 @@ pub async fn run(
             () = shutdown.as_mut() => break,
             Some(_) = connections.join_next() => {}
             (stream, peer, permit) = accept(&listener, &permits) => {
-                let connection = Connection { stream, peer, permit, watcher: graceful.watcher() };
+                let (draining, streams) = (draining.clone(), Arc::clone(&streams));
+                let connection = Connection { stream, peer, permit, draining, streams };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));
             }
         }
@@ -88,7 +80,8 @@ pub async fn run(
     drop(listener);
     info!(connections = connections.len(), "shutting down");
     stop_workers.cancel();
-    drain(graceful, connections, workers, bounds.drain).await;
+    draining.cancel();
+    drain(connections, workers, bounds.drain).await;
     app.repos.database.close().await;
     info!("stopped");
     Ok(())
@@ -117,47 +110,8 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-struct Connection {
-    stream: TcpStream,
-    peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
-    watcher: Watcher,
-}
-
-impl Connection {
-    async fn serve(self, bounds: Bounds, app: Arc<App>) {
-        let Self { stream, peer, permit, watcher } = self;
-        // Answers are written at once; waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let stream = WriteDeadline::new(stream, bounds.write_timeout);
-        let service = service_fn(move |request| {
-            let app = Arc::clone(&app);
-            async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
-        });
-        let mut http = http1::Builder::new();
-        let connection = http
-            .timer(TokioTimer::new())
-            .header_read_timeout(bounds.header_timeout)
-            .max_header_size(MAX_HEADER_SIZE)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service);
-        if let Err(error) = watcher.watch(connection).await {
-            debug!(%error, "a connection ended early");
-        }
-        drop(permit);
-    }
-}
-
-/// A panic is a fault of ours: the client is told so, and the connection and the process live on.
-async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    AssertUnwindSafe(routes::handle(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
-        // The panic hook has logged where.
-        respond::error(&ApiError::internal("a handler panicked"))
-    })
-}
-
-async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, mut workers: JoinSet<()>, deadline: Duration) {
+async fn drain(mut connections: JoinSet<()>, mut workers: JoinSet<()>, deadline: Duration) {
     let finished = async {
-        graceful.shutdown().await;
         while connections.join_next().await.is_some() {}
         while workers.join_next().await.is_some() {}
     };

@@ -1,0 +1,188 @@
+//! One connection: HTTP/1.1, or HTTP/2 where the client begins with it (prior knowledge, RFC 9113 §3.3).
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::header::{HOST, HeaderValue};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::Bounds;
+use super::idle::Idle;
+use crate::app::App;
+use crate::error::ApiError;
+use crate::http::respond::{self, Response};
+use crate::routes;
+use crate::write_deadline::WriteDeadline;
+
+/// Longest request head in bytes; beyond it the answer is 431. A bearer token of ours has under 1 KiB.
+const MAX_HEADER_SIZE: u16 = 16 * 1024;
+
+/// Requests of one HTTP/2 connection at a time: the least that RFC 9113 §6.5.2 recommends.
+const MAX_STREAMS: u32 = 100;
+
+/// What a client may send of a body before it is read, on one stream and on all of a connection: a whole body of ours, and
+/// four. hyper would take a megabyte of each.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Between two looks at a preface that comes in parts. No client does that, and nothing wakes whoever waits for the rest.
+const PREFACE_PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) permit: OwnedSemaphorePermit,
+    /// No new requests from now on.
+    pub(super) draining: CancellationToken,
+    /// Room for requests that come over HTTP/2, of all connections together.
+    pub(super) streams: Arc<Semaphore>,
+}
+
+impl Connection {
+    pub(super) async fn serve(self, bounds: Bounds, app: Arc<App>) {
+        let Self { stream, peer, permit, draining, streams } = self;
+        // Answers are written at once; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
+        let begins = tokio::time::timeout(bounds.header_timeout, begins_with_http2(&stream));
+        let is_http2 = match draining.run_until_cancelled(begins).await {
+            Some(Ok(Ok(is_http2))) => is_http2,
+            Some(Ok(Err(error))) => return debug!(%error, "a connection ended before its first request"),
+            Some(Err(_)) => return debug!("a connection was closed: it sent nothing"),
+            None => return,
+        };
+        let stream = TokioIo::new(Box::pin(WriteDeadline::new(stream, bounds.write_timeout)));
+        let served = if is_http2 {
+            serve_http2(stream, peer, bounds, app, draining, streams).await
+        } else {
+            serve_http1(stream, peer, bounds, app, draining).await
+        };
+        if let Err(error) = served {
+            debug!(%error, "a connection ended early");
+        }
+        drop(permit);
+    }
+}
+
+/// Whether the client begins with the preface of HTTP/2. Takes nothing from the stream.
+async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        if count == PREFACE.len() || !PREFACE.starts_with(&seen[..count]) || count == 0 {
+            return Ok(seen[..count] == *PREFACE);
+        }
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}
+
+async fn serve_http1(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    peer: SocketAddr,
+    bounds: Bounds,
+    app: Arc<App>,
+    draining: CancellationToken,
+) -> hyper::Result<()> {
+    let service = service_fn(move |request| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, Infallible>(answer(&app, request, peer).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Also how long a connection may stay idle.
+        .header_read_timeout(bounds.header_timeout)
+        .max_header_size(usize::from(MAX_HEADER_SIZE))
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Requests of HTTP/2 share [`Bounds::connections`] places among all connections, so that many streams on few connections
+/// take no more of the server than as many connections would. A stream that is reset frees its place at once; one that is
+/// opened and reset over and over ends its connection (hyper's and h2's own limits against rapid resets are on).
+async fn serve_http2(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    peer: SocketAddr,
+    bounds: Bounds,
+    app: Arc<App>,
+    draining: CancellationToken,
+    streams: Arc<Semaphore>,
+) -> hyper::Result<()> {
+    let idle = Arc::new(Idle::default());
+    let busy = Arc::clone(&idle);
+    let service = service_fn(move |request| {
+        let (app, streams, request_of_it) = (Arc::clone(&app), Arc::clone(&streams), busy.begin());
+        async move {
+            let _request = request_of_it;
+            // Nobody closes the semaphore.
+            let _place = streams.acquire_owned().await;
+            Ok::<_, Infallible>(answer(&app, with_host(request), peer).await)
+        }
+    });
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::from(MAX_HEADER_SIZE))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        // A peer that is gone is noticed while a request of it is waited for.
+        .keep_alive_interval(bounds.header_timeout)
+        .keep_alive_timeout(bounds.header_timeout)
+        .serve_connection(stream, service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        () = idle.for_long(bounds.header_timeout) => connection.as_mut().graceful_shutdown(),
+    }
+    last_answers(connection, bounds).await
+}
+
+/// Lets requests in progress finish. A client that keeps an idle connection after it was told to go is cut off.
+async fn last_answers<C: Future<Output = hyper::Result<()>>>(
+    connection: Pin<&mut C>,
+    bounds: Bounds,
+) -> hyper::Result<()> {
+    let longest = bounds.header_timeout.saturating_add(bounds.write_timeout);
+    tokio::time::timeout(longest, connection).await.unwrap_or(Ok(()))
+}
+
+/// HTTP/2 names the host in the request's target.
+fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
+    if request.version() == Version::HTTP_2 && !request.headers().contains_key(HOST) {
+        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+        if let Some(host) = host {
+            request.headers_mut().insert(HOST, host);
+        }
+    }
+    request
+}
+
+/// A panic is a fault of ours: the client is told so, and the connection and the process live on.
+async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response {
+    AssertUnwindSafe(routes::handle(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
+        // The panic hook has logged where.
+        respond::error(&ApiError::internal("a handler panicked"))
+    })
+}

@@ -1,0 +1,187 @@
+//! HTTP/2 by prior knowledge, on the same port, and pipelining on HTTP/1.1: the same answers under the same bounds.
+
+use std::time::Duration;
+
+use agentidp_server::server::Bounds;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::channel::Channel;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::header::CONTENT_TYPE;
+use hyper::{Request, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::requests::grant_form;
+use crate::site::Site;
+use crate::wire::{Served, TOKEN_BODY, TOKEN_REQUEST};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+type Body = BoxBody<Bytes, std::convert::Infallible>;
+
+/// A connection, and the task that drives it to its end.
+struct Http2 {
+    sender: SendRequest<Body>,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Http2 {
+    async fn connect(served: &Served) -> Self {
+        let stream = tokio::net::TcpStream::connect(served.address()).await.unwrap();
+        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        Self { sender, driver: tokio::spawn(connection) }
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Body) -> hyper::Result<(StatusCode, Bytes)> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://idp.test:3000{path}"))
+            .header(CONTENT_TYPE, FORM)
+            .body(body)
+            .unwrap();
+        let answer = self.sender.clone().send_request(request).await?;
+        assert_eq!(answer.version(), Version::HTTP_2);
+        assert!(answer.headers().get("connection").is_none(), "HTTP/2 knows no such header");
+        let status = answer.status();
+        Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+
+    async fn token(&self, form: String) -> (StatusCode, Value) {
+        let (status, body) = self.send("POST", "/api/v1/token", full(form)).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+}
+
+fn full(body: impl Into<Bytes>) -> Body {
+    Full::new(body.into()).boxed()
+}
+
+#[tokio::test]
+async fn a_hundred_streams_of_one_connection_get_their_own_answers() {
+    let site = Site::bcrypt().await;
+    let mut clients = Vec::new();
+    for number in 0..4 {
+        let agent = site.agent(&format!("{number}@example.com")).await;
+        clients.push((agent, site.credential(agent).await.1));
+    }
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let http2 = Http2::connect(&served).await;
+    let answers = join_all((0..100).map(|number| {
+        let (agent, secret) = &clients[number % clients.len()];
+        http2.token(grant_form(agent, if number % 10 == 9 { "wrong" } else { secret }))
+    }));
+    for (number, (status, body)) in answers.await.into_iter().enumerate() {
+        if number % 10 == 9 {
+            assert_eq!((status.as_u16(), &body["error"]), (401, &Value::from("invalid_client")));
+            continue;
+        }
+        let claims = site.app.tokens.verify(body["access_token"].as_str().unwrap()).unwrap();
+        assert_eq!(claims.sub, clients[number % clients.len()].0.to_string());
+    }
+    let (status, body) = http2.send("GET", "/.well-known/oauth-authorization-server", full("")).await.unwrap();
+    let metadata: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(
+        (status.as_u16(), &metadata["issuer"]),
+        (200, &Value::from("http://idp.test:3000")),
+        "its host comes from the target"
+    );
+}
+
+#[tokio::test]
+async fn refused_requests_do_not_harm_their_connection() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let http2 = Http2::connect(&served).await;
+    let too_large = vec![b'a'; site.app.settings.body_limit + 1];
+    assert_eq!(http2.send("POST", "/api/v1/token", full(too_large)).await.unwrap().0, 413);
+    assert_eq!(http2.send("POST", "/api/v1/token", full(TOKEN_BODY)).await.unwrap().0, 400);
+    assert_eq!(http2.send("GET", "/nowhere", full("")).await.unwrap().0, 404);
+    assert_eq!(http2.send("GET", "/health", full("")).await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn whoever_sends_no_request_gives_its_place_back() {
+    let site = Site::bcrypt().await;
+    let bounds = Bounds { connections: 1, header_timeout: Duration::from_millis(100), ..Bounds::default() };
+    let served = Served::within(bounds, &site.app).await;
+    for beginning in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        let silent = served.client(beginning).await;
+        // It is the only place: this waits for it.
+        let http2 = Http2::connect(&served).await;
+        assert_eq!(http2.send("GET", "/health", full("")).await.unwrap().0, 200, "{beginning:?}");
+        drop(silent);
+        // And this one is closed because it is idle.
+        let _ended = http2.driver.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn streams_share_as_many_places_as_there_are_connections() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds { connections: 2, ..Bounds::default() }, &site.app).await;
+    let http2 = Http2::connect(&served).await;
+    let mut unfinished = Vec::new();
+    for _ in 0..2 {
+        let (sender, body) = Channel::<Bytes>::new(1);
+        unfinished.push((sender, Box::pin(http2.send("POST", "/api/v1/token", body.boxed()))));
+        let (_, sent) = unfinished.last_mut().unwrap();
+        assert!(futures_util::poll!(sent).is_pending());
+    }
+    let mut third = Box::pin(http2.send("GET", "/nowhere", full("")));
+    // A task on the same runtime gets its turn only when all others have nothing left to do.
+    for _ in 0..1000 {
+        assert!(futures_util::poll!(&mut third).is_pending(), "both places are taken");
+        tokio::task::yield_now().await;
+    }
+    let (sender, sent) = unfinished.remove(0);
+    drop(sender);
+    assert_eq!(sent.await.unwrap().0, 400);
+    assert_eq!(third.await.unwrap().0, 404);
+}
+
+#[tokio::test]
+async fn a_stop_lets_streams_finish() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let http2 = Http2::connect(&served).await;
+    let (mut sender, body) = Channel::<Bytes>::new(1);
+    let mut busy = Box::pin(http2.send("POST", "/api/v1/token", body.boxed()));
+    assert!(futures_util::poll!(&mut busy).is_pending());
+    assert_eq!(http2.send("GET", "/health", full("")).await.unwrap().0, 200, "the other one has arrived before");
+    let server = served.stop().await;
+    sender.send_data(TOKEN_BODY.into()).await.unwrap();
+    drop(sender);
+    assert_eq!(busy.await.unwrap().0, 400);
+    server.await.unwrap().unwrap();
+    let _ended = http2.driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let request = |secret: &str| {
+        let form = grant_form(agent, secret);
+        let length = form.len();
+        format!(
+            "POST /api/v1/token HTTP/1.1\r\nHost: a\r\nContent-Type: {FORM}\r\nContent-Length: {length}\r\n\r\n{form}"
+        )
+    };
+    let last = "GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let together = [&request(&secret), &request("wrong"), &request(&secret), last].concat();
+    let answers = served.client(&together).await.rest().await;
+    let order: Vec<&str> = answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect();
+    assert_eq!(order, ["200", "401", "200", "404"], "{answers}");
+
+    // What follows a body that is not read is no request.
+    let limit = site.app.settings.body_limit + 1;
+    let head = TOKEN_REQUEST.replace("Content-Length: 29", &format!("Content-Length: {limit}"));
+    let answers = served.client(&format!("{}{last}", head.replace("Expect: 100-continue\r\n", ""))).await.rest().await;
+    assert!(answers.starts_with("HTTP/1.1 413 ") && answers.matches("HTTP/1.1").count() == 1, "{answers}");
+}
