@@ -4,7 +4,8 @@
 mod binary;
 #[cfg(test)]
 mod check;
-#[cfg(all(test, feature = "fail-points"))]
+#[cfg(test)]
+#[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
 mod refusals;
