@@ -108,6 +108,18 @@ async fn refused_requests_do_not_harm_their_connection() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let http2 = Http2::connect(&served).await;
+    let head = |bytes| Request::get("http://a/health").header("x-long", "a".repeat(bytes)).body(full("")).unwrap();
+    // Either the client heeds the limit that it was told, or the server answers.
+    let refused = http2.sender.clone().send_request(head(17 * 1024)).await;
+    assert!(refused.is_err() || refused.is_ok_and(|response| response.status() == 431));
+    assert_eq!(http2.sender.clone().send_request(head(15 * 1024)).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn whoever_sends_no_request_gives_its_place_back() {
     let site = Site::bcrypt().await;
     let bounds = Bounds { connections: 1, header_timeout: Duration::from_millis(100), ..Bounds::default() };

@@ -26,6 +26,8 @@ mod http;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod http2_bounds;
+#[cfg(test)]
 mod interposed;
 #[cfg(test)]
 mod lifecycle;
