@@ -43,11 +43,17 @@ LIBRARIES = {
 
 
 def main():
+    for algorithm in ["RS256", "ES256", "EdDSA"]:
+        run_with(algorithm)
+
+
+def run_with(algorithm):
     with tempfile.TemporaryDirectory(prefix="agentidp-interop-") as folder:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         settings = {"PATH": os.environ["PATH"], "PORT": str(port), "AGENTIDP_DATA_DIR": folder}
+        settings["JWT_ALGORITHM"] = algorithm
         with open(f"{folder}/log", "w") as log:
             server = subprocess.Popen([SERVER], cwd=folder, env=settings, stdout=log, stderr=log)
         try:
@@ -96,10 +102,10 @@ def check(origin, folder, settings, server):
     access_token = answer["access_token"]
     key = jwt.PyJWKClient(f"{origin}/.well-known/jwks.json").get_signing_key_from_jwt(access_token)
     required = ["sub", "client_id", "scope", "jti", "iat", "exp"]
-    claims = jwt.decode(access_token, key, algorithms=["RS256"], options={"require": required})
+    claims = jwt.decode(access_token, key, algorithms=[settings["JWT_ALGORITHM"]], options={"require": required})
     assert claims["sub"] == claims["client_id"] == agent, claims
     assert claims["exp"] - claims["iat"] == answer["expires_in"], claims
-    print("the token verifies with PyJWT through the JWKS address")
+    print(f"the {settings['JWT_ALGORITHM']} token verifies with PyJWT through the JWKS address")
 
 
 def token(origin, agent, secret):

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::header::CONTENT_TYPE;
 use hyper::{Request, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -31,8 +31,12 @@ struct Http2 {
 
 impl Http2 {
     async fn connect(served: &Served) -> Self {
+        Self::connect_with(served, Builder::new(TokioExecutor::new())).await
+    }
+
+    async fn connect_with(served: &Served, client: Builder<TokioExecutor>) -> Self {
         let stream = tokio::net::TcpStream::connect(served.address()).await.unwrap();
-        let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = client.handshake(TokioIo::new(stream)).await.unwrap();
         Self { sender, driver: tokio::spawn(connection) }
     }
 
@@ -141,6 +145,21 @@ async fn streams_share_as_many_places_as_there_are_connections() {
     drop(sender);
     assert_eq!(sent.await.unwrap().0, 400);
     assert_eq!(third.await.unwrap().0, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_no_answer_loses_its_connection() {
+    let short = Duration::from_millis(50);
+    let site = Site::build(|app| (app.settings.body_timeout, app.settings.request_timeout) = (short, short)).await;
+    let bounds = Bounds { connections: 1, write_timeout: short, ..Bounds::default() };
+    let served = Served::within(bounds, &site.app).await;
+    let mut client = Builder::new(TokioExecutor::new());
+    client.initial_stream_window_size(0);
+    let stalled = Http2::connect_with(&served, client).await;
+    stalled.send("GET", "/metrics", full("")).await.unwrap_err();
+    // Its places are free again: there is one of each.
+    let http2 = Http2::connect(&served).await;
+    assert_eq!(http2.send("GET", "/metrics", full("")).await.unwrap().0, 200);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Bounds;
-use super::idle::Idle;
+use super::guarded::Guarded;
+use super::requests::Requests;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::respond::{self, Response};
@@ -119,8 +120,10 @@ async fn serve_http1(
 }
 
 /// Requests of HTTP/2 share [`Bounds::connections`] places among all connections, so that many streams on few connections
-/// take no more of the server than as many connections would. A stream that is reset frees its place at once; one that is
-/// opened and reset over and over ends its connection (hyper's and h2's own limits against rapid resets are on).
+/// take no more of the server than as many connections would. An answer keeps its place until the connection has taken it.
+/// A client that takes none (it grants no window, which no time limit on writes would see) loses its connection. A stream
+/// that is reset frees its place at once; one that is opened and reset over and over ends its connection (hyper's and h2's
+/// own limits against rapid resets are on).
 async fn serve_http2(
     stream: impl Read + Write + Unpin + Send + 'static,
     peer: SocketAddr,
@@ -129,15 +132,18 @@ async fn serve_http2(
     draining: CancellationToken,
     streams: Arc<Semaphore>,
 ) -> hyper::Result<()> {
-    let idle = Arc::new(Idle::default());
-    let busy = Arc::clone(&idle);
+    let settings = &app.settings;
+    // The longest that all of it may take: the body, the answer, and the client to read it.
+    let longest = settings.body_timeout + settings.request_timeout + bounds.write_timeout;
+    let requests = Arc::new(Requests::default());
+    let all = Arc::clone(&requests);
     let service = service_fn(move |request| {
-        let (app, streams, request_of_it) = (Arc::clone(&app), Arc::clone(&streams), busy.begin());
+        let (app, streams, in_progress) = (Arc::clone(&app), Arc::clone(&streams), all.begin());
         async move {
-            let _request = request_of_it;
             // Nobody closes the semaphore.
-            let _place = streams.acquire_owned().await;
-            Ok::<_, Infallible>(answer(&app, with_host(request), peer).await)
+            let place = streams.acquire_owned().await;
+            let answer = answer(&app, with_host(request), peer).await;
+            Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, place))))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -154,17 +160,10 @@ async fn serve_http2(
     tokio::select! {
         served = connection.as_mut() => return served,
         () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
-        () = idle.for_long(bounds.header_timeout) => connection.as_mut().graceful_shutdown(),
+        () = requests.idle_for(bounds.header_timeout) => connection.as_mut().graceful_shutdown(),
+        () = requests.overdue(longest) => return Ok(()),
     }
-    last_answers(connection, bounds).await
-}
-
-/// Lets requests in progress finish. A client that keeps an idle connection after it was told to go is cut off.
-async fn last_answers<C: Future<Output = hyper::Result<()>>>(
-    connection: Pin<&mut C>,
-    bounds: Bounds,
-) -> hyper::Result<()> {
-    let longest = bounds.header_timeout.saturating_add(bounds.write_timeout);
+    // Requests in progress finish. A client that keeps its end open after that is cut off.
     tokio::time::timeout(longest, connection).await.unwrap_or(Ok(()))
 }
 

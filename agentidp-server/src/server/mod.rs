@@ -1,7 +1,8 @@
 //! The accept loop: bounded connections, bounded waiting, and a shutdown that lets requests in progress finish.
 
 mod connection;
-mod idle;
+mod guarded;
+mod requests;
 
 use std::future::Future;
 use std::io;
