@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import memory
@@ -62,9 +63,12 @@ class Run:
         try:
             return work()
         except Failed as error:
-            self.failures.append(f"{what}: {error}")
-            say(f"FAILED {what}: {error}")
-            return None
+            told = str(error)
+        except Exception as error:  # a fault of the harness must not take the rest of half an hour with it
+            told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.failures.append(f"{what}: {told}")
+        say(f"FAILED {what}: {told}")
+        return None
 
     # --- Preparing ---
 
