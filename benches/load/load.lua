@@ -7,7 +7,8 @@
 local kind, expect = os.getenv("KIND"), tonumber(os.getenv("EXPECT") or "")
 local once = os.getenv("ONCE") == "1"
 local first, count = tonumber(os.getenv("FIRST") or "1"), tonumber(os.getenv("COUNT") or "0")
-local sent, bodies, head = 0, {}, nil
+-- wrk makes one request that it does not send, to look at it.
+local sent, bodies, head = -1, {}, nil
 local threads = {}
 
 answered, wrong = 0, 0 -- read by done()
@@ -48,6 +49,11 @@ function request()
   if kind ~= "numbered" then return bodies[(sent - 1) % count + 1] end
   local number = once and (sent - 1) % count or math.random(0, count - 1)
   return head .. form(numbered(first + number), os.getenv("SECRET"))
+end
+
+-- Once all are sent, a connection that is free waits: what it would send again would be counted as one that is missing.
+if once then
+  function delay() return sent < count and 0 or 3600 * 1000 end
 end
 
 -- wrk looks at each answer only if this function is there.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import memory
@@ -17,7 +18,7 @@ import overload
 import plan
 import report
 import seed
-from measure import FOREIGN_LIMIT, Parties, Traffic, measure, one_load, prove
+from measure import FOREIGN_LIMIT, Parties, Traffic, every_once, measure, one_load, prove
 from servers import Servers, approle
 from world import ROOT, Bao, Failed, Postgres, World
 
@@ -27,7 +28,7 @@ QUICK_SECONDS, QUICK_SLOW_SECONDS = 2, 4
 # node's compiler and Python's caches are warm after this long under load.
 PEER_WARM_UP = 5
 # A million rows take a while to be read at random.
-ROWS_WARM_UP = 75
+ROWS_WARM_UP = 120
 SIGNATURES = {"RS256": 4_000, "EdDSA": 40_000}
 
 
@@ -62,9 +63,12 @@ class Run:
         try:
             return work()
         except Failed as error:
-            self.failures.append(f"{what}: {error}")
-            say(f"FAILED {what}: {error}")
-            return None
+            told = str(error)
+        except Exception as error:  # a fault of the harness must not take the rest of half an hour with it
+            told = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.failures.append(f"{what}: {told}")
+        say(f"FAILED {what}: {told}")
+        return None
 
     # --- Preparing ---
 
@@ -167,7 +171,7 @@ class Run:
             if row.server == "agents-rows":
                 # As many as there is time for: the row's share of hits is measured.
                 say(f"reading rows into {server}")
-                one_load(self.servers[server].urls, self.traffic(row), plan.AT, ROWS_WARM_UP, self.parties(row))
+                every_once(self.servers[server].urls[0], self.traffic(row), plan.AT, ROWS_WARM_UP)
             elif row.hits == plan.PROVED:
                 say(f"proving {clients} to {server}")
                 right = self.traffic(row) if clients == "working" else Traffic(
@@ -224,9 +228,13 @@ class Run:
         self.results["overload"] = overload.run(server, self.world.folder, max(cold), rounds, seconds)
 
     def memory(self):
-        server = self.kit.ours("memory", database="many", WARM_CAPACITY="200000", ROW_CACHE_CAPACITY="0")
-        self.results["memory"] = memory.run(server)
-        self.world.stop(server.processes[0])
+        """Of either cache while the other is off."""
+        for cache, first, variant in (
+                ("warm", 1, {"WARM_CAPACITY": "200000", "ROW_CACHE_CAPACITY": "0"}),
+                ("rows", plan.KEYED_FIRST, {"WARM_CAPACITY": "0", "ROW_CACHE_CAPACITY": "200000", "keyed": True})):
+            server = self.kit.ours(f"memory-{cache}", database="many", **variant)
+            self.results.setdefault("memory", {})[cache] = memory.run(server, first)
+            self.world.stop(server.processes[0])
 
 
 def machine():

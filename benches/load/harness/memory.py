@@ -1,4 +1,4 @@
-"""What the server keeps in memory: idle, and for each warm entry."""
+"""What the server keeps in memory for each warm entry, and for each row."""
 
 from measure import Parties, Traffic, one_load, prove, pss, settle
 from plan import HASHED
@@ -8,11 +8,10 @@ BEFORE = 1_000  # entries that are there, and buffers grown, before entries are 
 CONNECTIONS = 16
 
 
-def run(server, entries=HASHED):
-    """Bytes a warm entry: bcrypt credentials are proved, and the growth is divided by their number. The row cache, which
-    would grow too, is off."""
+def run(server, first, entries=HASHED):
+    """Bytes an entry: numbered agents from `first` on ask for a token, and the growth is divided by their number."""
     url = server.urls[0]
-    traffic = lambda count: Traffic("numbered", first=1, count=count, secret=NUMBERED_SECRET)
+    traffic = lambda count: Traffic("numbered", first=first, count=count, secret=NUMBERED_SECRET)
     prove(url, traffic(BEFORE), CONNECTIONS)
     one_load([url], traffic(BEFORE), CONNECTIONS, 2, Parties(server.pids))
     settle(server.pids)

@@ -90,7 +90,7 @@ def figures(results):
         by_cpu = f"{shown(by_cpu).format(by_cpu)}×" if by_cpu else ""
         lines.append(judged(each.what, value, each.least, shown(value), unit="×", by_cpu=by_cpu, note=note))
     lines.append(judged("memory of the idle server (PSS)", raw["idle_mib"].get("rs256"), MEMORY_IDLE_MIB, "{:.1f}", False, " MiB"))
-    memory = raw.get("memory") or {}
+    memory = raw.get("memory", {}).get("warm", {})
     lines.append(judged("memory of a warm entry", memory.get("bytes"), MEMORY_ENTRY_BYTES, "{:.0f}", False, " bytes"))
     under = overload(results)
     lines.append(judged("overload: throughput that warm clients keep", under.get("kept"), KEPT_THROUGHPUT, "{:.2f}", unit="×"))
@@ -178,12 +178,14 @@ def overload_text(results):
 
 
 def memory_text(results):
-    memory, idle = results.raw.get("memory"), results.raw["idle_mib"]
+    idle = results.raw["idle_mib"]
     lines = [head("idle, just started", "PSS MiB")]
     lines += [line(f"`{name}`", f"{idle[name]:.1f}") for name in ("rs256", "node", "python", "oidc-provider", "approle") if name in idle]
-    if memory:
-        lines += ["", f"{memory['entries']:,} warm entries took {memory['after_mib'] - memory['before_mib']:.1f} MiB: "
-                      f"{memory['bytes']:.0f} bytes each."]
+    for cache, name in (("warm", "warm entries"), ("rows", "credentials in the row cache")):
+        memory = results.raw.get("memory", {}).get(cache)
+        if memory:
+            lines += ["", f"{memory['entries']:,} {name} took {memory['after_mib'] - memory['before_mib']:.1f} MiB: "
+                          f"{memory['bytes']:.0f} bytes each."]
     return "\n".join(lines)
 
 

@@ -74,13 +74,22 @@ NUMBERED_DIGEST = "$2b$04$abcdefghijklmnopqrstuupkXze/NaVmU3Mo/4C4jN.zpyZrR/ie2"
 MAC_KEY_ID, MAC_KEY = "load", bytes(range(32))
 
 
+def mac(purpose, *parts):
+    """As the library computes it: a key for each purpose, and each part after its length."""
+    subkey = hmac.digest(MAC_KEY, f"agentidp-secrets {purpose} v1".encode(), "sha256")
+    return hmac.digest(subkey, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256").hex()
+
+
 def keyed_digest(number):
     """What the server would store for agent `number`; it names client and credential, so each has one of its own."""
-    subkey = hmac.digest(MAC_KEY, b"agentidp-secrets keyed-digest v1", "sha256")
     name, salt = numbered_id(number).encode(), number.to_bytes(16, "big")
-    parts = (name, name, salt, NUMBERED_SECRET.encode())
-    mac = hmac.digest(subkey, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
-    return f"$hmac-sha256$v=1$keyid={MAC_KEY_ID}${salt.hex()}${mac.hex()}"
+    digest = mac("keyed-digest", name, name, salt, NUMBERED_SECRET.encode())
+    return f"$hmac-sha256$v=1$keyid={MAC_KEY_ID}${salt.hex()}${digest}"
+
+
+def selector(number):
+    """Without it each row would be written once more, when its secret is first proved."""
+    return f"{MAC_KEY_ID}:{mac('selector', numbered_id(number).encode(), NUMBERED_SECRET.encode())[:16]}"
 
 
 def numbered_id(number):
@@ -97,18 +106,19 @@ def numbered(postgres, database, agents):
     indexes = [line.split("|", 1) for line in indexes if line]
     drop = "\n".join(f"drop index {name};" for name, _ in indexes)
     create = "\n".join(f"{definition};" for _, definition in indexes)
-    rows = "".join(f"{numbered_id(number)}\t{digest}\n" for number, digest in agents)
+    rows = "".join(f"{numbered_id(number)}\t{digest}\t{selector(number)}\n" for number, digest in agents)
     postgres.psql(database, f"""
 begin;
 set local session_replication_role = replica;
 alter table credentials disable trigger agentidp_credential_changed;
 {drop}
-create temporary table made (id uuid, digest text) on commit drop;
+create temporary table made (id uuid, digest text, selector text) on commit drop;
 copy made from stdin;
 {rows}\\.
 insert into agents (agent_id, email, agent_type, version, capabilities, owner, deployment_env)
     select id, id || '@agents.example', 'custom', '1.0.0', '{{load:run}}', 'load', 'development' from made;
-insert into credentials (credential_id, client_id, secret_hash) select id, id, digest from made;
+insert into credentials (credential_id, client_id, secret_hash, secret_selector)
+    select id, id, digest, selector from made;
 {create}
 alter table credentials enable always trigger agentidp_credential_changed;
 commit;
