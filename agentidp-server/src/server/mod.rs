@@ -59,11 +59,10 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
-    let stop_workers = CancellationToken::new();
-    let workers = workers::start(&app, &stop_workers);
+    let stopping = CancellationToken::new();
+    let workers = workers::start(&app, &stopping);
     let permits = Arc::new(Semaphore::new(bounds.connections));
     let streams = Arc::new(Semaphore::new(bounds.connections));
-    let draining = CancellationToken::new();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -71,7 +70,7 @@ pub async fn run(
             () = shutdown.as_mut() => break,
             Some(_) = connections.join_next() => {}
             (stream, peer, permit) = accept(&listener, &permits) => {
-                let (draining, streams) = (draining.clone(), Arc::clone(&streams));
+                let (draining, streams) = (stopping.clone(), Arc::clone(&streams));
                 let connection = Connection { stream, peer, permit, draining, streams };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));
             }
@@ -80,8 +79,7 @@ pub async fn run(
     // From here on the system refuses new connections, so that a balancer turns elsewhere.
     drop(listener);
     info!(connections = connections.len(), "shutting down");
-    stop_workers.cancel();
-    draining.cancel();
+    stopping.cancel();
     drain(connections, workers, bounds.drain).await;
     app.repos.database.close().await;
     info!("stopped");
