@@ -137,6 +137,37 @@ async fn an_own_server_keeps_its_data_over_stop_seal_and_pause() {
 }
 
 #[tokio::test]
+async fn a_cluster_outlives_the_loss_of_a_node_in_every_way() {
+    let mut cluster = support::cluster().await;
+    let mount = cluster.fresh_mount().await;
+    let path = format!("{}/data/agentidp/x", mount.name);
+    let first = cluster.leader().await;
+    cluster.node(first).write_root(&path, "kept").await;
+
+    cluster.kill(first).await;
+    let second = cluster.new_leader(first).await;
+    assert_eq!(cluster.node(second).read_root(&path).await.unwrap().client_secret(), "kept");
+    cluster.start_again(first).await;
+
+    cluster.pause(second).await;
+    let third = cluster.new_leader(second).await;
+    assert_eq!(cluster.node(third).read_root(&path).await.unwrap().client_secret(), "kept");
+    cluster.resume(second);
+
+    cluster.seal(third).await;
+    let status = cluster.node(third).call(&mount.policy_token, Method::GET, &path, None).await.0;
+    assert_eq!(status, 503);
+    let fourth = cluster.new_leader(third).await;
+    assert_eq!(cluster.node(fourth).read_root(&path).await.unwrap().client_secret(), "kept");
+
+    cluster.kill(fourth).await;
+    cluster.heal().await;
+    let standby = cluster.node(cluster.standby().await);
+    assert_eq!(standby.call(&mount.policy_token, Method::GET, &path, None).await.0, 200);
+    assert_eq!(cluster.addresses().len(), 3);
+}
+
+#[tokio::test]
 async fn a_scripted_server_answers_and_breaks_as_told() {
     let signal = Arc::new(Notify::new());
     let script = [

@@ -11,6 +11,7 @@ pub(crate) mod scripted_vault;
 use std::sync::OnceLock;
 
 pub(crate) use self::bao::Bao;
+pub(crate) use self::bao::cluster::Cluster;
 pub(crate) use self::postgres::Postgres;
 
 /// The PostgreSQL cluster of this test binary, started by the first test that asks.
@@ -23,6 +24,15 @@ pub(crate) fn postgres() -> &'static Postgres {
 pub(crate) fn bao() -> &'static Bao {
     static SHARED: OnceLock<Bao> = OnceLock::new();
     SHARED.get_or_init(|| on_own_runtime(Bao::start_dev()))
+}
+
+/// The OpenBao cluster of this test binary, for one test at a time: whatever the one before has broken is mended first.
+pub(crate) async fn cluster() -> tokio::sync::MutexGuard<'static, Cluster> {
+    static SHARED: OnceLock<tokio::sync::Mutex<Cluster>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| tokio::sync::Mutex::new(on_own_runtime(Cluster::start())));
+    let mut cluster = shared.lock().await;
+    cluster.heal().await;
+    cluster
 }
 
 /// A shared service outlives the runtime of the test that asked first, and that test may already be inside one.

@@ -215,7 +215,7 @@ impl Service {
         pid.trim().to_owned()
     }
 
-    fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.home.path().join("service.exited").exists()
     }
 

@@ -1,9 +1,14 @@
 //! What tests do with the root token: prepare a server, and look behind the back of the code under test.
 
+use std::time::Duration;
+
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::Bao;
+
+/// How long a node may take to say how it is: one that hangs never does.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One version of a secret, read with the root token.
 #[derive(Debug)]
@@ -135,6 +140,12 @@ impl Api {
     pub(super) async fn knows_our_token(&self, port: u16) -> bool {
         let lookup = self.at(port).call(&self.root_token, Method::GET, "auth/token/lookup-self", None).await;
         lookup.is_ok_and(|(status, _)| status == 200)
+    }
+
+    /// What the node says of itself: 200 active, 429 standby, 503 sealed. None while it does not run or hangs.
+    pub(super) async fn health(&self) -> Option<u16> {
+        let health = self.client.get(format!("{}/v1/sys/health", self.address)).timeout(PATIENCE).send().await;
+        health.ok().map(|answer| answer.status().as_u16())
     }
 
     /// Sets up a new server: the unseal key and the root token.

@@ -1,7 +1,9 @@
-//! An own OpenBao: a dev server in memory that tests share, or a persistent one that a test may stop and seal.
+//! An own OpenBao: a dev server in memory that tests share, a persistent one that a test may stop and seal, or three of
+//! those that replicate.
 
 mod api;
 pub(crate) mod auth;
+pub(crate) mod cluster;
 pub(crate) mod tls;
 
 use std::path::PathBuf;
@@ -42,6 +44,14 @@ impl Bao {
 
     /// As [`start_own`](Self::start_own), with what `configure` puts into the folder for this port.
     async fn start_configured(configure: impl Fn(&Home, u16) + Send + Sync) -> Self {
+        let mut server = Self::start_empty(configure).await;
+        server.initialise().await;
+        server.unseal().await;
+        server
+    }
+
+    /// A server that holds nothing yet, not even a root token.
+    async fn start_empty(configure: impl Fn(&Home, u16) + Send + Sync) -> Self {
         let api = Api::new();
         let program = find::bao();
         let home = Home::new();
@@ -52,11 +62,13 @@ impl Bao {
             own_arguments()
         };
         let (service, port) = Service::start(home, END, server, arguments, |port| api.is_up(port)).await;
-        let api = api.at(port);
-        let (unseal_key, root_token) = api.initialise().await;
-        let server = Self { service, api: api.with_root(root_token), program, port, unseal_key };
-        server.unseal().await;
-        server
+        Self { service, api: api.at(port), program, port, unseal_key: String::new() }
+    }
+
+    async fn initialise(&mut self) {
+        let (unseal_key, root_token) = self.api.initialise().await;
+        self.api = self.api.with_root(root_token);
+        self.unseal_key = unseal_key;
     }
 
     /// The shared one.
@@ -116,9 +128,13 @@ impl Bao {
 
     /// Starts again after `stop`, on the same address, and unseals.
     pub(crate) async fn start_again(&mut self) {
+        self.start_sealed().await;
+        self.unseal().await;
+    }
+
+    async fn start_sealed(&mut self) {
         let (api, port) = (&self.api, self.port);
         self.service.start_again(&own_arguments(), || api.is_up(port)).await;
-        self.unseal().await;
     }
 
     /// Every path answers 503 until `unseal`.
@@ -156,8 +172,14 @@ fn own_arguments() -> Vec<String> {
     ["server", "-config=server.hcl"].map(str::to_owned).to_vec()
 }
 
-/// `performance_multiplier = 1`: the node becomes active in one second instead of five.
+/// A single node.
 fn configuration(port: u16) -> String {
+    node_configuration(port, "test", "")
+}
+
+/// `performance_multiplier = 1`: the node becomes active in one second instead of five. `storage` is what else is said
+/// about its storage.
+fn node_configuration(port: u16, node: &str, storage: &str) -> String {
     let cluster = port + 1;
     format!(
         r#"api_addr = "http://127.0.0.1:{port}"
@@ -170,9 +192,9 @@ listener "tcp" {{
 }}
 storage "raft" {{
   path = "raft"
-  node_id = "test"
+  node_id = "{node}"
   performance_multiplier = 1
-}}
+{storage}}}
 "#
     )
 }
