@@ -49,6 +49,11 @@ fn missing() -> Answer {
     Answer::new(404, json!({ "errors": [] }).to_string())
 }
 
+/// What a node says of its cluster.
+fn leader(replicated: bool, active: bool) -> Answer {
+    Answer::new(200, json!({ "ha_enabled": replicated, "is_self": active }).to_string())
+}
+
 /// Every text that the error can be made to show.
 fn shown(error: &Error) -> String {
     let sources = std::iter::successors(error.source(), |error| (*error).source());
@@ -134,9 +139,14 @@ async fn a_standby_that_is_behind_is_asked_again() {
     let (stuck, times) = asked(vec![entry(1, SECRET), behind(), behind(), behind(), behind()]).await;
     assert_kind_and_silence(&stuck.unwrap_err(), ErrorKind::Unavailable);
     assert_eq!(times, 4);
-    let (gone, times) = asked(vec![entry(1, SECRET), missing()]).await;
+    let (gone, times) = asked(vec![entry(1, SECRET), missing(), leader(false, true)]).await;
     assert_kind_and_silence(&gone.unwrap_err(), ErrorKind::NotFound);
-    assert_eq!(times, 1, "storage that is not replicated has no stale standby");
+    assert_eq!(times, 2, "storage that is not replicated has no stale standby");
+    for told in [leader(true, false), Answer::new(500, "")] {
+        let late = [entry(1, SECRET), missing(), told, entry(2, SECRET)];
+        let (caught_up, times) = asked(late.into()).await;
+        assert_eq!((caught_up.unwrap(), times), (Verdict::Match, 3), "nothing has told of replication before");
+    }
 
     let server = ScriptedVault::start([replicated(), missing()]).await;
     let vault = vault(&server);
@@ -230,11 +240,12 @@ async fn a_host_that_takes_no_connection_is_given_up_soon() {
 
 /// What a write whose answer is `lost` comes to, when the read-back is answered by `found`.
 async fn undecided(lost: Answer, found: Answer) -> Result<StoredSecret, Error> {
-    let server = ScriptedVault::start([lost, found]).await;
+    let server = ScriptedVault::start([lost, found, leader(false, true)]).await;
     let vault = builder(&server).write_timeout(Duration::from_millis(50)).build().unwrap();
     let result = vault.rotate(&key(), &pinned(4), &secret()).await;
     let seen = server.requests();
-    assert_eq!(seen.len(), 2, "the write is not sent twice");
+    let writes = seen.iter().filter(|request| request.method == Method::POST).count();
+    assert_eq!(writes, 1, "the write is not sent twice");
     assert_eq!((&seen[1].method, seen[1].target.ends_with("?version=5")), (&Method::GET, true));
     result
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ struct Script {
     answers: Mutex<VecDeque<Answer>>,
     requests: Mutex<Vec<Seen>>,
     arrived: Notify,
+    connections: AtomicUsize,
 }
 
 /// A request as it arrived, body read to its end.
@@ -128,6 +130,11 @@ impl ScriptedVault {
         self.script.requests.lock().expect("no panic holds it").clone()
     }
 
+    /// How many connections there were so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.script.connections.load(Ordering::SeqCst)
+    }
+
     /// Waits until `count` requests have arrived, answered or not.
     pub(crate) async fn arrived(&self, count: usize) {
         while self.requests().len() < count {
@@ -139,6 +146,7 @@ impl ScriptedVault {
 async fn accept(listener: TcpListener, script: Arc<Script>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        script.connections.fetch_add(1, Ordering::SeqCst);
         connections.spawn(serve(stream, Arc::clone(&script)));
     }
 }

@@ -56,6 +56,22 @@ pub(crate) fn says_dead_token(status: u16, body: &[u8]) -> bool {
     status == 403 && failure(status, body, Right::Read) == Failure::TokenDead
 }
 
+/// Whether an answer says that another node of the cluster may do better, and why: this one is sealed, or a standby that
+/// is behind or has no leader; then it has done nothing. One that fails ([`Failure::Failed`]) may have.
+pub(crate) fn turned_away(status: u16, body: &[u8]) -> Option<Failure> {
+    let failure = (status >= 300).then(|| failure(status, body, Right::Read))?;
+    let elsewhere = matches!(
+        failure,
+        Failure::Failed(_)
+            | Failure::Redirected
+            | Failure::Sealed
+            | Failure::StaleStandby
+            | Failure::Standby
+            | Failure::Upgrading
+    );
+    elsewhere.then_some(failure)
+}
+
 /// The token in an answer to a login, and its life.
 pub(crate) fn login(status: u16, body: &[u8], kind: AuthKind) -> Result<(String, Lease), Failure> {
     match status {

@@ -11,6 +11,7 @@ use super::client::VaultrsKv;
 use super::config::{ClientCert, VaultKv2Config};
 use super::failure::Site;
 use super::path::Folder;
+use super::pool::Dial;
 use super::transport::{Route, Transport};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
@@ -70,13 +71,26 @@ impl VaultKv2Builder {
         self
     }
 
-    /// How long one read may take as a whole. Default 1 s.
+    /// How long a connection is kept that nobody uses. Default 30 s, below the 60 s after which common balancers drop it.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a connection is used at the most. Default 5 minutes: within them a changed name in DNS is taken up.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.config.max_connection_age = age;
+        self
+    }
+
+    /// How long one read may take as a whole, whichever nodes it asks. Default 1 s. While there are others to ask, a node
+    /// gets half of what is left.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.config.read_timeout = timeout;
         self
     }
 
-    /// How long one write may take as a whole. Default 2 s.
+    /// How long one write may take as a whole, whichever nodes it asks. Default 2 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.config.write_timeout = timeout;
         self
@@ -89,7 +103,7 @@ impl VaultKv2Builder {
         self
     }
 
-    /// The clock by which the life of tokens is measured. Default the machine's.
+    /// The clock by which the life of tokens and the age of connections are measured. Default the machine's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -101,34 +115,55 @@ impl VaultKv2Builder {
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
         let config = self.config;
-        let mut base = parse_address(&config.address, config.danger_allow_plain_http)?;
-        let address = base.origin().ascii_serialization();
-        base.set_path("/v1");
+        let mut bases = parse_addresses(&config.address, config.danger_allow_plain_http)?;
+        let named: Vec<_> = bases.iter().map(|base| base.origin().ascii_serialization()).collect();
+        bases.iter_mut().for_each(|base| base.set_path("/v1"));
         let folder = parse_folder(&config.mount, &config.prefix)?;
         let namespace = config.namespace.as_deref().map(|namespace| namespace.trim_matches('/'));
         if namespace.is_some_and(|namespace| !Folder::is_folder(namespace)) {
             return Err(invalid("the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_NAMESPACE"));
         }
-        if [config.connect_timeout, config.read_timeout, config.write_timeout].contains(&Duration::ZERO) {
+        let times = [
+            config.connect_timeout,
+            config.idle_timeout,
+            config.max_connection_age,
+            config.read_timeout,
+            config.write_timeout,
+        ];
+        if times.contains(&Duration::ZERO) {
             return Err(invalid("a timeout of the Vault client is zero: nothing would ever be in time"));
         }
-        let route = Route {
-            base,
-            namespace,
-            ca_cert_pem: config.ca_cert_pem.as_deref(),
-            client_cert: config.client_cert.as_ref().map(|own| (own.certificate_pem.as_str(), &own.key_pem)),
-            proxy: config.proxy.as_deref(),
+        let dial = Dial {
+            ca_cert_pem: config.ca_cert_pem,
+            client_cert: config.client_cert,
+            proxy: config.proxy,
+            plain: bases.iter().all(|base| base.scheme() == "http"),
             connect_timeout: config.connect_timeout,
-            read_timeout: config.read_timeout,
-            write_timeout: config.write_timeout,
+            idle_timeout: config.idle_timeout,
+            max_age: config.max_connection_age,
         };
-        let client = VaultrsKv { session: Session::new(Transport::new(route)?, config.auth, self.clock)? };
-        Ok(VaultKv2::over(Arc::new(client), Site { address, folder }))
+        let route =
+            Route { bases, namespace, dial, read_timeout: config.read_timeout, write_timeout: config.write_timeout };
+        let transport = Transport::new(route, Arc::clone(&self.clock))?;
+        let client = VaultrsKv { session: Session::new(transport, config.auth, self.clock)? };
+        Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }))
     }
 }
 
+fn parse_addresses(text: &str, allow_plain_http: bool) -> Result<Vec<Url>> {
+    let mut bases: Vec<Url> = Vec::new();
+    for part in text.split(',') {
+        let base = parse_address(part, allow_plain_http)?;
+        if !bases.contains(&base) {
+            bases.push(base);
+        }
+    }
+    Ok(bases)
+}
+
 fn parse_address(text: &str, allow_plain_http: bool) -> Result<Url> {
-    let form = "the Vault address is http://host:port or https://host:port and nothing else: VAULT_ADDR";
+    let form = "the Vault address is http://host:port or https://host:port and nothing else, several separated by \
+                commas: VAULT_ADDR";
     let url = Url::parse(text.trim()).map_err(|_| invalid(form))?;
     let bare = url.username().is_empty()
         && url.password().is_none()
@@ -197,12 +232,21 @@ mod tests {
             "https://user:canary@h",
             "https://h?canary",
             "https://h#canary",
+            "https://h,",
+            "https://h,,https://i",
+            "https://h,canary",
+            "https://h;https://i",
         ] {
             assert!(refusal(VaultKv2::builder(address, "t")).contains("VAULT_ADDR"), "{address}");
         }
-        for address in
-            ["https://h", "https://h:8200/", " http://localhost:8200\n", "http://[::1]:1", "http://127.9.9.9"]
-        {
+        for address in [
+            "https://h",
+            "https://h:8200/",
+            " http://localhost:8200\n",
+            "http://[::1]:1",
+            "http://127.9.9.9",
+            "https://a:8200, https://b:8200,https://a:8200",
+        ] {
             assert!(VaultKv2::builder(address, "t").build().is_ok(), "{address}");
         }
     }
@@ -212,6 +256,7 @@ mod tests {
         let remote = VaultKv2::builder("http://vault:8200", "t");
         assert!(refusal(remote.clone()).contains("VAULT_ALLOW_PLAIN_HTTP"));
         assert!(remote.danger_allow_plain_http(true).build().is_ok());
+        assert!(refusal(VaultKv2::builder("https://a,http://vault:8200", "t")).contains("VAULT_ALLOW_PLAIN_HTTP"));
     }
 
     #[test]
@@ -226,6 +271,8 @@ mod tests {
         assert!(refusal(local().client_cert(own)).contains("VAULT_CLIENT_CERT"));
         assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
         assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(local().idle_timeout(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(local().max_connection_age(Duration::ZERO)).contains("timeout"));
         assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));
         assert!(local().mount("secret/").namespace("team/").build().is_ok());
     }

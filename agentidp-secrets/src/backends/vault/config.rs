@@ -23,7 +23,8 @@ use super::builder::VaultKv2Builder;
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VaultKv2Config {
-    /// Scheme, host and port of the server itself, such as `https://vault.example:8200`.
+    /// Scheme, host and port of the server itself, such as `https://vault.example:8200`; of each node of a cluster,
+    /// separated by commas, so that another one is asked when one is down.
     pub address: String,
     /// Where the token comes from.
     pub auth: VaultAuth,
@@ -48,10 +49,16 @@ pub struct VaultKv2Config {
     /// How long a connection may take to come up; in milliseconds in data. Default 500 ms.
     #[serde(default = "default_connect_timeout", deserialize_with = "milliseconds")]
     pub connect_timeout: Duration,
-    /// How long one read may take as a whole; in milliseconds in data. Default 1 s.
+    /// How long a connection is kept that nobody uses; in milliseconds in data. Default 30 s.
+    #[serde(default = "default_idle_timeout", deserialize_with = "milliseconds")]
+    pub idle_timeout: Duration,
+    /// How long a connection is used at the most; in milliseconds in data. Default 5 minutes.
+    #[serde(default = "default_max_connection_age", deserialize_with = "milliseconds")]
+    pub max_connection_age: Duration,
+    /// How long one read may take as a whole, whichever nodes it asks; in milliseconds in data. Default 1 s.
     #[serde(default = "default_read_timeout", deserialize_with = "milliseconds")]
     pub read_timeout: Duration,
-    /// How long one write may take as a whole; in milliseconds in data. Default 2 s.
+    /// How long one write may take as a whole, whichever nodes it asks; in milliseconds in data. Default 2 s.
     #[serde(default = "default_write_timeout", deserialize_with = "milliseconds")]
     pub write_timeout: Duration,
     /// Whether token and secrets may cross a network in clear. Default no.
@@ -76,7 +83,7 @@ impl ClientCert {
 }
 
 impl VaultKv2Config {
-    /// The settings for a server and where the token comes from, with defaults for the rest.
+    /// The settings for a server, or the nodes of a cluster separated by commas, and where the token comes from, with defaults for the rest.
     pub fn new(address: impl Into<String>, auth: impl Into<VaultAuth>) -> Self {
         Self {
             address: address.into(),
@@ -88,6 +95,8 @@ impl VaultKv2Config {
             client_cert: None,
             proxy: None,
             connect_timeout: default_connect_timeout(),
+            idle_timeout: default_idle_timeout(),
+            max_connection_age: default_max_connection_age(),
             read_timeout: default_read_timeout(),
             write_timeout: default_write_timeout(),
             danger_allow_plain_http: false,
@@ -128,6 +137,16 @@ fn default_prefix() -> String {
 /// A server that is up accepts within a few milliseconds; a dead host must not eat the whole budget.
 fn default_connect_timeout() -> Duration {
     Duration::from_millis(500)
+}
+
+/// Below the 60 s after which common balancers drop one without a word.
+fn default_idle_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// A changed name in DNS or a balancer's new target is taken up within this, at a few milliseconds of handshake.
+fn default_max_connection_age() -> Duration {
+    Duration::from_secs(300)
 }
 
 /// Reads take under 5 ms at the 99th percentile of a server that is not overloaded. A hung leader costs this much.

@@ -38,8 +38,11 @@ mod check;
 mod client;
 mod config;
 mod failure;
+mod index;
 mod kv;
+mod nodes;
 mod path;
+mod pool;
 mod rights;
 #[cfg(test)]
 mod tests;

@@ -2,30 +2,33 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, Method};
-use reqwest::redirect;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde::Deserialize;
+use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::auth::Hidden;
+use super::answer;
 use super::failure::{Cause, Failure};
+use super::index::NewestIndex;
+use super::nodes::Nodes;
+use super::pool::{Dial, Pool};
 use super::tls;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// Idle connections that are kept: more in flight than this gains nothing on the servers we measured.
-const MAX_IDLE: usize = 32;
-
-/// How long one is kept: below the 60 s after which common balancers drop it.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause before nodes that wait for an election are all asked again, so much plus up to three times as much: an election
+/// took 1.7 to 5.5 s, and one look costs each node a tenth of a millisecond.
+const ELECTION_PAUSE: Duration = Duration::from_millis(50);
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -35,17 +38,14 @@ const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
 /// What a standby shall do that has not reached the index yet.
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
 
-/// How to reach one Vault.
-pub(crate) struct Route<'a> {
-    pub(crate) base: Url,
-    pub(crate) namespace: Option<&'a str>,
-    pub(crate) ca_cert_pem: Option<&'a str>,
-    /// Certificate and key, in PEM form.
-    pub(crate) client_cert: Option<(&'a str, &'a Hidden)>,
-    pub(crate) proxy: Option<&'a str>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) read_timeout: Duration,
-    pub(crate) write_timeout: Duration,
+/// How to reach one Vault, be it a node or a cluster.
+pub(super) struct Route<'a> {
+    /// One at least.
+    pub(super) bases: Vec<Url>,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) dial: Dial,
+    pub(super) read_timeout: Duration,
+    pub(super) write_timeout: Duration,
 }
 
 /// A request as Vault's API describes it. The path is below `/v1/`. Clones share the body.
@@ -56,6 +56,15 @@ pub(crate) struct Request {
     pub(crate) query: Option<String>,
     /// In a buffer that is wiped when it is done with.
     pub(crate) body: Option<Bytes>,
+    /// Whether the active node is to be asked, as far as it can be told: it is never behind.
+    pub(crate) of_active: bool,
+}
+
+/// What a node says of its cluster.
+#[derive(Clone, Copy, Deserialize)]
+struct Leader {
+    ha_enabled: bool,
+    is_self: bool,
 }
 
 /// An answer, read whole.
@@ -64,65 +73,161 @@ pub(crate) struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
 
-/// One pool of connections to one address.
+/// The nodes of one Vault, asked one after the other until one does not turn the request away.
 ///
-/// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
-/// variables of the environment are not looked at, because the token would go there in clear.
+/// A request goes to another node when this one was not reached, is sealed, is a standby without its leader, or is behind:
+/// then nothing was done. One that was sent and got no answer goes to another node only if it is a read; of a write nobody
+/// knows whether it was done.
 pub(crate) struct Transport {
-    client: reqwest::Client,
-    base: Url,
+    pool: Pool,
+    nodes: Nodes,
     namespace: Option<HeaderValue>,
     /// From the newest write. A standby that is behind it passes our requests on, instead of answering a read or
     /// judging a compare-and-set from the past.
-    index: RwLock<Option<HeaderValue>>,
-    /// Whether any answer had an index. Successes have one on replicated storage, refusals never.
-    replicated: AtomicBool,
+    index: NewestIndex,
+    /// Whether the storage is replicated, once that is known: successes have an index where it is, refusals never, and
+    /// every node says it when asked.
+    replicated: OnceLock<bool>,
     read_timeout: Duration,
     write_timeout: Duration,
 }
 
 impl Transport {
-    pub(crate) fn new(route: Route<'_>) -> Result<Self> {
-        let client = client(&route)?;
+    pub(super) fn new(route: Route<'_>, clock: Arc<dyn Clock>) -> Result<Self> {
         let namespace = route.namespace.map(HeaderValue::from_str).transpose();
         Ok(Self {
-            client,
-            base: route.base,
+            pool: Pool::new(route.dial, clock)?,
+            nodes: Nodes::new(route.bases),
             namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
-            index: RwLock::new(None),
-            replicated: AtomicBool::new(false),
+            index: NewestIndex::default(),
+            replicated: OnceLock::new(),
             read_timeout: route.read_timeout,
             write_timeout: route.write_timeout,
         })
     }
 
-    /// Sends one request, once, with a token or none. Any status is an answer.
+    /// Sends one request with a token or none, within the time of a read or a write. Any status is an answer.
+    ///
+    /// Where there are several nodes and all that answer wait for an election, they are asked again for as long as the
+    /// time lasts.
     pub(crate) async fn send(&self, request: Request, token: Option<&HeaderValue>) -> Result<Answer, Failure> {
+        let deadline = Instant::now() + self.time_for(&request);
+        loop {
+            let outcome = self.ask_in_turn(&request, token, deadline).await;
+            let electing =
+                self.has_several() && matches!(turned_away(&outcome), Some(Failure::Standby | Failure::Redirected));
+            let pause = election_pause();
+            if !electing || Instant::now() + pause >= deadline {
+                return outcome;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Whether what a node says may be from the past. Asks, unless it is known; yes where that cannot be found out.
+    pub(crate) async fn may_be_behind(&self) -> bool {
+        if let Some(replicated) = self.replicated.get() {
+            return *replicated;
+        }
+        let told = self.leader(self.nodes.favourite()).await.map(|leader| leader.ha_enabled);
+        told.is_none_or(|replicated| *self.replicated.get_or_init(|| replicated))
+    }
+
+    /// Whether there is another node to ask.
+    pub(crate) fn has_several(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    async fn ask_in_turn(
+        &self,
+        request: &Request,
+        token: Option<&HeaderValue>,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
+        let favourite = self.nodes.favourite();
+        let first = if request.of_active { self.active_node().await.unwrap_or(favourite) } else { favourite };
         let reading = request.method == Method::GET;
-        let answer = self.client.execute(self.prepare(request, token)).await.map_err(|error| failure(&error))?;
+        let mut told = Err(Failure::Lost(Cause::Timeout));
+        for (asked, node) in self.nodes.from(first).enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // A node that hangs must not take the time of those after it. A write that was sent is waited for.
+            let share = if reading && asked + 1 < self.nodes.len() { left / 2 } else { left };
+            let outcome = self.ask(node, request.clone(), token, share).await;
+            let Some(failure) = turned_away(&outcome) else {
+                self.nodes.prefer(node, favourite);
+                return outcome;
+            };
+            self.nodes.prefer(self.nodes.after(node), node);
+            if !reading && matches!(failure, Failure::Lost(_) | Failure::Failed(_)) {
+                return outcome;
+            }
+            // What a node says tells more than that another one was not reached.
+            if outcome.is_ok() || told.is_err() {
+                told = outcome;
+            }
+        }
+        told
+    }
+
+    /// Asks one node once.
+    async fn ask(
+        &self,
+        node: usize,
+        request: Request,
+        token: Option<&HeaderValue>,
+        timeout: Duration,
+    ) -> Result<Answer, Failure> {
+        let reading = request.method == Method::GET;
+        let prepared = self.prepare(node, request, token, timeout);
+        let answer = self.pool.client().execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
-            self.replicated.store(true, Ordering::Relaxed);
+            self.replicated.get_or_init(|| true);
             if !reading {
-                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Some(index.clone());
+                self.index.note(index);
             }
         }
         Ok(Answer { status: answer.status().as_u16(), body: read_body(answer).await? })
     }
 
-    /// Whether the storage is known to be replicated, so that a standby may answer from the past.
-    pub(crate) fn is_replicated(&self) -> bool {
-        self.replicated.load(Ordering::Relaxed)
+    /// The node that calls itself active, among several.
+    async fn active_node(&self) -> Option<usize> {
+        let nodes = if self.has_several() { self.nodes.len() } else { 0 };
+        let asked = (0..nodes).map(async |node| self.leader(node).await.filter(|leader| leader.is_self).map(|_| node));
+        join_all(asked).await.into_iter().flatten().next()
     }
 
-    fn prepare(&self, request: Request, token: Option<&HeaderValue>) -> reqwest::Request {
-        let mut url = self.base.clone();
+    /// What a node says of its cluster, which it tells anybody.
+    async fn leader(&self, node: usize) -> Option<Leader> {
+        let request = Request::get("sys/leader".to_owned());
+        let mut prepared = self.prepare(node, request, None, self.read_timeout / 2);
+        // Namespaces have none.
+        prepared.headers_mut().remove(NAMESPACE);
+        let answer =
+            self.pool.client().execute(prepared).await.ok().filter(|answer| answer.status() == StatusCode::OK)?;
+        serde_json::from_slice(&read_body(answer).await.ok()?).ok()
+    }
+
+    fn time_for(&self, request: &Request) -> Duration {
+        if request.method == Method::GET { self.read_timeout } else { self.write_timeout }
+    }
+
+    fn prepare(
+        &self,
+        node: usize,
+        request: Request,
+        token: Option<&HeaderValue>,
+        timeout: Duration,
+    ) -> reqwest::Request {
+        let mut url = self.nodes.base(node).clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(request.path.split('/'));
         }
         url.set_query(request.query.as_deref());
-        let reading = request.method == Method::GET;
         let mut prepared = reqwest::Request::new(request.method, url);
-        *prepared.timeout_mut() = Some(if reading { self.read_timeout } else { self.write_timeout });
+        *prepared.timeout_mut() = Some(timeout);
         let headers = prepared.headers_mut();
         if let Some(token) = token {
             headers.insert(TOKEN, token.clone());
@@ -131,8 +236,7 @@ impl Transport {
         if let Some(namespace) = &self.namespace {
             headers.insert(NAMESPACE, namespace.clone());
         }
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(index) = index {
+        if let Some(index) = self.index.get() {
             headers.insert(INDEX, index);
             headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
         }
@@ -146,51 +250,33 @@ impl Transport {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport").field("address", &self.base.as_str()).finish_non_exhaustive()
+        f.debug_struct("Transport").field("nodes", &self.nodes).finish_non_exhaustive()
     }
 }
 
-fn client(route: &Route<'_>) -> Result<reqwest::Client> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(redirect::Policy::none())
-        .referer(false)
-        .no_proxy()
-        .http1_only()
-        .connect_timeout(route.connect_timeout)
-        .pool_max_idle_per_host(MAX_IDLE)
-        .pool_idle_timeout(IDLE_TIMEOUT);
-    if let Some(proxy) = route.proxy {
-        let proxy = reqwest::Proxy::all(proxy).map_err(|_| invalid("the proxy of the Vault client is no URL"))?;
-        builder = builder.proxy(proxy);
+impl Request {
+    pub(crate) fn get(path: String) -> Self {
+        Self { method: Method::GET, path, query: None, body: None, of_active: false }
     }
-    if let Some(pem) = route.ca_cert_pem {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
-        if certificates.is_empty() {
-            return Err(invalid("the Vault CA holds no certificate in PEM form: look at VAULT_CACERT"));
-        }
-        builder = builder.tls_certs_only(certificates);
-    } else if route.base.scheme() == "http" && route.proxy.is_none() {
-        // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
-        builder = builder.tls_certs_only([]);
+
+    pub(crate) fn post(path: String, body: Bytes) -> Self {
+        Self { method: Method::POST, path, query: None, body: Some(body), of_active: false }
     }
-    if let Some((certificate, key)) = route.client_cert {
-        builder = builder.identity(identity(certificate, key)?);
-    }
-    builder.build().map_err(|_| match route.client_cert {
-        Some(_) => invalid("VAULT_CLIENT_KEY is not the key of the first certificate in VAULT_CLIENT_CERT"),
-        None => invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"),
-    })
 }
 
-/// The certificate and the key that we show to a server that asks for them.
-fn identity(certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
-    let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
-    reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
-        invalid(
-            "the client certificate for Vault is no certificate with its key in PEM form: look at VAULT_CLIENT_CERT and \
-             VAULT_CLIENT_KEY",
-        )
-    })
+/// Why another node may do better; none where this one has dealt with the request.
+fn turned_away(outcome: &Result<Answer, Failure>) -> Option<Failure> {
+    match outcome {
+        Ok(answer) => answer::turned_away(answer.status, &answer.body),
+        Err(failure) => Some(*failure),
+    }
+}
+
+fn election_pause() -> Duration {
+    // Without randomness the callers come together: a nuisance, no fault.
+    let mut random = [0];
+    let _ = getrandom::fill(&mut random);
+    ELECTION_PAUSE + ELECTION_PAUSE * 3 * u32::from(random[0]) / 255
 }
 
 /// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use http::Method;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -154,12 +153,7 @@ async fn log_in(
     let mut encoded = Zeroizing::new(Vec::with_capacity(8192));
     // Texts in a map: there is nothing that could not be encoded.
     serde_json::to_writer(&mut *encoded, body).map_err(|_| Failure::Rejected(400))?;
-    let request = Request {
-        method: Method::POST,
-        path: format!("auth/{}/login", mount.trim_matches('/')),
-        query: None,
-        body: Some(Bytes::from_owner(encoded)),
-    };
+    let request = Request::post(format!("auth/{}/login", mount.trim_matches('/')), Bytes::from_owner(encoded));
     let answer = transport.send(request, None).await?;
     let (token, lease) = answer::login(answer.status, &answer.body, kind)?;
     let token = VaultToken::from(token).header().map_err(|_| Failure::Foreign(answer.status))?;

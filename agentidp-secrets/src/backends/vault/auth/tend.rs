@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::Method;
 
 use super::VaultAuth;
 use super::life::{Life, Term, TokenLife};
@@ -182,13 +181,12 @@ impl Session {
 
 /// Allowed by the default policy, as the other one is.
 fn lookup() -> Request {
-    Request { method: Method::GET, path: "auth/token/lookup-self".to_owned(), query: None, body: None }
+    Request::get("auth/token/lookup-self".to_owned())
 }
 
 /// Names no time: a renewal then grants as much as the token was made with, and never shortens its life.
 fn renewal() -> Request {
-    let body = Some(Bytes::from_static(b"{}"));
-    Request { method: Method::POST, path: "auth/token/renew-self".to_owned(), query: None, body }
+    Request::post("auth/token/renew-self".to_owned(), Bytes::from_static(b"{}"))
 }
 
 impl Inspected {
