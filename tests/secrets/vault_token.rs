@@ -90,6 +90,28 @@ async fn a_token_without_the_default_policy_works_and_says_once_that_it_cannot_b
 }
 
 #[tokio::test]
+async fn a_token_without_the_default_policy_is_renewed_by_two_rights_of_its_own() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let look = "path \"auth/token/lookup-self\" { capabilities = [\"read\"] }\n";
+    let renew = "path \"auth/token/renew-self\" { capabilities = [\"update\"] }\n";
+    for (rights, renewable) in [(look.to_owned() + renew, true), (look.to_owned(), false)] {
+        let policy = format!("self-{}", uuid::Uuid::new_v4());
+        bao.write_policy(&policy, &rights).await;
+        let options = json!({ "policies": [mount.name, policy], "no_default_policy": true, "period": "1h" });
+        let token = bao.create_token(options).await;
+        let clock = clock();
+        let vault = vault(&mount, token.as_str(), &clock);
+        assert_eq!(done(&vault).await, Tended::Inspected);
+        vault.probe().await.unwrap();
+        clock.advance(40 * MINUTE);
+        let outcome = vault.tend_token().await.outcome;
+        assert_eq!(outcome.is_ok_and(|done| done == Tended::Renewed), renewable);
+        assert_eq!(renewals(&bao.inspect(&token).await), renewable);
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_was_given_and_cannot_be_renewed_gets_into_danger() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;

@@ -59,6 +59,7 @@
 mod breaker;
 mod limit;
 mod observe;
+mod pause;
 mod retry;
 mod timeout;
 mod warm;

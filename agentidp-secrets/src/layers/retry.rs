@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::pause::{jittered, system_random};
 use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,9 +80,7 @@ impl RetryLayer {
     fn pause(&self, failed: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failed.saturating_sub(1));
         let full = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
-        let half = full / 2;
-        let span = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX - 1);
-        half + Duration::from_nanos((self.random)() % (span + 1))
+        jittered(full, (self.random)())
     }
 }
 
@@ -106,11 +105,6 @@ impl Layer for RetryLayer {
     fn layer(&self, inner: SharedBackend) -> SharedBackend {
         Arc::new(Retry { inner, policy: self.clone() })
     }
-}
-
-/// Without randomness every pause is its shorter half, which is no reason to fail a request.
-fn system_random() -> u64 {
-    getrandom::u64().unwrap_or_default()
 }
 
 fn worth_repeating(error: &Error) -> bool {
@@ -235,7 +229,7 @@ mod tests {
     fn pauses_double_up_to_the_longest_and_keep_between_half_and_all() {
         let millis = Duration::from_millis;
         let shortest = RetryLayer::new(9).pauses(millis(50), millis(300)).random(|| 0);
-        let longest = shortest.clone().random(|| 25_000_000);
+        let longest = shortest.clone().random(|| u64::MAX);
         assert_eq!([1, 2, 3, 4, 99].map(|n| shortest.pause(n)), [25, 50, 100, 150, 150].map(millis));
         assert_eq!(longest.pause(1), millis(50));
         let unbounded = RetryLayer::new(9).pauses(Duration::MAX, Duration::MAX).random(|| u64::MAX);

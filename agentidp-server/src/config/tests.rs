@@ -161,6 +161,8 @@ fn bad_values_are_refused_by_name() {
         ("VAULT_PROXY", "http://user:canary@proxy:3128"),
         ("VAULT_ALLOW_PLAIN_HTTP", "yes"),
         ("VAULT_CONNECT_TIMEOUT", "1ms"),
+        ("VAULT_IDLE_TIMEOUT", "2m"),
+        ("VAULT_MAX_CONNECTION_AGE", "2h"),
         ("VAULT_READ_TIMEOUT", "soon"),
         ("VAULT_WRITE_TIMEOUT", "2h"),
     ];
@@ -272,6 +274,18 @@ fn plain_http_stays_on_this_machine() {
     let away = [("VAULT_ADDR", "http://vault.example:8200"), ("VAULT_TOKEN", "t"), ("VAULT_ALLOW_PLAIN_HTTP", "true")];
     assert_eq!(config(&away[..2]).unwrap_err().setting(), "VAULT_ADDR");
     assert!(config(&away).unwrap().vault.unwrap().allow_plain_http);
+    let mixed = [("VAULT_ADDR", "https://a:8200,http://vault.example:8200"), ("VAULT_TOKEN", "t")];
+    assert_eq!(config(&mixed).unwrap_err().setting(), "VAULT_ADDR");
+}
+
+#[test]
+fn vault_may_be_several_nodes() {
+    let nodes = [("VAULT_ADDR", "https://a:8200/, https://b:8200"), ("VAULT_TOKEN", "t")];
+    assert_eq!(config(&nodes).unwrap().vault.unwrap().address, "https://a:8200,https://b:8200");
+    for list in ["https://a,", "https://a,,https://b", "https://a,b", "https://a;https://b"] {
+        let error = config(&[("VAULT_ADDR", list), ("VAULT_TOKEN", "t")]).unwrap_err();
+        assert_eq!(error.setting(), "VAULT_ADDR", "{list}");
+    }
 }
 
 #[test]
@@ -285,6 +299,8 @@ fn the_other_vault_settings_arrive() {
         ("VAULT_CACERT", pem.to_str().unwrap()),
         ("VAULT_PROXY", "http://proxy.example:3128"),
         ("VAULT_CONNECT_TIMEOUT", "100ms"),
+        ("VAULT_IDLE_TIMEOUT", "5s"),
+        ("VAULT_MAX_CONNECTION_AGE", "1m"),
         ("VAULT_READ_TIMEOUT", "3s"),
         ("VAULT_WRITE_TIMEOUT", "4s"),
     ])
@@ -293,6 +309,8 @@ fn the_other_vault_settings_arrive() {
     assert!(vault_with_all.ca_cert_pem.unwrap().starts_with("-----BEGIN"));
     assert_eq!(vault_with_all.proxy.as_deref(), Some("http://proxy.example:3128"));
     assert_eq!(vault_with_all.connect_timeout, Duration::from_millis(100));
+    assert_eq!(vault_with_all.idle_timeout, Duration::from_secs(5));
+    assert_eq!(vault_with_all.max_connection_age, Duration::from_secs(60));
     assert_eq!(vault_with_all.read_timeout, Duration::from_secs(3));
     assert_eq!(vault_with_all.write_timeout, Duration::from_secs(4));
     assert_eq!(vault(&[("VAULT_CACERT", other.to_str().unwrap())]).unwrap_err().setting(), "VAULT_CACERT");

@@ -11,11 +11,14 @@ use super::{ConfigError, Secret, VaultAuth};
 /// Vault's own default mount of KV version 2.
 const DEFAULT_MOUNT: &str = "secret";
 
+/// The library's own default, which it explains.
+const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
+
 /// Where secrets live.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Vault {
-    /// The server's address, without a path.
+    /// The server's address, without a path; those of a cluster's nodes are separated by commas.
     pub address: String,
     /// Where the token comes from.
     pub auth: VaultAuth,
@@ -33,6 +36,10 @@ pub struct Vault {
     pub proxy: Option<String>,
     /// The longest a connection may take to come about.
     pub connect_timeout: Duration,
+    /// The longest a connection is kept unused.
+    pub idle_timeout: Duration,
+    /// The longest a connection is used.
+    pub max_connection_age: Duration,
     /// The longest one read may take.
     pub read_timeout: Duration,
     /// The longest one write may take.
@@ -51,16 +58,24 @@ impl Vault {
         let connect_timeout = timeout(lookup, "VAULT_CONNECT_TIMEOUT", 500)?;
         let read_timeout = timeout(lookup, "VAULT_READ_TIMEOUT", 1000)?;
         let write_timeout = timeout(lookup, "VAULT_WRITE_TIMEOUT", 2000)?;
-        let expected = "an http or https address without a path, such as https://vault.example:8200";
-        let Some(address) = lookup.parsed("VAULT_ADDR", expected, parse_base_url)? else {
+        let idle_timeout = timeout(lookup, "VAULT_IDLE_TIMEOUT", 30_000)?;
+        let hour = Duration::from_secs(3600);
+        let max_connection_age = lookup.duration("VAULT_MAX_CONNECTION_AGE", Duration::from_secs(1)..=hour)?;
+        let expected = "an http or https address without a path, such as https://vault.example:8200, or several separated \
+                        by commas";
+        let parse = |text: &str| text.split(',').map(|part| parse_base_url(part.trim())).collect::<Option<Vec<_>>>();
+        let Some(addresses) = lookup.parsed("VAULT_ADDR", expected, parse)? else {
             // Files that would be needed with an address are left alone, their names still count as known.
             VaultAuth::name_all(lookup);
             let _ = ["VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"].map(|name| lookup.text(name));
             return Ok(None);
         };
-        refuse_plain_http(&address, allow_plain_http)?;
+        for address in &addresses {
+            refuse_plain_http(address, allow_plain_http)?;
+        }
+        let addresses: Vec<_> = addresses.iter().map(|address| address.as_str().trim_end_matches('/')).collect();
         Ok(Some(Self {
-            address: address.as_str().trim_end_matches('/').to_owned(),
+            address: addresses.join(","),
             auth: VaultAuth::read(lookup, warnings)?,
             mount,
             namespace,
@@ -69,6 +84,8 @@ impl Vault {
             allow_plain_http,
             proxy,
             connect_timeout,
+            idle_timeout,
+            max_connection_age: max_connection_age.unwrap_or(DEFAULT_MAX_CONNECTION_AGE),
             read_timeout,
             write_timeout,
         }))

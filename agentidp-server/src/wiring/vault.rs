@@ -21,6 +21,8 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
         .mount(settings.mount.as_str())
         .prefix(PREFIX)
         .connect_timeout(settings.connect_timeout)
+        .idle_timeout(settings.idle_timeout)
+        .max_connection_age(settings.max_connection_age)
         .read_timeout(settings.read_timeout)
         .write_timeout(settings.write_timeout)
         .danger_allow_plain_http(settings.allow_plain_http);

@@ -88,9 +88,9 @@ pub(crate) enum Cause {
 }
 
 impl Failure {
-    /// Whether a write that met this may have been carried out all the same.
+    /// Whether a write that met this may have been carried out all the same. A redirect says that it was not.
     pub(crate) fn leaves_a_write_undecided(self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Foreign(_) | Self::Lost(_) | Self::Redirected)
+        matches!(self, Self::Failed(_) | Self::Foreign(_) | Self::Lost(_))
     }
 
     /// Whether only somebody's doing can mend it, so that there is no hurry in trying again.
@@ -144,7 +144,9 @@ impl Failure {
             }
             Self::MayNotRenew => (
                 ErrorKind::Denied,
-                "the Vault token may not look itself up or renew itself: make one with the default policy".to_owned(),
+                "the Vault token may not look itself up or renew itself: make one with the default policy, or grant it \
+                 `read` on `auth/token/lookup-self` and `update` on `auth/token/renew-self`"
+                    .to_owned(),
             ),
             Self::Missing => (
                 ErrorKind::NotFound,

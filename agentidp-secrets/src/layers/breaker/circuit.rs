@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{BreakerChange, BreakerLayer};
 use crate::error::ErrorKind;
+use crate::layers::pause::jittered;
 
 pub(super) struct Circuit {
     settings: BreakerLayer,
@@ -23,9 +24,9 @@ enum Phase {
     /// Calls go through; so many in a row have failed.
     Closed { failures: u32 },
     /// Nobody asks the backend until the pause since then is over.
-    Open { since: Instant, pause: Duration },
+    Open { since: Instant, pause: Duration, full: Duration },
     /// The pause is over, and one call asks.
-    Trying { since: Instant, pause: Duration },
+    Trying { since: Instant, pause: Duration, full: Duration },
 }
 
 /// What the end of a call says about the backend.
@@ -68,12 +69,12 @@ impl Circuit {
         let mut state = self.state();
         match state.phase {
             Phase::Closed { .. } => {}
-            Phase::Open { since, pause } => {
+            Phase::Open { since, pause, full } => {
                 let left = pause.saturating_sub(self.settings.clock.instant().saturating_duration_since(since));
                 if !left.is_zero() {
                     return Err(Refusal::OpenFor(left));
                 }
-                state.enter(Phase::Trying { since, pause });
+                state.enter(Phase::Trying { since, pause, full });
             }
             Phase::Trying { .. } => return Err(Refusal::BeingTried),
         }
@@ -98,20 +99,22 @@ impl Circuit {
                     self.open(&mut state, self.settings.first_pause, BreakerChange::Opened);
                 }
             }
-            (Signal::Down, Phase::Trying { pause, .. }) if same_phase => {
-                let pause = pause.saturating_mul(2).min(self.settings.longest_pause);
+            (Signal::Down, Phase::Trying { full, .. }) if same_phase => {
+                let pause = full.saturating_mul(2).min(self.settings.longest_pause);
                 self.open(&mut state, pause, BreakerChange::StillOpen);
             }
-            (Signal::Nothing, Phase::Trying { since, pause }) if same_phase => {
-                state.enter(Phase::Open { since, pause });
+            (Signal::Nothing, Phase::Trying { since, pause, full }) if same_phase => {
+                state.enter(Phase::Open { since, pause, full });
             }
             (Signal::Down | Signal::Nothing, _) => {}
         }
     }
 
     fn open(&self, state: &mut State, pause: Duration, change: fn(Duration) -> BreakerChange) {
-        state.enter(Phase::Open { since: self.settings.clock.instant(), pause });
-        (self.settings.on_change)(change(pause));
+        // The whole of it is what doubles, and the random part is taken anew each time.
+        let pause_now = jittered(pause, (self.settings.random)());
+        state.enter(Phase::Open { since: self.settings.clock.instant(), pause: pause_now, full: pause });
+        (self.settings.on_change)(change(pause_now));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::circuit::{Circuit, Refusal, Signal};
+use super::pause::system_random;
 use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
@@ -23,7 +24,8 @@ use crate::secret::ClientSecret;
 /// After so many operations in a row that ended [`Unavailable`](ErrorKind::Unavailable) the breaker opens: every
 /// operation is `Unavailable` at once, without a call to the backend, and the error says for how long still. When that
 /// time is over, exactly one call goes through to try the backend; the others are refused meanwhile. If it fails too, the
-/// time doubles, up to the longest one; if the backend answers, the breaker closes and everything is as before.
+/// time doubles, up to the longest one; if the backend answers, the breaker closes and everything is as before. Each pause
+/// lies between half and all of its time: the random part keeps many processes from trying at the same instant.
 ///
 /// | outcome | means |
 /// |---|---|
@@ -53,6 +55,7 @@ pub struct BreakerLayer {
     first_pause: Duration,
     longest_pause: Duration,
     clock: Arc<dyn Clock>,
+    random: Arc<dyn Fn() -> u64 + Send + Sync>,
     on_change: Arc<dyn Fn(BreakerChange) + Send + Sync>,
 }
 
@@ -72,10 +75,11 @@ impl BreakerLayer {
     /// Failures in a row that open the breaker when nothing else is said: more than a retried hiccup, few enough that an
     /// outage costs only a handful of callers their deadline.
     pub const DEFAULT_FAILURES: u32 = 5;
-    /// The first pause when nothing else is said: an outage that ends is noticed within a second.
-    pub const DEFAULT_FIRST_PAUSE: Duration = Duration::from_secs(1);
-    /// The longest pause when nothing else is said: so much later than the backend itself clients may recover.
-    pub const DEFAULT_LONGEST_PAUSE: Duration = Duration::from_secs(30);
+    /// The first pause when nothing else is said: an outage that ends soon is noticed soon.
+    pub const DEFAULT_FIRST_PAUSE: Duration = Duration::from_millis(500);
+    /// The longest pause when nothing else is said: so much later than the backend itself clients may recover, and a call a
+    /// second is no load to a backend that comes back.
+    pub const DEFAULT_LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
     /// Opens after `failures` in a row. Zero counts as one.
     #[must_use]
@@ -85,6 +89,7 @@ impl BreakerLayer {
             first_pause: Self::DEFAULT_FIRST_PAUSE,
             longest_pause: Self::DEFAULT_LONGEST_PAUSE,
             clock: Arc::new(SystemClock),
+            random: Arc::new(system_random),
             on_change: Arc::new(|_| ()),
         }
     }
@@ -104,6 +109,14 @@ impl BreakerLayer {
         self
     }
 
+    /// Sets where the random part of a pause comes from; every value of a `u64` should be as likely as any other. The
+    /// default asks the operating system.
+    #[must_use]
+    pub fn random(mut self, source: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.random = Arc::new(source);
+        self
+    }
+
     /// Sets who hears of every change, in the order of the changes: the place for a log and a gauge. It is called on the
     /// thread that serves a request while others wait for it, so it must neither block, nor panic, nor use the backend.
     #[must_use]
@@ -113,7 +126,7 @@ impl BreakerLayer {
     }
 }
 
-/// Five failures, pauses from 1 s to 30 s.
+/// Five failures, pauses up to 500 ms at first and 1 s later.
 impl Default for BreakerLayer {
     fn default() -> Self {
         Self::new(Self::DEFAULT_FAILURES)

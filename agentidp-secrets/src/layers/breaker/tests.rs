@@ -29,6 +29,8 @@ impl Scene {
         let changes = Arc::<Mutex<Vec<_>>>::default();
         let heard = Arc::clone(&changes);
         let layer = BreakerLayer::new(3)
+            .pauses(SECOND, 30 * SECOND)
+            .random(|| u64::MAX)
             .clock(Arc::clone(&clock) as _)
             .on_change(move |change| heard.lock().unwrap().push(change));
         let backend = stack(BrokenBackend::sound(Custody::Backend), &[&faults, &layer]);
@@ -129,6 +131,27 @@ async fn failed_tries_double_the_pause_up_to_the_longest_and_an_answer_closes_it
     assert_eq!(scene.changes(), [BreakerChange::Closed]);
     scene.fail(3).await;
     assert_eq!(scene.changes(), [BreakerChange::Opened(SECOND)], "the pause starts small again");
+}
+
+#[tokio::test]
+async fn a_pause_is_shorter_by_chance_and_the_next_one_twice_the_whole() {
+    let (faults, changes) = (FaultLayer::new(), Arc::<Mutex<Vec<_>>>::default());
+    let (heard, clock) = (Arc::clone(&changes), Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH)));
+    let layer = BreakerLayer::new(1)
+        .clock(Arc::clone(&clock) as _)
+        .random(|| 0)
+        .on_change(move |change| heard.lock().unwrap().push(change));
+    let backend = stack(BrokenBackend::sound(Custody::Backend), &[&faults, &layer]);
+    faults.always(Operation::Probe, DOWN);
+    for _ in 0..3 {
+        backend.probe().await.unwrap_err();
+        clock.advance(SECOND);
+    }
+    let [short, long] = [BreakerLayer::DEFAULT_FIRST_PAUSE / 2, BreakerLayer::DEFAULT_LONGEST_PAUSE / 2];
+    let expected = [BreakerChange::Opened(short), BreakerChange::StillOpen(long), BreakerChange::StillOpen(long)];
+    assert_eq!(*changes.lock().unwrap(), expected);
+    // What cold credentials wait for after a new leader is this and one call.
+    assert!(BreakerLayer::DEFAULT_LONGEST_PAUSE <= SECOND);
 }
 
 #[tokio::test]
