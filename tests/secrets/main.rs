@@ -20,6 +20,10 @@ mod services;
 #[cfg(test)]
 mod vault_auth;
 #[cfg(test)]
+mod vault_errors;
+#[cfg(test)]
+mod vault_failover;
+#[cfg(test)]
 mod vault_guide;
 #[cfg(test)]
 mod vault_nodes;

@@ -26,7 +26,7 @@ pub(crate) async fn until<C: Future<Output = bool>>(what: &str, mut condition: i
 }
 
 /// A paused tokio clock does not run ahead while a blocking task is under way.
-async fn pause() {
+pub(crate) async fn pause() {
     #[expect(clippy::disallowed_methods, reason = "another process is waited for: there is nothing to be woken by")]
     let nap = || std::thread::sleep(PAUSE);
     tokio::task::spawn_blocking(nap).await.expect("the pause");
