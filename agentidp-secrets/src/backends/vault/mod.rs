@@ -11,8 +11,9 @@
 //! bare path, as older systems kept it, reads the latest version until its next rotation.
 //!
 //! # What it costs
-//! A verification is one read, an issue or a rotation one write (one read more for a bare path). There are no retries but
-//! for a standby that says it is behind; wrap it in a retry layer for the rest.
+//! A verification is one read, an issue or a rotation one write (one read more for a bare path). With several addresses a
+//! request that one node turns away goes to the next one, within the time of the call; a pinned version that is missing is
+//! asked for again where the storage is replicated. Nothing else is tried twice: wrap it in a retry layer for the rest.
 //!
 //! # What can fail
 //! | Vault | kind |
@@ -92,7 +93,7 @@ impl VaultKv2 {
     /// Longest secret in bytes. A generated one has 72; Vault itself would take nearly a megabyte.
     pub const MAX_SECRET_LEN: usize = 4096;
 
-    /// Sets up a backend on the server at `address`. A text for `auth` is the token.
+    /// Sets up a backend on the server at `address`, or on a cluster whose nodes' addresses are separated by commas. A text for `auth` is the token.
     pub fn builder(address: impl Into<String>, auth: impl Into<VaultAuth>) -> VaultKv2Builder {
         VaultKv2Config::new(address, auth).into_builder()
     }
