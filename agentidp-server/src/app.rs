@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use agentidp_secrets::{Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::lifecycle::Upgrades;
@@ -41,6 +42,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// When the server started, on `clock`.
     pub started: Instant,
+    /// Cancelled as soon as the server is asked to stop: from then on it is not ready.
+    pub stopping: CancellationToken,
 }
 
 /// Bounds and switches of the HTTP side.

@@ -38,6 +38,8 @@ mod log;
 #[cfg(test)]
 mod origin;
 #[cfg(test)]
+mod ready;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;

@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support;
@@ -93,6 +94,7 @@ impl Site {
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
             metrics,
             started: clock.instant(),
+            stopping: CancellationToken::new(),
             clock: shared,
         };
         change(&mut app);

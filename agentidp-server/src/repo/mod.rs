@@ -258,6 +258,10 @@ pub trait DatabaseRepo: Send + Sync + 'static {
     /// Applies the migrations that are missing. Safe when several servers start at once.
     async fn migrate(&self) -> Result<()>;
 
+    /// Whether every migration that this server knows has been applied. More of them are fine: a newer server may have
+    /// begun to replace this one.
+    async fn is_current(&self) -> Result<bool>;
+
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;
 

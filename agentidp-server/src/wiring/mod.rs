@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
 use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use error::StartError;
@@ -56,6 +57,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
         metrics,
         started: clock.instant(),
+        stopping: CancellationToken::new(),
         clock,
     };
     Ok(Arc::new(app))
