@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentidp_secrets::backends::VaultKv2;
 use agentidp_secrets::{Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
@@ -28,6 +29,8 @@ pub struct App {
     pub upgrades: Upgrades,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
+    /// Where a secret is read back for a request that is made again; none in bcrypt mode.
+    pub vault_reader: Option<VaultKv2>,
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
     /// The database.

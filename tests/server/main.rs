@@ -28,6 +28,8 @@ mod http2;
 #[cfg(test)]
 mod http2_bounds;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod interposed;
 #[cfg(test)]
 mod lifecycle;

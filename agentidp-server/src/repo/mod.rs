@@ -7,6 +7,7 @@ mod authentication;
 mod columns;
 mod error;
 mod group_commit;
+mod idempotency;
 mod open;
 mod postgres;
 mod row_cache;
@@ -27,6 +28,7 @@ use crate::domain::{
 pub use self::authentication::Authentication;
 pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
+pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::row_cache::RowCacheOutcome;
 
@@ -41,6 +43,8 @@ pub struct Repos {
     pub agents: Arc<dyn AgentRepo>,
     /// Credentials.
     pub credentials: Arc<dyn CredentialRepo>,
+    /// Requests that may come again.
+    pub idempotency: Arc<dyn IdempotencyRepo>,
     /// Vault paths to forget.
     pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.

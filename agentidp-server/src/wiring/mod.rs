@@ -51,6 +51,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
             .vault
             .as_ref()
             .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        vault_reader: vault_token.as_ref().map(VaultToken::vault).cloned(),
         vault_token,
         repos,
         tokens,

@@ -9,6 +9,7 @@
 mod agents;
 mod audit;
 mod credentials;
+mod idempotency;
 mod list;
 mod purges;
 mod tokens;
@@ -38,6 +39,7 @@ impl Store {
         Repos {
             agents: Arc::clone(&store) as _,
             credentials: Arc::clone(&store) as _,
+            idempotency: Arc::clone(&store) as _,
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             audit: store,
