@@ -73,6 +73,9 @@ pub enum ApiError {
     /// Too much work at once.
     #[error("the server is busy; try again")]
     Busy(#[source] Option<agentidp_secrets::Error>),
+    /// The database cannot be asked just now. The cause is for the log only.
+    #[error("the database cannot be asked; try again")]
+    DatabaseUnavailable(#[source] RepoError),
     /// Anything else. The cause is for the log only.
     #[error("something went wrong on our side")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
@@ -244,7 +247,7 @@ impl ApiError {
             Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
             Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::Busy(_) => ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Busy(_) | Self::DatabaseUnavailable(_) => ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal(_) => ("INTERNAL_SERVER_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
@@ -260,7 +263,10 @@ impl ApiError {
 
 impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
-        Self::Internal(Box::new(error))
+        match error {
+            RepoError::Unavailable { .. } => Self::DatabaseUnavailable(error),
+            error => Self::Internal(Box::new(error)),
+        }
     }
 }
 

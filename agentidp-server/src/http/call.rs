@@ -71,7 +71,7 @@ impl Request {
     /// this order.
     ///
     /// # Errors
-    /// `Unauthorized`, `Forbidden`, `RateLimitExceeded`; `Internal` when the database cannot be asked.
+    /// `Unauthorized`, `Forbidden`, `RateLimitExceeded`; `DatabaseUnavailable` when the database cannot be asked.
     pub async fn authorize(&mut self, scope: Scope) -> ApiResult<Call<'_>> {
         let claims = bearer::authenticate(&self.app, &self.head.headers).await?;
         if !claims.scope.contains(scope) {

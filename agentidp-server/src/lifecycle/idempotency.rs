@@ -8,9 +8,13 @@
 //! fresh one, as long as nobody has used the one that went astray: `awaits_use` of the row tells, which the first login
 //! clears before it is answered.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use agentidp_secrets::{Error, ErrorKind, Operation, StoredSecret};
 use serde_json::json;
-use tracing::warn;
+use tokio::time::{sleep, timeout};
+use tracing::{Instrument, debug, warn};
 
 use super::rotate::Rotation;
 use super::{Actor, Shown, key};
@@ -19,6 +23,12 @@ use crate::domain::idempotency::{Carried, Claim, KeyedRequest, record_sha256};
 use crate::domain::{AuditAction, AuditEvent, Credential, CredentialStatus};
 use crate::error::{ApiError, NotShownAgain};
 use crate::repo::{Claimed, InsertCredential, Once};
+
+/// How long a failed request waits for its key to be given back: a healthy database takes some milliseconds.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// Between two tries to give it back.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a request is to do.
 pub(super) enum Begun {
@@ -41,14 +51,30 @@ pub(super) async fn begin(app: &App, request: Option<KeyedRequest>) -> Result<Be
     }
 }
 
-/// Gives the claim of a failed request back.
-pub(super) async fn end(app: &App, claim: Option<&Claim>, outcome: Result<Shown, ApiError>) -> Result<Shown, ApiError> {
-    if let (Some(claim), Err(_)) = (claim, &outcome)
-        && let Err(error) = app.repos.idempotency.release(claim).await
-    {
-        warn!(%error, "an idempotency key stays taken for up to a minute: it could not be given back");
+/// Gives the claim of a failed request back, if need be later: what made the request fail may be in its way, too.
+pub(super) async fn end(
+    app: &Arc<App>,
+    claim: Option<&Claim>,
+    outcome: Result<Shown, ApiError>,
+) -> Result<Shown, ApiError> {
+    if let (Some(claim), Err(_)) = (claim, &outcome) {
+        let release = tokio::spawn(release(Arc::clone(app), claim.clone()).in_current_span());
+        if timeout(ON_THE_SPOT, release).await.is_err() {
+            warn!("an idempotency key is still taken: its request failed, and it is given back in the background");
+        }
     }
     outcome
+}
+
+/// Tries until the claim is over, and nothing has to be given back any more.
+async fn release(app: Arc<App>, claim: Claim) {
+    while app.now() < claim.until {
+        match app.repos.idempotency.release(&claim).await {
+            Ok(()) => return,
+            Err(error) => debug!(%error, "an idempotency key could not be given back: trying again"),
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 /// Commits a new credential, under the claim if there is one.
