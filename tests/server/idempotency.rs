@@ -6,14 +6,17 @@ use std::time::Duration;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::idempotency::{Claim, KeyedRequest, fingerprint};
-use agentidp_server::repo::Claimed;
+use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome, Scopes};
+use agentidp_server::repo::{Claimed, InsertCredential, Once};
+use agentidp_server::tokens::OPERATOR;
 use agentidp_server::workers::retention;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::interposed::Interposed;
 use crate::site::{Reply, Site, use_vault};
 use crate::support::{self, bao::Mount};
 
@@ -183,7 +186,35 @@ async fn a_use_and_a_replacement_exclude_each_other() {
         site.granted(agent, &again.secret()).await;
         let row = site.rows(agent).await.remove(0);
         assert!(used.used(&row).await.unwrap() && used.used(&row).await.unwrap(), "twice is fine");
+
+        // The other way round: a retry that read the row before the login.
+        post(&site, "other", &credentials(agent)).await;
+        let (row, request) = (unused(&site, agent).await, a_request("other", &credentials(agent)));
+        let claim = Claim::new(request, site.app.now());
+        assert!(used.used(&row).await.unwrap());
+        let fresh = Credential { secret: row.secret.clone().awaiting_use(true), ..row.clone() };
+        assert!(!used.replace(&claim, &row, &fresh, &an_event(&site, agent)).await.unwrap(), "it was used");
+        // And one that belongs to no key that is kept.
+        let row = site.row(agent, row.credential_id).await;
+        let other = Claim::new(a_request("nobody's", &credentials(agent)), site.app.now());
+        assert!(!used.replace(&other, &row, &row, &an_event(&site, agent)).await.unwrap());
     }
+}
+
+/// The same over HTTP: the row that the login has read is an old one by the time it has proved the secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_a_retry_overtakes_is_refused() {
+    let url = support::postgres().fresh_database().await;
+    let (mut reads, retries) = (None, Arc::new(Site::build_at(&url, |_| {}).await));
+    let site = Site::build_at(&url, |app| reads = Some(Interposed::into_app(app))).await;
+    let agent = site.agent("a@agents.example").await;
+    let (first, path) = (post(&site, "k", &credentials(agent)).await, credentials(agent));
+    let (replaced, fresh) = tokio::sync::oneshot::channel();
+    reads.unwrap().after_a_read(async move { drop(replaced.send(post(&retries, "k", &path).await)) });
+    assert_eq!(site.grant(agent, &first.secret()).await.status, 401);
+    let fresh = fresh.await.unwrap();
+    assert!(is_replay(&fresh));
+    site.granted(agent, &fresh.secret()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -225,11 +256,7 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
     for site in digests().await {
         let agent = site.agent("a@agents.example").await;
         let path = credentials(agent);
-        let request = KeyedRequest {
-            caller: "operator".to_owned(),
-            key: "k".to_owned(),
-            fingerprint: fingerprint("POST", &path, b""),
-        };
+        let request = a_request("k", &path);
         let claim = Claim::new(request, site.app.now());
         let idempotency = &site.app.repos.idempotency;
         assert_eq!(idempotency.claim(&claim, site.app.now()).await.unwrap(), Claimed::Ours);
@@ -245,22 +272,39 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
         assert_eq!(post(&site, "k", &path).await.status, 201);
         // Whoever comes back from the dead neither commits nor gives back what is another's.
         let late = site.rows(agent).await.remove(0);
-        let late = agentidp_server::domain::Credential { credential_id: Uuid::new_v4(), ..late };
-        let origin = agentidp_server::domain::Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
-        let event = agentidp_server::domain::AuditEvent::new(
-            agentidp_server::domain::AuditAction::CredentialGenerated,
-            agentidp_server::domain::Outcome::Success,
-            Some(agent),
-            &origin,
-            json!({}),
-            site.app.now(),
-        );
+        let late = Credential { credential_id: Uuid::new_v4(), ..late };
+        let event = an_event(&site, agent);
         let committed = idempotency.insert(&claim, &late, &event).await.unwrap();
-        assert_eq!(committed, agentidp_server::repo::Once::TooLate);
+        assert_eq!(committed, Once::TooLate);
         idempotency.release(&claim).await.unwrap();
         assert_eq!(site.rows(agent).await.len(), 1);
         assert!(is_replay(&post(&site, "k", &path).await));
+
+        // The answer to a commit was lost, and the key is given back: what was done stays done.
+        let claim = Claim::new(a_request("lost", &path), site.app.now());
+        assert_eq!(idempotency.claim(&claim, site.app.now()).await.unwrap(), Claimed::Ours);
+        let late = Credential { secret: late.secret.clone().awaiting_use(false), ..late };
+        let committed = idempotency.insert(&claim, &late, &an_event(&site, agent)).await.unwrap();
+        assert_eq!(committed, Once::Decided(InsertCredential::Inserted));
+        idempotency.release(&claim).await.unwrap();
+        assert_eq!(reason(&post(&site, "lost", &path).await), "used");
     }
+}
+
+/// What the operator asks for at `path`, without a body.
+fn a_request(key: &str, path: &str) -> KeyedRequest {
+    KeyedRequest { caller: "operator".to_owned(), key: key.to_owned(), fingerprint: fingerprint("POST", path, b"") }
+}
+
+fn an_event(site: &Site, agent: Uuid) -> AuditEvent {
+    let origin = Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
+    let (action, now) = (AuditAction::CredentialGenerated, site.app.now());
+    AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), now)
+}
+
+/// The agent's credential that nobody has used.
+async fn unused(site: &Site, agent: Uuid) -> Credential {
+    site.rows(agent).await.into_iter().find(|row| row.secret.awaits_use).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -338,12 +382,7 @@ async fn after_a_day_the_key_is_new() {
         let agent = site.agent("a@agents.example").await;
         let first = post(&site, "k", &credentials(agent)).await.id("credentialId");
         site.clock.advance(Claim::RETENTION - Duration::from_millis(1));
-        let operator = site.app.tokens.issue_now(
-            agentidp_server::tokens::OPERATOR,
-            agentidp_server::domain::Scopes::ALL,
-            Duration::from_secs(7 * 86_400),
-            true,
-        );
+        let operator = site.app.tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(7 * 86_400), true);
         let operator = operator.unwrap().token;
         retention::round(&site.app).await;
         let again = keyed(&site, &operator, "k", &credentials(agent), "").await;
@@ -390,7 +429,6 @@ async fn a_digest_moves_to_vault_when_it_is_replaced() {
     assert_eq!(site.app.repos.purges.pending().await.unwrap(), 0);
     // Vault off again: an outage, and no other secret.
     assert_eq!(post(&before, "k", &credentials(agent)).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
-    let _: Value = before.get(&credentials(agent)).await.json();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
