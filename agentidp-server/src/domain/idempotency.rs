@@ -1,8 +1,9 @@
 //! Requests that may come again: what is kept of an `Idempotency-Key`.
 
+use std::time::Duration;
+
 use agentidp_secrets::StoredSecret;
 use sha2::{Digest as _, Sha256};
-use std::time::Duration;
 use uuid::Uuid;
 
 use super::Timestamp;
