@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentidp_secrets::backends::VaultKv2;
 use agentidp_secrets::{Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::lifecycle::Upgrades;
@@ -27,6 +29,8 @@ pub struct App {
     pub upgrades: Upgrades,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
+    /// Where a secret is read back for a request that is made again; none in bcrypt mode.
+    pub vault_reader: Option<VaultKv2>,
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
     /// The database.
@@ -41,6 +45,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// When the server started, on `clock`.
     pub started: Instant,
+    /// Cancelled as soon as the server is asked to stop: from then on it is not ready.
+    pub stopping: CancellationToken,
 }
 
 /// Bounds and switches of the HTTP side.

@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::keys::SignError;
 use crate::repo::RepoError;
@@ -72,6 +73,9 @@ pub enum ApiError {
     /// Too much work at once.
     #[error("the server is busy; try again")]
     Busy(#[source] Option<agentidp_secrets::Error>),
+    /// The database cannot be asked just now. The cause is for the log only.
+    #[error("the database cannot be asked; try again")]
+    DatabaseUnavailable(#[source] RepoError),
     /// Anything else. The cause is for the log only.
     #[error("something went wrong on our side")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
@@ -87,9 +91,59 @@ pub enum ApiError {
     /// The body is larger than this many bytes.
     #[error("a body may have {0} bytes")]
     PayloadTooLarge(usize),
+    /// A request with this `Idempotency-Key` is being carried out; the key, or what it made, may be asked for again soon.
+    #[error("a request with this Idempotency-Key is being carried out; send it again in a moment")]
+    IdempotencyKeyInUse,
+    /// The `Idempotency-Key` came with another method, path or body before.
+    #[error("this Idempotency-Key belongs to another request; take a new key for a new request")]
+    IdempotencyKeyReused,
+    /// The request was carried out before, and its secret can be neither shown again nor replaced. Both are the client's.
+    #[error("this request was carried out before, and {}", .why.message())]
+    NotShownAgain {
+        /// The credential that it made or rotated.
+        credential_id: Uuid,
+        /// Why.
+        why: NotShownAgain,
+    },
     /// The body is of another media type than the one named.
     #[error("send the body as {0}")]
     UnsupportedMediaType(&'static str),
+}
+
+/// Why the secret of a request that was carried out is not shown again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotShownAgain {
+    /// It was used, and only a digest of it is kept.
+    Used,
+    /// Another rotation has replaced it.
+    Changed,
+    /// The credential is revoked, or gone.
+    Revoked,
+}
+
+impl NotShownAgain {
+    /// One word for programs.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Changed => "changed",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// What is so, and what to do.
+    fn message(self) -> &'static str {
+        match self {
+            Self::Used => {
+                "its secret has been used since, so it is not replaced: go on using it, or rotate the credential with a new key"
+            }
+            Self::Changed => {
+                "its secret has been replaced since: use the newer one, or rotate the credential with a new key"
+            }
+            Self::Revoked => "its credential has been revoked since: create another one with a new key",
+        }
+    }
 }
 
 /// What a 401 says about the token (RFC 6750 §3.1).
@@ -170,6 +224,9 @@ impl ApiError {
         match self {
             Self::Validation(fields) => Some(json!(fields)),
             Self::FreeTierLimitExceeded { limit } => Some(json!({ "limit": limit })),
+            Self::NotShownAgain { credential_id, why } => {
+                Some(json!({ "credentialId": credential_id, "reason": why.as_str() }))
+            }
             _ => None,
         }
     }
@@ -190,12 +247,15 @@ impl ApiError {
             Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
             Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
-            Self::Busy(_) => ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Busy(_) | Self::DatabaseUnavailable(_) => ("SERVICE_UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
             Self::Internal(_) => ("INTERNAL_SERVER_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed(_) => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
             Self::PayloadTooLarge(_) => ("PAYLOAD_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::IdempotencyKeyInUse => ("IDEMPOTENCY_KEY_IN_USE", StatusCode::CONFLICT),
+            Self::IdempotencyKeyReused => ("IDEMPOTENCY_KEY_REUSED", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::NotShownAgain { .. } => ("IDEMPOTENCY_SECRET_NOT_SHOWN", StatusCode::CONFLICT),
             Self::UnsupportedMediaType(_) => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
     }
@@ -203,7 +263,10 @@ impl ApiError {
 
 impl From<RepoError> for ApiError {
     fn from(error: RepoError) -> Self {
-        Self::Internal(Box::new(error))
+        match error {
+            RepoError::Unavailable { .. } => Self::DatabaseUnavailable(error),
+            error => Self::Internal(Box::new(error)),
+        }
     }
 }
 

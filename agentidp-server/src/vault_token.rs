@@ -49,6 +49,12 @@ impl VaultToken {
         Self { vault, told_of_danger: AtomicBool::new(false) }
     }
 
+    /// Whose token it is.
+    #[must_use]
+    pub fn vault(&self) -> &VaultKv2 {
+        &self.vault
+    }
+
     /// Whether less than a third of its life is left, although it should have been renewed or replaced by then.
     #[must_use]
     pub fn is_in_danger(&self) -> bool {

@@ -71,7 +71,7 @@ async fn a_token_whose_event_cannot_be_written_does_not_go_out() {
     sql(&url, "ALTER TABLE audit_events RENAME TO elsewhere").await;
     for secret in [secret.as_str(), "wrong"] {
         let reply = site.grant(agent, secret).await;
-        assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()));
+        assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
         assert!(!reply.text.contains("access_token"), "{reply:?}");
     }
     sql(&url, "ALTER TABLE elsewhere RENAME TO audit_events").await;

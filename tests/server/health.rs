@@ -60,14 +60,19 @@ async fn a_database_that_is_gone_or_hangs_is_unavailable() {
     }
 }
 
-struct Gone {
-    hangs: bool,
+/// A database that is out of reach.
+pub(crate) struct Gone {
+    pub(crate) hangs: bool,
 }
 
 #[async_trait]
 impl DatabaseRepo for Gone {
     async fn migrate(&self) -> Result<()> {
         Ok(())
+    }
+
+    async fn is_current(&self) -> Result<bool> {
+        self.ping().await.map(|()| true)
     }
 
     async fn ping(&self) -> Result<()> {

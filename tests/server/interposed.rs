@@ -1,4 +1,4 @@
-//! Something that happens just before a credential's commit.
+//! Something that happens just before a credential's commit, or just after its rows were read.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,12 +11,14 @@ use agentidp_server::repo::{Authentication, CredentialRepo, InsertCredential, Re
 use async_trait::async_trait;
 use uuid::Uuid;
 
+type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// What happens just before a commit.
 pub(crate) enum Before {
     /// The database is gone: the commit does not take place.
     Outage,
     /// Somebody else does this.
-    Run(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Run(Happening),
     /// Somebody else has changed the row, and then the database is gone.
     LossAndOutage,
 }
@@ -26,13 +28,19 @@ pub(crate) enum Before {
 pub(crate) struct Interposed {
     inner: Arc<dyn CredentialRepo>,
     script: Arc<Mutex<VecDeque<Before>>>,
+    after_a_read: Arc<Mutex<Option<Happening>>>,
     outage: Arc<Mutex<bool>>,
 }
 
 impl Interposed {
     /// Puts itself into `app`.
     pub(crate) fn into_app(app: &mut App) -> Self {
-        let this = Self { inner: Arc::clone(&app.repos.credentials), script: Arc::default(), outage: Arc::default() };
+        let this = Self {
+            inner: Arc::clone(&app.repos.credentials),
+            script: Arc::default(),
+            after_a_read: Arc::default(),
+            outage: Arc::default(),
+        };
         app.repos.credentials = Arc::new(this.clone());
         this
     }
@@ -43,6 +51,11 @@ impl Interposed {
 
     pub(crate) fn run(&self, before: impl Future<Output = ()> + Send + 'static) {
         self.next(Before::Run(Box::pin(before)));
+    }
+
+    /// Once, between the next login's reading its rows and its going on.
+    pub(crate) fn after_a_read(&self, happens: impl Future<Output = ()> + Send + 'static) {
+        *self.after_a_read.lock().unwrap() = Some(Box::pin(happens));
     }
 
     pub(crate) fn end_outage(&self) {
@@ -85,7 +98,12 @@ impl CredentialRepo for Interposed {
     }
 
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
-        self.inner.authenticate(client_id, now).await
+        let found = self.inner.authenticate(client_id, now).await;
+        let happens = self.after_a_read.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens.await;
+        }
+        found
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {

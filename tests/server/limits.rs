@@ -86,6 +86,10 @@ impl DatabaseRepo for Panicking {
         Ok(())
     }
 
+    async fn is_current(&self) -> Result<bool> {
+        self.ping().await.map(|()| true)
+    }
+
     async fn ping(&self) -> Result<()> {
         panic!("canary")
     }

@@ -28,6 +28,8 @@ mod http2;
 #[cfg(test)]
 mod http2_bounds;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod interposed;
 #[cfg(test)]
 mod lifecycle;
@@ -37,6 +39,8 @@ mod limits;
 mod log;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod ready;
 #[cfg(test)]
 mod repo;
 #[cfg(test)]

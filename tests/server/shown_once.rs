@@ -46,7 +46,7 @@ impl Hidden {
         for event in site.get("/audit?limit=200").await.json()["data"].as_array().unwrap() {
             self.check("an event", &site.get(&format!("/audit/{}", event["eventId"].as_str().unwrap())).await);
         }
-        for path in ["/health", "/metrics", "/.well-known/jwks.json"] {
+        for path in ["/health", "/ready", "/metrics", "/.well-known/jwks.json"] {
             self.check(path, &site.handle(hyper::Request::get(path).body(Default::default()).unwrap()).await);
         }
         // A misplaced secret is not repeated.

@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::support;
@@ -87,12 +88,14 @@ impl Site {
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
             upgrades: Upgrades::new(false),
             vault: None,
+            vault_reader: None,
             vault_token: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
             metrics,
             started: clock.instant(),
+            stopping: CancellationToken::new(),
             clock: shared,
         };
         change(&mut app);
@@ -223,7 +226,9 @@ impl Reply {
 /// Turns an app to Vault mode, bcrypt accepted.
 pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
     let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
-    let store = SecretStore::builder(stack(vault.build().unwrap(), &[faults])).accepts(bcrypt());
+    let vault = vault.build().unwrap();
+    app.vault_reader = Some(vault.clone());
+    let store = SecretStore::builder(stack(vault, &[faults])).accepts(bcrypt());
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
     app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
 }

@@ -41,9 +41,7 @@ impl Served {
 
     /// A connection on which `text` was written.
     pub(crate) async fn client(&self, text: &str) -> Wire {
-        let mut wire = Wire(TcpStream::connect(self.address).await.unwrap());
-        wire.write(text).await;
-        wire
+        Wire::to(self.address, text).await
     }
 
     /// A connection with a request that is in a handler's hands: the server has asked for its body.
@@ -55,12 +53,19 @@ impl Served {
         wire
     }
 
-    /// Tells the server to stop; the handle gives its end.
+    /// Tells the server to stop and waits until it accepts no more; the handle gives its end.
     pub(crate) async fn stop(self) -> JoinHandle<std::io::Result<()>> {
-        self.stop.send(()).unwrap();
-        while TcpStream::connect(self.address).await.is_ok() {
+        let address = self.address;
+        let server = self.ask_to_stop();
+        while TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
+        server
+    }
+
+    /// Tells the server to stop; the handle gives its end.
+    pub(crate) fn ask_to_stop(self) -> JoinHandle<std::io::Result<()>> {
+        self.stop.send(()).unwrap();
         self.server
     }
 }
@@ -69,6 +74,22 @@ impl Served {
 pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
+    /// A connection on which `text` was written.
+    pub(crate) async fn to(address: SocketAddr, text: &str) -> Self {
+        let mut wire = Self(TcpStream::connect(address).await.unwrap());
+        wire.write(text).await;
+        wire
+    }
+
+    /// What comes up to `end`.
+    pub(crate) async fn read_until(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            read.push(self.0.read_u8().await.unwrap());
+        }
+        String::from_utf8(read).unwrap()
+    }
+
     pub(crate) async fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }

@@ -30,8 +30,12 @@ pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
     if config.storage.database_url.is_none() && is_empty(&app).await {
         print(Welcome::new(config, address))?;
     }
-    let bounds =
-        Bounds { connections: config.http.max_connections, drain: config.http.shutdown_timeout, ..Bounds::default() };
+    let bounds = Bounds {
+        connections: config.http.max_connections,
+        delay: config.http.shutdown_delay,
+        drain: config.http.shutdown_timeout,
+        ..Bounds::default()
+    };
     server::run(bounds, listener, app, stop).await.map_err(failed("the server stopped"))?;
     Ok(ExitCode::SUCCESS)
 }

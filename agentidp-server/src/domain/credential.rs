@@ -52,6 +52,8 @@ pub struct SecretColumns {
     pub vault_version: Option<i64>,
     /// The text of a `Selector`.
     pub secret_selector: Option<String>,
+    /// Nobody has used this secret, and the retry of a request with an `Idempotency-Key` may still replace it.
+    pub awaits_use: bool,
 }
 
 impl SecretColumns {
@@ -61,6 +63,13 @@ impl SecretColumns {
     /// `Malformed` when the record's backend has no column, or its version is not a number from 1.
     pub fn new(record: &StoredSecret, selector: Option<Selector>) -> Result<Self, Error> {
         Ok(Self { secret_selector: selector.map(|selector| selector.to_text()), ..Self::from_record(record)? })
+    }
+
+    /// The same, to be replaced by a retry until it is used if it is `retryable` and can be shown only once. What is in Vault
+    /// can be read back instead.
+    #[must_use]
+    pub fn awaiting_use(self, retryable: bool) -> Self {
+        Self { awaits_use: retryable && self.vault_path.is_none(), ..self }
     }
 
     /// The record in these columns with its selector. A selector that cannot be read is none: it only selects.
@@ -132,6 +141,7 @@ impl fmt::Debug for SecretColumns {
             .field("vault_path", &self.vault_path.as_ref().map(|_| "[REDACTED]"))
             .field("vault_version", &self.vault_version)
             .field("secret_selector", &self.secret_selector.as_ref().map(|_| "[REDACTED]"))
+            .field("awaits_use", &self.awaits_use)
             .finish()
     }
 }
@@ -173,6 +183,7 @@ mod tests {
             vault_path: path.map(str::to_owned),
             vault_version: version,
             secret_selector: None,
+            awaits_use: false,
         }
     }
 

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod audit;
 pub mod credential;
+pub mod idempotency;
 mod named;
 pub mod page;
 pub mod scope;

@@ -10,7 +10,7 @@ use crate::tokens::Claims;
 /// The claims of a sound token: ours, not over, not revoked, of an agent that is active.
 ///
 /// # Errors
-/// `Unauthorized` when it is not; `Internal` when the database cannot be asked.
+/// `Unauthorized` when it is not; `DatabaseUnavailable` when the database cannot be asked.
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
     let token = token(headers).map_err(ApiError::Unauthorized)?;
     let claims = app.tokens.verify(token).map_err(|error| {
@@ -23,7 +23,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
 /// Whether the database knows nothing against a token that is otherwise sound.
 ///
 /// # Errors
-/// `Internal` when the database cannot be asked.
+/// `DatabaseUnavailable` when the database cannot be asked.
 pub async fn is_live(app: &App, claims: &Claims) -> ApiResult<bool> {
     let bearer = app.repos.tokens.bearer(claims.jti, claims.agent_id()).await?;
     let active = claims.agentidp_operator || bearer.agent_status == Some(AgentStatus::Active);

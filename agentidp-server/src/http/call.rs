@@ -10,10 +10,13 @@ use zeroize::Zeroizing;
 use super::bearer;
 use super::body::{self, Body};
 use super::form::Form;
+use super::idempotency_key::idempotency_key;
 use crate::app::App;
+use crate::domain::idempotency::{KeyedRequest, fingerprint};
 use crate::domain::{Origin, Scope};
 use crate::error::{ApiError, ApiResult};
 use crate::rate_limit::{self, Allowance};
+use crate::tokens::OPERATOR;
 
 /// A request whose sender is not known yet.
 #[derive(Debug)]
@@ -68,7 +71,7 @@ impl Request {
     /// this order.
     ///
     /// # Errors
-    /// `Unauthorized`, `Forbidden`, `RateLimitExceeded`; `Internal` when the database cannot be asked.
+    /// `Unauthorized`, `Forbidden`, `RateLimitExceeded`; `DatabaseUnavailable` when the database cannot be asked.
     pub async fn authorize(&mut self, scope: Scope) -> ApiResult<Call<'_>> {
         let claims = bearer::authenticate(&self.app, &self.head.headers).await?;
         if !claims.scope.contains(scope) {
@@ -112,6 +115,17 @@ impl Call<'_> {
     #[must_use]
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
+    }
+
+    /// What tells this request, to `path` and with `body`, from others, if it carries an `Idempotency-Key`. `path` has ids in
+    /// one spelling.
+    ///
+    /// # Errors
+    /// `Validation` when the key is none.
+    pub(crate) fn keyed(&self, path: &str, body: &[u8]) -> ApiResult<Option<KeyedRequest>> {
+        let Some(key) = idempotency_key(&self.head.headers)? else { return Ok(None) };
+        let caller = self.caller.agent_id().map_or_else(|| OPERATOR.to_owned(), |id| id.to_string());
+        Ok(Some(KeyedRequest { caller, key, fingerprint: fingerprint(self.head.method.as_str(), path, body) }))
     }
 
     /// Reads the body, which has to be JSON unless it is empty. Parsing is left to the caller.

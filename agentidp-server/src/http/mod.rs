@@ -6,6 +6,7 @@ pub mod call;
 mod client_auth;
 mod cors;
 mod form;
+mod idempotency_key;
 mod oauth;
 mod path;
 mod peer;

@@ -83,7 +83,9 @@ fn with_headers(error: &ApiError, mut response: Response) -> Response {
     let (name, value) = match error {
         ApiError::Unauthorized(challenge) => (WWW_AUTHENTICATE, HeaderValue::from_static(challenge.header())),
         ApiError::RateLimitExceeded { retry_after } => (RETRY_AFTER, HeaderValue::from(*retry_after)),
-        ApiError::Busy(_) => (RETRY_AFTER, HeaderValue::from(BUSY_RETRY_AFTER)),
+        ApiError::Busy(_) | ApiError::DatabaseUnavailable(_) | ApiError::IdempotencyKeyInUse => {
+            (RETRY_AFTER, HeaderValue::from(BUSY_RETRY_AFTER))
+        }
         ApiError::MethodNotAllowed(methods) => (ALLOW, HeaderValue::from_static(methods)),
         // The rest of the body will not be read.
         ApiError::RequestTimeout | ApiError::PayloadTooLarge(_) => (CONNECTION, HeaderValue::from_static("close")),

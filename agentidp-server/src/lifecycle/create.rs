@@ -8,9 +8,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::fail_point::fail_point;
+use super::idempotency::{self, Begun};
 use super::purge::purge_now;
 use super::{Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
+use crate::domain::idempotency::{Claim, KeyedRequest};
 use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
 use crate::error::ApiError;
 use crate::repo::InsertCredential;
@@ -23,17 +25,33 @@ const INTENT_LIFE: Duration = Duration::from_secs(600);
 ///
 /// # Errors
 /// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `INTERNAL_SERVER_ERROR`; then no credential exists and
-/// nothing was shown.
+/// nothing was shown. Those of `idempotency` where the request has a key.
 pub(crate) async fn create(
     app: Arc<App>,
     actor: Actor,
     client_id: Uuid,
     expires_at: Option<Timestamp>,
+    request: Option<KeyedRequest>,
 ) -> Result<Shown, ApiError> {
-    uncut(async move { sequence(&app, &actor, client_id, expires_at).await }).await
+    uncut(async move {
+        match idempotency::begin(&app, request).await? {
+            Begun::Again(claim, carried) => idempotency::again(&app, &actor, &claim, carried).await,
+            Begun::First(claim) => {
+                let outcome = sequence(&app, &actor, client_id, expires_at, claim.as_ref()).await;
+                idempotency::end(&app, claim.as_ref(), outcome).await
+            }
+        }
+    })
+    .await
 }
 
-async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<Timestamp>) -> Result<Shown, ApiError> {
+async fn sequence(
+    app: &App,
+    actor: &Actor,
+    client_id: Uuid,
+    expires_at: Option<Timestamp>,
+    claim: Option<&Claim>,
+) -> Result<Shown, ApiError> {
     let credential_id = Uuid::new_v4();
     let key = key(client_id, credential_id)?;
     let intent = schedule_intent(app, &key, client_id, credential_id).await?;
@@ -46,17 +64,19 @@ async fn sequence(app: &App, actor: &Actor, client_id: Uuid, expires_at: Option<
         credential_id,
         client_id,
         status: CredentialStatus::Active,
-        secret: SecretColumns::new(&issued.stored, issued.selector).map_err(ApiError::internal)?,
+        secret: SecretColumns::new(&issued.stored, issued.selector)
+            .map_err(ApiError::internal)?
+            .awaiting_use(claim.is_some()),
         created_at: now,
         expires_at,
         revoked_at: None,
     };
     let metadata = json!({ "credentialId": credential_id, "expiresAt": expires_at });
     let event = actor.event(AuditAction::CredentialGenerated, client_id, metadata, now);
-    match app.repos.credentials.insert(&credential, &event).await? {
+    match idempotency::insert(app, claim, &credential, &event).await? {
         InsertCredential::Inserted => {
             fail_point("create.committed");
-            Ok(Shown { credential, secret: issued.secret })
+            Ok(Shown { credential, secret: issued.secret, replayed: false })
         }
         InsertCredential::AgentNotActive => {
             purge_now(app, intent.as_slice()).await;

@@ -11,6 +11,8 @@
 //! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
 //! | [`purge()`] | Vault forgets → the job is dropped, or tried again later |
 //!
+//! A request with an `Idempotency-Key` takes a claim ahead of all that and notes in the commit what it made: `idempotency`.
+//!
 //! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a client that
 //! hangs up cannot cut it between two steps.
 
@@ -18,6 +20,7 @@ mod actor;
 mod agent;
 mod create;
 mod fail_point;
+mod idempotency;
 mod purge;
 mod revoke;
 mod rotate;
@@ -49,6 +52,8 @@ const ATTEMPTS: usize = 5;
 pub(crate) struct Shown {
     pub(crate) credential: Credential,
     pub(crate) secret: ClientSecret,
+    /// The request had been carried out before.
+    pub(crate) replayed: bool,
 }
 
 /// Runs a sequence to its end, also when nobody waits for it any more.

@@ -12,9 +12,11 @@ use uuid::Uuid;
 
 use super::create::schedule_intent;
 use super::fail_point::fail_point;
+use super::idempotency::{self, Begun};
 use super::purge::purge_now;
 use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
+use crate::domain::idempotency::{Claim, KeyedRequest};
 use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
 use crate::error::ApiError;
 
@@ -25,22 +27,30 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
-/// `INTERNAL_SERVER_ERROR`; then the old secret stays valid and nothing was shown.
+/// `INTERNAL_SERVER_ERROR`; then the old secret stays valid and nothing was shown. Those of `idempotency` where the request
+/// has a key.
 pub(crate) async fn rotate(
     app: Arc<App>,
     actor: Actor,
     client_id: Uuid,
     credential_id: Uuid,
     expires_at: Option<Timestamp>,
+    request: Option<KeyedRequest>,
 ) -> Result<Shown, ApiError> {
     uncut(async move {
-        let rotation = Rotation { app: &app, key: key(client_id, credential_id)?, client_id, credential_id };
-        rotation.run(&actor, expires_at).await
+        let rotation = Rotation::of(&app, client_id, credential_id)?;
+        match idempotency::begin(&app, request).await? {
+            Begun::Again(claim, carried) => idempotency::again(&app, &actor, &claim, carried).await,
+            Begun::First(claim) => {
+                let outcome = rotation.run(&actor, expires_at, claim.as_ref()).await;
+                idempotency::end(&app, claim.as_ref(), outcome).await
+            }
+        }
     })
     .await
 }
 
-struct Rotation<'a> {
+pub(super) struct Rotation<'a> {
     app: &'a App,
     key: CredentialKey,
     client_id: Uuid,
@@ -48,19 +58,36 @@ struct Rotation<'a> {
 }
 
 /// A secret that is written and not yet committed.
-struct Written {
+pub(super) struct Written {
     secret: ClientSecret,
     stored: StoredSecret,
     selector: Option<Selector>,
 }
 
-impl Rotation<'_> {
-    async fn run(&self, actor: &Actor, expires_at: Option<Timestamp>) -> Result<Shown, ApiError> {
+impl Written {
+    /// The secret, and the columns for it; `retryable`: a request made it that may come again.
+    pub(super) fn into_parts(self, retryable: bool) -> Result<(ClientSecret, SecretColumns), ApiError> {
+        let columns = SecretColumns::new(&self.stored, self.selector).map_err(ApiError::internal)?;
+        Ok((self.secret, columns.awaiting_use(retryable)))
+    }
+}
+
+impl<'a> Rotation<'a> {
+    pub(super) fn of(app: &'a App, client_id: Uuid, credential_id: Uuid) -> Result<Self, ApiError> {
+        Ok(Self { app, key: key(client_id, credential_id)?, client_id, credential_id })
+    }
+
+    async fn run(
+        &self,
+        actor: &Actor,
+        expires_at: Option<Timestamp>,
+        claim: Option<&Claim>,
+    ) -> Result<Shown, ApiError> {
         for _ in 0..ATTEMPTS {
             let before = self.active().await?;
             let Some(written) = self.write(&before).await? else { continue };
             fail_point("rotate.written");
-            if let Some(shown) = self.commit(actor, &before, written, expires_at).await? {
+            if let Some(shown) = self.commit(actor, &before, written, expires_at, claim).await? {
                 return Ok(shown);
             }
         }
@@ -83,7 +110,7 @@ impl Rotation<'_> {
     }
 
     /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
-    async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
+    pub(super) async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
         if before.secret.vault_path != vault_path(self.app, &self.key)? {
             schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
             fail_point("rotate.intended");
@@ -144,18 +171,20 @@ impl Rotation<'_> {
         before: &Credential,
         written: Written,
         expires_at: Option<Timestamp>,
+        claim: Option<&Claim>,
     ) -> Result<Option<Shown>, ApiError> {
         let now = self.app.now();
+        let (secret, columns) = written.into_parts(claim.is_some())?;
         let after = Credential {
-            secret: SecretColumns::new(&written.stored, written.selector).map_err(ApiError::internal)?,
+            secret: columns,
             expires_at: expires_at.or(before.expires_at.filter(|at| *at > now)),
             ..before.clone()
         };
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
-        if self.app.repos.credentials.rotate(before, &after, &event).await? {
+        if idempotency::rotate(self.app, claim, before, &after, &event).await? {
             fail_point("rotate.committed");
-            return Ok(Some(Shown { credential: after, secret: written.secret }));
+            return Ok(Some(Shown { credential: after, secret, replayed: false }));
         }
         self.forget_if_ended(after.secret.vault_path).await
     }

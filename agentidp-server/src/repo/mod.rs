@@ -7,6 +7,7 @@ mod authentication;
 mod columns;
 mod error;
 mod group_commit;
+mod idempotency;
 mod open;
 mod postgres;
 mod row_cache;
@@ -27,6 +28,7 @@ use crate::domain::{
 pub use self::authentication::Authentication;
 pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
+pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::row_cache::RowCacheOutcome;
 
@@ -41,6 +43,8 @@ pub struct Repos {
     pub agents: Arc<dyn AgentRepo>,
     /// Credentials.
     pub credentials: Arc<dyn CredentialRepo>,
+    /// Requests that may come again.
+    pub idempotency: Arc<dyn IdempotencyRepo>,
     /// Vault paths to forget.
     pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.
@@ -257,6 +261,10 @@ pub struct AuditFilter {
 pub trait DatabaseRepo: Send + Sync + 'static {
     /// Applies the migrations that are missing. Safe when several servers start at once.
     async fn migrate(&self) -> Result<()>;
+
+    /// Whether every migration that this server knows has been applied. More of them are fine: a newer server may have
+    /// begun to replace this one.
+    async fn is_current(&self) -> Result<bool>;
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;

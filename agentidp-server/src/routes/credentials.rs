@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,11 +18,13 @@ use crate::lifecycle::{self, Shown};
 /// `POST /agents/{agentId}/credentials`
 pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
-    let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
+    let body = call.json().await?;
+    let options = CredentialOptions::parse(&body, call.app.now())?;
+    let request = call.keyed(&format!("/agents/{agent_id}/credentials"), &body)?;
     if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
     }
-    let shown = lifecycle::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at).await?;
+    let shown = lifecycle::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
     Ok(show(StatusCode::CREATED, &shown))
 }
 
@@ -36,10 +39,12 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
 /// `POST /agents/{agentId}/credentials/{credentialId}/rotate`
 pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
-    let options = CredentialOptions::parse(&call.json().await?, call.app.now())?;
+    let body = call.json().await?;
+    let options = CredentialOptions::parse(&body, call.app.now())?;
+    let request = call.keyed(&format!("/agents/{agent_id}/credentials/{credential_id}/rotate"), &body)?;
     agents::find(call.app, agent_id).await?;
-    let shown =
-        lifecycle::rotate(Arc::clone(call.app), actor(&call), agent_id, credential_id, options.expires_at).await?;
+    let (app, actor) = (Arc::clone(call.app), actor(&call));
+    let shown = lifecycle::rotate(app, actor, agent_id, credential_id, options.expires_at, request).await?;
     Ok(show(StatusCode::OK, &shown))
 }
 
@@ -51,6 +56,9 @@ pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) 
     Ok(no_content())
 }
 
+/// Says that a request had been carried out before. There is no standard name; large APIs use this one.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
 /// The one answer that shows a secret. No cache may keep it, which holds for every answer of this server.
 fn show(status: StatusCode, shown: &Shown) -> Response {
     let view = ShownView {
@@ -58,7 +66,11 @@ fn show(status: StatusCode, shown: &Shown) -> Response {
         // To its owner, once.
         client_secret: shown.secret.expose_secret(),
     };
-    json(status, &view)
+    let mut response = json(status, &view);
+    if shown.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// A credential in the documented JSON form: nothing of its secret, its digest or its path.

@@ -6,6 +6,7 @@ mod credentials;
 mod health;
 mod introspection;
 mod metrics;
+mod ready;
 mod resource;
 mod revocation;
 mod token;
@@ -59,6 +60,7 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::AuditEvent(id), &Method::GET) => audit::read(r.authorize(AuditRead).await?, uuid("eventId", id)?).await,
 
         (On::Health, &Method::GET) => health::check(&r.app).await,
+        (On::Ready, &Method::GET) => Ok(ready::check(&r.app).await),
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
         (On::ServerMetadata, &Method::GET) => wellknown::server_metadata(&r.app, &r.head.headers),

@@ -3,6 +3,7 @@
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
 //! limit; the client's secret; the agent's status; the scope; the monthly limit.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::app::App;
 use crate::domain::{AgentStatus, AuditAction, AuditEvent, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
+
+/// How often a secret is tried whose row changes meanwhile. Each time takes another retried request.
+const ATTEMPTS: usize = 5;
 
 /// How long a token lives (documented).
 const TTL: Duration = Duration::from_secs(3600);
@@ -114,8 +118,22 @@ enum Proof {
     },
 }
 
-/// Tries the secret against the client's credentials. The same work is done for a client that does not exist.
+/// Tries the secret against the client's credentials, anew where the row was changed while a first use was being noted.
 async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
+    for _ in 0..ATTEMPTS {
+        if let Some(proof) = attempt_to_authenticate(app, client_id, secret).await? {
+            return Ok(proof);
+        }
+    }
+    Err(ApiError::Busy(None))
+}
+
+/// The same work is done for a client that does not exist. Nothing: the row was changed meanwhile.
+async fn attempt_to_authenticate(
+    app: &Arc<App>,
+    client_id: Option<Uuid>,
+    secret: &ClientSecret,
+) -> ApiResult<Option<Proof>> {
     let known = match client_id {
         Some(id) => app.repos.credentials.authenticate(id, app.now()).await?.map(|known| (id, known)),
         None => None,
@@ -125,13 +143,21 @@ async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSe
         (Ok(matched), Some((client_id, known))) => {
             let credential = known.credential(matched.index);
             let credential = credential.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
-            app.upgrades.begin(app, credential, &matched.verified, secret);
+            let mut used = Cow::Borrowed(credential);
+            if credential.secret.awaits_use {
+                // A retried request may have replaced it just now: then this is no secret of the client's any more.
+                if !app.repos.idempotency.used(credential).await? {
+                    return Ok(None);
+                }
+                used.to_mut().secret.awaits_use = false;
+            }
+            app.upgrades.begin(app, &used, &matched.verified, secret);
             let (client_id, credential_id, stale) = (*client_id, credential.credential_id, matched.verified.stale);
             if stale {
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
                 app.metrics.stale_verification();
             }
-            Ok(Proof::Proved { client_id, credential_id, status: known.agent_status, stale })
+            Ok(Some(Proof::Proved { client_id, credential_id, status: known.agent_status, stale }))
         }
         // A store that matches nothing against nothing would be broken.
         (Ok(_), None) => Err(ApiError::internal("a secret matched no client")),
@@ -142,7 +168,7 @@ async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSe
             let reason = if known.is_none() { "no such client" } else { "no active credential matches" };
             let claimed = client_id.map(tracing::field::display);
             tracing::warn!(client_id = claimed, reason, "a client failed to authenticate");
-            Ok(Proof::Failed { agent_id: known.map(|(id, _)| id) })
+            Ok(Some(Proof::Failed { agent_id: known.map(|(id, _)| id) }))
         }
         (Err(VerifyError::Backend(error)), _) => Err(ApiError::vault(error)),
         (Err(error), _) => Err(ApiError::internal(error)),

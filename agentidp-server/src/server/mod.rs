@@ -35,6 +35,9 @@ pub struct Bounds {
     pub header_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
+    /// How long the server goes on as before once it was asked to stop, all the while saying that it is not ready, so that
+    /// a load balancer turns elsewhere first.
+    pub delay: Duration,
     /// How long requests in progress may hold up a shutdown.
     pub drain: Duration,
 }
@@ -43,12 +46,19 @@ impl Default for Bounds {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         // 900: a process has 1024 file descriptors on many systems, and database, Vault and log need some of them.
-        Self { connections: 900, header_timeout: seconds(10), write_timeout: seconds(30), drain: seconds(10) }
+        Self {
+            connections: 900,
+            header_timeout: seconds(10),
+            write_timeout: seconds(30),
+            delay: Duration::ZERO,
+            drain: seconds(10),
+        }
     }
 }
 
-/// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it accepts no more, lets
-/// requests in progress finish for at most [`Bounds::drain`], and closes the database.
+/// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it is no longer ready, and after
+/// [`Bounds::delay`] it accepts no more, lets requests in progress finish for at most [`Bounds::drain`], and closes the
+/// database.
 ///
 /// # Errors
 /// When the listener has no address, that is, never listened. Failures to accept are waited out.
@@ -64,7 +74,12 @@ pub async fn run(
     let permits = Arc::new(Semaphore::new(bounds.connections));
     let streams = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    let mut shutdown = pin!(async {
+        shutdown.await;
+        info!(delay_ms = bounds.delay.as_millis() as u64, "asked to stop: not ready any more");
+        app.stopping.cancel();
+        tokio::time::sleep(bounds.delay).await;
+    });
     loop {
         tokio::select! {
             () = shutdown.as_mut() => break,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
 use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use error::StartError;
@@ -50,12 +51,14 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
             .vault
             .as_ref()
             .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        vault_reader: vault_token.as_ref().map(VaultToken::vault).cloned(),
         vault_token,
         repos,
         tokens,
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
         metrics,
         started: clock.instant(),
+        stopping: CancellationToken::new(),
         clock,
     };
     Ok(Arc::new(app))

@@ -1,4 +1,4 @@
-//! Dropping what is past its time: audit events, and revocations of tokens that have expired.
+//! Dropping what is past its time: audit events, revocations of tokens that have expired, and idempotency keys.
 
 use std::time::Duration;
 
@@ -22,5 +22,10 @@ pub async fn round(app: &App) {
         Ok(0) => {}
         Ok(rows) => info!(rows, "dropped revocations of expired tokens and counters of past months"),
         Err(error) => error!(%error, "expired token rows could not be dropped: trying again in an hour"),
+    }
+    match app.repos.idempotency.prune(now).await {
+        Ok(0) => {}
+        Ok(keys) => info!(keys, "dropped idempotency keys older than a day"),
+        Err(error) => error!(%error, "old idempotency keys could not be dropped: trying again in an hour"),
     }
 }

@@ -14,6 +14,9 @@ fn vault(mount: &Mount) -> Settings<'_> {
     vec![("VAULT_ADDR", address), ("VAULT_TOKEN", &mount.policy_token), ("VAULT_KV_MOUNT", &mount.name)]
 }
 
+/// Of the request that is the death of a server; of no account unless it comes again.
+const KEY: &str = "\"the-last-one\"";
+
 /// A client with a credential made under `first`; then `method` on what `path` says is the death of a server with Vault.
 async fn die_at(
     step: &str,
@@ -30,6 +33,7 @@ async fn die_at(
     let mut dying = place.serve(&[with, &[("AGENTIDP_FAIL_POINT", step)]].concat()).await;
     let path = path.replace("{agent}", &client.id).replace("{credential}", &client.credential);
     let request = reqwest::Client::new().request(method, format!("{}{path}", dying.origin)).bearer_auth(&operator);
+    let request = request.header("Idempotency-Key", KEY);
     request.send().await.expect_err("nobody is left to answer");
     assert_eq!(dying.ended().await, None, "it was not an exit");
     assert!(place.log().contains("dying at a fail point"), "{step}: {}", place.log());
@@ -102,5 +106,37 @@ async fn an_end_that_dies_is_an_end_and_vault_forgets() {
         let path = format!("{}/data/agentidp/agents/{}/credentials/{}", mount.name, client.id, client.credential);
         until("the purge", async || !support::bao().metadata_exists(&path).await).await;
         assert_eq!(recorded(&again.origin, &operator, &client.id, "credential.revoked").await, 1, "{step}");
+    }
+}
+
+/// The answer is lost with the process; what it was about is not, and is not made again.
+#[tokio::test]
+async fn a_retry_finds_what_a_dead_server_has_committed() {
+    for (step, path) in [
+        ("create.committed", "/api/v1/agents/{agent}/credentials"),
+        ("rotate.committed", "/api/v1/agents/{agent}/credentials/{credential}/rotate"),
+    ] {
+        let (place, mount) = (Place::new(), support::bao().fresh_mount(2).await);
+        let settings = vault(&mount);
+        let (client, operator) = die_at(step, &place, &settings, &settings, (Method::POST, path)).await;
+        let again = place.serve(&settings).await;
+        let path = path.replace("{agent}", &client.id).replace("{credential}", &client.credential);
+        let send = async || {
+            let request = reqwest::Client::new().post(format!("{}{path}", again.origin)).bearer_auth(&operator);
+            request.header("Idempotency-Key", KEY).send().await.unwrap()
+        };
+        let replies = [send().await, send().await];
+        assert!(replies.iter().all(|reply| reply.headers()["idempotent-replayed"] == "true"), "{replies:?}");
+        let mut answers = Vec::new();
+        for reply in replies {
+            answers.push(reply.json::<Value>().await.unwrap());
+        }
+        assert_eq!(answers[0], answers[1], "{step}");
+        let text = |name: &str| answers[0][name].as_str().unwrap().to_owned();
+        let client = Client { credential: text("credentialId"), secret: text("clientSecret"), ..client };
+        assert_eq!(again.token(&client).await.0, 200, "{step}");
+        let (action, made) = if step == "create.committed" { ("generated", 2) } else { ("rotated", 1) };
+        let action = format!("credential.{action}");
+        assert_eq!(recorded(&again.origin, &operator, &client.id, &action).await, made, "{step}");
     }
 }

@@ -10,7 +10,13 @@ mod check;
 #[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
+mod rolling;
 #[cfg(test)]
 mod runbook;
 #[cfg(test)]

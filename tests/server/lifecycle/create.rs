@@ -54,7 +54,7 @@ async fn a_created_secret_whose_commit_failed_is_not_shown_and_not_kept() {
     let agent = vaulted.site.agent("a@agents.example").await;
     vaulted.commits.next(Before::Outage);
     let reply = vaulted.site.call("POST", &format!("/agents/{agent}/credentials"), json!(null)).await;
-    assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()));
+    assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert!(!reply.text.contains("sk_live_"));
     assert!(vaulted.site.rows(agent).await.is_empty());
     vaulted.site.clock.advance(Duration::from_secs(600));

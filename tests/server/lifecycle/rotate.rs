@@ -36,7 +36,7 @@ async fn a_rotation_that_fails_leaves_the_old_secret_valid() {
     }
     vaulted.commits.next(Before::Outage);
     let reply = vaulted.site.rotate(agent, credential).await;
-    assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()));
+    assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert!(!reply.text.contains("sk_live_"));
     assert!(vaulted.site.accepts(agent, &old).await, "the row pins the old version");
 
@@ -114,7 +114,7 @@ async fn an_outage_after_a_lost_commit_purges_nothing() {
     let (credential, secret) = vaulted.site.credential(agent).await;
     vaulted.commits.next(Before::LossAndOutage);
     let reply = vaulted.site.rotate(agent, credential).await;
-    assert_eq!(reply.failure(), (500, "INTERNAL_SERVER_ERROR".to_owned()));
+    assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
     vaulted.commits.end_outage();
     assert_eq!(vaulted.faults.calls(Operation::Revoke), 0, "nobody knows whether the credential has ended");
     assert!(vaulted.site.accepts(agent, &secret).await);
@@ -129,7 +129,7 @@ async fn a_digest_moves_to_vault_when_it_rotates() {
 
     // First in vain: the commit fails after the write.
     vaulted.commits.next(Before::Outage);
-    assert_eq!(vaulted.site.rotate(agent, credential).await.status, 500);
+    assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
     assert!(vaulted.site.accepts(agent, &old).await);
     assert_eq!(vaulted.pending().await, 1);
 

@@ -98,6 +98,19 @@ impl VaultKv2 {
         VaultKv2Config::new(address, auth).into_builder()
     }
 
+    /// Reads a secret back: for the one caller who is entitled to it, because the answer that showed it was lost. A record
+    /// with a version reads that version.
+    ///
+    /// # Errors
+    /// As [`verify`](SecretBackend::verify), `NotFound` when the version is gone.
+    pub async fn read_secret(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<ClientSecret> {
+        let secret = match self.locate(key, stored) {
+            Ok(path) => self.secret_at(&path).await,
+            Err(error) => Err(error),
+        };
+        secret.map_err(during(Operation::Verify))
+    }
+
     fn over(vault: Arc<VaultrsKv>, site: Site) -> Self {
         // A bare path means whatever is the latest version.
         let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
@@ -113,10 +126,15 @@ impl VaultKv2 {
 
     async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
         // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
+        let secret = self.secret_at(path).await?;
+        let matches = secret.ct_eq(candidate) && self.info.can_store(candidate);
+        Ok(if matches { Verdict::Match } else { Verdict::Mismatch })
+    }
+
+    async fn secret_at(&self, path: &VaultPath) -> Result<ClientSecret> {
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
         match entry.value {
-            KvValue::Secret(secret) if secret.ct_eq(candidate) && self.info.can_store(candidate) => Ok(Verdict::Match),
-            KvValue::Secret(_) => Ok(Verdict::Mismatch),
+            KvValue::Secret(secret) => Ok(secret),
             KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
         }

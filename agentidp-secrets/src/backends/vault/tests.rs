@@ -249,3 +249,14 @@ async fn a_probe_is_told_that_its_path_is_not_there() {
         assert_eq!(vault.probe().await.is_ok(), fine);
     }
 }
+
+#[tokio::test]
+async fn a_secret_is_read_back_at_its_version_and_only_where_the_record_is_the_keys() {
+    let vault = vault(|kv| {
+        kv.expect_read().times(1).with(mockall::predicate::always(), eq(Some(3))).return_once(|_, _| holds(3, "s"));
+    });
+    assert_eq!(vault.read_secret(&key(), &pinned(3)).await.unwrap().expose_secret(), "s");
+    let other = CredentialKey::parse("a", "other").unwrap();
+    let refused = vault.read_secret(&other, &pinned(3)).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.operation()), (ErrorKind::Malformed, Some(Operation::Verify)));
+}

@@ -108,6 +108,10 @@ impl DatabaseRepo for Database {
         self.inner.migrate().await
     }
 
+    async fn is_current(&self) -> Result<bool> {
+        self.inner.is_current().await
+    }
+
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
     }

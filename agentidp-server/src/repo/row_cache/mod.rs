@@ -5,6 +5,7 @@
 //! becomes of the network: while the connection that would tell of it gives no sign of life, rows are read.
 
 mod cache;
+mod idempotency;
 
 use std::sync::Arc;
 
@@ -71,6 +72,7 @@ impl Repos {
     fn decorated(self, cache: &Arc<RowCache>, observer: Arc<dyn QueryObserver>) -> Self {
         let (of_agents, of_credentials) = (Arc::clone(cache), Arc::clone(cache));
         Self {
+            idempotency: Arc::new(idempotency::Idempotency { inner: self.idempotency, cache: Arc::clone(cache) }),
             agents: Arc::new(Agents { inner: self.agents, cache: of_agents }),
             credentials: Arc::new(Credentials { inner: self.credentials, cache: of_credentials, observer }),
             ..self
@@ -181,6 +183,10 @@ struct Database {
 impl DatabaseRepo for Database {
     async fn migrate(&self) -> Result<()> {
         self.inner.migrate().await
+    }
+
+    async fn is_current(&self) -> Result<bool> {
+        self.inner.is_current().await
     }
 
     async fn ping(&self) -> Result<()> {

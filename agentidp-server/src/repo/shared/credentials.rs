@@ -15,7 +15,7 @@ use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revo
 
 const CREDENTIALS: List = List {
     select: "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-             secret_selector, created_at, expires_at, revoked_at FROM credentials WHERE client_id = ",
+             secret_selector, awaits_use, created_at, expires_at, revoked_at FROM credentials WHERE client_id = ",
     count: "SELECT count(*) FROM credentials WHERE client_id = ",
     order: " ORDER BY created_at DESC, credential_id DESC",
 };
@@ -46,7 +46,7 @@ impl CredentialRepo for Store {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
-                 c.vault_path, c.vault_version, c.secret_selector, c.created_at, c.expires_at \
+                 c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.created_at, c.expires_at \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
                  AND (c.expires_at IS NULL OR c.expires_at > $2) \
                  WHERE a.agent_id = $1 ORDER BY c.created_at DESC, c.credential_id DESC",
@@ -66,15 +66,11 @@ impl CredentialRepo for Store {
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
         let work = async {
             let mut tx = self.begin().await?;
-            match agents::lock(&mut tx, credential.client_id).await? {
-                Some((AgentStatus::Active, _)) => {}
-                _ => return Ok(InsertCredential::AgentNotActive),
+            let inserted = insert_in(&mut tx, credential, event).await?;
+            if inserted == InsertCredential::Inserted {
+                tx.commit().await?;
             }
-            insert(&mut tx, credential).await?;
-            purges::drop_job(&mut tx, credential.credential_id).await?;
-            audit::append(&mut tx, event).await?;
-            tx.commit().await?;
-            Ok(InsertCredential::Inserted)
+            Ok(inserted)
         };
         self.watch.run("credentials.insert", work).await
     }
@@ -82,13 +78,11 @@ impl CredentialRepo for Store {
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
         let work = async {
             let mut tx = self.begin().await?;
-            if !replace_record(&mut tx, before, after).await? {
-                return Ok(false);
+            let rotated = rotate_in(&mut tx, before, after, event).await?;
+            if rotated {
+                tx.commit().await?;
             }
-            purges::drop_job(&mut tx, after.credential_id).await?;
-            audit::append(&mut tx, event).await?;
-            tx.commit().await?;
-            Ok(true)
+            Ok(rotated)
         };
         self.watch.run("credentials.rotate", work).await
     }
@@ -125,6 +119,37 @@ impl CredentialRepo for Store {
     }
 }
 
+/// An insertion, to be committed by the caller.
+pub(super) async fn insert_in(
+    connection: &mut Connection,
+    credential: &Credential,
+    event: &AuditEvent,
+) -> sqlx::Result<InsertCredential> {
+    match agents::lock(connection, credential.client_id).await? {
+        Some((AgentStatus::Active, _)) => {}
+        _ => return Ok(InsertCredential::AgentNotActive),
+    }
+    insert(connection, credential).await?;
+    purges::drop_job(connection, credential.credential_id).await?;
+    audit::append(connection, event).await?;
+    Ok(InsertCredential::Inserted)
+}
+
+/// A rotation, to be committed by the caller; says whether the row still was as `before`.
+pub(super) async fn rotate_in(
+    connection: &mut Connection,
+    before: &Credential,
+    after: &Credential,
+    event: &AuditEvent,
+) -> sqlx::Result<bool> {
+    if !replace_record(connection, before, after).await? {
+        return Ok(false);
+    }
+    purges::drop_job(connection, after.credential_id).await?;
+    audit::append(connection, event).await?;
+    Ok(true)
+}
+
 /// Revokes an active credential and schedules the purge of its path. The outer `None`: it was not active.
 pub(super) async fn revoke(
     connection: &mut Connection,
@@ -153,7 +178,8 @@ pub(super) async fn revoke(
 async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-         secret_selector, created_at, expires_at, revoked_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         secret_selector, created_at, expires_at, revoked_at, awaits_use) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(Id(credential.credential_id))
     .bind(Id(credential.client_id))
@@ -165,18 +191,20 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     .bind(credential.created_at)
     .bind(credential.expires_at)
     .bind(credential.revoked_at)
+    .bind(credential.secret.awaits_use)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Compares and sets on the record, which every rotation changes; says whether it was still `before`'s.
+/// Compares and sets on the record, which every rotation changes, and on whether it was used; says whether it was still
+/// `before`'s.
 async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
     let replaced = sqlx::query(
         "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, secret_selector = $6, \
-         expires_at = $7 WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
+         expires_at = $7, awaits_use = $11 WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
          AND secret_hash IS NOT DISTINCT FROM $8 AND vault_path IS NOT DISTINCT FROM $9 \
-         AND vault_version IS NOT DISTINCT FROM $10",
+         AND vault_version IS NOT DISTINCT FROM $10 AND awaits_use = $12",
     )
     .bind(Id(before.client_id))
     .bind(Id(before.credential_id))
@@ -188,6 +216,8 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     .bind(&before.secret.secret_hash)
     .bind(&before.secret.vault_path)
     .bind(before.secret.vault_version)
+    .bind(after.secret.awaits_use)
+    .bind(before.secret.awaits_use)
     .execute(connection)
     .await?;
     Ok(replaced.rows_affected() == 1)

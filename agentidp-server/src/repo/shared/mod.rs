@@ -9,12 +9,14 @@
 mod agents;
 mod audit;
 mod credentials;
+mod idempotency;
 mod list;
 mod purges;
 mod tokens;
 
 use std::sync::Arc;
 
+use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
 use super::{BEGIN, Db, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
@@ -37,6 +39,7 @@ impl Store {
         Repos {
             agents: Arc::clone(&store) as _,
             credentials: Arc::clone(&store) as _,
+            idempotency: Arc::clone(&store) as _,
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             audit: store,
@@ -54,6 +57,18 @@ impl Store {
     pub(super) async fn ping(&self) -> Result<()> {
         let work = || async { sqlx::query("SELECT 1").execute(&self.read).await.map(drop) };
         self.watch.again("database.ping", work).await
+    }
+
+    /// Whether each of `migrations` has been applied. The table is the driver's.
+    pub(super) async fn has_applied(&self, migrations: &Migrator) -> Result<bool> {
+        let known: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
+        let newest = known.iter().max().copied().unwrap_or_default();
+        let work = || async {
+            let applied = "SELECT count(*) FROM _sqlx_migrations WHERE success AND version <= $1";
+            let applied: i64 = sqlx::query_scalar(applied).bind(newest).fetch_one(&self.read).await?;
+            Ok(usize::try_from(applied).is_ok_and(|applied| applied >= known.len()))
+        };
+        self.watch.again("database.is_current", work).await
     }
 
     pub(super) async fn close(&self) {

@@ -112,6 +112,10 @@ impl DatabaseRepo for Database {
         self.store.watch.run("database.migrate", work).await
     }
 
+    async fn is_current(&self) -> Result<bool> {
+        self.store.has_applied(&MIGRATIONS).await
+    }
+
     async fn ping(&self) -> Result<()> {
         self.store.ping().await
     }

@@ -1,0 +1,57 @@
+//! Whether requests should be sent to this server, apart from whether it is well.
+//!
+//! `/health` tells people and alerts how things are, Vault included. `/ready` answers a load balancer's one question, so it
+//! looks only at what keeps this server from serving anybody: another replica may then be better off.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::http::Response;
+use crate::http::respond::json;
+
+/// How long the database may take, as for `/health`: load balancers usually wait for some seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct Ready {
+    status: &'static str,
+    checks: Checks,
+}
+
+#[derive(Serialize)]
+struct Checks {
+    /// `yes`, or `stopping` from the stop signal on.
+    serving: &'static str,
+    /// `connected` or `disconnected`.
+    database: &'static str,
+    /// `current`, `behind`, or `unknown` while the database does not say.
+    migrations: &'static str,
+}
+
+/// `GET /ready`. 200 when requests can be served; else 503, and which check says no. Vault is none of them: without it
+/// digests are still served, and every replica would be as badly off. Nor are the signing keys: a server that has none does
+/// not start.
+pub(super) async fn check(app: &App) -> Response {
+    let stopping = app.stopping.is_cancelled();
+    let (database, migrations) = match timeout(PROBE_TIMEOUT, app.repos.database.is_current()).await {
+        Ok(Ok(true)) => (true, "current"),
+        Ok(Ok(false)) => (true, "behind"),
+        // Maybe only the table of migrations is missing.
+        Ok(Err(_)) => (matches!(timeout(PROBE_TIMEOUT, app.repos.database.ping()).await, Ok(Ok(()))), "unknown"),
+        Err(_) => (false, "unknown"),
+    };
+    let ready = !stopping && database && migrations == "current";
+    let answer = Ready {
+        status: if ready { "ready" } else { "unready" },
+        checks: Checks {
+            serving: if stopping { "stopping" } else { "yes" },
+            database: if database { "connected" } else { "disconnected" },
+            migrations,
+        },
+    };
+    json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &answer)
+}

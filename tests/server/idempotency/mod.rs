@@ -1,0 +1,292 @@
+//! `Idempotency-Key`: a request that comes again makes nothing twice, and nothing is lost with its answer.
+
+mod races;
+
+use std::time::Duration;
+
+use agentidp_secrets::testkit::{Fault, FaultLayer};
+use agentidp_secrets::{ErrorKind, Operation};
+use agentidp_server::domain::Scopes;
+use agentidp_server::domain::idempotency::Claim;
+use agentidp_server::tokens::OPERATOR;
+use agentidp_server::workers::retention;
+use http_body_util::Full;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::site::{Reply, Site, use_vault};
+use crate::support::{self, bao::Mount};
+
+/// A POST with a key; `path` is below `/api/v1`.
+async fn keyed(site: &Site, token: &str, key: &str, path: &str, body: &str) -> Reply {
+    let mut request = hyper::Request::post(format!("/api/v1{path}")).header("Idempotency-Key", key);
+    if !body.is_empty() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    site.handle(request.body(Full::from(body.to_owned())).unwrap()).await
+}
+
+/// The same of the operator.
+async fn post(site: &Site, key: &str, path: &str) -> Reply {
+    keyed(site, &site.operator, key, path, "").await
+}
+
+fn credentials(agent: Uuid) -> String {
+    format!("/agents/{agent}/credentials")
+}
+
+fn rotation(agent: Uuid, credential: Uuid) -> String {
+    format!("/agents/{agent}/credentials/{credential}/rotate")
+}
+
+fn is_replay(reply: &Reply) -> bool {
+    reply.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+}
+
+/// Why a secret is not shown again.
+fn reason(reply: &Reply) -> String {
+    assert_eq!(reply.failure(), (409, "IDEMPOTENCY_SECRET_NOT_SHOWN".to_owned()), "{reply:?}");
+    reply.json()["details"]["reason"].as_str().unwrap().to_owned()
+}
+
+async fn digests() -> [Site; 2] {
+    [Site::bcrypt().await, Site::build_on_postgres(|_| {}).await]
+}
+
+async fn vaults(mount: &Mount, faults: &FaultLayer) -> [Site; 2] {
+    [Site::vault(mount, faults).await, Site::build_on_postgres(|app| use_vault(app, mount, faults)).await]
+}
+
+async fn version(mount: &Mount, agent: Uuid, credential: Uuid) -> u64 {
+    let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    support::bao().read_root(&path).await.unwrap().version.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_vault_is_answered_again_and_written_once() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    for site in vaults(&mount, &faults).await {
+        let agent = site.agent("a@agents.example").await;
+        let created = post(&site, "k1", &credentials(agent)).await;
+        assert_eq!((created.status, is_replay(&created)), (201, false));
+        let id = created.id("credentialId");
+        site.granted(agent, &created.secret()).await;
+        site.tick();
+        for _ in 0..2 {
+            let again = post(&site, "k1", &credentials(agent)).await;
+            assert_eq!((again.status, is_replay(&again), again.json()), (201, true, created.json()));
+            assert_eq!(again.headers["cache-control"], "no-store");
+        }
+        assert_eq!((site.rows(agent).await.len(), version(&mount, agent, id).await), (1, 1));
+
+        let rotated = post(&site, "k2", &rotation(agent, id)).await;
+        let again = post(&site, "\"k2\"", &rotation(agent, id)).await;
+        assert_eq!((again.status, is_replay(&again), again.json()), (200, true, rotated.json()));
+        assert_eq!(version(&mount, agent, id).await, 2);
+        assert_eq!(reason(&post(&site, "k1", &credentials(agent)).await), "changed");
+        let kinds = site.actions(agent).await;
+        assert_eq!(kinds.iter().filter(|kind| kind.starts_with("credential.")).count(), 2, "{kinds:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_vault_cannot_give_is_an_outage() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    let site = Site::vault(&mount, &faults).await;
+    let agent = site.agent("a@agents.example").await;
+    let id = post(&site, "k", &credentials(agent)).await.id("credentialId");
+    let path = format!("{}/data/agentidp/agents/{agent}/credentials/{id}", mount.name);
+    support::bao().soft_delete(&path).await;
+    let again = post(&site, "k", &credentials(agent)).await;
+    assert_eq!(again.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_is_replaced_until_its_secret_is_used() {
+    for site in digests().await {
+        let agent = site.agent("a@agents.example").await;
+        let created = post(&site, "k1", &credentials(agent)).await;
+        let id = created.id("credentialId");
+        let mut last = created.secret();
+        for _ in 0..2 {
+            site.tick();
+            let again = post(&site, "k1", &credentials(agent)).await;
+            assert_eq!((again.status, is_replay(&again), again.id("credentialId")), (201, true, id));
+            assert_eq!(site.grant(agent, &last).await.status, 401, "the one that went astray");
+            last = again.secret();
+        }
+        assert_eq!(site.rows(agent).await.len(), 1);
+        site.granted(agent, &last).await;
+        let used = post(&site, "k1", &credentials(agent)).await;
+        assert_eq!((reason(&used).as_str(), &used.json()["details"]["credentialId"]), ("used", &json!(id)));
+        site.granted(agent, &last).await;
+
+        let rotated = post(&site, "k2", &rotation(agent, id)).await;
+        let again = post(&site, "k2", &rotation(agent, id)).await;
+        assert_eq!((again.status, is_replay(&again), again.id("credentialId")), (200, true, id));
+        assert_eq!(site.grant(agent, &rotated.secret()).await.status, 401);
+        assert_eq!(site.rotate(agent, id).await.status, 200);
+        assert_eq!(reason(&post(&site, "k2", &rotation(agent, id)).await), "changed");
+        assert_eq!(site.revoke(agent, id).await.status, 204);
+        assert_eq!(reason(&post(&site, "k2", &rotation(agent, id)).await), "revoked");
+    }
+}
+
+#[tokio::test]
+async fn the_right_secret_of_a_suspended_agent_counts_as_used() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@agents.example").await;
+    let created = post(&site, "k", &credentials(agent)).await;
+    let status = async |status: &str| {
+        site.call("PATCH", &format!("/agents/{agent}"), json!({ "status": status })).await;
+    };
+    assert_eq!(site.grant(agent, "sk_live_wrong").await.status, 401);
+    assert!(site.rows(agent).await[0].secret.awaits_use, "a wrong secret is no use");
+    status("suspended").await;
+    assert_eq!(site.grant(agent, &created.secret()).await.status, 403);
+    status("active").await;
+    assert_eq!(reason(&post(&site, "k", &credentials(agent)).await), "used");
+}
+
+/// The first login writes that it was there; later ones, and those of secrets that were made without a key, write nothing.
+#[tokio::test]
+async fn a_use_is_written_once() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@agents.example").await;
+    let writes = || {
+        let name = "agentidp_db_query_duration_seconds_count{operation=\"idempotency.used\"} ";
+        let text = site.app.metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let (_, plain) = site.credential(agent).await;
+    site.granted(agent, &plain).await;
+    assert_eq!(writes(), 0);
+    let created = post(&site, "k", &credentials(agent)).await;
+    for _ in 0..3 {
+        site.granted(agent, &created.secret()).await;
+    }
+    assert_eq!(writes(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_belongs_to_one_request() {
+    for site in digests().await {
+        let (agent, other) = (site.agent("a@agents.example").await, site.agent("b@agents.example").await);
+        let id = post(&site, "k", &credentials(agent)).await.id("credentialId");
+        for (path, body) in
+            [(credentials(agent), "{}"), (credentials(other), ""), (rotation(agent, id), ""), (credentials(agent), " ")]
+        {
+            let reply = keyed(&site, &site.operator, "k", &path, body).await;
+            assert_eq!(reply.failure(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{path} {body:?}");
+        }
+        assert_eq!((site.rows(agent).await.len(), site.rows(other).await.len()), (1, 0));
+        // The same in another spelling.
+        let spelled = credentials(agent).replace(&agent.to_string(), &agent.to_string().to_uppercase());
+        assert!(is_replay(&post(&site, "k", &spelled).await));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_belongs_to_one_caller() {
+    for site in digests().await {
+        let agent = site.agent("a@agents.example").await;
+        let token = site.token(agent);
+        let mine = post(&site, "k", &credentials(agent)).await;
+        let theirs = keyed(&site, &token, "k", &credentials(agent), "").await;
+        assert_eq!((theirs.status, is_replay(&theirs)), (201, false));
+        assert_ne!(mine.id("credentialId"), theirs.id("credentialId"));
+        // Another token of the same caller is the same caller.
+        site.tick();
+        let again = keyed(&site, &site.token(agent), "k", &credentials(agent), "").await;
+        assert_eq!((is_replay(&again), again.id("credentialId")), (true, theirs.id("credentialId")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_request_may_be_tried_again_at_once() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    for site in vaults(&mount, &faults).await {
+        let agent = site.agent("a@agents.example").await;
+        faults.once(Operation::Store, Fault::Fail(ErrorKind::Unavailable));
+        assert_eq!(post(&site, "k", &credentials(agent)).await.failure(), (500, "VAULT_WRITE_ERROR".to_owned()));
+        let created = post(&site, "k", &credentials(agent)).await;
+        assert_eq!((created.status, is_replay(&created)), (201, false));
+        let id = created.id("credentialId");
+        faults.once(Operation::Rotate, Fault::Fail(ErrorKind::Unavailable));
+        assert_eq!(post(&site, "r", &rotation(agent, id)).await.status, 500);
+        assert_eq!(post(&site, "r", &rotation(agent, id)).await.status, 200);
+        assert_eq!((site.rows(agent).await.len(), version(&mount, agent, id).await), (1, 2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_day_the_key_is_new() {
+    for site in digests().await {
+        let agent = site.agent("a@agents.example").await;
+        let first = post(&site, "k", &credentials(agent)).await.id("credentialId");
+        site.clock.advance(Claim::RETENTION - Duration::from_millis(1));
+        let operator = site.app.tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(7 * 86_400), true);
+        let operator = operator.unwrap().token;
+        retention::round(&site.app).await;
+        let again = keyed(&site, &operator, "k", &credentials(agent), "").await;
+        assert_eq!((is_replay(&again), again.id("credentialId")), (true, first));
+        site.tick();
+        let new = keyed(&site, &operator, "k", &credentials(agent), "").await;
+        assert_eq!((new.status, is_replay(&new)), (201, false), "{new:?}");
+        assert_ne!(new.id("credentialId"), first);
+        assert_eq!(site.app.repos.idempotency.prune(site.app.now()).await.unwrap(), 0, "the new one is kept");
+        site.clock.advance(Claim::RETENTION);
+        assert_eq!(site.app.repos.idempotency.prune(site.app.now()).await.unwrap(), 1);
+        let pruned = "agentidp_db_query_duration_seconds_count{operation=\"idempotency.prune\"} 3";
+        assert!(site.app.metrics.render().contains(pruned), "twice by us, and once by the background");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@agents.example").await;
+    let too_long = "k".repeat(256);
+    for key in ["", "\"", "a b", &too_long] {
+        let reply = post(&site, key, &credentials(agent)).await;
+        assert_eq!(reply.fields(), ["Idempotency-Key"], "{key}");
+        let reply = post(&site, key, &rotation(agent, Uuid::new_v4())).await;
+        assert_eq!(reply.fields(), ["Idempotency-Key"], "{key}");
+    }
+    assert!(site.rows(agent).await.is_empty());
+}
+
+/// A credential that moved to Vault by a retry is from then on read back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_digest_moves_to_vault_when_it_is_replaced() {
+    let url = support::postgres().fresh_database().await;
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    let before = Site::build_at(&url, |_| {}).await;
+    let agent = before.agent("a@agents.example").await;
+    let id = post(&before, "k", &credentials(agent)).await.id("credentialId");
+    let site = Site::build_at(&url, |app| use_vault(app, &mount, &faults)).await;
+    let moved = post(&site, "k", &credentials(agent)).await;
+    assert_eq!((moved.status, moved.id("credentialId"), version(&mount, agent, id).await), (201, id, 1));
+    site.granted(agent, &moved.secret()).await;
+    let again = post(&site, "k", &credentials(agent)).await;
+    assert_eq!((again.json(), version(&mount, agent, id).await), (moved.json(), 1));
+    assert_eq!(site.app.repos.purges.pending().await.unwrap(), 0);
+    // Vault off again: an outage, and no other secret.
+    assert_eq!(post(&before, "k", &credentials(agent)).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_kept_of_a_key() {
+    let url = support::postgres().fresh_database().await;
+    let site = Site::build_at(&url, |_| {}).await;
+    let agent = site.agent("a@agents.example").await;
+    let created = post(&site, "k", &credentials(agent)).await;
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let rows: Vec<String> =
+        sqlx::query_scalar("SELECT k::text FROM idempotency_keys k").fetch_all(&mut connection).await.unwrap();
+    let row = site.rows(agent).await.remove(0);
+    assert_eq!(rows.len(), 1);
+    assert!(!rows[0].contains(&created.secret()) && !rows[0].contains(&row.secret.secret_hash.unwrap()), "{rows:?}");
+}
