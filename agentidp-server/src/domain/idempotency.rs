@@ -66,17 +66,13 @@ impl Claim {
 pub fn fingerprint(method: &str, path: &str, body: &[u8]) -> String {
     // Neither a method nor a path has a line break, so no two requests are written alike.
     let head = format!("{method}\n{path}\n");
-    hexadecimal(Sha256::new().chain_update(head).chain_update(body).finalize())
+    hex::encode(Sha256::new().chain_update(head).chain_update(body).finalize())
 }
 
 /// What tells whether a row still has a record, and nothing of it.
 #[must_use]
 pub fn record_sha256(record: &StoredSecret) -> String {
-    hexadecimal(Sha256::digest(record.to_text()))
-}
-
-fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    hex::encode(digest)
+    hex::encode(Sha256::digest(record.to_text()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::fail_point::fail_point;
-use super::idempotency::{self, Begun};
+use super::idempotency;
 use super::purge::purge_now;
 use super::{Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
@@ -34,13 +34,10 @@ pub(crate) async fn create(
     request: Option<KeyedRequest>,
 ) -> Result<Shown, ApiError> {
     uncut(async move {
-        match idempotency::begin(&app, request).await? {
-            Begun::Again(claim, carried) => idempotency::again(&app, &actor, &claim, carried).await,
-            Begun::First(claim) => {
-                let outcome = sequence(&app, &actor, client_id, expires_at, claim.as_ref()).await;
-                idempotency::end(&app, claim.as_ref(), outcome).await
-            }
-        }
+        let (app, actor) = (&app, &actor);
+        let work =
+            |claim: Option<Claim>| async move { sequence(app, actor, client_id, expires_at, claim.as_ref()).await };
+        idempotency::once(app, actor, request, work).await
     })
     .await
 }

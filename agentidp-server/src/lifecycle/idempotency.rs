@@ -31,15 +31,34 @@ const ON_THE_SPOT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a request is to do.
-pub(super) enum Begun {
+enum Begun {
     /// The work, under the claim if it has a key.
     First(Option<Claim>),
     /// Nothing but to answer: it has been carried out.
     Again(Claim, Carried),
 }
 
+/// Does `work`, under a claim if the request has a key, or answers a request that has been carried out.
+///
+/// # Errors
+/// Those of `work`; then the claim is given back. `IDEMPOTENCY_KEY_IN_USE`, `IDEMPOTENCY_KEY_REUSED`, and those of [`again`].
+pub(super) async fn once<W: Future<Output = Result<Shown, ApiError>>>(
+    app: &Arc<App>,
+    actor: &Actor,
+    request: Option<KeyedRequest>,
+    work: impl FnOnce(Option<Claim>) -> W,
+) -> Result<Shown, ApiError> {
+    match begin(app, request).await? {
+        Begun::Again(claim, carried) => again(app, actor, &claim, carried).await,
+        Begun::First(claim) => {
+            let outcome = work(claim.clone()).await;
+            end(app, claim.as_ref(), outcome).await
+        }
+    }
+}
+
 /// Takes the claim of a request that has a key.
-pub(super) async fn begin(app: &App, request: Option<KeyedRequest>) -> Result<Begun, ApiError> {
+async fn begin(app: &App, request: Option<KeyedRequest>) -> Result<Begun, ApiError> {
     let Some(request) = request else { return Ok(Begun::First(None)) };
     let now = app.now();
     let claim = Claim::new(request, now);
@@ -52,11 +71,7 @@ pub(super) async fn begin(app: &App, request: Option<KeyedRequest>) -> Result<Be
 }
 
 /// Gives the claim of a failed request back, if need be later: what made the request fail may be in its way, too.
-pub(super) async fn end(
-    app: &Arc<App>,
-    claim: Option<&Claim>,
-    outcome: Result<Shown, ApiError>,
-) -> Result<Shown, ApiError> {
+async fn end(app: &Arc<App>, claim: Option<&Claim>, outcome: Result<Shown, ApiError>) -> Result<Shown, ApiError> {
     if let (Some(claim), Err(_)) = (claim, &outcome) {
         let release = tokio::spawn(release(Arc::clone(app), claim.clone()).in_current_span());
         if timeout(ON_THE_SPOT, release).await.is_err() {
@@ -113,7 +128,7 @@ fn in_time<T>(commit: Once<T>) -> Result<T, ApiError> {
 /// # Errors
 /// `IDEMPOTENCY_SECRET_NOT_SHOWN` when the secret cannot be had again, nor replaced; `VAULT_READ_ERROR`;
 /// `INTERNAL_SERVER_ERROR`. Nothing has changed then.
-pub(super) async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Result<Shown, ApiError> {
+async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Result<Shown, ApiError> {
     let (client_id, credential_id) = (carried.client_id, carried.credential_id);
     let not_shown = |why| ApiError::NotShownAgain { credential_id, why };
     let row = app.repos.credentials.find(client_id, credential_id).await?;

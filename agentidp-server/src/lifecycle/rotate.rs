@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::create::schedule_intent;
 use super::fail_point::fail_point;
-use super::idempotency::{self, Begun};
+use super::idempotency;
 use super::purge::purge_now;
 use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
@@ -38,14 +38,9 @@ pub(crate) async fn rotate(
     request: Option<KeyedRequest>,
 ) -> Result<Shown, ApiError> {
     uncut(async move {
-        let rotation = Rotation::of(&app, client_id, credential_id)?;
-        match idempotency::begin(&app, request).await? {
-            Begun::Again(claim, carried) => idempotency::again(&app, &actor, &claim, carried).await,
-            Begun::First(claim) => {
-                let outcome = rotation.run(&actor, expires_at, claim.as_ref()).await;
-                idempotency::end(&app, claim.as_ref(), outcome).await
-            }
-        }
+        let (rotation, actor) = (&Rotation::of(&app, client_id, credential_id)?, &actor);
+        let work = |claim: Option<Claim>| async move { rotation.run(actor, expires_at, claim.as_ref()).await };
+        idempotency::once(&app, actor, request, work).await
     })
     .await
 }

@@ -15,7 +15,7 @@ use crate::http::respond::json;
 use crate::vault_token::VaultToken;
 
 /// How long a dependency may take. Load balancers usually wait for some seconds.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Health {
@@ -43,7 +43,8 @@ pub(super) async fn check(app: &App) -> ApiResult<Response> {
     Ok(json(if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health))
 }
 
-async fn database(app: &App) -> bool {
+/// Whether the database gives a sign of life in time.
+pub(super) async fn database(app: &App) -> bool {
     matches!(timeout(PROBE_TIMEOUT, app.repos.database.ping()).await, Ok(Ok(())))
 }
 

@@ -3,18 +3,14 @@
 //! `/health` tells people and alerts how things are, Vault included. `/ready` answers a load balancer's one question, so it
 //! looks only at what keeps this server from serving anybody: another replica may then be better off.
 
-use std::time::Duration;
-
 use hyper::StatusCode;
 use serde::Serialize;
 use tokio::time::timeout;
 
+use super::health::{self, PROBE_TIMEOUT};
 use crate::app::App;
 use crate::http::Response;
 use crate::http::respond::json;
-
-/// How long the database may take, as for `/health`: load balancers usually wait for some seconds.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Ready {
@@ -41,7 +37,7 @@ pub(super) async fn check(app: &App) -> Response {
         Ok(Ok(true)) => (true, "current"),
         Ok(Ok(false)) => (true, "behind"),
         // Maybe only the table of migrations is missing.
-        Ok(Err(_)) => (matches!(timeout(PROBE_TIMEOUT, app.repos.database.ping()).await, Ok(Ok(()))), "unknown"),
+        Ok(Err(_)) => (health::database(app).await, "unknown"),
         Err(_) => (false, "unknown"),
     };
     let ready = !stopping && database && migrations == "current";

@@ -69,8 +69,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
-    let stopping = CancellationToken::new();
-    let workers = workers::start(&app, &stopping);
+    let draining = CancellationToken::new();
+    let workers = workers::start(&app, &draining);
     let permits = Arc::new(Semaphore::new(bounds.connections));
     let streams = Arc::new(Semaphore::new(bounds.connections));
     let mut connections = JoinSet::new();
@@ -85,7 +85,7 @@ pub async fn run(
             () = shutdown.as_mut() => break,
             Some(_) = connections.join_next() => {}
             (stream, peer, permit) = accept(&listener, &permits) => {
-                let (draining, streams) = (stopping.clone(), Arc::clone(&streams));
+                let (draining, streams) = (draining.clone(), Arc::clone(&streams));
                 let connection = Connection { stream, peer, permit, draining, streams };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));
             }
@@ -94,7 +94,7 @@ pub async fn run(
     // From here on the system refuses new connections, so that a balancer turns elsewhere.
     drop(listener);
     info!(connections = connections.len(), "shutting down");
-    stopping.cancel();
+    draining.cancel();
     drain(connections, workers, bounds.drain).await;
     app.repos.database.close().await;
     info!("stopped");

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::task::JoinSet;
 
-use crate::binary::{Client, Place, Running};
+use crate::binary::{Client, Place, Running, token_id};
 use crate::support;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -104,24 +104,11 @@ async fn until_an_event_waits(monitor: &mut PgConnection) {
 
 /// Asks for a token; its id, if there is an answer.
 fn token_request(running: &Running, client: &Client) -> impl Future<Output = Option<String>> + use<> {
-    let form = [
-        ("grant_type", "client_credentials".to_owned()),
-        ("client_id", client.id.clone()),
-        ("client_secret", client.secret.clone()),
-    ];
-    let request = reqwest::Client::new().post(format!("{}/api/v1/token", running.origin)).form(&form);
+    let request = reqwest::Client::new().post(format!("{}/api/v1/token", running.origin)).form(&client.form());
     async move {
         let answer: Value = request.send().await.ok()?.json().await.ok()?;
-        let token = answer["access_token"].as_str().expect("a token, or no answer at all");
-        let claims = base64_url(token.split('.').nth(1).unwrap());
-        let claims: Value = serde_json::from_slice(&claims).unwrap();
-        Some(claims["jti"].as_str().unwrap().to_owned())
+        Some(token_id(answer["access_token"].as_str().expect("a token, or no answer at all")))
     }
-}
-
-fn base64_url(text: &str) -> Vec<u8> {
-    use base64::Engine;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
 /// The ids of the tokens that are on the client's trail.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -105,8 +107,7 @@ impl Running {
     pub(crate) async fn agent_with_credential(&self, operator: &str) -> Client {
         let id = self.agent(operator).await;
         let credential = self.post(operator, &format!("/api/v1/agents/{id}/credentials"), &Value::Null).await;
-        let text = |name: &str| credential[name].as_str().unwrap().to_owned();
-        Client { id, credential: text("credentialId"), secret: text("clientSecret") }
+        Client::shown(id, &credential)
     }
 
     /// A new agent's id.
@@ -147,12 +148,7 @@ impl Running {
 
     /// Status and body of a token request.
     pub(crate) async fn token(&self, client: &Client) -> (u16, Value) {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client.id.as_str()),
-            ("client_secret", client.secret.as_str()),
-        ];
-        let request = reqwest::Client::new().post(format!("{}/api/v1/token", self.origin)).form(&form);
+        let request = reqwest::Client::new().post(format!("{}/api/v1/token", self.origin)).form(&client.form());
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }
@@ -163,4 +159,23 @@ pub(crate) struct Client {
     pub(crate) id: String,
     pub(crate) credential: String,
     pub(crate) secret: String,
+}
+
+impl Client {
+    /// What the agent `id` knows after an answer that shows a secret.
+    pub(crate) fn shown(id: String, answer: &Value) -> Self {
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        Self { id, credential: text("credentialId"), secret: text("clientSecret") }
+    }
+
+    /// Its token request.
+    pub(crate) fn form(&self) -> [(&'static str, &str); 3] {
+        [("grant_type", "client_credentials"), ("client_id", &self.id), ("client_secret", &self.secret)]
+    }
+}
+
+/// A token's id, which is in its second part.
+pub(crate) fn token_id(token: &str) -> String {
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&claims).unwrap()["jti"].as_str().unwrap().to_owned()
 }

@@ -132,8 +132,7 @@ async fn a_retry_finds_what_a_dead_server_has_committed() {
             answers.push(reply.json::<Value>().await.unwrap());
         }
         assert_eq!(answers[0], answers[1], "{step}");
-        let text = |name: &str| answers[0][name].as_str().unwrap().to_owned();
-        let client = Client { credential: text("credentialId"), secret: text("clientSecret"), ..client };
+        let client = Client::shown(client.id, &answers[0]);
         assert_eq!(again.token(&client).await.0, 200, "{step}");
         let (action, made) = if step == "create.committed" { ("generated", 2) } else { ("rotated", 1) };
         let action = format!("credential.{action}");

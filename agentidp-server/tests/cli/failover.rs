@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::binary::{Client, Running};
+use crate::binary::{Client, Running, token_id};
 use crate::replicas::{Shared, ready};
 use crate::support::Postgres;
 use crate::support::process::until;
@@ -74,16 +74,11 @@ async fn create(done: Arc<Acknowledged>, origin: String, operator: String, agent
 /// Gets tokens and revokes every second one.
 async fn tokens(done: Arc<Acknowledged>, origin: String, operator: String, client: Arc<Client>) {
     let http = reqwest::Client::new();
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", client.id.as_str()),
-        ("client_secret", client.secret.as_str()),
-    ];
     for turn in 0.. {
         if !done.goes_on() {
             return;
         }
-        let request = http.post(format!("{origin}/api/v1/token")).form(&form);
+        let request = http.post(format!("{origin}/api/v1/token")).form(&client.form());
         let Some(answer) = done.send(request, StatusCode::OK).await else { continue };
         let token = answer["access_token"].as_str().unwrap().to_owned();
         done.tokens.lock().unwrap().push(token.clone());
@@ -159,7 +154,7 @@ async fn everything_is_there(
     let recorded: BTreeSet<_> = events.iter().map(|event| event["metadata"]["tokenId"].as_str().unwrap()).collect();
     let (tokens, revoked) = (done.tokens.lock().unwrap().clone(), done.revoked.lock().unwrap().clone());
     for token in &tokens {
-        assert!(recorded.contains(id(token).as_str()), "a token went out without its event");
+        assert!(recorded.contains(token_id(token).as_str()), "a token went out without its event");
     }
     for token in &revoked {
         for server in servers {
@@ -202,12 +197,4 @@ async fn all(server: &Running, operator: &str, path: &str) -> Vec<Value> {
         }
     }
     rows
-}
-
-/// A token's id, which is in its second part.
-fn id(token: &str) -> String {
-    use base64::Engine as _;
-    let claims = token.split('.').nth(1).unwrap();
-    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).unwrap();
-    serde_json::from_slice::<Value>(&claims).unwrap()["jti"].as_str().unwrap().to_owned()
 }

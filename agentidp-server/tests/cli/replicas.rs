@@ -125,7 +125,6 @@ async fn one_key_at_two_replicas_makes_one_credential() {
     };
     let (one, other) = tokio::join!(create(&a.origin), create(&b.origin));
     assert_eq!(one, other);
-    let text = |name: &str| one[name].as_str().unwrap().to_owned();
-    let client = Client { id: agent, credential: text("credentialId"), secret: text("clientSecret") };
+    let client = Client::shown(agent, &one);
     assert_eq!((a.token(&client).await.0, b.token(&client).await.0), (200, 200));
 }

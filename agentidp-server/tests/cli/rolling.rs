@@ -61,14 +61,9 @@ impl Balancer {
     /// A client with connections that it keeps. Gives what went wrong.
     async fn load(self: Arc<Self>, client: Arc<Client>) -> Vec<String> {
         let (http, mut failures) = (reqwest::Client::new(), Vec::new());
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client.id.as_str()),
-            ("client_secret", client.secret.as_str()),
-        ];
         while !self.over.load(Ordering::SeqCst) {
             let server = self.pick();
-            match http.post(format!("{}/api/v1/token", server.origin)).form(&form).send().await {
+            match http.post(format!("{}/api/v1/token", server.origin)).form(&client.form()).send().await {
                 Ok(reply) if reply.status() == 200 => {
                     let token: serde_json::Value = reply.json().await.unwrap();
                     let token = token["access_token"].as_str().unwrap().to_owned();
