@@ -5,11 +5,14 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
+//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which takes the intent away → show |
 //! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
 //! | `upgrade` | as a credential that moves by `rotate`, with the secret that was just proved: nobody has to learn a new one, and nothing is shown |
 //! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
-//! | [`purge()`] | Vault forgets → the job is dropped, or tried again later |
+//! | [`purge()`] | claim the job → Vault forgets → the job is dropped, or tried again later |
+//!
+//! An intent that is claimed, or gone, has its commit refused: whoever was so slow that the purge came first has nothing to
+//! show. So no purge ever deletes what a row vouches for.
 //!
 //! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a client that
 //! hangs up cannot cut it between two steps.

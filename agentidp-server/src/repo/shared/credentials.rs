@@ -70,8 +70,12 @@ impl CredentialRepo for Store {
                 Some((AgentStatus::Active, _)) => {}
                 _ => return Ok(InsertCredential::AgentNotActive),
             }
+            if let Some(path) = &credential.secret.vault_path
+                && !purges::redeem_intent(&mut tx, credential.credential_id, path).await?
+            {
+                return Ok(InsertCredential::IntentLost);
+            }
             insert(&mut tx, credential).await?;
-            purges::drop_job(&mut tx, credential.credential_id).await?;
             audit::append(&mut tx, event).await?;
             tx.commit().await?;
             Ok(InsertCredential::Inserted)
@@ -85,7 +89,6 @@ impl CredentialRepo for Store {
             if !replace_record(&mut tx, before, after).await? {
                 return Ok(false);
             }
-            purges::drop_job(&mut tx, after.credential_id).await?;
             audit::append(&mut tx, event).await?;
             tx.commit().await?;
             Ok(true)
@@ -99,7 +102,6 @@ impl CredentialRepo for Store {
             if !replace_record(&mut tx, before, after).await? {
                 return Ok(false);
             }
-            purges::drop_job(&mut tx, after.credential_id).await?;
             tx.commit().await?;
             Ok(true)
         };
@@ -170,7 +172,8 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     Ok(())
 }
 
-/// Compares and sets on the record, which every rotation changes; says whether it was still `before`'s.
+/// Compares and sets on the record, which every rotation changes; says whether it was still `before`'s. A path that is new
+/// to the row needs its intent. What is `false` must not be committed.
 async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
     let replaced = sqlx::query(
         "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, secret_selector = $6, \
@@ -188,7 +191,16 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     .bind(&before.secret.secret_hash)
     .bind(&before.secret.vault_path)
     .bind(before.secret.vault_version)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(replaced.rows_affected() == 1)
+    if replaced.rows_affected() != 1 {
+        return Ok(false);
+    }
+    // After the row, as a revocation locks them: the other way round the two could wait for each other.
+    match &after.secret.vault_path {
+        Some(path) if before.secret.vault_path.as_ref() != Some(path) => {
+            purges::redeem_intent(connection, after.credential_id, path).await
+        }
+        _ => Ok(true),
+    }
 }
