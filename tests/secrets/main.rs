@@ -22,6 +22,8 @@ mod vault_auth;
 #[cfg(test)]
 mod vault_guide;
 #[cfg(test)]
+mod vault_inventory;
+#[cfg(test)]
 mod vault_refusals;
 #[cfg(test)]
 mod vault_tls;

@@ -16,7 +16,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 #[tokio::test]
 async fn the_policy_shown_is_the_one_that_is_printed() {
     let vault = VaultKv2::builder(support::bao().address(), "s.token").build().unwrap();
-    assert_eq!(blocks("hcl"), [vault.policy()]);
+    assert_eq!(blocks("hcl"), [vault.policy(), vault.listing_policy()]);
 }
 
 #[tokio::test]
@@ -24,13 +24,16 @@ async fn every_command_works_in_the_order_of_the_page() {
     let bao = support::bao();
     let folder = tempfile::tempdir().unwrap();
     let policy = folder.path().join("agentidp.hcl");
+    let listing = folder.path().join("agentidp-list.hcl");
     std::fs::write(&policy, blocks("hcl")[0]).unwrap();
+    std::fs::write(&listing, blocks("hcl")[1]).unwrap();
     let (key, secret) = (CredentialKey::parse("guide", "c1").unwrap(), ClientSecret::generate().unwrap());
 
     let mut token = bao.root_token().to_owned();
     let (mut role_id, mut secret_id) = (String::new(), String::new());
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
-        let line = line.replace("agentidp.hcl", policy.to_str().unwrap());
+        let line = line.replace(" agentidp.hcl", &format!(" {}", policy.display()));
+        let line = line.replace(" agentidp-list.hcl", &format!(" {}", listing.display()));
         let line =
             line.replace("$AGENT", key.client_id().as_str()).replace("$CREDENTIAL", key.credential_id().as_str());
         let arguments: Vec<&str> = line.strip_prefix("bao ").unwrap().split(' ').collect();

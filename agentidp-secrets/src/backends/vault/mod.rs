@@ -38,6 +38,7 @@ mod check;
 mod client;
 mod config;
 mod failure;
+mod inventory;
 mod kv;
 mod path;
 mod rights;
@@ -63,6 +64,7 @@ pub use self::auth::{AppRole, AuthKind, Kubernetes, Tended, TokenCare, TokenLife
 pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
 pub use self::config::{ClientCert, VaultKv2Config};
+pub use self::inventory::{NamePage, Standing};
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 
@@ -113,7 +115,7 @@ impl VaultKv2 {
         match entry.value {
             KvValue::Secret(secret) if secret.ct_eq(candidate) && self.info.can_store(candidate) => Ok(Verdict::Match),
             KvValue::Secret(_) => Ok(Verdict::Mismatch),
-            KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
+            KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
         }
     }
