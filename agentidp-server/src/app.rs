@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agentidp_secrets::backends::VaultKv2;
 use agentidp_secrets::{Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
@@ -29,6 +30,8 @@ pub struct App {
     pub vault: Option<VaultPlace>,
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
+    /// Vault itself, to compare the rows with; none in bcrypt mode.
+    pub inventory: Option<VaultKv2>,
     /// The database.
     pub repos: Repos,
     /// Access tokens.
@@ -43,7 +46,7 @@ pub struct App {
     pub started: Instant,
 }
 
-/// Bounds and switches of the HTTP side.
+/// Bounds and switches.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
 pub struct Settings {
@@ -61,6 +64,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
+    /// Time between two comparisons of the rows with Vault; zero is never.
+    pub reconcile_interval: Duration,
 }
 
 impl Default for Settings {
@@ -74,6 +79,7 @@ impl Default for Settings {
             body_limit: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            reconcile_interval: Duration::ZERO,
         }
     }
 }

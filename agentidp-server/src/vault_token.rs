@@ -49,6 +49,11 @@ impl VaultToken {
         Self { vault, told_of_danger: AtomicBool::new(false) }
     }
 
+    /// The client whose token it is.
+    pub(crate) fn client(&self) -> &VaultKv2 {
+        &self.vault
+    }
+
     /// Whether less than a third of its life is left, although it should have been renewed or replaced by then.
     #[must_use]
     pub fn is_in_danger(&self) -> bool {

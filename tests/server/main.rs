@@ -38,6 +38,8 @@ mod log;
 #[cfg(test)]
 mod origin;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;

@@ -88,6 +88,7 @@ impl Site {
             upgrades: Upgrades::new(false),
             vault: None,
             vault_token: None,
+            inventory: None,
             repos,
             tokens,
             limiter: RateLimiter::new(0, Arc::clone(&shared)),
@@ -231,7 +232,9 @@ impl Reply {
 /// Turns an app to Vault mode, bcrypt accepted.
 pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
     let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
-    let store = SecretStore::builder(stack(vault.build().unwrap(), &[faults])).accepts(bcrypt());
+    let vault = vault.build().unwrap();
+    app.inventory = Some(vault.clone());
+    let store = SecretStore::builder(stack(vault, &[faults])).accepts(bcrypt());
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
     app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
 }

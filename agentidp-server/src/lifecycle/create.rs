@@ -18,7 +18,7 @@ use crate::repo::InsertCredential;
 
 /// How long a write to Vault waits for its commit before its path counts as an orphan. Far above every timeout on the
 /// way (the longest request takes 30 s).
-pub(super) const INTENT_LIFE: Duration = Duration::from_secs(600);
+pub(crate) const INTENT_LIFE: Duration = Duration::from_secs(600);
 
 /// Generates a credential for an active agent.
 ///

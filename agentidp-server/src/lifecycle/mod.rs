@@ -37,7 +37,7 @@ use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
-pub(crate) use create::create;
+pub(crate) use create::{INTENT_LIFE, create};
 pub use purge::purge;
 pub(crate) use revoke::revoke;
 pub(crate) use rotate::rotate;
@@ -65,12 +65,12 @@ async fn uncut<T: Send + 'static>(
 }
 
 /// Where a credential's secret is in Vault, without a version; none in bcrypt mode.
-fn vault_path(app: &App, key: &CredentialKey) -> Result<Option<String>, ApiError> {
+pub(crate) fn vault_path(app: &App, key: &CredentialKey) -> Result<Option<String>, ApiError> {
     let Some(place) = &app.vault else { return Ok(None) };
     let path = VaultPath::for_key(&place.mount, &place.prefix, key).map_err(ApiError::internal)?;
     Ok(Some(path.to_string()))
 }
 
-fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {
+pub(crate) fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {
     CredentialKey::parse(&client_id.to_string(), &credential_id.to_string()).map_err(ApiError::internal)
 }

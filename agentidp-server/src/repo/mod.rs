@@ -45,6 +45,8 @@ pub struct Repos {
     pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.
     pub tokens: Arc<dyn TokenRepo>,
+    /// What a comparison with Vault reads.
+    pub drift: Arc<dyn DriftRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
     /// The database itself.
@@ -197,6 +199,57 @@ pub trait PurgeRepo: Send + Sync + 'static {
 
     /// How many jobs there are, due or not.
     async fn pending(&self) -> Result<u64>;
+}
+
+/// What a comparison of the rows with Vault reads, and the one thing that it writes.
+#[cfg_attr(test, mockall::automock)]
+#[async_trait]
+pub trait DriftRepo: Send + Sync + 'static {
+    /// Up to `limit` active credentials with a path in Vault, by id, after this one.
+    async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>>;
+
+    /// Who answers for a path.
+    async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;
+
+    /// Schedules the purge of a path that nobody answers for; says whether it did. It does not when an active row vouches
+    /// for it by now, or the credential has a job.
+    async fn adopt(&self, job: &PurgeJob) -> Result<bool>;
+
+    /// How many jobs wait.
+    async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
+
+    /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
+    /// its own always is.
+    async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;
+}
+
+/// Being the leader, until it is dropped or its connection to the database ends.
+#[async_trait]
+pub trait Leadership: Send + Sync + 'static {
+    /// Whether it still is.
+    async fn holds(&mut self) -> bool;
+}
+
+/// Who answers for a path in Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum Vouched {
+    /// An active credential's row.
+    Row,
+    /// A job: it is being written, or will be purged.
+    Job,
+    /// Nobody.
+    Nobody,
+}
+
+/// Jobs that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Waiting {
+    /// Due by now; those under way too.
+    pub due: u64,
+    /// Not due yet.
+    pub later: u64,
 }
 
 /// Issued and revoked tokens.

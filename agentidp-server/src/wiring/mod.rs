@@ -33,10 +33,29 @@ use crate::vault_token::VaultToken;
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
 pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    let tokens = tokens(config, Arc::clone(&clock))?;
     let metrics = Metrics::new();
     let repos = open_repos(config, &clock, &metrics).await?;
     repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    assemble(config, clock, metrics, repos).await
+}
+
+/// As [`build`], on the database as it is.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) async fn build_as_is(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+    let metrics = Metrics::new();
+    let repos = open_repos(config, &clock, &metrics).await?;
+    assemble(config, clock, metrics, repos).await
+}
+
+async fn assemble(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    repos: Repos,
+) -> Result<Arc<App>, StartError> {
+    let tokens = tokens(config, Arc::clone(&clock))?;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
@@ -50,6 +69,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
             .vault
             .as_ref()
             .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        inventory: vault_token.as_ref().map(|token| token.client().clone()),
         vault_token,
         repos,
         tokens,
@@ -137,6 +157,7 @@ fn settings(config: &Config) -> Settings {
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,
+        reconcile_interval: config.reconcile.interval,
         ..Settings::default()
     }
 }

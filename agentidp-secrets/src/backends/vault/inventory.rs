@@ -63,22 +63,21 @@ impl VaultKv2 {
     /// as `verify`. What is missing in Vault is no error here.
     pub async fn standing(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Standing> {
         let path = self.locate(key, stored).map_err(located)?;
-        let latest = match self.kv.read(&path, None).await {
-            Ok(entry) => entry,
-            Err(Failure::Missing) => return Ok(Standing::Absent),
-            Err(failure) => return Err(self.refusal(failure)),
+        // The pinned one first: it is asked for again where a standby may not have it yet.
+        let pinned = match path.version() {
+            Some(version) => self.found(self.kv.read(&path, Some(version)).await)?,
+            None => None,
         };
-        let Some(pinned) = path.version().filter(|pinned| *pinned != latest.version) else {
-            return Ok(of_entry(&latest));
-        };
-        match self.kv.read(&path, Some(pinned)).await {
-            Ok(entry) => Ok(match of_entry(&entry) {
-                Standing::Sound => Standing::Behind { latest: latest.version },
-                other => other,
-            }),
-            Err(Failure::Missing) => Ok(Standing::VersionGone { latest: latest.version }),
-            Err(failure) => Err(self.refusal(failure)),
-        }
+        let latest = self.found(self.kv.read(&path, None).await)?;
+        Ok(match (pinned.as_ref().map(|entry| (entry.version, of_entry(entry))), latest) {
+            (Some((version, Standing::Sound)), Some(latest)) if latest.version > version => {
+                Standing::Behind { latest: latest.version }
+            }
+            (Some((_, standing)), _) => standing,
+            (None, Some(latest)) if path.version().is_some() => Standing::VersionGone { latest: latest.version },
+            (None, Some(latest)) => of_entry(&latest),
+            (None, None) => Standing::Absent,
+        })
     }
 
     /// Up to `limit` clients that have anything in our folder, after the name `after`. Needs the
@@ -111,15 +110,10 @@ impl VaultKv2 {
 
     async fn names(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
         let folder = &self.site.folder;
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("list", "true").append_pair("limit", &limit.to_string());
-        if let Some(after) = after {
-            query.append_pair("after", after);
-        }
         let request = Request {
             method: Method::GET,
             path: format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix()),
-            query: Some(query.finish()),
+            query: Some(listing(after, limit)),
             body: None,
         };
         let listed = match self.vault.session.send(request).await {
@@ -138,9 +132,26 @@ impl VaultKv2 {
         Ok(NamePage { names, next })
     }
 
+    fn found(&self, read: Result<KvEntry, Failure>) -> Result<Option<KvEntry>> {
+        match read {
+            Ok(entry) => Ok(Some(entry)),
+            Err(Failure::Missing) => Ok(None),
+            Err(failure) => Err(self.refusal(failure)),
+        }
+    }
+
     fn refusal(&self, failure: Failure) -> Error {
         located(failure.at(&self.site))
     }
+}
+
+fn listing(after: Option<&str>, limit: usize) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("list", "true").append_pair("limit", &limit.to_string());
+    if let Some(after) = after {
+        query.append_pair("after", after);
+    }
+    query.finish()
 }
 
 fn of_entry(entry: &KvEntry) -> Standing {

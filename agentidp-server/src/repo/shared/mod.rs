@@ -9,6 +9,7 @@
 mod agents;
 mod audit;
 mod credentials;
+mod drift;
 mod list;
 mod purges;
 mod tokens;
@@ -39,6 +40,7 @@ impl Store {
             credentials: Arc::clone(&store) as _,
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
+            drift: Arc::clone(&store) as _,
             audit: store,
             database: Arc::new(database),
         }
