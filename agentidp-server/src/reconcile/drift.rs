@@ -62,7 +62,7 @@ impl DriftClass {
     }
 }
 
-/// One difference. Its text is a line for operators, the same whether it is mended or not.
+/// One difference. Its text is a line for an operator's terminal, the same whether it is mended or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drift {
@@ -72,59 +72,55 @@ pub struct Drift {
     pub client_id: String,
     /// Which credential's; empty where a whole folder is meant.
     pub credential_id: String,
-    advice: String,
+    /// What to type, where that can be said.
+    command: Option<String>,
 }
 
 impl Drift {
     pub(super) fn of_row(class: DriftClass, row: &Credential, place: &VaultPlace) -> Self {
         let (client, credential) = (row.client_id, row.credential_id);
-        let advice = match class {
-            DriftClass::SoftDeleted => {
-                let version =
-                    row.secret.vault_version.map_or_else(|| "LATEST".to_owned(), |version| version.to_string());
-                format!(
-                    "somebody deleted it in Vault: revoke the credential if that was meant; if not, `bao kv undelete \
-                     -mount={} -versions={version} {}/agents/{client}/credentials/{credential}`",
-                    place.mount, place.prefix
-                )
-            }
-            DriftClass::VersionBehind => {
-                "Vault has a later version, which counts for nothing, as a rotation leaves it whose \
-                 commit never came: nothing needs to be done, the next rotation writes over it"
-                    .to_owned()
-            }
-            DriftClass::Elsewhere => format!(
-                "the row points out of {}/data/{}: look at VAULT_KV_MOUNT, or rotate the credential",
+        let command = row.secret.vault_version.filter(|_| class == DriftClass::SoftDeleted).map(|version| {
+            format!(
+                "bao kv undelete -mount={} -versions={version} {}/agents/{client}/credentials/{credential}",
                 place.mount, place.prefix
-            ),
-            DriftClass::Unreadable => {
-                "what Vault holds there is no client secret: rotate the credential, or revoke it".to_owned()
+            )
+        });
+        Self { command, ..Self::named(class, &client.to_string(), &credential.to_string()) }
+    }
+
+    pub(super) fn named(class: DriftClass, client: &str, credential: &str) -> Self {
+        Self { class, client_id: printable(client), credential_id: printable(credential), command: None }
+    }
+
+    /// What becomes of it, or what to do. Names no path, as the log does not.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self.class {
+            DriftClass::PathWithoutRow => {
+                "no row vouches for it: a repair purges it ten minutes after it was found, unless one does by then"
+            }
+            DriftClass::RowWithoutPath => {
+                "Vault has nothing there, and the secret is lost: rotate the credential, or revoke it"
             }
             DriftClass::VersionMissing => {
-                "the version that the row pins is gone for good: rotate the credential, or revoke it".to_owned()
+                "the version that the row pins is gone for good: rotate the credential, or revoke it"
             }
-            _ => "Vault has nothing there, and the secret is lost: rotate the credential, or revoke it".to_owned(),
-        };
-        Self { class, client_id: client.to_string(), credential_id: credential.to_string(), advice }
-    }
-
-    pub(super) fn without_row(client: &str, credential: &str) -> Self {
-        let advice =
-            "no row vouches for it: a repair purges it ten minutes after it was found, unless one does by then";
-        Self::named(DriftClass::PathWithoutRow, client, credential, advice.to_owned())
-    }
-
-    pub(super) fn foreign(client: &str, credential: &str, place: &VaultPlace) -> Self {
-        let advice = format!(
-            "this server gives no such name: find out who wrote it, and delete it by `bao kv metadata delete` below {}/{} if \
-             nobody needs it (`agentidp-server check` leaves one at `check` where it may not purge)",
-            place.mount, place.prefix
-        );
-        Self::named(DriftClass::ForeignName, client, credential, advice)
-    }
-
-    fn named(class: DriftClass, client: &str, credential: &str, advice: String) -> Self {
-        Self { class, client_id: printable(client), credential_id: printable(credential), advice }
+            DriftClass::VersionBehind => {
+                "Vault has a later version, which counts for nothing, as a rotation leaves it whose commit never came: \
+                 nothing needs to be done, the next rotation writes over it"
+            }
+            DriftClass::SoftDeleted => {
+                "somebody deleted it in Vault: revoke the credential if that was meant, undelete its version if not"
+            }
+            DriftClass::Unreadable => "what Vault holds there is no client secret: rotate the credential, or revoke it",
+            DriftClass::Elsewhere => {
+                "the row points out of the configured mount and folder: look at VAULT_KV_MOUNT, or rotate the credential"
+            }
+            DriftClass::ForeignName => {
+                "this server gives no such name: find out who wrote it, and delete it by hand if nobody needs it (`check` \
+                 leaves one where it may not purge)"
+            }
+        }
     }
 }
 
@@ -135,14 +131,12 @@ fn printable(name: &str) -> String {
 
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: credential {} of client {}: {}",
-            self.class.as_str(),
-            self.credential_id,
-            self.client_id,
-            self.advice
-        )
+        let (class, credential, client) = (self.class.as_str(), &self.credential_id, &self.client_id);
+        write!(f, "{class}: credential {credential} of client {client}: {}", self.advice())?;
+        match &self.command {
+            Some(command) => write!(f, ": `{command}`"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -193,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_name_in_vault_writes_no_line_of_its_own() {
-        let line = Drift::without_row("a\nforged", "\u{1b}[2J").to_string();
+        let line = Drift::named(DriftClass::ForeignName, "a\nforged", "\u{1b}[2J").to_string();
         assert!(!line.contains(['\n', '\u{1b}']), "{line}");
     }
 }

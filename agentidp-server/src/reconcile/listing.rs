@@ -3,7 +3,7 @@
 use agentidp_secrets::{Error, ErrorKind};
 use uuid::Uuid;
 
-use super::{Drift, Mode, PAGE, Pass, ReconcileError};
+use super::{Drift, DriftClass, Mode, PAGE, Pass, ReconcileError};
 use crate::domain::PurgeJob;
 use crate::lifecycle;
 use crate::repo::Vouched;
@@ -31,7 +31,7 @@ impl Pass<'_> {
 
     async fn compare_client(&mut self, client: &str) -> Result<(), ReconcileError> {
         let Ok(client_id) = parse(client) else {
-            self.found(&Drift::foreign(client, "", self.place));
+            self.found(&Drift::named(DriftClass::ForeignName, client, ""));
             return Ok(());
         };
         let mut after = None;
@@ -41,7 +41,7 @@ impl Pass<'_> {
             for credential in &page.names {
                 match parse(credential) {
                     Ok(credential_id) => self.compare_path(client_id, credential_id).await?,
-                    Err(_) => self.found(&Drift::foreign(client, credential, self.place)),
+                    Err(_) => self.found(&Drift::named(DriftClass::ForeignName, client, credential)),
                 }
             }
             after = page.next;
@@ -66,7 +66,7 @@ impl Pass<'_> {
                 return Ok(());
             }
         }
-        self.found(&Drift::without_row(&client_id.to_string(), &credential_id.to_string()));
+        self.found(&Drift::named(DriftClass::PathWithoutRow, &client_id.to_string(), &credential_id.to_string()));
         Ok(())
     }
 }

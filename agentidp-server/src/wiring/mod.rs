@@ -26,6 +26,7 @@ use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
+use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
@@ -33,10 +34,9 @@ use crate::vault_token::VaultToken;
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
 pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    let metrics = Metrics::new();
-    let repos = open_repos(config, &clock, &metrics).await?;
-    repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
-    assemble(config, clock, metrics, repos).await
+    let parts = Parts::open(config, clock).await?;
+    parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    assemble(config, parts).await
 }
 
 /// As [`build`], on the database as it is.
@@ -44,18 +44,28 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
 /// # Errors
 /// As [`build`].
 pub(crate) async fn build_as_is(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    let metrics = Metrics::new();
-    let repos = open_repos(config, &clock, &metrics).await?;
-    assemble(config, clock, metrics, repos).await
+    assemble(config, Parts::open(config, clock).await?).await
 }
 
-async fn assemble(
-    config: &Config,
-    clock: Arc<dyn Clock>,
+/// What there has to be before the database is brought up to date.
+struct Parts {
+    tokens: Tokens,
     metrics: Metrics,
     repos: Repos,
-) -> Result<Arc<App>, StartError> {
-    let tokens = tokens(config, Arc::clone(&clock))?;
+    clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tokens = tokens(config, Arc::clone(&clock))?;
+        let metrics = Metrics::new();
+        let repos = open_repos(config, &clock, &metrics).await?;
+        Ok(Self { tokens, metrics, repos, clock })
+    }
+}
+
+async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError> {
+    let Parts { tokens, metrics, repos, clock } = parts;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;

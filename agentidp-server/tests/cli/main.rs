@@ -10,6 +10,8 @@ mod check;
 #[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod runbook;
