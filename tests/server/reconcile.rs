@@ -218,9 +218,11 @@ async fn a_write_on_its_way_is_no_drift() {
     let agent = place.site.agent("a@agents.example").await;
     place.faults.once(Operation::Store, Fault::LoseAnswer);
     assert_eq!(place.site.call("POST", &format!("/agents/{agent}/credentials"), json!(null)).await.status, 500);
-    let (lines, summary) = place.pass(Mode::Repair).await;
-    assert!(lines.is_empty(), "{lines:?}");
-    assert_eq!(summary.waiting.later, 1);
+    for mode in [Mode::DryRun, Mode::Repair] {
+        let (lines, summary) = place.pass(mode).await;
+        assert!(lines.is_empty(), "{lines:?}");
+        assert_eq!(summary.waiting.later, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

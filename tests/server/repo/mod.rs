@@ -5,6 +5,7 @@ mod audit;
 mod credentials;
 mod database;
 mod dead_connections;
+mod drift;
 mod purges;
 mod tokens;
 
