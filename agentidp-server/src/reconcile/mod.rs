@@ -5,7 +5,7 @@
 //! [`Drift`]: one kind has a repair, the others tell the operator what to do.
 //!
 //! Nothing that a row vouches for is ever deleted: a path without a row gets a purge job with the life of an intent, and
-//! from then on the protocol between purges and commits decides (see [`lifecycle`](crate::lifecycle)). So this may run in
+//! from then on the protocol between purges and commits decides (see [`crate::lifecycle`]). So this may run in
 //! several places at once, be cut at any point, and run again: a second time there is nothing left to change.
 
 mod drift;

@@ -247,8 +247,12 @@ mod tests {
 
     #[test]
     fn both_forms_of_404_are_told_apart() {
-        let deleted = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":true}}}"#;
-        assert!(matches!(entry(404, deleted.as_bytes(), None), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
+        let gone = |destroyed: bool| {
+            let body = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":IS}}}"#;
+            entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None)
+        };
+        assert!(matches!(gone(false), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
+        assert!(matches!(gone(true), Ok(KvEntry { version: 2, value: KvValue::Destroyed })));
         assert_eq!(refusal(404, r#"{"errors":[]}"#), Failure::Missing);
     }
 
