@@ -29,8 +29,9 @@ pub struct App {
     pub upgrades: Upgrades,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
-    /// Where a secret is read back for a request that is made again; none in bcrypt mode.
-    pub vault_reader: Option<VaultKv2>,
+    /// Vault itself, where a secret is read back for a request that comes again, and the rows are compared with what is
+    /// there; none in bcrypt mode.
+    pub vault_client: Option<VaultKv2>,
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
     /// The database.
@@ -49,7 +50,7 @@ pub struct App {
     pub stopping: CancellationToken,
 }
 
-/// Bounds and switches of the HTTP side.
+/// Bounds and switches.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
 pub struct Settings {
@@ -67,6 +68,8 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// How long an answer may take.
     pub request_timeout: Duration,
+    /// Time between two comparisons of the rows with Vault; zero is never.
+    pub reconcile_interval: Duration,
 }
 
 impl Default for Settings {
@@ -80,6 +83,7 @@ impl Default for Settings {
             body_limit: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            reconcile_interval: Duration::ZERO,
         }
     }
 }

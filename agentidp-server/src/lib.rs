@@ -11,6 +11,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod metrics;
 pub mod rate_limit;
+pub mod reconcile;
 pub mod repo;
 pub mod routes;
 pub mod server;

@@ -30,6 +30,7 @@ const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
 const VAULT_BREAKER_OPEN: &str = "agentidp_vault_breaker_open";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const ROW_CACHE: &str = "agentidp_row_cache_total";
+const DRIFT: &str = "agentidp_drift";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
 /// Counters and histograms of one server, without a process-wide recorder. Cheap to clone.
@@ -70,6 +71,7 @@ impl Metrics {
             recorder.describe_histogram(name.into(), None, text.into());
         }
         for (name, text) in [
+            (DRIFT, "Differences between the rows and Vault that the last comparison found, by kind."),
             (VAULT_TOKEN_TTL, "How long the Vault token still lives."),
             (VAULT_BREAKER_OPEN, "1 while Vault is not asked because it could not be, 0 otherwise."),
         ] {
@@ -133,6 +135,14 @@ impl Metrics {
     /// Whether Vault is given up on for now. A server without Vault has no such gauge.
     pub fn vault_breaker_open(&self, open: bool) {
         self.gauge(VAULT_BREAKER_OPEN, f64::from(u8::from(open)));
+    }
+
+    /// How many differences of each kind the last comparison of rows and Vault found.
+    pub fn drift(&self, found: impl Iterator<Item = (&'static str, u64)>) {
+        for (class, count) in found {
+            let key = Key::from_parts(DRIFT, vec![Label::from_static_parts("class", class)]);
+            self.0.recorder.register_gauge(&key, &METADATA).set(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
+        }
     }
 
     /// All of it in the Prometheus text format.

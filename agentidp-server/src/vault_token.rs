@@ -49,9 +49,9 @@ impl VaultToken {
         Self { vault, told_of_danger: AtomicBool::new(false) }
     }
 
-    /// Whose token it is.
+    /// The client whose token it is.
     #[must_use]
-    pub fn vault(&self) -> &VaultKv2 {
+    pub fn client(&self) -> &VaultKv2 {
         &self.vault
     }
 

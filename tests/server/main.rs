@@ -42,6 +42,8 @@ mod origin;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]
+mod reconcile;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;

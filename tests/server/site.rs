@@ -8,7 +8,7 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
-use agentidp_server::domain::{Credential, Page, Scopes};
+use agentidp_server::domain::{Credential, Page, PurgeJob, Scopes, Timestamp};
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
@@ -88,7 +88,7 @@ impl Site {
             store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
             upgrades: Upgrades::new(false),
             vault: None,
-            vault_reader: None,
+            vault_client: None,
             vault_token: None,
             repos,
             tokens,
@@ -180,6 +180,14 @@ impl Site {
         self.app.repos.credentials.find(agent_id, credential_id).await.unwrap().unwrap()
     }
 
+    /// Schedules the intent that a commit of this row needs, if it needs one.
+    pub(crate) async fn intend(&self, credential: &Credential) {
+        let now = self.app.now();
+        if let Some(intent) = intent_of(credential, now.plus(Duration::from_secs(600))) {
+            assert!(self.app.repos.purges.intend(&intent, now).await.unwrap());
+        }
+    }
+
     /// The agent's rows.
     pub(crate) async fn rows(&self, agent_id: Uuid) -> Vec<Credential> {
         self.app.repos.credentials.list(agent_id, None, Page { page: 1, limit: 100 }).await.unwrap().data
@@ -227,10 +235,17 @@ impl Reply {
 pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
     let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
     let vault = vault.build().unwrap();
-    app.vault_reader = Some(vault.clone());
+    app.vault_client = Some(vault.clone());
     let store = SecretStore::builder(stack(vault, &[faults])).accepts(bcrypt());
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
     app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
+}
+
+/// The intent ahead of a write to the path that the credential has in Vault, if it has one.
+pub(crate) fn intent_of(credential: &Credential, due_at: Timestamp) -> Option<PurgeJob> {
+    let Credential { credential_id, client_id, .. } = *credential;
+    let vault_path = credential.secret.vault_path.clone()?;
+    Some(PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 })
 }
 
 /// A body that registers an agent.

@@ -113,5 +113,6 @@ async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
     let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
     let event =
         AuditEvent::new(AuditAction::CredentialGenerated, Outcome::Success, Some(agent), &origin, json!({}), now);
+    site.intend(&credential).await;
     site.app.repos.credentials.insert(&credential, &event).await.unwrap();
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod operator_token;
+mod reconcile;
 mod serve;
 mod stop_signal;
 
@@ -17,6 +18,7 @@ use tracing::warn;
 
 use crate::config::{Config, Environment};
 use crate::metrics::Metrics;
+use crate::reconcile::Mode;
 use crate::repo::Repos;
 use crate::telemetry;
 use crate::wiring::{self, StartError};
@@ -46,6 +48,12 @@ enum Command {
     },
     /// Tries the settings, the key, the database, Vault, its mount, its token and each right, and says what is missing
     Check,
+    /// Compares the rows with Vault, carries out what a crash left, and lists what only an operator can mend
+    Reconcile {
+        /// Only lists, and changes nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -54,9 +62,10 @@ Examples:
   PORT=0 LOG_FORMAT=json agentidp-server           serve on any free port, log for collectors
   DATABASE_URL=postgres://… agentidp-server migrate
   TOKEN=$(agentidp-server operator-token --ttl 5m)
+  agentidp-server reconcile --dry-run              list where the rows and Vault differ
   agentidp-server check && agentidp-server         serve only if everything is in place
 
-Exit codes: 0 done; 1 it could not be done, or `check` found something; 2 a setting or an argument is wrong.";
+Exit codes: 0 done; 1 it could not be done, or `check` or `reconcile` found something; 2 a setting or an argument is wrong.";
 
 /// Runs the command that this process was started with.
 #[must_use]
@@ -88,6 +97,9 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
             Command::Migrate => migrate(&config).await,
             Command::OperatorToken { ttl } => operator_token::print(&config, ttl),
             Command::Check => check::check(&config).await,
+            Command::Reconcile { dry_run } => {
+                reconcile::reconcile(&config, if dry_run { Mode::DryRun } else { Mode::Repair }).await
+            }
         }
     })
 }

@@ -14,6 +14,7 @@ mod limits;
 mod listen;
 mod log;
 mod lookup;
+mod reconcile;
 mod secret;
 mod storage;
 mod vault;
@@ -30,6 +31,7 @@ pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use lookup::parse_duration;
+pub use reconcile::Reconcile;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
 pub use vault::Vault;
@@ -58,6 +60,8 @@ pub struct Config {
     pub warm: Warm,
     /// When audit events are written.
     pub audit: Audit,
+    /// How often the rows are compared with Vault.
+    pub reconcile: Reconcile,
     /// How connections and requests are handled.
     pub http: Http,
     /// What is logged, and in which form.
@@ -84,6 +88,7 @@ impl Config {
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
             audit: Audit::read(&lookup)?,
+            reconcile: Reconcile::read(&lookup)?,
             http: Http::read(&lookup)?,
             log: Log::read(&lookup)?,
             warnings,

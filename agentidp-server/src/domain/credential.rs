@@ -162,6 +162,17 @@ pub struct PurgeJob {
     pub attempts: u32,
 }
 
+/// The right to have Vault forget a job's path, for a limited time. Meanwhile nobody writes there, and no commit makes the
+/// path count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "made by repositories")]
+pub struct PurgeClaim {
+    /// The credential whose job it is.
+    pub credential_id: Uuid,
+    /// When it ends by itself, as it does when its process is killed. Tells claims of one job apart.
+    pub until: Timestamp,
+}
+
 /// Without the path.
 impl fmt::Debug for PurgeJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,7 +11,7 @@ pub mod timestamp;
 
 pub use agent::{Agent, AgentStatus, AgentType, DeploymentEnv};
 pub use audit::{AuditAction, AuditEvent, Origin, Outcome};
-pub use credential::{Credential, CredentialStatus, PurgeJob, SecretColumns};
+pub use credential::{Credential, CredentialStatus, PurgeClaim, PurgeJob, SecretColumns};
 pub use page::{Page, Paged};
 pub use scope::{Scope, Scopes};
 pub use timestamp::Timestamp;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agentidp_secrets::CredentialKey;
 use serde_json::json;
+use tracing::warn;
 use uuid::Uuid;
 
 use super::fail_point::fail_point;
@@ -19,13 +20,14 @@ use crate::repo::InsertCredential;
 
 /// How long a write to Vault waits for its commit before its path counts as an orphan. Far above every timeout on the
 /// way (the longest request takes 30 s).
-const INTENT_LIFE: Duration = Duration::from_secs(600);
+pub(crate) const INTENT_LIFE: Duration = Duration::from_secs(600);
 
 /// Generates a credential for an active agent.
 ///
 /// # Errors
-/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `INTERNAL_SERVER_ERROR`; then no credential exists and
-/// nothing was shown. Those of `idempotency` where the request has a key.
+/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the path was purged,
+/// `INTERNAL_SERVER_ERROR`; then no credential exists and nothing was shown. Those of `idempotency` where the request has a
+/// key.
 pub(crate) async fn create(
     app: Arc<App>,
     actor: Actor,
@@ -76,14 +78,33 @@ async fn sequence(
             Ok(Shown { credential, secret: issued.secret, replayed: false })
         }
         InsertCredential::AgentNotActive => {
-            purge_now(app, intent.as_slice()).await;
+            if let Some(job) = schedule_now(app, intent).await? {
+                purge_now(app, &[job]).await;
+            }
             Err(ApiError::AgentNotActive)
+        }
+        InsertCredential::IntentLost => {
+            // We were so slow that the path is being purged, or was before our write: it is purged once more.
+            warn!(%credential_id, "a new credential took longer than its purge waits: it is given up, and none was made");
+            schedule_now(app, intent).await?;
+            Err(ApiError::Busy(None))
         }
     }
 }
 
+/// Makes an intent's purge due.
+async fn schedule_now(app: &App, intent: Option<PurgeJob>) -> Result<Option<PurgeJob>, ApiError> {
+    let Some(intent) = intent else { return Ok(None) };
+    let job = PurgeJob { due_at: app.now(), ..intent };
+    app.repos.purges.schedule(&job).await?;
+    Ok(Some(job))
+}
+
 /// In Vault mode: schedules the purge of a path that is about to be written for the first time. The commit of the row
 /// drops it; a crash before the commit leaves it, and with it no orphan.
+///
+/// # Errors
+/// `SERVICE_UNAVAILABLE` while a purge of the path is under way: what is written now could be deleted by it.
 pub(super) async fn schedule_intent(
     app: &App,
     key: &CredentialKey,
@@ -92,6 +113,5 @@ pub(super) async fn schedule_intent(
 ) -> Result<Option<PurgeJob>, ApiError> {
     let Some(vault_path) = vault_path(app, key)? else { return Ok(None) };
     let job = PurgeJob { credential_id, client_id, vault_path, due_at: app.now().plus(INTENT_LIFE), attempts: 0 };
-    app.repos.purges.schedule(&job).await?;
-    Ok(Some(job))
+    if app.repos.purges.intend(&job, app.now()).await? { Ok(Some(job)) } else { Err(ApiError::Busy(None)) }
 }

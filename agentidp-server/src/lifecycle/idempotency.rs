@@ -154,7 +154,7 @@ async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Res
 
 async fn read_back(app: &App, row: Credential, record: &StoredSecret) -> Result<Shown, ApiError> {
     let key = key(row.client_id, row.credential_id)?;
-    let Some(vault) = &app.vault_reader else {
+    let Some(vault) = &app.vault_client else {
         let error = Error::new(ErrorKind::UnknownBackend, "the secret is in Vault, and VAULT_ADDR is not set");
         return Err(ApiError::vault(error.with_operation(Operation::Verify).with_backend(record.backend().clone())));
     };

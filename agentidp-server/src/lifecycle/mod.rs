@@ -5,11 +5,14 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which drops the intent → show |
+//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which takes the intent away → show |
 //! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
 //! | `upgrade` | as a credential that moves by `rotate`, with the secret that was just proved: nobody has to learn a new one, and nothing is shown |
 //! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
-//! | [`purge()`] | Vault forgets → the job is dropped, or tried again later |
+//! | [`purge()`] | claim the job → Vault forgets → the job is dropped, or tried again later |
+//!
+//! An intent that is claimed, or gone, has its commit refused: whoever was so slow that the purge came first has nothing to
+//! show. So no purge ever deletes what a row vouches for.
 //!
 //! A request with an `Idempotency-Key` takes a claim ahead of all that and notes in the commit what it made: `idempotency`.
 //!
@@ -37,7 +40,7 @@ use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
-pub(crate) use create::create;
+pub(crate) use create::{INTENT_LIFE, create};
 pub use purge::purge;
 pub(crate) use revoke::revoke;
 pub(crate) use rotate::rotate;
@@ -67,12 +70,12 @@ async fn uncut<T: Send + 'static>(
 }
 
 /// Where a credential's secret is in Vault, without a version; none in bcrypt mode.
-fn vault_path(app: &App, key: &CredentialKey) -> Result<Option<String>, ApiError> {
+pub(crate) fn vault_path(app: &App, key: &CredentialKey) -> Result<Option<String>, ApiError> {
     let Some(place) = &app.vault else { return Ok(None) };
     let path = VaultPath::for_key(&place.mount, &place.prefix, key).map_err(ApiError::internal)?;
     Ok(Some(path.to_string()))
 }
 
-fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {
+pub(crate) fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, ApiError> {
     CredentialKey::parse(&client_id.to_string(), &credential_id.to_string()).map_err(ApiError::internal)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::create::schedule_intent;
+use super::create::{INTENT_LIFE, schedule_intent};
 use super::fail_point::fail_point;
 use super::idempotency;
 use super::purge::purge_now;
@@ -27,8 +27,8 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
-/// `INTERNAL_SERVER_ERROR`; then the old secret stays valid and nothing was shown. Those of `idempotency` where the request
-/// has a key.
+/// `SERVICE_UNAVAILABLE` while what an earlier attempt left in Vault is being purged, `INTERNAL_SERVER_ERROR`; then the old
+/// secret stays valid and nothing was shown. Those of `idempotency` where the request has a key.
 pub(crate) async fn rotate(
     app: Arc<App>,
     actor: Actor,
@@ -181,22 +181,31 @@ impl<'a> Rotation<'a> {
             fail_point("rotate.committed");
             return Ok(Some(Shown { credential: after, secret, replayed: false }));
         }
-        self.forget_if_ended(after.secret.vault_path).await
+        self.clear_away(after.secret.vault_path).await
     }
 
-    /// A revocation that came in between has purged, maybe before our write: then Vault has to forget once more.
-    async fn forget_if_ended(&self, vault_path: Option<String>) -> Result<Option<Shown>, ApiError> {
-        let ended = match self.find().await? {
-            Some(Credential { status: CredentialStatus::Active, .. }) => return Ok(None),
-            Some(_) => ApiError::CredentialAlreadyRevoked,
-            None => ApiError::CredentialNotFound,
+    /// A purge that came in between was maybe before our write: then Vault has to forget once more. It is a revocation's,
+    /// or our own intent's when we were slower than that waits.
+    async fn clear_away(&self, written_at: Option<String>) -> Result<Option<Shown>, ApiError> {
+        let (now, found) = (self.app.now(), self.find().await?);
+        let (outcome, due_at) = match found {
+            Some(row) if row.status == CredentialStatus::Active => {
+                if row.secret.vault_path == written_at {
+                    return Ok(None);
+                }
+                (Ok(None), now.plus(INTENT_LIFE))
+            }
+            Some(_) => (Err(ApiError::CredentialAlreadyRevoked), now),
+            None => (Err(ApiError::CredentialNotFound), now),
         };
-        if let Some(vault_path) = vault_path {
+        if let Some(vault_path) = written_at {
             let (client_id, credential_id) = (self.client_id, self.credential_id);
-            let job = PurgeJob { credential_id, client_id, vault_path, due_at: self.app.now(), attempts: 0 };
+            let job = PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 };
             self.app.repos.purges.schedule(&job).await?;
-            purge_now(self.app, &[job]).await;
+            if outcome.is_err() {
+                purge_now(self.app, &[job]).await;
+            }
         }
-        Err(ended)
+        outcome
     }
 }

@@ -7,10 +7,11 @@ use agentidp_secrets::{ClientSecret, Custody, Verified};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info, warn};
 
-use super::create::schedule_intent;
+use super::create::{INTENT_LIFE, schedule_intent};
+use super::fail_point::fail_point;
 use super::key;
 use crate::app::App;
-use crate::domain::{Credential, SecretColumns};
+use crate::domain::{Credential, PurgeJob, SecretColumns};
 use crate::error::ApiError;
 
 /// Upgrades under way at a time. After a change of settings every login wants one; whoever finds no room has it at a later
@@ -93,19 +94,34 @@ impl Upgrade {
         // As ahead of every first write to Vault: a crash before the commit leaves no orphan.
         if store.primary().custody == Custody::Backend {
             schedule_intent(&self.app, &key, client_id, credential_id).await?;
+            fail_point("upgrade.intended");
         }
         let record = self.before.secret.to_record().map_err(ApiError::internal)?;
         match store.upgrade(&key, &record, &self.proof, &self.proved).await {
             Ok(None) => Ok(None),
-            Ok(Some(new)) => SecretColumns::new(&new.stored, new.selector).map(Some).map_err(ApiError::internal),
+            Ok(Some(new)) => {
+                fail_point("upgrade.written");
+                SecretColumns::new(&new.stored, new.selector).map(Some).map_err(ApiError::internal)
+            }
             Err(error) => Err(ApiError::vault(error)),
         }
     }
 
-    /// When the row has changed meanwhile, what was written counts for nothing, and the intent clears it away: unless the
-    /// other change has moved the credential to the same place, which drops the intent.
+    /// When the row has changed meanwhile, what was written counts for nothing and is cleared away: unless the other
+    /// change has moved the credential to the same place, which drops the job in its time.
     async fn commit(&self, secret: SecretColumns) -> Result<bool, ApiError> {
         let after = Credential { secret, ..self.before.clone() };
-        Ok(self.app.repos.credentials.upgrade(&self.before, &after).await?)
+        if self.app.repos.credentials.upgrade(&self.before, &after).await? {
+            fail_point("upgrade.committed");
+            return Ok(true);
+        }
+        if let (true, Some(vault_path)) = (self.anew, after.secret.vault_path) {
+            // The intent may be gone, when we were slower than that waits.
+            let Credential { client_id, credential_id, .. } = self.before;
+            let due_at = self.app.now().plus(INTENT_LIFE);
+            let job = PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 };
+            self.app.repos.purges.schedule(&job).await?;
+        }
+        Ok(false)
     }
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, Page, Paged,
-    PurgeJob, Timestamp,
+    PurgeClaim, PurgeJob, Timestamp,
 };
 
 pub use self::authentication::Authentication;
@@ -49,6 +49,8 @@ pub struct Repos {
     pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.
     pub tokens: Arc<dyn TokenRepo>,
+    /// What a comparison with Vault reads.
+    pub drift: Arc<dyn DriftRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
     /// The database itself.
@@ -128,17 +130,17 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
 
-    /// Inserts a credential if its agent is still active, and drops the purge that was scheduled in case this commit
-    /// never came.
+    /// Inserts a credential if its agent is still active. A path in Vault needs the intent that was scheduled ahead of the
+    /// write, unclaimed: the commit drops it, and without it there is none.
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential>;
 
-    /// Replaces the record and the expiry if the row still is as `before`; says whether it did, and drops a scheduled
-    /// purge as `insert` does.
+    /// Replaces the record and the expiry if the row still is as `before`; says whether it did. A path that is new to the
+    /// row needs its intent as in `insert`.
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
 
     /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, if the row still has
-    /// `before`'s record; says whether it did, and drops a scheduled purge as `insert` does. No event: nothing happened to
-    /// the credential.
+    /// `before`'s record and, as in `rotate`, the intent is there; says whether it did. No event: nothing happened to the
+    /// credential.
     async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool>;
 
     /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
@@ -153,6 +155,8 @@ pub enum InsertCredential {
     Inserted,
     /// The agent is gone or no longer active.
     AgentNotActive,
+    /// The path's intent is gone or claimed: whatever was written there is being purged, or was.
+    IntentLost,
 }
 
 /// What became of a revocation.
@@ -167,27 +171,89 @@ pub enum Revoke {
     NotFound,
 }
 
-/// Vault paths to forget. A job is also scheduled ahead of a first write to Vault, so that a crash before the commit
-/// leaves no orphan; the commit drops it.
+/// Vault paths to forget. A job is also scheduled ahead of a first write to Vault (the intent), so that a crash before the
+/// commit leaves no orphan; the commit drops it.
+///
+/// A purge and a commit of one path exclude each other: the purge claims the job before it asks Vault, and the commit
+/// takes an unclaimed job away. Whichever is first in the database has won.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait PurgeRepo: Send + Sync + 'static {
-    /// Schedules a job; one that the credential has already takes its due time. A write that is on its way must be able
-    /// to put off the purge that an earlier one left behind.
+    /// Schedules a job; one that the credential has already takes its due time. A claim on it stands, and whoever holds
+    /// it leaves the job to be done once more.
     async fn schedule(&self, job: &PurgeJob) -> Result<()>;
 
-    /// Up to `limit` jobs that are due, oldest first. A job whose path an active credential's row vouches for is
-    /// dropped instead of returned.
+    /// As [`schedule`](Self::schedule), ahead of a write: puts off the purge that an earlier write left behind. Says
+    /// whether it did, which it does not while that purge is claimed.
+    async fn intend(&self, job: &PurgeJob, now: Timestamp) -> Result<bool>;
+
+    /// Up to `limit` jobs that are due and unclaimed, oldest first. A job whose path an active credential's row vouches
+    /// for is dropped instead of returned.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>>;
 
-    /// Vault has forgotten the path.
-    async fn done(&self, credential_id: Uuid) -> Result<()>;
+    /// Claims a job that is due, until then. Nothing when somebody else holds a claim, the job is gone or put off, or an
+    /// active credential's row vouches for the path.
+    async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>>;
 
-    /// It failed; try again at `next`.
-    async fn failed(&self, credential_id: Uuid, next: Timestamp) -> Result<()>;
+    /// Vault has forgotten the path: drops the job, or only the claim where the job was scheduled again meanwhile.
+    async fn done(&self, claim: PurgeClaim) -> Result<()>;
+
+    /// It failed; try again at `next`. A claim that has passed to another changes nothing, here and in `done`.
+    async fn failed(&self, claim: PurgeClaim, next: Timestamp) -> Result<()>;
 
     /// How many jobs there are, due or not.
     async fn pending(&self) -> Result<u64>;
+}
+
+/// What a comparison of the rows with Vault reads, and the one thing that it writes.
+#[cfg_attr(test, mockall::automock)]
+#[async_trait]
+pub trait DriftRepo: Send + Sync + 'static {
+    /// Up to `limit` active credentials with a path in Vault, by id, after this one.
+    async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>>;
+
+    /// Who answers for a path.
+    async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;
+
+    /// Schedules the purge of a path that nobody answers for; says whether it did. It does not when an active row vouches
+    /// for it by now, or the credential has a job.
+    async fn adopt(&self, job: &PurgeJob) -> Result<bool>;
+
+    /// How many jobs wait.
+    async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
+
+    /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
+    /// its own always is.
+    async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;
+}
+
+/// Being the leader, until it is dropped or its connection to the database ends.
+#[async_trait]
+pub trait Leadership: Send + Sync + 'static {
+    /// Whether it still is.
+    async fn holds(&mut self) -> bool;
+}
+
+/// Who answers for a path in Vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
+pub enum Vouched {
+    /// An active credential's row.
+    Row,
+    /// A job: it is being written, or will be purged.
+    Job,
+    /// Nobody.
+    Nobody,
+}
+
+/// Jobs that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Waiting {
+    /// Due by now; those under way too.
+    pub due: u64,
+    /// Not due yet.
+    pub later: u64,
 }
 
 /// Issued and revoked tokens.

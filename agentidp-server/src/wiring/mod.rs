@@ -27,6 +27,7 @@ use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
+use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
@@ -34,10 +35,38 @@ use crate::vault_token::VaultToken;
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
 pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    let tokens = tokens(config, Arc::clone(&clock))?;
-    let metrics = Metrics::new();
-    let repos = open_repos(config, &clock, &metrics).await?;
-    repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    let parts = Parts::open(config, clock).await?;
+    parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    assemble(config, parts).await
+}
+
+/// As [`build`], on the database as it is.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) async fn build_as_is(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+    assemble(config, Parts::open(config, clock).await?).await
+}
+
+/// What there has to be before the database is brought up to date.
+struct Parts {
+    tokens: Tokens,
+    metrics: Metrics,
+    repos: Repos,
+    clock: Arc<dyn Clock>,
+}
+
+impl Parts {
+    async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        let tokens = tokens(config, Arc::clone(&clock))?;
+        let metrics = Metrics::new();
+        let repos = open_repos(config, &clock, &metrics).await?;
+        Ok(Self { tokens, metrics, repos, clock })
+    }
+}
+
+async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError> {
+    let Parts { tokens, metrics, repos, clock } = parts;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
@@ -51,7 +80,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
             .vault
             .as_ref()
             .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
-        vault_reader: vault_token.as_ref().map(VaultToken::vault).cloned(),
+        vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         repos,
         tokens,
@@ -140,6 +169,7 @@ fn settings(config: &Config) -> Settings {
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,
+        reconcile_interval: config.reconcile.interval,
         ..Settings::default()
     }
 }

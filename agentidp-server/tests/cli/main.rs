@@ -10,7 +10,12 @@ mod check;
 #[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
+#[cfg(feature = "fail-points")]
+mod crash_retry;
+#[cfg(test)]
 mod failover;
+#[cfg(test)]
+mod reconcile;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

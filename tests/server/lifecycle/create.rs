@@ -78,6 +78,53 @@ async fn an_agent_that_is_suspended_before_the_commit_gets_no_credential() {
     assert_eq!(vaulted.pending().await, 0, "what was written is purged on the spot");
 }
 
+/// The write was so slow that its path is being purged, or was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_stalls_until_its_purge_shows_nothing_and_leaves_nothing() {
+    for (vaulted, finished) in [(Vaulted::new().await, true), (Vaulted::on_postgres().await, false)] {
+        let agent = vaulted.site.agent("a@agents.example").await;
+        let (app, clock) = (Arc::clone(&vaulted.site.app), Arc::clone(&vaulted.site.clock));
+        vaulted.commits.run(async move {
+            clock.advance(Duration::from_secs(600));
+            let [job] = app.repos.purges.due(app.now(), 9).await.unwrap().try_into().unwrap();
+            if finished {
+                lifecycle::purge(&app, &job).await.unwrap();
+            } else {
+                // Its process is killed before it asks Vault.
+                let until = app.now().plus(Duration::from_secs(60));
+                app.repos.purges.claim(&job, app.now(), until).await.unwrap().unwrap();
+            }
+        });
+        let reply = vaulted.site.call("POST", &format!("/agents/{agent}/credentials"), json!(null)).await;
+        assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
+        assert!(!reply.text.contains("sk_live_"));
+        assert!(vaulted.site.rows(agent).await.is_empty());
+        assert_eq!(vaulted.pending().await, 1, "what was written in the meantime has to go as well");
+        vaulted.purge_after(Duration::from_secs(60)).await;
+        assert_eq!(vaulted.pending().await, 0);
+    }
+}
+
+/// The purge has read the job as due when the commit comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_that_comes_after_the_commit_deletes_nothing() {
+    let vaulted = Vaulted::new().await;
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (app, clock) = (Arc::clone(&vaulted.site.app), Arc::clone(&vaulted.site.clock));
+    let read = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let due = Arc::clone(&read);
+    vaulted.commits.run(async move {
+        clock.advance(Duration::from_secs(600));
+        *due.lock().unwrap() = app.repos.purges.due(app.now(), 9).await.unwrap();
+    });
+    let (credential, secret) = vaulted.site.credential(agent).await;
+    let read = read.lock().unwrap().clone();
+    assert_eq!(read.iter().map(|job| job.credential_id).collect::<Vec<_>>(), [credential]);
+    lifecycle::purge(&vaulted.site.app, &read[0]).await.unwrap();
+    assert!(vaulted.in_vault(agent, credential).await);
+    assert!(vaulted.site.accepts(agent, &secret).await);
+}
+
 async fn suspend(app: &App, agent: Uuid) {
     let before = app.repos.agents.find(agent).await.unwrap().unwrap();
     let updated_at = before.updated_at.plus(Duration::from_millis(1));

@@ -72,6 +72,9 @@ impl Vaulted {
         let before = self.site.row(agent, credential).await;
         let after = Credential { secret, ..before.clone() };
         let event = event(AuditAction::CredentialRotated, agent, self.site.app.now());
+        if before.secret.vault_path != after.secret.vault_path {
+            self.site.intend(&after).await;
+        }
         assert!(self.site.app.repos.credentials.rotate(&before, &after, &event).await.unwrap());
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::SecretColumns;
+use agentidp_server::lifecycle;
 
 use super::Vaulted;
 use crate::interposed::Before;
@@ -141,6 +142,33 @@ async fn a_digest_moves_to_vault_when_it_rotates() {
     assert!(!vaulted.site.accepts(agent, &old).await);
     vaulted.purge_after(Duration::from_secs(3600)).await;
     assert!(vaulted.site.accepts(agent, &reply.secret()).await, "the first attempt's purge was dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_stalls_until_its_purge_waits_for_it_and_can_be_asked_again() {
+    for (vaulted, status) in [(Vaulted::new().await, 200), (Vaulted::on_postgres().await, 503)] {
+        let agent = vaulted.site.agent("a@agents.example").await;
+        let (credential, old) = vaulted.bcrypt_credential(agent).await;
+        let (app, clock) = (Arc::clone(&vaulted.site.app), Arc::clone(&vaulted.site.clock));
+        vaulted.commits.run(async move {
+            clock.advance(Duration::from_secs(600));
+            let [job] = app.repos.purges.due(app.now(), 9).await.unwrap().try_into().unwrap();
+            if status == 200 {
+                lifecycle::purge(&app, &job).await.unwrap();
+            } else {
+                let until = app.now().plus(Duration::from_secs(60));
+                app.repos.purges.claim(&job, app.now(), until).await.unwrap().unwrap();
+            }
+        });
+        let reply = vaulted.site.rotate(agent, credential).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert_eq!(vaulted.site.accepts(agent, &old).await, status != 200);
+        vaulted.site.clock.advance(Duration::from_secs(60));
+        let reply = vaulted.site.rotate(agent, credential).await;
+        vaulted.purge_after(Duration::from_secs(3600)).await;
+        assert!(vaulted.site.accepts(agent, &reply.secret()).await);
+        assert_eq!(vaulted.pending().await, 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

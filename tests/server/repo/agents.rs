@@ -206,7 +206,7 @@ async fn decommissioning_revokes_every_active_credential(db: Database) {
     let others = db.credential(&other, vaulted("secret/data/d", 1)).await;
     let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
     db.repos.credentials.revoke(agent.agent_id, ended.credential_id, now(), &revoked).await.unwrap();
-    db.repos.purges.done(ended.credential_id).await.unwrap();
+    db.purged(ended.credential_id).await;
 
     let gone = changed(&agent, AgentStatus::Decommissioned);
     let decommissioned = AuditEvent { timestamp: later(7), ..event(AuditAction::AgentDecommissioned, agent.agent_id) };

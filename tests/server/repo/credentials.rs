@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use agentidp_server::domain::{AgentStatus, AuditAction, CredentialStatus, Page, PurgeJob};
+use agentidp_server::domain::{AgentStatus, AuditAction, CredentialStatus, Page};
 use agentidp_server::repo::{InsertCredential, Revoke};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -13,7 +13,10 @@ use super::*;
 on_both!(
     a_credential_reads_back_equal_for_its_client_only,
     only_an_active_agent_gets_one,
-    a_commit_drops_the_purge_that_was_scheduled_ahead,
+    a_commit_takes_the_intent_away_and_no_purge_comes,
+    without_an_intent_of_this_path_there_is_no_commit,
+    a_claim_that_came_first_has_the_commit_refused,
+    of_a_commit_and_a_claim_that_race_one_wins,
     lists_are_newest_first_and_of_one_client,
     authentication_sees_what_may_be_used,
     a_rotation_replaces_record_and_expiry,
@@ -29,6 +32,7 @@ async fn a_credential_reads_back_equal_for_its_client_only(db: Database) {
     for secret in [digest("a"), vaulted("secret/data/a", 3), SecretColumns::default()] {
         let credential = Credential { expires_at: Some(later(60)), ..credential(agent.agent_id, secret) };
         let event = event(AuditAction::CredentialGenerated, agent.agent_id);
+        db.intend(&credential).await;
         let inserted = db.repos.credentials.insert(&credential, &event).await.unwrap();
         assert_eq!(inserted, InsertCredential::Inserted);
         assert_eq!(db.credential_now(&credential).await, credential);
@@ -53,27 +57,93 @@ async fn insert_one(db: &Database, client_id: Uuid) -> InsertCredential {
     db.repos.credentials.insert(&credential(client_id, digest("a")), &event).await.unwrap()
 }
 
-async fn a_commit_drops_the_purge_that_was_scheduled_ahead(db: Database) {
-    let agent = db.agent().await;
-    let intent = |credential: &Credential| PurgeJob {
-        credential_id: credential.credential_id,
-        client_id: credential.client_id,
-        vault_path: "secret/data/a".to_owned(),
-        due_at: later(600),
-        attempts: 0,
-    };
-    let created = credential(agent.agent_id, vaulted("secret/data/a", 1));
-    db.repos.purges.schedule(&intent(&created)).await.unwrap();
-    let generated = event(AuditAction::CredentialGenerated, agent.agent_id);
-    db.repos.credentials.insert(&created, &generated).await.unwrap();
-    assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+/// What has become of the intent when the commit comes.
+#[derive(Clone, Copy)]
+enum Intent {
+    Scheduled,
+    OfAnotherPath,
+    Claimed,
+    None,
+}
 
-    let before = db.credential(&agent, digest("b")).await;
-    db.repos.purges.schedule(&intent(&before)).await.unwrap();
-    let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
-    let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
-    assert!(db.repos.credentials.rotate(&before, &after, &rotated).await.unwrap());
+impl Intent {
+    async fn prepare(self, db: &Database, credential: &Credential) {
+        match self {
+            Self::Scheduled => db.intend(credential).await,
+            Self::OfAnotherPath => {
+                let secret = vaulted("secret/data/elsewhere", 1);
+                db.intend(&Credential { secret, ..credential.clone() }).await;
+            }
+            Self::Claimed => {
+                db.intend(credential).await;
+                let job = intent_of(credential, later(600)).unwrap();
+                assert!(db.repos.purges.claim(&job, later(600), later(660)).await.unwrap().is_some());
+            }
+            Self::None => {}
+        }
+    }
+}
+
+/// Commits a path in Vault for the first time, each in its way; says whether it was committed.
+async fn commit_each_way(db: &Database, intent: Intent) -> [bool; 3] {
+    let agent = db.agent().await;
+    let created = credential(agent.agent_id, vaulted("secret/data/a", 1));
+    intent.prepare(db, &created).await;
+    let generated = event(AuditAction::CredentialGenerated, agent.agent_id);
+    let inserted = db.repos.credentials.insert(&created, &generated).await.unwrap() == InsertCredential::Inserted;
+    let found = db.repos.credentials.find(agent.agent_id, created.credential_id).await.unwrap();
+    assert_eq!(found.is_some(), inserted);
+
+    let mut committed = [inserted, false, false];
+    for (way, moved) in committed.iter_mut().enumerate().skip(1) {
+        let before = db.credential(&agent, digest("b")).await;
+        let after = Credential { secret: vaulted("secret/data/b", 1), ..before.clone() };
+        intent.prepare(db, &after).await;
+        let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+        *moved = if way == 1 {
+            db.repos.credentials.rotate(&before, &after, &rotated).await.unwrap()
+        } else {
+            db.repos.credentials.upgrade(&before, &after).await.unwrap()
+        };
+        assert_eq!(db.credential_now(&before).await, if *moved { after } else { before });
+    }
+    committed
+}
+
+async fn a_commit_takes_the_intent_away_and_no_purge_comes(db: Database) {
+    assert_eq!(commit_each_way(&db, Intent::Scheduled).await, [true; 3]);
     assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+}
+
+async fn without_an_intent_of_this_path_there_is_no_commit(db: Database) {
+    assert_eq!(commit_each_way(&db, Intent::None).await, [false; 3]);
+    assert_eq!(commit_each_way(&db, Intent::OfAnotherPath).await, [false; 3]);
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 3, "whose path it is, is still to be purged");
+}
+
+/// Also when its time is over: what it has asked Vault for may still happen.
+async fn a_claim_that_came_first_has_the_commit_refused(db: Database) {
+    assert_eq!(commit_each_way(&db, Intent::Claimed).await, [false; 3]);
+    let told = db.events().await;
+    assert!(told.iter().all(|event| event.action != AuditAction::CredentialRotated));
+    assert_eq!(db.repos.purges.due(later(660), 10).await.unwrap().len(), 3, "each is still to be purged");
+}
+
+/// Whichever comes first has won, and never both.
+async fn of_a_commit_and_a_claim_that_race_one_wins(db: Database) {
+    let agent = db.agent().await;
+    for _ in 0..10 {
+        let before = db.credential(&agent, digest("a")).await;
+        let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
+        db.intend(&after).await;
+        let job = intent_of(&after, later(600)).unwrap();
+        let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+        let (committed, claimed) = tokio::join!(
+            db.repos.credentials.rotate(&before, &after, &rotated),
+            db.repos.purges.claim(&job, later(600), later(660)),
+        );
+        assert_ne!(committed.unwrap(), claimed.unwrap().is_some());
+    }
 }
 
 async fn lists_are_newest_first_and_of_one_client(db: Database) {
@@ -143,6 +213,7 @@ async fn a_rotation_replaces_record_and_expiry(db: Database) {
     ] {
         let after = Credential { secret, expires_at, ..before.clone() };
         let event = event(AuditAction::CredentialRotated, agent.agent_id);
+        db.intend(&after).await;
         assert!(db.repos.credentials.rotate(&before, &after, &event).await.unwrap());
         assert_eq!(db.credential_now(&before).await, after);
         assert!(db.events().await.contains(&event));
@@ -221,6 +292,7 @@ async fn a_rotation_never_survives_a_racing_revocation(db: Database) {
     for _ in 0..10 {
         let before = db.credential(&agent, digest("a")).await;
         let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
+        db.intend(&after).await;
         let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
         let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
         let (rotation, revocation) = tokio::join!(
@@ -230,8 +302,8 @@ async fn a_rotation_never_survives_a_racing_revocation(db: Database) {
         let Revoke::Revoked(purge) = revocation.unwrap() else { panic!("not revoked") };
         assert_eq!(purge.is_some(), rotation.unwrap());
         assert_eq!(db.credential_now(&before).await.status, CredentialStatus::Revoked);
-        assert_eq!(db.repos.purges.pending().await.unwrap(), u64::from(purge.is_some()));
-        db.repos.purges.done(before.credential_id).await.unwrap();
+        assert_eq!(db.repos.purges.pending().await.unwrap(), 1, "the intent, or the revocation's own");
+        db.purged(before.credential_id).await;
     }
 }
 

@@ -47,6 +47,7 @@ async fn errors_do_not_repeat_values(db: Database) {
     let both = SecretColumns { secret_hash: Some("$2b$10$canary".to_owned()), ..vaulted("secret/data/canary", 0) };
     let mut errors = vec![db.repos.credentials.insert(&known, &generated()).await.unwrap_err()];
     let broken = credential(agent.agent_id, both);
+    db.intend(&broken).await;
     errors.push(db.repos.credentials.insert(&broken, &generated()).await.unwrap_err());
     if db.url.starts_with("postgres") {
         let nul = Agent { owner: "canary\0".to_owned(), ..super::agent() };

@@ -5,6 +5,7 @@ mod audit;
 mod credentials;
 mod database;
 mod dead_connections;
+mod drift;
 mod purges;
 mod tokens;
 
@@ -21,6 +22,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::site::intent_of;
 use crate::support;
 
 /// Makes a test of each check on each database.
@@ -84,8 +86,24 @@ impl Database {
     async fn credential(&self, agent: &Agent, secret: SecretColumns) -> Credential {
         let credential = credential(agent.agent_id, secret);
         let event = event(AuditAction::CredentialGenerated, agent.agent_id);
+        self.intend(&credential).await;
         self.repos.credentials.insert(&credential, &event).await.unwrap();
         credential
+    }
+
+    /// What a server does ahead of a write to the credential's path in Vault, if it has one.
+    async fn intend(&self, credential: &Credential) {
+        if let Some(intent) = intent_of(credential, later(600)) {
+            assert!(self.repos.purges.intend(&intent, now()).await.unwrap());
+        }
+    }
+
+    /// Has the credential's job claimed and done.
+    async fn purged(&self, credential_id: Uuid) {
+        let due = self.repos.purges.due(later(600), 1000).await.unwrap();
+        let job = due.iter().find(|job| job.credential_id == credential_id).unwrap();
+        let claim = self.repos.purges.claim(job, later(600), later(660)).await.unwrap().unwrap();
+        self.repos.purges.done(claim).await.unwrap();
     }
 
     async fn credential_now(&self, credential: &Credential) -> Credential {

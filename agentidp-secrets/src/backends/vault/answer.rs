@@ -26,7 +26,7 @@ pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>) -> Result<Kv
 pub(crate) fn written(status: u16, body: &[u8], right: Right) -> Result<u64, Failure> {
     match status {
         200 => match parse::<Envelope<Metadata>>(body).and_then(|envelope| envelope.data) {
-            Some(Metadata { version }) if version > 0 => Ok(version),
+            Some(Metadata { version, .. }) if version > 0 => Ok(version),
             _ => Err(Failure::Foreign(status)),
         },
         // Version 1 of the engine takes the request, keeps it unversioned, and says nothing.
@@ -48,6 +48,14 @@ pub(crate) fn data<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, F
     match status {
         200 => parse::<Envelope<T>>(body).and_then(|envelope| envelope.data).ok_or(Failure::Foreign(status)),
         _ => Err(failure(status, body, Right::Read)),
+    }
+}
+
+/// The `data` of an answer to a listing.
+pub(crate) fn listed<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, Failure> {
+    match status {
+        200 => data(status, body),
+        _ => Err(failure(status, body, Right::List)),
     }
 }
 
@@ -142,14 +150,14 @@ fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
     // Two readings, because "our shape with another value in it" is damage and "another shape" is not Vault.
     match parse::<Envelope<Version<Fields>>>(body) {
         Some(Envelope { data: Some(Version { data, metadata }) }) => {
-            let Metadata { version } = metadata.ok_or(Failure::NotVersioned)?;
+            let Metadata { version, .. } = metadata.ok_or(Failure::NotVersioned)?;
             let secret = data.and_then(|fields| fields.client_secret).filter(|text| !text.is_empty());
             let value = secret.map_or(KvValue::Unreadable, |text| KvValue::Secret(ClientSecret::from(text)));
             Ok(KvEntry { version, value })
         }
         Some(Envelope { data: None }) => Err(Failure::Foreign(200)),
         None => match parse::<Envelope<Version<IgnoredAny>>>(body) {
-            Some(Envelope { data: Some(Version { metadata: Some(Metadata { version }), .. }) }) => {
+            Some(Envelope { data: Some(Version { metadata: Some(Metadata { version, .. }), .. }) }) => {
                 Ok(KvEntry { version, value: KvValue::Unreadable })
             }
             _ => Err(Failure::Foreign(200)),
@@ -159,7 +167,8 @@ fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
 
 fn deleted_entry(body: &[u8]) -> Option<KvEntry> {
     let metadata = parse::<Envelope<Version<IgnoredAny>>>(body)?.data?.metadata?;
-    Some(KvEntry { version: metadata.version, value: KvValue::Deleted })
+    let value = if metadata.destroyed { KvValue::Destroyed } else { KvValue::Deleted };
+    Some(KvEntry { version: metadata.version, value })
 }
 
 /// The error of a body that does not parse is dropped: it could quote the body.
@@ -210,6 +219,8 @@ struct Version<T> {
 #[derive(Deserialize)]
 struct Metadata {
     version: u64,
+    #[serde(default)]
+    destroyed: bool,
 }
 
 #[derive(Deserialize)]
@@ -252,8 +263,12 @@ mod tests {
 
     #[test]
     fn both_forms_of_404_are_told_apart() {
-        let deleted = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":true}}}"#;
-        assert!(matches!(entry(404, deleted.as_bytes(), None), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
+        let gone = |destroyed: bool| {
+            let body = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":IS}}}"#;
+            entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None)
+        };
+        assert!(matches!(gone(false), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
+        assert!(matches!(gone(true), Ok(KvEntry { version: 2, value: KvValue::Destroyed })));
         assert_eq!(refusal(404, r#"{"errors":[]}"#), Failure::Missing);
     }
 

@@ -36,8 +36,10 @@ pub(crate) struct KvEntry {
 pub(crate) enum KvValue {
     /// A client secret, not empty.
     Secret(ClientSecret),
-    /// Nothing any more: it was deleted or destroyed, and its number is still taken.
+    /// Nothing for now: it was deleted, and can be undeleted.
     Deleted,
+    /// Nothing any more; its number is still taken.
+    Destroyed,
     /// Something that this crate did not write.
     Unreadable,
 }

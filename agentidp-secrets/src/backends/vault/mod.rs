@@ -40,6 +40,7 @@ mod client;
 mod config;
 mod failure;
 mod index;
+mod inventory;
 mod kv;
 mod nodes;
 mod path;
@@ -67,6 +68,7 @@ pub use self::auth::{AppRole, AuthKind, Kubernetes, Tended, TokenCare, TokenLife
 pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
 pub use self::config::{ClientCert, VaultKv2Config};
+pub use self::inventory::{NamePage, Standing};
 pub use self::path::VaultPath;
 pub use self::rights::{Right, RightCheck};
 
@@ -135,7 +137,7 @@ impl VaultKv2 {
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
         match entry.value {
             KvValue::Secret(secret) => Ok(secret),
-            KvValue::Deleted => Err(Failure::Deleted.at(&self.site)),
+            KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
         }
     }

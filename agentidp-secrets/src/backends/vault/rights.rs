@@ -19,10 +19,12 @@ pub enum Right {
     Delete,
     /// Delete all versions for good: `delete` on the metadata.
     Purge,
+    /// List the names of what is stored. Not in the policy: only a comparison of Vault with the rows asks for it.
+    List,
 }
 
 impl Right {
-    /// Every right of the policy.
+    /// Every right of the policy that the backend needs.
     pub const ALL: [Self; 5] = [Self::Create, Self::Read, Self::Update, Self::Delete, Self::Purge];
 
     /// The capability as a policy spells it.
@@ -33,12 +35,13 @@ impl Right {
             Self::Read => "read",
             Self::Update => "update",
             Self::Delete | Self::Purge => "delete",
+            Self::List => "list",
         }
     }
 
     /// The path pattern that the policy must allow it on.
     pub(crate) fn pattern(self, folder: &Folder) -> String {
-        let branch = if self == Self::Purge { "metadata" } else { "data" };
+        let branch = if matches!(self, Self::Purge | Self::List) { "metadata" } else { "data" };
         format!("{}/{branch}/{}/*", folder.mount(), folder.prefix())
     }
 }
@@ -73,6 +76,11 @@ pub(crate) fn policy(folder: &Folder) -> String {
         Right::Purge.pattern(folder),
         Right::Purge,
     )
+}
+
+/// What listing needs beside it.
+pub(crate) fn listing_policy(folder: &Folder) -> String {
+    format!("path \"{}\" {{\n  capabilities = [\"{}\"]\n}}\n", Right::List.pattern(folder), Right::List)
 }
 
 #[cfg(test)]

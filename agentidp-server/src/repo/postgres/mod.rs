@@ -3,13 +3,13 @@
 use std::str::FromStr;
 
 use async_trait::async_trait;
-use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::types::Json;
+use sqlx::{Connection as _, PgPool};
 
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
-use super::{DatabaseRepo, RepoError, Repos, Result};
+use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
 use crate::domain::AuditEvent;
 
 mod listener;
@@ -30,6 +30,9 @@ const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id =
 
 /// Lets one registration count and insert at a time. The number is ours alone and means nothing.
 const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact_lock(7302119404136203)");
+
+/// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
+const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
 
 /// Longer than any statement here takes, shorter than a request may: whoever waits for a lock gives up.
 const STATEMENT_TIMEOUT: &str = "10s";
@@ -56,6 +59,29 @@ async fn insert_events(connection: &mut PgConnection, events: &[AuditEvent]) -> 
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The lock is a connection's, which leaves the pool for it. When the leader's host is gone without a word, keepalives end
+/// the connection within a minute or so, and with it the lock.
+async fn lead(pool: &PgPool) -> sqlx::Result<Option<Box<dyn Leadership>>> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3")
+        .execute(&mut connection)
+        .await?;
+    if sqlx::query_scalar(TRY_LEAD).fetch_one(&mut connection).await? {
+        return Ok(Some(Box::new(Leader(connection))));
+    }
+    connection.close().await?;
+    Ok(None)
+}
+
+struct Leader(PgConnection);
+
+#[async_trait]
+impl Leadership for Leader {
+    async fn holds(&mut self) -> bool {
+        sqlx::query("SELECT 1").execute(&mut self.0).await.is_ok()
+    }
 }
 
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {

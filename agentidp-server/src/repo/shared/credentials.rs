@@ -93,7 +93,6 @@ impl CredentialRepo for Store {
             if !replace_record(&mut tx, before, after).await? {
                 return Ok(false);
             }
-            purges::drop_job(&mut tx, after.credential_id).await?;
             tx.commit().await?;
             Ok(true)
         };
@@ -129,8 +128,12 @@ pub(super) async fn insert_in(
         Some((AgentStatus::Active, _)) => {}
         _ => return Ok(InsertCredential::AgentNotActive),
     }
+    if let Some(path) = &credential.secret.vault_path
+        && !purges::redeem_intent(connection, credential.credential_id, path).await?
+    {
+        return Ok(InsertCredential::IntentLost);
+    }
     insert(connection, credential).await?;
-    purges::drop_job(connection, credential.credential_id).await?;
     audit::append(connection, event).await?;
     Ok(InsertCredential::Inserted)
 }
@@ -145,7 +148,6 @@ pub(super) async fn rotate_in(
     if !replace_record(connection, before, after).await? {
         return Ok(false);
     }
-    purges::drop_job(connection, after.credential_id).await?;
     audit::append(connection, event).await?;
     Ok(true)
 }
@@ -198,7 +200,7 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
 }
 
 /// Compares and sets on the record, which every rotation changes, and on whether it was used; says whether it was still
-/// `before`'s.
+/// `before`'s. A path that is new to the row needs its intent. What is `false` must not be committed.
 async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
     let replaced = sqlx::query(
         "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, secret_selector = $6, \
@@ -218,7 +220,16 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     .bind(before.secret.vault_version)
     .bind(after.secret.awaits_use)
     .bind(before.secret.awaits_use)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(replaced.rows_affected() == 1)
+    if replaced.rows_affected() != 1 {
+        return Ok(false);
+    }
+    // After the row, as a revocation locks them: the other way round the two could wait for each other.
+    match &after.secret.vault_path {
+        Some(path) if before.secret.vault_path.as_ref() != Some(path) => {
+            purges::redeem_intent(connection, after.credential_id, path).await
+        }
+        _ => Ok(true),
+    }
 }

@@ -9,6 +9,7 @@
 mod agents;
 mod audit;
 mod credentials;
+mod drift;
 mod idempotency;
 mod list;
 mod purges;
@@ -42,6 +43,7 @@ impl Store {
             idempotency: Arc::clone(&store) as _,
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
+            drift: Arc::clone(&store) as _,
             audit: store,
             database: Arc::new(database),
         }

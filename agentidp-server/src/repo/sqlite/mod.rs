@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, SqlitePool};
 
 use super::columns::Id;
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
-use super::{DatabaseRepo, RepoError, Repos, Result};
+use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
 use crate::domain::AuditEvent;
 
 #[path = "../shared/mod.rs"]
@@ -54,6 +54,20 @@ async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent])
     // One text for each number of events: not worth to be kept.
     insert.build().persistent(false).execute(connection).await?;
     Ok(())
+}
+
+/// The file is one server's.
+async fn lead(_pool: &SqlitePool) -> sqlx::Result<Option<Box<dyn Leadership>>> {
+    Ok(Some(Box::new(Alone)))
+}
+
+struct Alone;
+
+#[async_trait]
+impl Leadership for Alone {
+    async fn holds(&mut self) -> bool {
+        true
+    }
 }
 
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {

@@ -1,0 +1,86 @@
+//! What a comparison with Vault reads and schedules.
+
+use async_trait::async_trait;
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::{Db, Store};
+use crate::domain::{Credential, CredentialStatus, PurgeJob, Timestamp};
+use crate::repo::columns::Id;
+use crate::repo::rows::CredentialRow;
+use crate::repo::{DriftRepo, Leadership, Result, Vouched, Waiting};
+
+#[async_trait]
+impl DriftRepo for Store {
+    async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>> {
+        let work = || async {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, secret_selector, \
+                 awaits_use, created_at, expires_at, revoked_at FROM credentials WHERE vault_path IS NOT NULL AND status = ",
+            );
+            query.push_bind(CredentialStatus::Active);
+            if let Some(after) = after {
+                query.push(" AND credential_id > ").push_bind(Id(after));
+            }
+            query.push(" ORDER BY credential_id LIMIT ").push_bind(i64::from(limit));
+            let rows: Vec<CredentialRow> = query.build_query_as().fetch_all(&self.read).await?;
+            Ok(rows.into_iter().map(Into::into).collect())
+        };
+        self.watch.again("drift.vaulted", work).await
+    }
+
+    async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched> {
+        // One statement, so one moment: an intent that turns into a row is seen as one of both.
+        let work = || async {
+            let (row, job): (bool, bool) = sqlx::query_as(
+                "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND vault_path = $2 \
+                 AND status = 'active'), \
+                 EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2)",
+            )
+            .bind(Id(credential_id))
+            .bind(vault_path)
+            .fetch_one(&self.read)
+            .await?;
+            Ok(match (row, job) {
+                (true, _) => Vouched::Row,
+                (false, true) => Vouched::Job,
+                (false, false) => Vouched::Nobody,
+            })
+        };
+        self.watch.again("drift.vouched", work).await
+    }
+
+    async fn adopt(&self, job: &PurgeJob) -> Result<bool> {
+        let work = || async {
+            let adopted = sqlx::query(
+                "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) \
+                 SELECT $1, $2, $3, $4, 0 WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = $1 \
+                 AND c.vault_path = $3 AND c.status = 'active') ON CONFLICT (credential_id) DO NOTHING",
+            )
+            .bind(Id(job.credential_id))
+            .bind(Id(job.client_id))
+            .bind(&job.vault_path)
+            .bind(job.due_at)
+            .execute(&self.write)
+            .await?;
+            Ok(adopted.rows_affected() == 1)
+        };
+        self.watch.again("drift.adopt", work).await
+    }
+
+    async fn waiting(&self, now: Timestamp) -> Result<Waiting> {
+        let work = || async {
+            let count = "SELECT count(*) FROM purge_jobs WHERE due_at ";
+            let mut query = QueryBuilder::<Db>::new(count);
+            let due: i64 = query.push("<= ").push_bind(now).build_query_scalar().fetch_one(&self.read).await?;
+            let mut query = QueryBuilder::<Db>::new(count);
+            let later: i64 = query.push("> ").push_bind(now).build_query_scalar().fetch_one(&self.read).await?;
+            Ok(Waiting { due: due.unsigned_abs(), later: later.unsigned_abs() })
+        };
+        self.watch.again("drift.waiting", work).await
+    }
+
+    async fn lead(&self) -> Result<Option<Box<dyn Leadership>>> {
+        self.watch.again("drift.lead", || super::super::lead(&self.write)).await
+    }
+}

@@ -1,0 +1,85 @@
+//! What Vault holds beside what records say, on a real OpenBao, with the token of the least-privilege policy.
+
+use agentidp_secrets::backends::{NamePage, Standing, VaultKv2};
+use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, ErrorKind, SecretBackend, StoredSecret};
+
+use crate::support;
+use crate::support::bao::{Mount, least_privilege};
+
+fn key(client: &str, credential: &str) -> CredentialKey {
+    CredentialKey::parse(client, credential).unwrap()
+}
+
+async fn fixture() -> (Mount, VaultKv2) {
+    let mount = support::bao().fresh_mount(2).await;
+    let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
+    (mount, vault.build().unwrap())
+}
+
+#[tokio::test]
+async fn each_standing_is_told_apart_without_further_rights() {
+    let (bao, (mount, vault)) = (support::bao(), fixture().await);
+    let key = key("a", "c");
+    let path = format!("{}/data/agentidp/agents/a/credentials/c", mount.name);
+    let record = |version: u64| StoredSecret::new(BackendId::VAULT_KV2, format!("{path}?version={version}"));
+    let bare = StoredSecret::new(BackendId::VAULT_KV2, path.clone());
+    let standing = async |record: &StoredSecret| vault.standing(&key, record).await.unwrap();
+
+    assert_eq!(standing(&record(1)).await, Standing::Absent);
+    let first = vault.store(&key, &ClientSecret::from("one")).await.unwrap();
+    assert_eq!(standing(&first).await, Standing::Sound);
+    assert_eq!(standing(&bare).await, Standing::Sound);
+    let second = vault.rotate(&key, &first, &ClientSecret::from("two")).await.unwrap();
+    assert_eq!(standing(&first).await, Standing::Behind { latest: 2 });
+    assert_eq!(standing(&second).await, Standing::Sound);
+    assert_eq!(standing(&record(3)).await, Standing::VersionGone { latest: 2 });
+    bao.soft_delete(&path).await;
+    assert_eq!(standing(&second).await, Standing::SoftDeleted);
+    assert_eq!(standing(&first).await, Standing::Behind { latest: 2 }, "it is another version that is deleted");
+    bao.destroy(&path, 2).await;
+    assert_eq!(standing(&second).await, Standing::Destroyed);
+    bao.root(reqwest::Method::POST, &path, serde_json::json!({ "data": { "other": 1 } })).await;
+    assert_eq!(standing(&record(3)).await, Standing::Unreadable);
+
+    let foreign = StoredSecret::new(BackendId::VAULT_KV2, path.replacen("kv-", "ab-", 1));
+    assert_eq!(vault.standing(&key, &foreign).await.unwrap_err().kind(), ErrorKind::Malformed);
+}
+
+#[tokio::test]
+async fn listing_needs_the_second_policy_and_comes_in_parts() {
+    let (bao, (mount, vault)) = (support::bao(), fixture().await);
+    let refused = vault.clients(None, 10).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Denied);
+    let needed = format!("`list` on `{}/metadata/agentidp/*`", mount.name);
+    assert!(refused.to_string().contains(&needed), "{refused}");
+
+    bao.write_policy(&mount.name, &(least_privilege(&mount.name) + &vault.listing_policy())).await;
+    let nothing = vault.clients(None, 10).await.unwrap();
+    assert_eq!((nothing.names.len(), nothing.next), (0, None));
+    for (client, credential) in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "1"), ("c-2", "1")] {
+        vault.store(&key(client, credential), &ClientSecret::from("s")).await.unwrap();
+    }
+    let (mut names, mut after, mut parts) = (Vec::new(), None, 0);
+    loop {
+        let NamePage { names: part, next, .. } = vault.clients(after.as_deref(), 2).await.unwrap();
+        assert!(part.len() <= 2);
+        names.extend(part);
+        parts += 1;
+        let Some(next) = next else { break };
+        after = Some(next);
+    }
+    names.sort();
+    assert_eq!((names, parts), (["a", "b", "c", "c-2"].map(str::to_owned).to_vec(), 3));
+    let credentials = vault.credentials_of("a", None, 10).await.unwrap();
+    assert_eq!((credentials.names, credentials.next), (vec!["1".to_owned(), "2".to_owned()], None));
+    assert_eq!(vault.credentials_of("../a", None, 10).await.unwrap_err().kind(), ErrorKind::Malformed);
+
+    vault
+        .revoke(
+            &key("a", "1"),
+            &StoredSecret::new(BackendId::VAULT_KV2, format!("{}/data/agentidp/agents/a/credentials/1", mount.name)),
+        )
+        .await
+        .unwrap();
+    assert_eq!(vault.credentials_of("a", None, 10).await.unwrap().names, ["2"]);
+}
