@@ -38,6 +38,8 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod origin;
 #[cfg(test)]
 mod ready;

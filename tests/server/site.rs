@@ -13,7 +13,7 @@ use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
-use agentidp_server::repo::AuditMode;
+use agentidp_server::repo::{AuditMode, Repos};
 use agentidp_server::tokens::{OPERATOR, Tokens};
 use agentidp_server::{repo, routes};
 use bytes::Bytes;
@@ -81,24 +81,20 @@ impl Site {
         let repos = repo::open_observed(url, Arc::clone(&shared), Arc::new(metrics.clone())).await.unwrap();
         repos.database.migrate().await.unwrap();
         let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
-        let tokens = Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared));
-        let operator = tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
-        let mut app = App {
-            settings: Settings::default(),
-            store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
-            upgrades: Upgrades::new(false),
-            vault: None,
-            vault_client: None,
-            vault_token: None,
-            repos,
-            tokens,
-            limiter: RateLimiter::new(0, Arc::clone(&shared)),
-            metrics,
-            started: clock.instant(),
-            stopping: CancellationToken::new(),
-            clock: shared,
-        };
+        let mut app = an_app(repos, &clock, metrics);
         change(&mut app);
+        Self::of(app, clock, data)
+    }
+
+    /// Another process on this database, with the connections of `repos`, that begins where the clock of this one is.
+    pub(crate) fn again(&self, repos: Repos, change: impl FnOnce(&mut App)) -> Self {
+        let mut app = an_app(repos, &self.clock, Metrics::new());
+        change(&mut app);
+        Self::of(app, Arc::clone(&self.clock), TempDir::new().unwrap())
+    }
+
+    fn of(app: App, clock: Arc<ManualClock>, data: TempDir) -> Self {
+        let operator = app.tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
         Self { app: Arc::new(app), clock, operator, _data: data }
     }
 
@@ -228,6 +224,26 @@ impl Reply {
 
     pub(crate) fn secret(&self) -> String {
         self.json()["clientSecret"].as_str().unwrap().to_owned()
+    }
+}
+
+/// In bcrypt mode.
+fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
+    let shared = Arc::clone(clock) as Arc<dyn Clock>;
+    App {
+        settings: Settings::default(),
+        store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
+        upgrades: Upgrades::new(false),
+        vault: None,
+        vault_token: None,
+        vault_client: None,
+        repos,
+        tokens: Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared)),
+        limiter: RateLimiter::new(0, Arc::clone(&shared)),
+        metrics,
+        started: clock.instant(),
+        stopping: CancellationToken::new(),
+        clock: shared,
     }
 }
 

@@ -15,6 +15,8 @@ mod crash_retry;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod reconcile;
 #[cfg(test)]
 mod refusals;

@@ -1,0 +1,360 @@
+//! A modest load, and the account of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use tokio::sync::RwLock;
+use tokio::task::JoinSet;
+
+use super::account::{Account, Change, Entry, TOLD};
+use super::field::{Fault, Field, Origins};
+use super::tally::{Counts, Tally};
+use super::{Dice, now, say};
+use crate::support::process::until;
+
+/// Clients at work, each with an agent of its own; and agents whose secrets are digests, which all of them ask for.
+const CLIENTS: usize = 4;
+const DIGESTS: usize = 2;
+
+/// Credentials of an agent that are alive.
+const MOST: usize = 4;
+
+/// Clones are the same.
+#[derive(Clone)]
+pub(super) struct Driver(Arc<Inner>);
+
+struct Inner {
+    http: Client,
+    origins: Origins,
+    operator: String,
+    accounts: Vec<RwLock<Account>>,
+    fault: Mutex<Option<Fault>>,
+    counts: Counts,
+    /// Held shared for each operation, and alone by who checks.
+    gate: RwLock<()>,
+    /// The agent whose credentials tell whether the servers are of use.
+    probe: String,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What a request came to: status and body, none when nobody answered.
+type Answer = Option<(u16, Value)>;
+
+impl Driver {
+    /// Makes the digests, then starts the servers and the load.
+    pub(super) async fn start(field: &mut Field, dice: &Dice) -> Self {
+        let mut accounts = Vec::new();
+        let first = field.digest_server().await;
+        for _ in 0..DIGESTS {
+            let client = first.agent_with_credential(&field.operator).await;
+            let entry = Entry::new(client.credential, Some(client.secret), 0);
+            accounts.push(Account { agent: client.id, credentials: vec![entry], creations: 0, digests: true });
+        }
+        for _ in 0..CLIENTS {
+            let agent = first.agent(&field.operator).await;
+            accounts.push(Account { agent, credentials: Vec::new(), creations: 0, digests: false });
+        }
+        let probe = first.agent(&field.operator).await;
+        first.stop().await;
+        field.start_servers().await;
+
+        let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        let driver = Self(Arc::new(Inner {
+            http,
+            origins: Arc::clone(&field.origins),
+            operator: field.operator.clone(),
+            accounts: accounts.into_iter().map(RwLock::new).collect(),
+            fault: Mutex::default(),
+            counts: Counts::default(),
+            gate: RwLock::default(),
+            probe,
+            tasks: Mutex::default(),
+        }));
+        for number in 0..CLIENTS {
+            let (driver, mut dice) = (driver.clone(), Dice(dice.clone().0 ^ (number as u64) << 32));
+            let work = driver.clone();
+            driver.0.tasks.lock().unwrap().spawn(async move {
+                loop {
+                    work.operate(DIGESTS + number, &mut dice).await;
+                }
+            });
+        }
+        driver
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    pub(super) fn operations(&self) -> u64 {
+        self.0.counts.operations.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_fault(&self, fault: Option<Fault>) {
+        *self.0.fault.lock().unwrap() = fault;
+    }
+
+    /// A server has lost what it remembered.
+    pub(super) async fn restarted(&self, server: usize) {
+        for account in &self.0.accounts {
+            account.write().await.credentials.iter_mut().for_each(|entry| entry.warm[server] = false);
+        }
+    }
+
+    /// Waits until each server creates a credential and gives a token for it, so often in a row.
+    pub(super) async fn of_use(&self, times: usize) {
+        for server in [0, 1].repeat(times) {
+            until("a server to be of use", async || {
+                let path = format!("/api/v1/agents/{}/credentials", self.0.probe);
+                let Some((201, made)) = self.api(server, Method::POST, &path).await else { return false };
+                let granted = self.token(server, &self.0.probe, made["clientSecret"].as_str().unwrap()).await;
+                granted.is_some_and(|(status, _)| status == 200)
+            })
+            .await;
+        }
+    }
+
+    async fn operate(&self, number: usize, dice: &mut Dice) {
+        let _open = self.0.gate.read().await;
+        let server = dice.below(2);
+        match dice.below(20) {
+            0 | 1 => self.create(number, server).await,
+            2 | 3 => self.rotate(number, server, dice).await,
+            4 => self.revoke(number, server, dice).await,
+            5..8 => self.ask_wrong(number, server, dice).await,
+            8 => self.ask_right(dice.below(DIGESTS), server, dice).await,
+            _ => self.ask_right(number, server, dice).await,
+        }
+        Counts::add(&self.0.counts.operations);
+    }
+
+    async fn create(&self, number: usize, server: usize) {
+        let mut account = self.0.accounts[number].write().await;
+        if account.credentials.iter().filter(|entry| !entry.ended).count() >= MOST {
+            return;
+        }
+        let path = format!("/api/v1/agents/{}/credentials", account.agent);
+        match self.api(server, Method::POST, &path).await {
+            Some((201, body)) => {
+                account.credentials.push(Entry::new(text(&body, "credentialId"), secret(&body), server))
+            }
+            answer if nothing_was_done(&answer) => Counts::add(&self.0.counts.outages),
+            _ => {
+                account.creations += 1;
+                Counts::add(&self.0.counts.outages);
+            }
+        }
+    }
+
+    async fn rotate(&self, number: usize, server: usize, dice: &mut Dice) {
+        let mut account = self.0.accounts[number].write().await;
+        let agent = account.agent.clone();
+        let Some(entry) = alive(&mut account, dice) else { return };
+        let path = format!("/api/v1/agents/{agent}/credentials/{}/rotate", entry.id);
+        // A server forgets what it has proved of a credential before it changes it, whatever comes of that.
+        entry.warm[server] = false;
+        match self.api(server, Method::POST, &path).await {
+            Some((200, body)) => entry.rotated(secret(&body), server),
+            answer if nothing_was_done(&answer) => Counts::add(&self.0.counts.outages),
+            _ => self.uncertain(entry, Change::Rotation),
+        }
+    }
+
+    async fn revoke(&self, number: usize, server: usize, dice: &mut Dice) {
+        let mut account = self.0.accounts[number].write().await;
+        let agent = account.agent.clone();
+        let Some(entry) = alive(&mut account, dice) else { return };
+        let path = format!("/api/v1/agents/{agent}/credentials/{}", entry.id);
+        match self.api(server, Method::DELETE, &path).await {
+            Some((204, _)) => entry.revoked(server),
+            _ => self.uncertain(entry, Change::Revocation),
+        }
+    }
+
+    fn uncertain(&self, entry: &mut Entry, change: Change) {
+        entry.uncertain = Some(change);
+        Counts::add(&self.0.counts.outages);
+    }
+
+    async fn ask_right(&self, number: usize, server: usize, dice: &mut Dice) {
+        let account = self.0.accounts[number].read().await;
+        let known: Vec<&Entry> = account.credentials.iter().filter(|entry| entry.uncertain.is_none()).collect();
+        let known: Vec<_> =
+            known.into_iter().filter(|entry| entry.current.is_some() && entry.is_known_to(server)).collect();
+        if known.is_empty() {
+            return;
+        }
+        let entry = known[dice.below(known.len())];
+        let (id, right, must) =
+            (entry.id.clone(), entry.current.clone().unwrap(), account.digests || entry.warm[server]);
+        let before = *self.0.fault.lock().unwrap();
+        let answer = self.token(server, &account.agent, &right).await;
+        let vaults = before.is_some_and(Fault::is_vaults) && before == *self.0.fault.lock().unwrap();
+        drop(account);
+        let counts = &self.0.counts;
+        match answer {
+            Some((200, _)) => {
+                let mut account = self.0.accounts[number].write().await;
+                let proved = account.credentials.iter_mut().find(|entry| entry.id == id);
+                proved.expect("none is taken away").warm[server] = true;
+            }
+            Some((401, _)) => counts.note(&counts.wrongly_refused, format!("{id} refused by {server} in {before:?}")),
+            other if vaults && must => {
+                let told = other.map(|(status, body)| (status, body["code"].clone()));
+                counts.note(&counts.warm_errors, format!("{id} met {before:?} at {server}: {told:?}"));
+            }
+            _ => Counts::add(&counts.outages),
+        }
+    }
+
+    async fn ask_wrong(&self, number: usize, server: usize, dice: &mut Dice) {
+        let account = self.0.accounts[number].read().await;
+        let known = account.credentials.iter().filter(|entry| entry.is_known_to(server));
+        let retired: Vec<&String> = known.flat_map(|entry| entry.retired.iter().rev().take(5)).collect();
+        let never = format!("sk_live_{}", "0".repeat(64));
+        let wrong = if retired.is_empty() { &never } else { retired[dice.below(retired.len())] };
+        match self.token(server, &account.agent, wrong).await {
+            Some((200, _)) => {
+                let counts = &self.0.counts;
+                counts.note(&counts.wrongly_accepted, format!("an old secret of {} by {server}", account.agent));
+            }
+            Some((401, _)) => {}
+            _ => Counts::add(&self.0.counts.outages),
+        }
+    }
+
+    /// Stops the load and looks: rows, trail and Vault agree, every secret ever shown counts or was knowingly retired. Of the
+    /// retired ones of each credential the latest `retired` are tried.
+    pub(super) async fn check(&self, field: &mut Field, tally: &mut Tally, retired: usize) {
+        let _alone = self.0.gate.write().await;
+        field.reconcile().await;
+        let mut database = field.database().await;
+        let events: Vec<(String, String, i64)> = sqlx::query_as(
+            "SELECT metadata->>'credentialId', action, count(*) FROM audit_events \
+             WHERE action LIKE 'credential.%' AND outcome = 'success' GROUP BY 1, 2",
+        )
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+        let mut told: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+        for (id, action, count) in events {
+            told.entry(id).or_default().insert(action, count);
+        }
+        let rows = agreed_rows(field).await;
+        for account in &self.0.accounts {
+            let mut account = account.write().await;
+            self.adopt(&mut account, &rows);
+            let nothing = BTreeMap::new();
+            account.credentials.iter_mut().for_each(|entry| entry.settle(told.get(&entry.id).unwrap_or(&nothing)));
+            for server in 0..2 {
+                self.ask_all(&account, server, tally, retired).await;
+            }
+            account.credentials.iter_mut().for_each(|entry| entry.warm = [entry.current.is_some(); 2]);
+        }
+    }
+
+    /// Credentials whose creation nobody heard of have no secret that anybody could ask for.
+    fn adopt(&self, account: &mut Account, rows: &[Row]) {
+        let known: BTreeSet<&str> = account.credentials.iter().map(|entry| entry.id.as_str()).collect();
+        let of_agent = rows.iter().filter(|(agent, ..)| *agent == account.agent);
+        let ids: BTreeSet<&str> = of_agent.map(|(_, id, ..)| id.as_str()).collect();
+        assert!(known.is_subset(&ids), "a credential that was shown has no row");
+        let new: Vec<String> = ids.difference(&known).map(|id| (*id).to_owned()).collect();
+        assert!(new.len() <= account.creations, "rows that nobody asked for: {new:?}");
+        account.creations = 0;
+        account.credentials.extend(new.into_iter().map(|id| Entry::new(id, None, 0)));
+    }
+
+    async fn ask_all(&self, account: &Account, server: usize, tally: &mut Tally, retired: usize) {
+        let counts = &self.0.counts;
+        for entry in &account.credentials {
+            if let Some(secret) = &entry.current
+                && !self.settles(server, &account.agent, secret, 200).await
+            {
+                tally.lost += 1;
+                counts.notes.lock().unwrap().push(format!("{} is lost at {server}", entry.id));
+            }
+            for secret in entry.retired.iter().rev().take(retired) {
+                if !self.settles(server, &account.agent, secret, 401).await {
+                    counts.note(&counts.wrongly_accepted, format!("an old secret of {} at {server}", entry.id));
+                }
+            }
+        }
+    }
+
+    /// Whether the answer is as it has to be, within the time in which a server is told of another one's changes.
+    async fn settles(&self, server: usize, agent: &str, secret: &str, expected: u16) -> bool {
+        let begun = now();
+        loop {
+            let answer = self.token(server, agent, secret).await.map(|(status, _)| status);
+            if answer == Some(expected) || now() - begun > TOLD {
+                return answer == Some(expected);
+            }
+        }
+    }
+
+    async fn api(&self, server: usize, method: Method, path: &str) -> Answer {
+        let origin = self.0.origins.lock().unwrap()[server].clone();
+        let request = self.0.http.request(method, format!("{origin}{path}")).bearer_auth(&self.0.operator);
+        answer(request).await
+    }
+
+    async fn token(&self, server: usize, agent: &str, secret: &str) -> Answer {
+        let origin = self.0.origins.lock().unwrap()[server].clone();
+        let form = [("grant_type", "client_credentials"), ("client_id", agent), ("client_secret", secret)];
+        answer(self.0.http.post(format!("{origin}/api/v1/token")).form(&form)).await
+    }
+}
+
+/// Agent, credential, whether it is active, and its path.
+type Row = (String, String, bool, Option<String>);
+
+/// The rows, once each path in Vault is an active row's and the other way round. A purge that a server has just claimed may
+/// be under way yet; what is left for good is no purge.
+async fn agreed_rows(field: &Field) -> Vec<Row> {
+    let found = Mutex::new(Vec::new());
+    until("paths in Vault and rows to agree", async || {
+        let sql = "SELECT client_id::text, credential_id::text, status = 'active', vault_path FROM credentials";
+        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&mut field.database().await).await.unwrap();
+        let active = rows.iter().filter(|(_, _, active, _)| *active).filter_map(|(.., path)| path.clone());
+        let (active, paths) = (active.collect::<BTreeSet<_>>(), field.paths().await);
+        *found.lock().unwrap() = rows;
+        let differences: Vec<_> = paths.symmetric_difference(&active).collect();
+        if !differences.is_empty() {
+            say(&format!("Vault has {} paths, rows {}, not in both: {differences:?}", paths.len(), active.len()));
+        }
+        differences.is_empty()
+    })
+    .await;
+    found.into_inner().unwrap()
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let response = request.send().await.ok()?;
+    let status = response.status().as_u16();
+    let body = response.bytes().await.ok()?;
+    Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+}
+
+/// Vault did not take the secret: then there is none, and an old one stays.
+fn nothing_was_done(answer: &Answer) -> bool {
+    answer.as_ref().is_some_and(|(_, body)| body["code"] == json!("VAULT_WRITE_ERROR"))
+}
+
+fn alive<'a>(account: &'a mut Account, dice: &mut Dice) -> Option<&'a mut Entry> {
+    let mut alive: Vec<&mut Entry> =
+        account.credentials.iter_mut().filter(|entry| !entry.ended && entry.uncertain.is_none()).collect();
+    if alive.is_empty() { None } else { Some(alive.swap_remove(dice.below(alive.len()))) }
+}
+
+fn text(body: &Value, name: &str) -> String {
+    body[name].as_str().unwrap().to_owned()
+}
+
+fn secret(body: &Value) -> Option<String> {
+    Some(text(body, "clientSecret"))
+}

@@ -1,0 +1,211 @@
+//! The services, and what is done to them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
+use reqwest::Method;
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+
+use super::driver::Driver;
+use super::{Dice, now};
+use crate::binary::{Place, Running};
+use crate::support::bao::auth::Role;
+use crate::support::bao::{Mount, least_privilege};
+use crate::support::process::until;
+use crate::support::{Cluster, Postgres};
+
+/// What happens to the services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    LeaderKilled,
+    LeaderSealed,
+    TokensRevoked,
+    NodeCutOff,
+    PostgresKilled,
+    ServerKilled,
+}
+
+impl Fault {
+    pub(super) const ALL: [Self; 6] = [
+        Self::LeaderKilled,
+        Self::LeaderSealed,
+        Self::TokensRevoked,
+        Self::NodeCutOff,
+        Self::PostgresKilled,
+        Self::ServerKilled,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::LeaderKilled => "Vault leader killed",
+            Self::LeaderSealed => "Vault leader sealed",
+            Self::TokensRevoked => "Vault tokens revoked",
+            Self::NodeCutOff => "Vault leader cut off",
+            Self::PostgresKilled => "PostgreSQL killed",
+            Self::ServerKilled => "server killed",
+        }
+    }
+
+    /// Whether digests and warm credentials must not notice.
+    pub(super) fn is_vaults(self) -> bool {
+        !matches!(self, Self::PostgresKilled | Self::ServerKilled)
+    }
+}
+
+/// How many operations a fault meets at least before it is mended, and how many come after.
+const UNDER_LOAD: u64 = 60;
+
+/// Where requests go, by number of the server.
+pub(super) type Origins = Arc<Mutex<[String; 2]>>;
+
+pub(super) struct Field {
+    cluster: Cluster,
+    postgres: Postgres,
+    place: Place,
+    servers: Vec<Running>,
+    pub(super) origins: Origins,
+    url: String,
+    key: String,
+    mount: Mount,
+    role: Role,
+    addresses: String,
+    pub(super) operator: String,
+}
+
+impl Field {
+    pub(super) async fn start() -> Self {
+        let (cluster, postgres, place) = (Cluster::start().await, Postgres::start_own().await, Place::new());
+        let (url, mount) = (postgres.fresh_database().await, cluster.fresh_mount().await);
+        let leader = cluster.node(cluster.leader().await);
+        let list = format!("path \"{}/metadata/agentidp/*\" {{ capabilities = [\"list\"] }}", mount.name);
+        leader.write_policy(&mount.name, &(least_privilege(&mount.name) + &list)).await;
+        leader.root(Method::DELETE, &format!("{}/metadata/agentidp/ready", mount.name), json!(null)).await;
+        let role = leader.app_role(&mount, json!({})).await;
+        let key = place.path().join("key.pem");
+        std::fs::write(&key, SigningKey::generate_pem(KeyAlgorithm::EdDsa).unwrap().as_bytes()).unwrap();
+        let (key, addresses) = (key.to_str().unwrap().to_owned(), cluster.addresses().join(","));
+        let (origins, operator) = (Origins::default(), String::new());
+        let mut field =
+            Self { cluster, postgres, place, servers: Vec::new(), origins, url, key, mount, role, addresses, operator };
+        let minted = field.place.run(&["operator-token", "--ttl", "24h"], &field.without_vault()).await;
+        field.operator = String::from_utf8(minted.stdout).unwrap().trim_end().to_owned();
+        field
+    }
+
+    /// A server without Vault, to make digests with.
+    pub(super) async fn digest_server(&self) -> Running {
+        self.place.serve(&self.without_vault()).await
+    }
+
+    pub(super) async fn start_servers(&mut self) {
+        for number in 0..2 {
+            let server = self.place.serve(&self.settings()).await;
+            self.origins.lock().unwrap()[number].clone_from(&server.origin);
+            self.servers.push(server);
+        }
+    }
+
+    /// Does it, waits for the services to be of use again, mends what is left; how long they were not.
+    pub(super) async fn meet(&mut self, fault: Fault, driver: &Driver, dice: &mut Dice) -> Duration {
+        driver.set_fault(Some(fault));
+        let begun = now();
+        let former = self.cluster.leader().await;
+        match fault {
+            Fault::LeaderKilled => self.cluster.kill(former).await,
+            Fault::LeaderSealed => self.cluster.seal(former).await,
+            Fault::NodeCutOff => self.cluster.pause(former).await,
+            Fault::TokensRevoked => self.cluster.node(former).revoke_logins(&self.role.mount).await,
+            Fault::PostgresKilled => {
+                self.postgres.kill().await;
+                self.postgres.start_again().await;
+            }
+            Fault::ServerKilled => {
+                let number = dice.below(2);
+                self.servers[number].signal("KILL").await;
+                assert_eq!(self.servers[number].ended().await, None);
+                self.servers[number] = self.place.serve(&self.settings()).await;
+                driver.restarted(number).await;
+                self.origins.lock().unwrap()[number].clone_from(&self.servers[number].origin);
+            }
+        }
+        let load = driver.operations();
+        driver.of_use(2).await;
+        let recovery = now() - begun;
+        until("load under the fault", async || driver.operations() >= load + UNDER_LOAD).await;
+        self.cluster.heal().await;
+        driver.of_use(2).await;
+        driver.set_fault(None);
+        let load = driver.operations();
+        until("load after the fault", async || driver.operations() >= load + UNDER_LOAD).await;
+        recovery
+    }
+
+    /// What a crash left is finished or undone; intents and claims end with time, which is set back for that.
+    pub(super) async fn reconcile(&self) {
+        for sql in [
+            "UPDATE purge_jobs SET due_at = '2000-01-01T00:00:00.000Z'",
+            "UPDATE purge_jobs SET claimed_until = due_at WHERE claimed_until IS NOT NULL",
+        ] {
+            sqlx::raw_sql(sql).execute(&mut self.database().await).await.unwrap();
+        }
+        let mut said = String::new();
+        for _ in 0..2 {
+            let output = self.place.run(&["reconcile"], &self.settings()).await;
+            said = String::from_utf8(output.stdout).unwrap();
+            assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert!(said.contains("purges: 0 due"), "nothing is left to be done: {said}");
+    }
+
+    pub(super) async fn database(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// Every path in Vault, as rows have it.
+    pub(super) async fn paths(&self) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        for agent in self.names("agents").await {
+            let agent = agent.trim_end_matches('/');
+            for credential in self.names(&format!("agents/{agent}/credentials")).await {
+                paths.insert(format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", self.mount.name));
+            }
+        }
+        paths
+    }
+
+    async fn names(&self, below: &str) -> Vec<String> {
+        let leader = self.cluster.node(self.cluster.leader().await);
+        let path = format!("{}/metadata/agentidp/{below}?list=true", self.mount.name);
+        let (_, body) = leader.call(leader.root_token(), Method::GET, &path, None).await;
+        let keys = body["data"]["keys"].as_array().cloned().unwrap_or_default();
+        keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn without_vault(&self) -> Vec<(&str, &str)> {
+        vec![
+            ("DATABASE_URL", &self.url),
+            ("JWT_PRIVATE_KEY_FILE", &self.key),
+            ("RECONCILE_INTERVAL", "0s"),
+            ("RATE_LIMIT_PER_MINUTE", "0"),
+            // Without selectors a warm secret meets an outage where a cold credential of the same agent is asked first:
+            // `SecretStore::verify_any` asks a backend that is down no more, and knows nothing of what is warm.
+            ("MAC_KEYS", "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92"),
+        ]
+    }
+
+    fn settings(&self) -> Vec<(&str, &str)> {
+        let vault = [
+            ("VAULT_ADDR", self.addresses.as_str()),
+            ("VAULT_KV_MOUNT", &self.mount.name),
+            ("VAULT_ROLE_ID", &self.role.role_id),
+            ("VAULT_SECRET_ID", &self.role.secret_id),
+            ("VAULT_AUTH_MOUNT", &self.role.mount),
+            ("VAULT_AUTH", "approle"),
+            ("WARM_VAULT_LIFETIME", "1h"),
+        ];
+        [self.without_vault(), vault.to_vec()].concat()
+    }
+}

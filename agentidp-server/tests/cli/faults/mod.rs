@@ -1,0 +1,69 @@
+//! Faults under load on real services: three OpenBao nodes, a PostgreSQL, two servers, and a driver that keeps account of
+//! every secret that was ever shown.
+//!
+//! `./scripts/test` has each fault once. `./scripts/soak MINUTES` sets `SOAK_MINUTES`, and they come at random for so long.
+
+mod account;
+mod driver;
+mod field;
+mod tally;
+
+use std::time::{Duration, Instant};
+
+use agentidp_secrets::{Clock as _, SystemClock};
+
+use self::driver::Driver;
+use self::field::{Fault, Field};
+use self::tally::Tally;
+
+/// Numbers that look random and come again with the same seed (splitmix64, public domain, by S. Vigna).
+#[derive(Clone, Debug)]
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) as usize % bound
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_fault_loses_a_secret_or_lets_another_in() {
+    let setting = |name: &str| -> Option<u64> {
+        std::env::var_os(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
+    };
+    let soak = setting("SOAK_MINUTES").map(|minutes| now() + Duration::from_secs(60 * minutes));
+    let seed = setting("SOAK_SEED").unwrap_or(if soak.is_some() { u64::from(std::process::id()) } else { 1 });
+    say(&format!("seed {seed} (set it with SOAK_SEED)"));
+    let mut dice = Dice(seed);
+    let mut field = Field::start().await;
+    let driver = Driver::start(&mut field, &dice).await;
+    let mut tally = Tally::default();
+
+    let mut order: Vec<Fault> = Fault::ALL.to_vec();
+    loop {
+        let fault = if soak.is_some() { Fault::ALL[dice.below(Fault::ALL.len())] } else { order.remove(0) };
+        let recovery = field.meet(fault, &driver, &mut dice).await;
+        tally.recovered(fault, recovery);
+        driver.check(&mut field, &mut tally, 3).await;
+        let last = soak.map_or(order.is_empty(), |until| now() > until);
+        if last || tally.is_bad(&driver) {
+            break;
+        }
+    }
+    driver.check(&mut field, &mut tally, usize::MAX).await;
+    say(&tally.report(&driver));
+    assert!(!tally.is_bad(&driver), "{}", tally.report(&driver));
+}
+
+fn now() -> Instant {
+    SystemClock::default().instant()
+}
+
+/// Who soaks watches it.
+fn say(text: &str) {
+    println!("{text}");
+}

@@ -1,0 +1,263 @@
+//! The end of a process at any of its calls to the database or to Vault.
+
+use std::future::{Future, pending};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use agentidp_secrets::{
+    BackendInfo, ClientSecret, CredentialKey, Layer, Result as StoreResult, SecretBackend, SharedBackend, StoredSecret,
+    Verdict,
+};
+use agentidp_server::app::App;
+use agentidp_server::domain::{
+    Agent, AuditEvent, Credential, CredentialStatus, Origin, Page, Paged, PurgeClaim, PurgeJob, Timestamp,
+};
+use agentidp_server::repo::{
+    AgentFilter, AgentRepo, Authentication, CreateAgent, CredentialRepo, InsertCredential, PurgeRepo, Replace, Result,
+    Revoke,
+};
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// Where a process dies: at the call with this number from now, before it reached the other side or after it took effect
+/// there. Between two calls nothing happens that outlives the process, so these are all the places there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Death {
+    pub(super) at: usize,
+    pub(super) after: bool,
+}
+
+/// What a process is bound to. A dead one does nothing any more: its calls never end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    death: Mutex<Option<Death>>,
+    dead: AtomicBool,
+    under_way: AtomicUsize,
+    changed: Notify,
+}
+
+impl Fate {
+    /// Puts the fate between an app and its database. Vault is put behind [`layer`](Layer::layer).
+    pub(super) fn bind(&self, app: &mut App) {
+        let agents = Mortal { inner: Arc::clone(&app.repos.agents), fate: self.clone() };
+        let credentials = Mortal { inner: Arc::clone(&app.repos.credentials), fate: self.clone() };
+        let purges = Mortal { inner: Arc::clone(&app.repos.purges), fate: self.clone() };
+        app.repos.agents = Arc::new(agents);
+        app.repos.credentials = Arc::new(credentials);
+        app.repos.purges = Arc::new(purges);
+    }
+
+    pub(super) fn set(&self, death: Option<Death>) {
+        *self.0.death.lock().unwrap() = death;
+    }
+
+    /// Ends when the process does.
+    pub(super) async fn death(&self) {
+        while !self.0.dead.load(Ordering::SeqCst) {
+            self.0.changed.notified().await;
+        }
+    }
+
+    /// Waits until a live process has nothing under way, background work included.
+    pub(super) async fn rest(&self) {
+        loop {
+            // A task that was just spawned makes its first call meanwhile.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            if self.0.under_way.load(Ordering::SeqCst) == 0 || self.0.dead.load(Ordering::SeqCst) {
+                return;
+            }
+            self.0.changed.notified().await;
+        }
+    }
+
+    /// A call.
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        if self.0.dead.load(Ordering::SeqCst) {
+            return pending().await;
+        }
+        let due = self.due();
+        if due.is_some_and(|death| !death.after) {
+            return self.die().await;
+        }
+        let under_way = UnderWay::begin(&self.0);
+        let answer = call.await;
+        drop(under_way);
+        if due.is_some() || self.0.dead.load(Ordering::SeqCst) {
+            return self.die().await;
+        }
+        answer
+    }
+
+    /// Whether this call is the last one.
+    fn due(&self) -> Option<Death> {
+        let mut death = self.0.death.lock().unwrap();
+        match death.as_mut() {
+            Some(due) if due.at == 0 => death.take(),
+            Some(later) => {
+                later.at -= 1;
+                None
+            }
+            None => None,
+        }
+    }
+
+    async fn die<T>(&self) -> T {
+        self.0.dead.store(true, Ordering::SeqCst);
+        self.0.changed.notify_one();
+        pending().await
+    }
+}
+
+/// Also over when the caller loses interest, as one does that asked several records and has its answer.
+struct UnderWay<'a>(&'a State);
+
+impl<'a> UnderWay<'a> {
+    fn begin(state: &'a State) -> Self {
+        state.under_way.fetch_add(1, Ordering::SeqCst);
+        Self(state)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_one();
+    }
+}
+
+impl Layer for Fate {
+    fn layer(&self, inner: SharedBackend) -> SharedBackend {
+        Arc::new(Mortal { inner, fate: self.clone() })
+    }
+}
+
+#[derive(Debug)]
+struct Mortal<T> {
+    inner: T,
+    fate: Fate,
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for Mortal<SharedBackend> {
+    fn info(&self) -> &BackendInfo {
+        self.inner.info()
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {
+        self.fate.call(self.inner.store(key, secret)).await
+    }
+
+    async fn verify(
+        &self,
+        key: &CredentialKey,
+        stored: &StoredSecret,
+        candidate: &ClientSecret,
+    ) -> StoreResult<Verdict> {
+        self.fate.call(self.inner.verify(key, stored, candidate)).await
+    }
+
+    async fn rotate(
+        &self,
+        key: &CredentialKey,
+        current: &StoredSecret,
+        secret: &ClientSecret,
+    ) -> StoreResult<StoredSecret> {
+        self.fate.call(self.inner.rotate(key, current, secret)).await
+    }
+
+    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> StoreResult<()> {
+        self.fate.call(self.inner.revoke(key, stored)).await
+    }
+
+    async fn probe(&self) -> StoreResult<()> {
+        self.fate.call(self.inner.probe()).await
+    }
+}
+
+#[async_trait]
+impl AgentRepo for Mortal<Arc<dyn AgentRepo>> {
+    async fn create(&self, agent: &Agent, limit: Option<u64>, event: &AuditEvent) -> Result<CreateAgent> {
+        self.fate.call(self.inner.create(agent, limit, event)).await
+    }
+
+    async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
+        self.fate.call(self.inner.find(agent_id)).await
+    }
+
+    async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
+        self.fate.call(self.inner.list(filter, page)).await
+    }
+
+    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
+        self.fate.call(self.inner.replace(before, after, event, origin)).await
+    }
+}
+
+#[async_trait]
+impl CredentialRepo for Mortal<Arc<dyn CredentialRepo>> {
+    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
+        self.fate.call(self.inner.find(client_id, credential_id)).await
+    }
+
+    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
+        self.fate.call(self.inner.list(client_id, status, page)).await
+    }
+
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
+        self.fate.call(self.inner.authenticate(client_id, now)).await
+    }
+
+    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
+        self.fate.call(self.inner.insert(credential, event)).await
+    }
+
+    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
+        self.fate.call(self.inner.rotate(before, after, event)).await
+    }
+
+    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
+        self.fate.call(self.inner.upgrade(before, after)).await
+    }
+
+    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
+        self.fate.call(self.inner.revoke(client_id, credential_id, now, event)).await
+    }
+}
+
+#[async_trait]
+impl PurgeRepo for Mortal<Arc<dyn PurgeRepo>> {
+    async fn schedule(&self, job: &PurgeJob) -> Result<()> {
+        self.fate.call(self.inner.schedule(job)).await
+    }
+
+    async fn intend(&self, job: &PurgeJob, now: Timestamp) -> Result<bool> {
+        self.fate.call(self.inner.intend(job, now)).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
+        self.fate.call(self.inner.due(now, limit)).await
+    }
+
+    async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>> {
+        self.fate.call(self.inner.claim(job, now, until)).await
+    }
+
+    async fn done(&self, claim: PurgeClaim) -> Result<()> {
+        self.fate.call(self.inner.done(claim)).await
+    }
+
+    async fn failed(&self, claim: PurgeClaim, next: Timestamp) -> Result<()> {
+        self.fate.call(self.inner.failed(claim, next)).await
+    }
+
+    async fn pending(&self) -> Result<u64> {
+        self.fate.call(self.inner.pending()).await
+    }
+}

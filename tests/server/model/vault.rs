@@ -1,0 +1,88 @@
+//! Vault's KV version 2 in this process, as far as its backend shows it: versions from 1, compare-and-set, and nothing
+//! left after a purge.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use agentidp_secrets::backends::VaultPath;
+use agentidp_secrets::{
+    BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Error, ErrorKind, Result, SecretBackend,
+    StoredSecret, Verdict,
+};
+use async_trait::async_trait;
+
+/// What Vault holds. Clones are the same Vault, as it outlives every process.
+#[derive(Clone, Debug)]
+pub(super) struct Vault {
+    info: Arc<BackendInfo>,
+    paths: Arc<Mutex<BTreeMap<String, Vec<ClientSecret>>>>,
+    written: Arc<Mutex<Vec<ClientSecret>>>,
+}
+
+impl Vault {
+    pub(super) fn new() -> Self {
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_pin_mark("?version=");
+        Self { info: Arc::new(info), paths: Arc::default(), written: Arc::default() }
+    }
+
+    /// The paths at which there is anything, as rows have them.
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.paths.lock().unwrap().keys().cloned().collect()
+    }
+
+    /// Every secret that was ever written, shown or not.
+    pub(super) fn written(&self) -> Vec<ClientSecret> {
+        self.written.lock().unwrap().clone()
+    }
+
+    /// Writes a version if the latest is `expected`, or whatever it is.
+    fn write(&self, path: &VaultPath, expected: Option<usize>, secret: &ClientSecret) -> Result<StoredSecret> {
+        let place = path.clone().unpinned();
+        let mut paths = self.paths.lock().unwrap();
+        let latest = paths.get(&place.to_string()).map_or(0, Vec::len);
+        if expected.is_some_and(|expected| expected != latest) {
+            return Err(Error::new(ErrorKind::Conflict, "another version is the latest"));
+        }
+        paths.entry(place.to_string()).or_default().push(secret.clone());
+        self.written.lock().unwrap().push(secret.clone());
+        let pinned = place.with_version(latest as u64 + 1)?;
+        Ok(StoredSecret::new(BackendId::VAULT_KV2, pinned.to_string()))
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SecretBackend for Vault {
+    fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        self.write(&VaultPath::for_key("secret", "agentidp", key)?, Some(0), secret)
+    }
+
+    async fn verify(&self, _key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
+        let path = VaultPath::parse(stored.payload())?;
+        let version = path.version().expect("our rows pin their version") as usize;
+        match self.paths.lock().unwrap().get(&path.unpinned().to_string()).and_then(|all| all.get(version - 1)) {
+            Some(secret) if secret.ct_eq(candidate) => Ok(Verdict::Match),
+            Some(_) => Ok(Verdict::Mismatch),
+            None => Err(Error::new(ErrorKind::NotFound, "there is no such version")),
+        }
+    }
+
+    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+        let path = VaultPath::parse(current.payload())?;
+        assert_eq!(path.key(), key);
+        self.write(&path, path.version().map(|version| version as usize), secret)
+    }
+
+    async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
+        self.paths.lock().unwrap().remove(&VaultPath::parse(stored.payload())?.unpinned().to_string());
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<()> {
+        Ok(())
+    }
+}
