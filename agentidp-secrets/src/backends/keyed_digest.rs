@@ -99,7 +99,6 @@ impl KeyedDigest {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
 impl SecretBackend for KeyedDigest {
     fn info(&self) -> &BackendInfo {
         &self.info

@@ -49,7 +49,6 @@ impl fmt::Debug for Memory {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
 impl SecretBackend for Memory {
     fn info(&self) -> &BackendInfo {
         &self.info

@@ -93,6 +93,10 @@ impl SecretBackend for Limit {
         self.inner.verify(key, stored, candidate).await
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        self.inner.recall(key, stored, candidate)
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let _permit = self.permit(Operation::Rotate).await?;
         self.inner.rotate(key, current, secret).await

@@ -181,6 +181,15 @@ impl SecretBackend for Observe {
         self.observed(Operation::Verify, call, |&verdict| verdict.into()).await
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        let started = self.layer.clock.instant();
+        let recalled = self.inner.recall(key, stored, candidate);
+        if let Some(verdict) = recalled {
+            drop(Report { observe: self, operation: Operation::Verify, started, outcome: verdict.into() });
+        }
+        recalled
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.observed(Operation::Rotate, self.inner.rotate(key, current, secret), |_| Outcome::Done).await
     }
@@ -205,6 +214,7 @@ mod tests {
     use crate::backend::Custody;
     use crate::clock::ManualClock;
     use crate::layer::stack;
+    use crate::layers::WarmLayer;
     use crate::testkit::broken::BrokenBackend;
     use crate::testkit::{Fault, FaultLayer};
 
@@ -256,6 +266,19 @@ mod tests {
                 (Operation::Probe, Outcome::Done),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_recalled_is_reported_as_a_verification() {
+        let (journal, warm) = (Arc::<Journal>::default(), WarmLayer::builder().build().unwrap());
+        let layer = ObserveLayer::new(Arc::clone(&journal) as Arc<dyn Observer>);
+        let backend = stack(BrokenBackend::sound(Custody::Record), &[&warm, &layer]);
+        let key = CredentialKey::parse("a", "c").unwrap();
+        let stored = backend.store(&key, &"right".into()).await.unwrap();
+        journal.take();
+        assert_eq!(backend.recall(&key, &stored, &"right".into()), Some(Verdict::Match));
+        assert_eq!(backend.recall(&key, &StoredSecret::new(BackendId::MEMORY, "other"), &"right".into()), None);
+        assert_eq!(journal.take(), [(Operation::Verify, Outcome::Match)]);
     }
 
     #[tokio::test]

@@ -149,6 +149,10 @@ impl SecretBackend for Retry {
         self.repeat(|| self.inner.verify(key, stored, candidate)).await
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        self.inner.recall(key, stored, candidate)
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.inner.rotate(key, current, secret).await
     }

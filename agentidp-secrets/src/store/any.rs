@@ -7,6 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Verified};
 use super::select::{Selection, Trial};
+use super::verify::Remembered;
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{Error, Operation, Result, VerifyError};
@@ -41,7 +42,8 @@ impl SecretStore {
     /// Decides whether `candidate` is the secret of any of a client's credentials. Pass the ones that are active and
     /// not expired; with none the answer is a mismatch that costs what any mismatch does.
     ///
-    /// Backends are asked side by side and the first match ends it: an outage of one backend never hides a match on
+    /// What is [remembered](crate::SecretBackend::recall) of any credential is looked at before a backend is asked. Then
+    /// backends are asked side by side and the first match ends it: an outage of one backend never hides a match on
     /// another. The credentials of one backend are tried in turn, or as many at a time as it has
     /// [lanes](crate::BackendInfo::lanes). A backend that fails in a way that a retry could mend has its turn ended,
     /// since it is down and every further credential would cost another time-out; after any other failure, a damaged
@@ -98,9 +100,20 @@ impl SecretStore {
                 rest.push(open);
             }
         }
-        if !rest.is_empty() {
+        // Before any is asked about, so that no backend that is down or slow stands before what is known.
+        let mut asked = Vec::new();
+        for trial in rest {
+            match self.attempt_from_memory(trial, candidate) {
+                Remembered::Proved(verified) => return Ok(VerifiedAny { index: trial.index, verified }),
+                Remembered::Open { level, rest } => {
+                    missed.level |= level;
+                    asked.extend(rest.first().is_some().then_some(rest));
+                }
+            }
+        }
+        if !asked.is_empty() {
             let down = |share: &Share<'_>| missed.errors.iter().any(|(_, error)| shows_down(error, share.backend));
-            let up = shares(&rest).into_iter().filter(|share| !down(share));
+            let up = shares(&asked).into_iter().filter(|share| !down(share));
             let mut shares: FuturesUnordered<_> = up.map(|share| self.run(share, candidate)).collect();
             while let Some(outcome) = shares.next().await {
                 match outcome {
@@ -231,6 +244,31 @@ mod tests {
         let records = [remote("down"), remote("down"), remote("a"), digest("b")];
         assert_eq!(verify(&fixture, records, "wrong").await, Err(Some(ErrorKind::Unavailable)));
         assert_eq!(fixture.asked(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_waits_for_nobody() {
+        let fixture = Fixture::digest_primary().await;
+        let before = fixture.digests();
+        let records = [remote("down"), remote("hangs"), remote("warm:a"), digest("b")];
+        assert_eq!(verify(&fixture, records, "a").await, Ok(2));
+        assert_eq!((fixture.asked(), fixture.digests() - before), (0, 0));
+        assert_eq!(verify(&fixture, [remote("warm:a"), remote("warm:b"), remote("c")], "c").await, Ok(2));
+        assert_eq!(fixture.asked(), 1, "of the one that is not remembered");
+    }
+
+    #[tokio::test]
+    async fn a_memory_of_the_previous_record_decides_nothing_while_the_current_one_is_open() {
+        let fixture = Fixture::digest_primary().await;
+        let with = |current: &str| CredentialSecrets {
+            current: remote(current),
+            selector: None,
+            previous: Some(fixture.previous(remote("warm:a"))),
+        };
+        for (current, outcome) in [("down", false), ("warm:b", true)] {
+            let credentials = [(key(), with(current)), (key(), digest("c").into())];
+            assert_eq!(fixture.store.verify_any(&credentials, &"a".into()).await.is_ok(), outcome, "{current}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

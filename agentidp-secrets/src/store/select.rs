@@ -43,6 +43,10 @@ impl<'a> Trial<'a> {
         self.first.as_ref()
     }
 
+    pub(super) fn without_first(self) -> Self {
+        Self { first: self.second, second: None, ..self }
+    }
+
     pub(super) fn records(&self) -> impl Iterator<Item = &Record<'a>> {
         self.first.iter().chain(&self.second)
     }

@@ -1,7 +1,7 @@
 //! Is the candidate the secret of one credential?
 
 use super::lifecycle::{CredentialSecrets, Verified};
-use super::select::{Selection, Trial};
+use super::select::{Record, Selection, Trial};
 use super::{SecretStore, failed};
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
@@ -14,6 +14,16 @@ pub(super) struct Attempt {
     pub(super) outcome: Result<Verified, VerifyError>,
     /// Whether the work of an unknown client has been done.
     pub(super) level: bool,
+}
+
+/// What is remembered of the records of one credential.
+pub(super) enum Remembered<'a> {
+    Proved(Verified),
+    /// No match so far; the rest, maybe none, has to be asked about.
+    Open {
+        level: bool,
+        rest: Trial<'a>,
+    },
 }
 
 impl SecretStore {
@@ -63,17 +73,37 @@ impl SecretStore {
             match self.check(trial.key, record.stored, candidate).await {
                 Ok((Verdict::Mismatch, info)) => level |= self.0.decoy.is_matched_by(info, candidate),
                 Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
-                    let outdated = verdict == Verdict::MatchOutdated || *record.stored.backend() != self.primary().id;
-                    let stale = verdict == Verdict::MatchStale;
-                    // Nothing is written on the word of a memory.
-                    let selector = if stale { None } else { self.selector_to_keep(trial.key, record, candidate) };
-                    let verified = Verified { generation: record.generation, outdated, stale, selector };
-                    return Attempt { outcome: Ok(verified), level };
+                    return Attempt { outcome: Ok(self.verified(trial.key, record, verdict, candidate)), level };
                 }
                 Err(error) => return Attempt { outcome: Err(error.into()), level },
             }
         }
         Attempt { outcome: Err(VerifyError::Mismatch), level }
+    }
+
+    /// Tries the records by what is remembered of them, and asks nobody.
+    pub(super) fn attempt_from_memory<'a>(&self, trial: Trial<'a>, candidate: &ClientSecret) -> Remembered<'a> {
+        let (mut level, mut rest) = (false, trial);
+        while let Some(record) = rest.first() {
+            let Ok(backend) = self.backend(Operation::Verify, record.stored.backend()) else { break };
+            match backend.recall(trial.key, record.stored, candidate) {
+                Some(Verdict::Mismatch) => level |= self.0.decoy.is_matched_by(backend.info(), candidate),
+                Some(verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale)) => {
+                    return Remembered::Proved(self.verified(trial.key, record, verdict, candidate));
+                }
+                None => break,
+            }
+            rest = rest.without_first();
+        }
+        Remembered::Open { level, rest }
+    }
+
+    fn verified(&self, key: &CredentialKey, record: &Record<'_>, verdict: Verdict, proved: &ClientSecret) -> Verified {
+        let outdated = verdict == Verdict::MatchOutdated || *record.stored.backend() != self.primary().id;
+        let stale = verdict == Verdict::MatchStale;
+        // Nothing is written on the word of a memory.
+        let selector = if stale { None } else { self.selector_to_keep(key, record, proved) };
+        Verified { generation: record.generation, outdated, stale, selector }
     }
 
     async fn check(
@@ -83,7 +113,10 @@ impl SecretStore {
         candidate: &ClientSecret,
     ) -> Result<(Verdict, &BackendInfo)> {
         let backend = self.backend(Operation::Verify, stored.backend())?;
-        let verdict = backend.verify(key, stored, candidate).await;
+        let verdict = match backend.recall(key, stored, candidate) {
+            Some(verdict) => Ok(verdict),
+            None => backend.verify(key, stored, candidate).await,
+        };
         verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
 }

@@ -159,6 +159,11 @@ impl SecretBackend for Faulty {
         self.play(Operation::Verify, self.inner.verify(key, stored, candidate)).await
     }
 
+    /// Nothing, so that every verification meets its fault.
+    fn recall(&self, _: &CredentialKey, _: &StoredSecret, _: &ClientSecret) -> Option<Verdict> {
+        None
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.play(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }

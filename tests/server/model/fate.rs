@@ -163,6 +163,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.fate.call(self.inner.verify(key, stored, candidate)).await
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        self.inner.recall(key, stored, candidate)
+    }
+
     async fn rotate(
         &self,
         key: &CredentialKey,

@@ -51,7 +51,6 @@ impl Vault {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
 impl SecretBackend for Vault {
     fn info(&self) -> &BackendInfo {
         &self.info

@@ -138,7 +138,6 @@ impl<D: Digester> DigestBackend<D> {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
 impl<D: Digester> SecretBackend for DigestBackend<D> {
     fn info(&self) -> &BackendInfo {
         self.pool.digester().info()

@@ -211,7 +211,6 @@ impl VaultKv2 {
 }
 
 #[async_trait]
-#[deny(clippy::missing_trait_methods)]
 impl SecretBackend for VaultKv2 {
     fn info(&self) -> &BackendInfo {
         &self.info

@@ -202,6 +202,10 @@ impl SecretBackend for Breaker {
         outcome
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        self.inner.recall(key, stored, candidate)
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }

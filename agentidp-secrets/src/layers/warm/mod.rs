@@ -245,6 +245,11 @@ impl SecretBackend for Warm {
         self.ask(question, key, stored, candidate).await
     }
 
+    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        let question = self.proofs.question(self.realm, key, stored, candidate);
+        self.proofs.decide(&question).or_else(|| self.inner.recall(key, stored, candidate))
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let writing = self.proofs.forgetting(key);
         let asked = self.proofs.now();

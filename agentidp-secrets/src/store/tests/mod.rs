@@ -96,8 +96,8 @@ pub(super) fn digest(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::BCRYPT, payload)
 }
 
-/// A record of the remote backend: of a secret, `down` with or without more, `gone`, `hangs` or `meets another`. It names
-/// one version of its secret for ever when it has `sk_live_` in it.
+/// A record of the remote backend: of a secret, `warm:` and a secret, `down` with or without more, `gone`, `hangs` or `meets
+/// another`. It names one version of its secret for ever when it has `sk_live_` in it.
 pub(super) fn remote(payload: &str) -> StoredSecret {
     StoredSecret::new(BackendId::VAULT_KV2, payload)
 }
@@ -169,6 +169,11 @@ impl SecretBackend for Remote {
             secret if secret == candidate.expose_secret() => Ok(Verdict::Match),
             _ => Ok(Verdict::Mismatch),
         }
+    }
+
+    fn recall(&self, _key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        let remembered = stored.payload().strip_prefix("warm:")?;
+        Some(if remembered == candidate.expose_secret() { Verdict::Match } else { Verdict::Mismatch })
     }
 
     async fn rotate(

@@ -102,9 +102,9 @@ impl BrokenBackend {
         })
     }
 
-    /// Whether a flaw takes an earlier proof for this candidate's.
-    fn was_proved(&self, stored: &StoredSecret, candidate: &ClientSecret) -> bool {
-        let (admits_all, outlives) = (self.has(Flaw::ProofAdmitsAll), self.has(Flaw::ProofOutlivesRevocation));
+    /// Whether a flaw takes an earlier proof for this candidate's: one admits all, the other outlives the proof's end.
+    fn was_proved(&self, stored: &StoredSecret, candidate: &ClientSecret, flaws: [Flaw; 2]) -> bool {
+        let [admits_all, outlives] = flaws.map(|flaw| self.has(flaw));
         let same =
             |proof: &(StoredSecret, ClientSecret)| proof.0 == *stored && (admits_all || proof.1.ct_eq(candidate));
         (admits_all || outlives) && self.state().proved.iter().any(same)
@@ -155,7 +155,7 @@ impl SecretBackend for BrokenBackend {
         if self.state().revoked.contains(stored) {
             return Err(self.error(ErrorKind::NotFound, operation));
         }
-        if self.was_proved(stored, candidate) {
+        if self.was_proved(stored, candidate, [Flaw::ProofAdmitsAll, Flaw::ProofOutlivesRevocation]) {
             return Ok(Verdict::Match);
         }
         let material = match self.material(key, stored, operation) {
@@ -188,6 +188,11 @@ impl SecretBackend for BrokenBackend {
         } else {
             Ok(Verdict::Mismatch)
         }
+    }
+
+    fn recall(&self, _key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
+        let flaws = [Flaw::RecallAdmitsAll, Flaw::RecallOutlivesRevocation];
+        self.was_proved(stored, candidate, flaws).then_some(Verdict::Match)
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -100,6 +100,10 @@ flaws! {
     ProofOutlivesRevocation: Backend, "proof_ends_with_revocation";
     /// Writes records longer than a record's text may be.
     RecordTooLong: Record, "record_roundtrips";
+    /// Remembers a record as proved, whichever candidate comes.
+    RecallAdmitsAll: Record, "recall_agrees_with_verify";
+    /// Recalls what was proved beyond its revocation.
+    RecallOutlivesRevocation: Backend, "recall_agrees_with_verify";
     /// Refuses a secret of exactly the length that it promises.
     RefusesLongestSecret: Record, "longest_secret_accepted";
     /// Counts the terminating NUL, and so reads one byte less than it promises.

@@ -111,6 +111,26 @@ pub(crate) async fn proof_ends_with_revocation(harness: &dyn Harness) {
     }
 }
 
+/// For whatever remembers proofs; who remembers nothing recalls nothing. Cannot claim that asking would take longer.
+pub(crate) async fn recall_agrees_with_verify(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, stored } = &credential;
+    matches(credential.verify(secret).await, "`verify`: the secret that was stored matches");
+    let (new_secret, rotated) = credential.rotated().await;
+    let pairs = [(stored, secret), (stored, &new_secret), (&rotated, secret), (&rotated, &new_secret)];
+    for (record, candidate) in pairs {
+        let recalled = backend.recall(key, record, candidate);
+        let verified = set_up("verify", backend.verify(key, record, candidate).await);
+        holds(recalled.is_none_or(|verdict| verdict == verified), "`recall` says what `verify` would, or nothing");
+    }
+    set_up("revoke", backend.revoke(key, &rotated).await);
+    for (record, candidate) in pairs {
+        let recalled = backend.recall(key, record, candidate);
+        let verified = backend.verify(key, record, candidate).await.ok();
+        holds(recalled.is_none() || recalled == verified, "`recall`: what was revoked is not remembered");
+    }
+}
+
 /// Custody `Record` only: dropping the row is the revocation. Cannot claim that the caller does drop it.
 pub(crate) async fn revoke_is_noop(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;

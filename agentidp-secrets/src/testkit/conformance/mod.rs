@@ -117,6 +117,7 @@ macro_rules! __each_check {
             lifecycle::revoke_is_idempotent
             lifecycle::revoked_is_not_found
             lifecycle::proof_ends_with_revocation
+            lifecycle::recall_agrees_with_verify
             lifecycle::revoke_is_noop
             lifecycle::credentials_are_independent
             disturbance::concurrent_verify

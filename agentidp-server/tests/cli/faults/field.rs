@@ -190,9 +190,6 @@ impl Field {
             ("JWT_PRIVATE_KEY_FILE", &self.key),
             ("RECONCILE_INTERVAL", "0s"),
             ("RATE_LIMIT_PER_MINUTE", "0"),
-            // Without selectors a warm secret meets an outage where a cold credential of the same agent is asked first:
-            // `SecretStore::verify_any` asks a backend that is down no more, and knows nothing of what is warm.
-            ("MAC_KEYS", "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92"),
         ]
     }
 

@@ -4,6 +4,7 @@ mod deciding;
 mod forgetting;
 mod keeping_the_contract;
 mod lifetimes;
+mod recalling;
 mod telling_apart;
 mod while_cold;
 
