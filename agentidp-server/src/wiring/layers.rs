@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use agentidp_secrets::backends::DigestLimits;
 use agentidp_secrets::layers::{
     BreakerChange, BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer,
     WarmLayer,
@@ -24,25 +23,6 @@ pub(super) fn warm(settings: Warm, clock: &Arc<dyn Clock>) -> Result<Option<Warm
     let warm = WarmLayer::builder().capacity(settings.capacity).lifetime(settings.vault_lifetime);
     warm.stale_window(settings.vault_stale).clock(Arc::clone(clock)).build().map(Some)
 }
-
-/// Digests yield to whoever needs none: a flood of guesses gets what others leave of the cores.
-pub(super) fn digest_limits() -> DigestLimits {
-    DigestLimits::default().on_thread_start(yield_to_others)
-}
-
-/// In Linux' words "nice 10": about a tenth of a core's time beside a busy thread of ours, and all of it beside an idle one.
-#[cfg(target_os = "linux")]
-fn yield_to_others() {
-    const NICE: i32 = 10;
-    // On Linux a process id is a thread's, and none is the caller's. Anybody may be nicer; if not, the flood counts more.
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        debug!(%error, "a digest thread keeps its priority");
-    }
-}
-
-/// Elsewhere priorities are the whole process's.
-#[cfg(not(target_os = "linux"))]
-fn yield_to_others() {}
 
 /// Observe around warm: digests limit themselves.
 pub(super) fn around_digests(backend: impl SecretBackend, warm: Option<&WarmLayer>) -> SharedBackend {
@@ -114,21 +94,6 @@ mod tests {
     use super::*;
     use crate::config::{Log as LogSettings, LogFormat};
     use crate::telemetry::{self, tests::Lines};
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn digest_threads_yield_to_others() {
-        let bcrypt = Bcrypt::builder().minimum_cost_for_tests().limits(digest_limits()).build().unwrap();
-        bcrypt.store(&CredentialKey::parse("agent", "credential").unwrap(), &"secret".into()).await.unwrap();
-        let threads = std::fs::read_dir("/proc/self/task").unwrap();
-        let niceness: Vec<String> = threads
-            .filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).ok())
-            .filter(|stat| stat.contains("(bcrypt-digest)"))
-            // proc_pid_stat(5): the 19th field; the name is the second.
-            .map(|stat| stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned())
-            .collect();
-        assert!(niceness.contains(&"10".to_owned()), "{niceness:?}");
-    }
 
     #[tokio::test]
     async fn a_broken_credential_is_told_even_if_nobody_answers_for_it() {

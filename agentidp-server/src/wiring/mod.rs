@@ -4,6 +4,7 @@
 //! Vault-backed ones work again by themselves once it is back. What waiting would not mend (a mount that is missing or
 //! of KV version 1, a dead token) stops the start.
 
+mod digest_threads;
 mod error;
 mod layers;
 mod signing;
@@ -138,9 +139,9 @@ pub async fn secret_store(
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(layers::digest_limits());
+    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits());
     let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
-    let argon2 = layers::around_digests(Argon2id::builder().limits(layers::digest_limits()).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(Argon2id::builder().limits(digest_threads::limits()).build()?, warm.as_ref());
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {

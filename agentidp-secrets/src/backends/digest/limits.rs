@@ -22,10 +22,14 @@ pub struct DigestLimits {
     pub(super) max_wait: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) on_thread_start: Option<ThreadStart>,
+    pub(super) pace: Option<Pace>,
 }
 
 /// What each thread does first.
 type ThreadStart = Arc<dyn Fn() + Send + Sync>;
+
+/// For how long a thread rests after a run that took so long.
+type Pace = Arc<dyn Fn(Duration) -> Duration + Send + Sync>;
 
 impl DigestLimits {
     /// How long a digest waits for its turn unless set: well under the patience of most HTTP clients.
@@ -63,6 +67,14 @@ impl DigestLimits {
         self
     }
 
+    /// Sets for how long a thread rests after each run of digests: told how long the run took, on the [clock](Self::clock),
+    /// and called on that thread, so that it can compare this with the time that the thread was given a core for. Digests
+    /// that wait then wait longer, and are refused at their time as ever. Not at all unless set.
+    pub fn pace(mut self, rest_after: impl Fn(Duration) -> Duration + Send + Sync + 'static) -> Self {
+        self.pace = Some(Arc::new(rest_after));
+        self
+    }
+
     /// Sets the clock that measures the wait; the machine's unless set.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -97,6 +109,7 @@ impl Default for DigestLimits {
             max_wait: Self::MAX_WAIT,
             clock: Arc::new(SystemClock),
             on_thread_start: None,
+            pace: None,
         }
     }
 }

@@ -26,11 +26,13 @@ struct Shared<D> {
     state: Mutex<State>,
     /// Something has changed: a job came, or the end.
     changed: Condvar,
+    /// For the threads that rest, whom no job wakes.
+    ended: Condvar,
 }
 
 struct State {
     queue: Queue,
-    /// Threads that have been started, and how many of them compute.
+    /// Threads that have been started, and how many of them compute or rest.
     threads: usize,
     busy: usize,
     closed: bool,
@@ -39,7 +41,13 @@ struct State {
 impl<D: Digester> Pool<D> {
     pub(super) fn new(digester: D, limits: DigestLimits) -> Self {
         let state = State { queue: Queue::new(limits.waiting()), threads: 0, busy: 0, closed: false };
-        Self(Arc::new(Shared { digester, limits, state: Mutex::new(state), changed: Condvar::new() }))
+        Self(Arc::new(Shared {
+            digester,
+            limits,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            ended: Condvar::new(),
+        }))
     }
 
     pub(super) fn digester(&self) -> &D {
@@ -91,6 +99,7 @@ impl<D> Drop for Pool<D> {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.changed.notify_all();
+        self.0.ended.notify_all();
     }
 }
 
@@ -102,9 +111,23 @@ impl<D: Digester> Shared<D> {
             let _reported = catch_unwind(AssertUnwindSafe(|| action()));
         }
         while let Some(jobs) = self.next() {
+            let begun = self.limits.clock.instant();
             // The digester's panic: its callers notice that their answers are gone, and the next job is another's.
             let _reported = catch_unwind(AssertUnwindSafe(|| run(jobs, &self.digester)));
+            self.rest(begun);
             self.lock().busy -= 1;
+        }
+    }
+
+    /// Leaves the core to others for as long as the caller's pace says, or until the end.
+    fn rest(&self, begun: Instant) {
+        let Some(pace) = &self.limits.pace else { return };
+        let took = self.limits.clock.instant().saturating_duration_since(begun);
+        // The caller's panic, again: then there is no rest.
+        let rest = catch_unwind(AssertUnwindSafe(|| pace(took))).unwrap_or_default();
+        if !rest.is_zero() {
+            let state = self.lock();
+            let _ended = self.ended.wait_timeout_while(state, rest, |state| !state.closed);
         }
     }
 

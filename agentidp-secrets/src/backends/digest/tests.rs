@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
 use crate::backend::Custody;
-use crate::clock::{Clock, ManualClock};
+use crate::clock::{Clock, ManualClock, SystemClock};
 use crate::record::BackendId;
 
 /// Says how many digests a computation is about when it begins, and lets it end when told. A digest is a group's
@@ -227,4 +227,38 @@ async fn each_thread_begins_with_what_it_is_told_to_and_survives_it() {
     }
     drop(backend);
     assert_eq!(threads.iter().collect::<Vec<_>>(), [Some("bcrypt-digest".to_owned())]);
+}
+
+/// A backend with one thread that rests for so long after each run, and what it begins.
+fn resting(rest: Duration) -> (DigestBackend<Gated>, UnboundedReceiver<usize>, Sender<()>) {
+    let (begun, begins) = unbounded_channel();
+    let (release, released) = channel();
+    let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record);
+    let limits = DigestLimits::default().max_concurrency(1).pace(move |_| rest);
+    let gated = Gated { info, begun, released: Mutex::new(released) };
+    (DigestBackend::with_limits(gated, limits).unwrap(), begins, release)
+}
+
+#[tokio::test]
+async fn a_thread_rests_after_its_answer_and_before_its_next_run() {
+    let rest = Duration::from_millis(20);
+    let (backend, _begins, release) = resting(rest);
+    let (key, secret) = (key("a"), ClientSecret::from("secret"));
+    let started = SystemClock.instant();
+    for _ in 0..2 {
+        release.send(()).unwrap();
+        backend.store(&key, &secret).await.unwrap();
+    }
+    assert!(SystemClock.instant() - started >= rest);
+}
+
+#[tokio::test]
+async fn a_thread_rests_no_longer_than_its_backend_lives() {
+    let (backend, mut begins, release) = resting(Duration::MAX);
+    release.send(()).unwrap();
+    backend.store(&key("a"), &ClientSecret::from("secret")).await.unwrap();
+    assert_eq!(begins.recv().await, Some(1));
+    drop(backend);
+    // The thread drops the digester at its end, and with it the sender.
+    assert_eq!(begins.recv().await, None);
 }
