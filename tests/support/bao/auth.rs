@@ -43,22 +43,6 @@ impl Bao {
         USES - found["data"]["secret_id_num_uses"].as_u64().expect("a number")
     }
 
-    /// How long the tokens of logins live that are made from now on.
-    pub(crate) async fn set_token_life(&self, role: &Role, ttl: &str, longest: &str) {
-        let life = json!({ "token_ttl": ttl, "token_max_ttl": longest });
-        self.root(Method::POST, &format!("auth/{}/role/agentidp", role.mount), life).await;
-    }
-
-    /// How many tokens of logins are alive.
-    pub(crate) async fn living_logins(&self, role: &Role) -> usize {
-        let path = format!("sys/leases/lookup/auth/{}/login?list=true", role.mount);
-        match self.call(self.root_token(), Method::GET, &path, None).await {
-            (200, found) => found["data"]["keys"].as_array().expect("a list").len(),
-            (404, _) => 0,
-            (status, body) => panic!("{path}: {status} {body}"),
-        }
-    }
-
     /// Kills every token that came from a login.
     pub(crate) async fn revoke_logins(&self, mount: &str) {
         self.root(Method::POST, &format!("sys/leases/revoke-prefix/auth/{mount}/login"), json!({})).await;

@@ -160,17 +160,33 @@ impl Field {
     /// Lets tokens live for two seconds. Under load servers renew and replace them ahead of that; then they are halted for
     /// longer, as a host that is suspended does it to them, so that what they hold when they go on is dead.
     async fn expire_tokens(&self, vault: &Bao) {
-        vault.set_token_life(&self.role, "2s", "2s").await;
+        self.set_token_life(vault, "2s").await;
         vault.revoke_logins(&self.role.mount).await;
         let logins = vault.logins(&self.role).await;
         until("tokens to be replaced ahead of their end", async || vault.logins(&self.role).await >= logins + 6).await;
         for server in &self.servers {
             server.signal("STOP").await;
         }
-        until("every token to expire", async || vault.living_logins(&self.role).await == 0).await;
-        vault.set_token_life(&self.role, "1h", "1h").await;
+        until("every token to expire", async || self.living_tokens(vault).await == 0).await;
+        self.set_token_life(vault, "1h").await;
         for server in &self.servers {
             server.signal("CONT").await;
+        }
+    }
+
+    /// Of the logins from now on.
+    async fn set_token_life(&self, vault: &Bao, life: &str) {
+        let life = json!({ "token_ttl": life, "token_max_ttl": life });
+        vault.root(Method::POST, &format!("auth/{}/role/agentidp", self.role.mount), life).await;
+    }
+
+    /// How many tokens of logins there are.
+    async fn living_tokens(&self, vault: &Bao) -> usize {
+        let path = format!("sys/leases/lookup/auth/{}/login?list=true", self.role.mount);
+        match vault.call(vault.root_token(), Method::GET, &path, None).await {
+            (200, found) => found["data"]["keys"].as_array().unwrap().len(),
+            (404, _) => 0,
+            (status, answer) => panic!("{path}: {status} {answer}"),
         }
     }
 
