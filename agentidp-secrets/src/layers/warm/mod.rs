@@ -49,10 +49,10 @@ const LEAST_EPOCHS: usize = 1 << 12;
 ///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
 /// - With a [stale window](WarmLayerBuilder::stale_window), off unless set, a proof whose lifetime is over still decides
 ///   while the backend is [`Unavailable`](ErrorKind::Unavailable), and only then: the backend is asked first, every
-///   time. A match is then [`MatchStale`](Verdict::MatchStale). The window is absolute too: it follows the lifetime, and
+///   time. A match is then [`MatchStale`](crate::Verdict::MatchStale). The window is absolute too: it follows the lifetime, and
 ///   an outage does not prolong it.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
-///   [not held](BackendInfo::is_pinned) at all.
+///   [not held](crate::BackendInfo::is_pinned) at all.
 /// - `store`, `rotate` and `revoke` through the layer forget at once what was known of the credential, and a call that
 ///   began before they ended cannot bring it back. Another process, or another layer, does not hear of them. A `revoke`
 ///   that was dropped may still reach the backend later: as ever, it has to be repeated until it succeeds.
