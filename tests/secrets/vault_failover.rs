@@ -98,6 +98,27 @@ async fn after_a_rotation_every_node_knows_the_new_secret_and_none_the_old_one()
     assert_eq!((asked >= 200, refused, accepted), (true, 0, 0));
 }
 
+/// A standby that has not heard of a path says that it is deleted, and passes nothing on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_standby_has_not_heard_of_is_forgotten_through_it() {
+    let cluster = support::cluster().await;
+    let mount = cluster.fresh_mount().await;
+    let leader = cluster.leader().await;
+    let (writer, standby) = (only(&cluster, leader, &mount), cluster.standby().await);
+    // Processes that have heard of no write: one that has asked before, and a new one each time.
+    let other = only(&cluster, standby, &mount);
+    for number in 0..20 {
+        let stored = writer.store(&key(number), &fresh()).await.unwrap();
+        let purger = if number % 2 == 0 { other.clone() } else { only(&cluster, standby, &mount) };
+        purger.revoke(&key(number), &stored).await.unwrap();
+        assert!(!cluster.node(leader).metadata_exists(&path_of(&stored)).await, "{number}");
+    }
+}
+
+fn path_of(stored: &StoredSecret) -> String {
+    stored.payload().split('?').next().unwrap().to_owned()
+}
+
 /// As the server wires it.
 fn layered(vault: VaultKv2) -> SharedBackend {
     let deadline = TimeoutLayer::new(Duration::from_secs(2)).writes(Duration::from_secs(5));

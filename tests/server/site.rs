@@ -120,6 +120,16 @@ impl Site {
         self.handle(request).await
     }
 
+    /// A POST with an `Idempotency-Key`.
+    pub(crate) async fn keyed(&self, token: &str, key: &str, path: &str, body: &str) -> Reply {
+        let mut request = hyper::Request::post(format!("/api/v1{path}")).header("Idempotency-Key", key);
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        self.handle(request.body(Full::from(body.to_owned())).unwrap()).await
+    }
+
     /// One request of the operator; a `null` body is none.
     pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Reply {
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -203,6 +213,11 @@ impl Site {
 }
 
 impl Reply {
+    /// Whether it says that the request had been carried out before.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }

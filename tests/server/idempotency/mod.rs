@@ -10,27 +10,15 @@ use agentidp_server::domain::Scopes;
 use agentidp_server::domain::idempotency::Claim;
 use agentidp_server::tokens::OPERATOR;
 use agentidp_server::workers::retention;
-use http_body_util::Full;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::site::{Reply, Site, use_vault};
 use crate::support::{self, bao::Mount};
 
-/// A POST with a key; `path` is below `/api/v1`.
-async fn keyed(site: &Site, token: &str, key: &str, path: &str, body: &str) -> Reply {
-    let mut request = hyper::Request::post(format!("/api/v1{path}")).header("Idempotency-Key", key);
-    if !body.is_empty() {
-        request = request.header(CONTENT_TYPE, "application/json");
-    }
-    let request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-    site.handle(request.body(Full::from(body.to_owned())).unwrap()).await
-}
-
-/// The same of the operator.
+/// A POST of the operator with a key; `path` is below `/api/v1`.
 async fn post(site: &Site, key: &str, path: &str) -> Reply {
-    keyed(site, &site.operator, key, path, "").await
+    site.keyed(&site.operator, key, path, "").await
 }
 
 fn credentials(agent: Uuid) -> String {
@@ -39,10 +27,6 @@ fn credentials(agent: Uuid) -> String {
 
 fn rotation(agent: Uuid, credential: Uuid) -> String {
     format!("/agents/{agent}/credentials/{credential}/rotate")
-}
-
-fn is_replay(reply: &Reply) -> bool {
-    reply.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
 }
 
 /// Why a secret is not shown again.
@@ -70,20 +54,20 @@ async fn what_is_in_vault_is_answered_again_and_written_once() {
     for site in vaults(&mount, &faults).await {
         let agent = site.agent("a@agents.example").await;
         let created = post(&site, "k1", &credentials(agent)).await;
-        assert_eq!((created.status, is_replay(&created)), (201, false));
+        assert_eq!((created.status, created.is_replay()), (201, false));
         let id = created.id("credentialId");
         site.granted(agent, &created.secret()).await;
         site.tick();
         for _ in 0..2 {
             let again = post(&site, "k1", &credentials(agent)).await;
-            assert_eq!((again.status, is_replay(&again), again.json()), (201, true, created.json()));
+            assert_eq!((again.status, again.is_replay(), again.json()), (201, true, created.json()));
             assert_eq!(again.headers["cache-control"], "no-store");
         }
         assert_eq!((site.rows(agent).await.len(), version(&mount, agent, id).await), (1, 1));
 
         let rotated = post(&site, "k2", &rotation(agent, id)).await;
         let again = post(&site, "\"k2\"", &rotation(agent, id)).await;
-        assert_eq!((again.status, is_replay(&again), again.json()), (200, true, rotated.json()));
+        assert_eq!((again.status, again.is_replay(), again.json()), (200, true, rotated.json()));
         assert_eq!(version(&mount, agent, id).await, 2);
         assert_eq!(reason(&post(&site, "k1", &credentials(agent)).await), "changed");
         let kinds = site.actions(agent).await;
@@ -113,7 +97,7 @@ async fn a_digest_is_replaced_until_its_secret_is_used() {
         for _ in 0..2 {
             site.tick();
             let again = post(&site, "k1", &credentials(agent)).await;
-            assert_eq!((again.status, is_replay(&again), again.id("credentialId")), (201, true, id));
+            assert_eq!((again.status, again.is_replay(), again.id("credentialId")), (201, true, id));
             assert_eq!(site.grant(agent, &last).await.status, 401, "the one that went astray");
             last = again.secret();
         }
@@ -125,7 +109,7 @@ async fn a_digest_is_replaced_until_its_secret_is_used() {
 
         let rotated = post(&site, "k2", &rotation(agent, id)).await;
         let again = post(&site, "k2", &rotation(agent, id)).await;
-        assert_eq!((again.status, is_replay(&again), again.id("credentialId")), (200, true, id));
+        assert_eq!((again.status, again.is_replay(), again.id("credentialId")), (200, true, id));
         assert_eq!(site.grant(agent, &rotated.secret()).await.status, 401);
         assert_eq!(site.rotate(agent, id).await.status, 200);
         assert_eq!(reason(&post(&site, "k2", &rotation(agent, id)).await), "changed");
@@ -178,13 +162,13 @@ async fn a_key_belongs_to_one_request() {
         for (path, body) in
             [(credentials(agent), "{}"), (credentials(other), ""), (rotation(agent, id), ""), (credentials(agent), " ")]
         {
-            let reply = keyed(&site, &site.operator, "k", &path, body).await;
+            let reply = site.keyed(&site.operator, "k", &path, body).await;
             assert_eq!(reply.failure(), (422, "IDEMPOTENCY_KEY_REUSED".to_owned()), "{path} {body:?}");
         }
         assert_eq!((site.rows(agent).await.len(), site.rows(other).await.len()), (1, 0));
         // The same in another spelling.
         let spelled = credentials(agent).replace(&agent.to_string(), &agent.to_string().to_uppercase());
-        assert!(is_replay(&post(&site, "k", &spelled).await));
+        assert!(post(&site, "k", &spelled).await.is_replay());
     }
 }
 
@@ -194,13 +178,13 @@ async fn a_key_belongs_to_one_caller() {
         let agent = site.agent("a@agents.example").await;
         let token = site.token(agent);
         let mine = post(&site, "k", &credentials(agent)).await;
-        let theirs = keyed(&site, &token, "k", &credentials(agent), "").await;
-        assert_eq!((theirs.status, is_replay(&theirs)), (201, false));
+        let theirs = site.keyed(&token, "k", &credentials(agent), "").await;
+        assert_eq!((theirs.status, theirs.is_replay()), (201, false));
         assert_ne!(mine.id("credentialId"), theirs.id("credentialId"));
         // Another token of the same caller is the same caller.
         site.tick();
-        let again = keyed(&site, &site.token(agent), "k", &credentials(agent), "").await;
-        assert_eq!((is_replay(&again), again.id("credentialId")), (true, theirs.id("credentialId")));
+        let again = site.keyed(&site.token(agent), "k", &credentials(agent), "").await;
+        assert_eq!((again.is_replay(), again.id("credentialId")), (true, theirs.id("credentialId")));
     }
 }
 
@@ -212,7 +196,7 @@ async fn a_failed_request_may_be_tried_again_at_once() {
         faults.once(Operation::Store, Fault::Fail(ErrorKind::Unavailable));
         assert_eq!(post(&site, "k", &credentials(agent)).await.failure(), (500, "VAULT_WRITE_ERROR".to_owned()));
         let created = post(&site, "k", &credentials(agent)).await;
-        assert_eq!((created.status, is_replay(&created)), (201, false));
+        assert_eq!((created.status, created.is_replay()), (201, false));
         let id = created.id("credentialId");
         faults.once(Operation::Rotate, Fault::Fail(ErrorKind::Unavailable));
         assert_eq!(post(&site, "r", &rotation(agent, id)).await.status, 500);
@@ -230,11 +214,11 @@ async fn after_a_day_the_key_is_new() {
         let operator = site.app.tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(7 * 86_400), true);
         let operator = operator.unwrap().token;
         retention::round(&site.app).await;
-        let again = keyed(&site, &operator, "k", &credentials(agent), "").await;
-        assert_eq!((is_replay(&again), again.id("credentialId")), (true, first));
+        let again = site.keyed(&operator, "k", &credentials(agent), "").await;
+        assert_eq!((again.is_replay(), again.id("credentialId")), (true, first));
         site.tick();
-        let new = keyed(&site, &operator, "k", &credentials(agent), "").await;
-        assert_eq!((new.status, is_replay(&new)), (201, false), "{new:?}");
+        let new = site.keyed(&operator, "k", &credentials(agent), "").await;
+        assert_eq!((new.status, new.is_replay()), (201, false), "{new:?}");
         assert_ne!(new.id("credentialId"), first);
         assert_eq!(site.app.repos.idempotency.prune(site.app.now()).await.unwrap(), 0, "the new one is kept");
         site.clock.advance(Claim::RETENTION);

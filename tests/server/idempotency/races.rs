@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::{credentials, digests, is_replay, keyed, post, reason, rotation, version};
+use super::{credentials, digests, post, reason, rotation, version};
 use crate::interposed::Interposed;
 use crate::site::{Reply, Site, use_vault};
 use crate::support;
@@ -57,7 +57,7 @@ async fn a_login_that_a_retry_overtakes_is_refused() {
     reads.unwrap().after_a_read(async move { drop(replaced.send(post(&retries, "k", &path).await)) });
     assert_eq!(site.grant(agent, &first.secret()).await.status, 401);
     let fresh = fresh.await.unwrap();
-    assert!(is_replay(&fresh));
+    assert!(fresh.is_replay());
     site.granted(agent, &fresh.secret()).await;
 }
 
@@ -75,10 +75,10 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
         let reply = post(&site, "k", &path).await;
         assert_eq!(reply.failure(), (409, "IDEMPOTENCY_KEY_IN_USE".to_owned()));
         assert_eq!(reply.headers["retry-after"], "1");
-        assert_eq!(keyed(&site, &site.operator, "k", &path, "{}").await.status, 422, "another request");
+        assert_eq!(site.keyed(&site.operator, "k", &path, "{}").await.status, 422, "another request");
 
         site.tick();
-        assert_eq!(keyed(&site, &site.operator, "k", &path, "{}").await.status, 422, "still another request");
+        assert_eq!(site.keyed(&site.operator, "k", &path, "{}").await.status, 422, "still another request");
         assert_eq!(post(&site, "k", &path).await.status, 201);
         // Whoever comes back from the dead neither commits nor gives back what is another's.
         let late = site.rows(agent).await.remove(0);
@@ -88,7 +88,7 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
         assert_eq!(committed, Once::TooLate);
         idempotency.release(&claim).await.unwrap();
         assert_eq!(site.rows(agent).await.len(), 1);
-        assert!(is_replay(&post(&site, "k", &path).await));
+        assert!(post(&site, "k", &path).await.is_replay());
 
         // Nor does one whose work another is just doing.
         let stale = Claim::new(a_request("stale", &path), site.app.now());
@@ -145,7 +145,7 @@ async fn many_retries_at_once_make_one_credential() {
             let created = at_once(pair, credentials(agent)).await;
             let (id, secrets) = (created[0].id("credentialId"), created.iter().map(Reply::secret));
             assert!(created.iter().all(|reply| reply.status == 201 && reply.id("credentialId") == id));
-            assert_eq!(created.iter().filter(|reply| !is_replay(reply)).count(), 1, "one did the work");
+            assert_eq!(created.iter().filter(|reply| !reply.is_replay()).count(), 1, "one did the work");
             assert_eq!(pair[0].rows(agent).await.len(), 1);
             let mut working = 0;
             for secret in secrets {
@@ -153,7 +153,7 @@ async fn many_retries_at_once_make_one_credential() {
             }
             assert_eq!(working, if replaces { 1 } else { created.len() as u32 });
             let rotated = at_once(pair, rotation(agent, id)).await;
-            assert_eq!(rotated.iter().filter(|reply| !is_replay(reply)).count(), 1);
+            assert_eq!(rotated.iter().filter(|reply| !reply.is_replay()).count(), 1);
             if !replaces {
                 assert_eq!(version(&mount, agent, id).await, 2, "one version for the creation, one for the rotation");
             }

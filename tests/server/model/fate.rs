@@ -9,12 +9,13 @@ use agentidp_secrets::{
     Verdict,
 };
 use agentidp_server::app::App;
+use agentidp_server::domain::idempotency::Claim;
 use agentidp_server::domain::{
     Agent, AuditEvent, Credential, CredentialStatus, Origin, Page, Paged, PurgeClaim, PurgeJob, Timestamp,
 };
 use agentidp_server::repo::{
-    AgentFilter, AgentRepo, Authentication, CreateAgent, CredentialRepo, InsertCredential, PurgeRepo, Replace, Result,
-    Revoke,
+    AgentFilter, AgentRepo, Authentication, Claimed, CreateAgent, CredentialRepo, IdempotencyRepo, InsertCredential,
+    Once, PurgeRepo, Replace, Result, Revoke,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -45,9 +46,11 @@ impl Fate {
     pub(super) fn bind(&self, app: &mut App) {
         let agents = Mortal { inner: Arc::clone(&app.repos.agents), fate: self.clone() };
         let credentials = Mortal { inner: Arc::clone(&app.repos.credentials), fate: self.clone() };
+        let idempotency = Mortal { inner: Arc::clone(&app.repos.idempotency), fate: self.clone() };
         let purges = Mortal { inner: Arc::clone(&app.repos.purges), fate: self.clone() };
         app.repos.agents = Arc::new(agents);
         app.repos.credentials = Arc::new(credentials);
+        app.repos.idempotency = Arc::new(idempotency);
         app.repos.purges = Arc::new(purges);
     }
 
@@ -62,14 +65,14 @@ impl Fate {
         }
     }
 
-    /// Waits until a live process has nothing under way, background work included.
+    /// Waits until the process has nothing under way, background work included. What a dead one had begun takes effect yet.
     pub(super) async fn rest(&self) {
         loop {
             // A task that was just spawned makes its first call meanwhile.
             for _ in 0..3 {
                 tokio::task::yield_now().await;
             }
-            if self.0.under_way.load(Ordering::SeqCst) == 0 || self.0.dead.load(Ordering::SeqCst) {
+            if self.0.under_way.load(Ordering::SeqCst) == 0 {
                 return;
             }
             self.0.changed.notified().await;
@@ -232,6 +235,49 @@ impl CredentialRepo for Mortal<Arc<dyn CredentialRepo>> {
 
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
         self.fate.call(self.inner.revoke(client_id, credential_id, now, event)).await
+    }
+}
+
+#[async_trait]
+impl IdempotencyRepo for Mortal<Arc<dyn IdempotencyRepo>> {
+    async fn claim(&self, claim: &Claim, now: Timestamp) -> Result<Claimed> {
+        self.fate.call(self.inner.claim(claim, now)).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<()> {
+        self.fate.call(self.inner.release(claim)).await
+    }
+
+    async fn insert(&self, claim: &Claim, made: &Credential, event: &AuditEvent) -> Result<Once<InsertCredential>> {
+        self.fate.call(self.inner.insert(claim, made, event)).await
+    }
+
+    async fn rotate(
+        &self,
+        claim: &Claim,
+        before: &Credential,
+        after: &Credential,
+        event: &AuditEvent,
+    ) -> Result<Once<bool>> {
+        self.fate.call(self.inner.rotate(claim, before, after, event)).await
+    }
+
+    async fn replace(
+        &self,
+        claim: &Claim,
+        before: &Credential,
+        after: &Credential,
+        event: &AuditEvent,
+    ) -> Result<bool> {
+        self.fate.call(self.inner.replace(claim, before, after, event)).await
+    }
+
+    async fn used(&self, credential: &Credential) -> Result<bool> {
+        self.fate.call(self.inner.used(credential)).await
+    }
+
+    async fn prune(&self, now: Timestamp) -> Result<u64> {
+        self.fate.call(self.inner.prune(now)).await
     }
 }
 

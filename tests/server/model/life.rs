@@ -10,6 +10,8 @@ use super::fate::Death;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Act(Act),
+    /// At the same time.
+    Both(Act, Act),
     /// In minutes.
     Advance(u64),
     /// The process will die, in whatever it does then.
@@ -22,12 +24,20 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Act {
     Create(usize, Option<u64>),
-    Decommission(usize),
-    Purge,
-    Revoke(usize),
+    /// With an `Idempotency-Key`.
+    CreateOnce(usize),
     Rotate(usize, Option<u64>),
+    /// With an `Idempotency-Key`.
+    RotateOnce(usize),
+    /// A request that had a key, once more; 0 is the last of them.
+    Again(usize),
+    Revoke(usize),
+    Suspend(usize),
+    Reactivate(usize),
+    Decommission(usize),
     /// One of the secrets that were shown.
     Verify(usize),
+    Purge,
 }
 
 /// How Vault is.
@@ -58,16 +68,22 @@ pub(super) struct Life {
     pub(super) rotations: usize,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) ended: bool,
+    /// Whether a token was had for the secret that counts.
+    pub(super) used: bool,
 }
 
 impl Life {
+    pub(super) fn new(agent: Uuid, id: Uuid, current: Option<String>, expires_at: Option<Timestamp>) -> Self {
+        Self { agent, id, current, rotations: 0, expires_at, ended: false, used: false }
+    }
+
     pub(super) fn counts_at(&self, now: Timestamp) -> bool {
         !self.ended && self.expires_at.is_none_or(|at| at > now)
     }
 
     pub(super) fn rotated(&mut self, secret: Option<String>, expires_at: Option<Timestamp>) {
         self.rotations += 1;
-        (self.current, self.expires_at) = (secret, expires_at);
+        (self.current, self.expires_at, self.used) = (secret, expires_at, false);
     }
 
     /// The trail and the row tell the same story as the model.

@@ -4,7 +4,9 @@
 //!
 //! `tests/secrets/model.rs` does the same with the library alone, where the caller's rows do not fail.
 
+mod asking;
 mod fate;
+mod learning;
 mod life;
 mod vault;
 mod world;
@@ -24,11 +26,32 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let minutes = || prop_oneof![Just(None), (1..12_u64).prop_map(Some)];
     let act = prop_oneof![
         4 => (0..world::AGENTS, minutes()).prop_map(|(agent, expires)| Act::Create(agent, expires)),
-        5 => (which.clone(), minutes()).prop_map(|(credential, expires)| Act::Rotate(credential, expires)),
-        2 => which.prop_map(Act::Revoke),
-        5 => (0..30_usize).prop_map(Act::Verify),
+        2 => (0..world::AGENTS).prop_map(Act::CreateOnce),
+        4 => (which.clone(), minutes()).prop_map(|(credential, expires)| Act::Rotate(credential, expires)),
+        2 => which.clone().prop_map(Act::RotateOnce),
+        3 => (0..4_usize).prop_map(Act::Again),
+        2 => which.clone().prop_map(Act::Revoke),
+        6 => (0..30_usize).prop_map(Act::Verify),
+        1 => (0..world::AGENTS).prop_map(Act::Suspend),
+        1 => (0..world::AGENTS).prop_map(Act::Reactivate),
         1 => (0..world::AGENTS).prop_map(Act::Decommission),
         1 => Just(Act::Purge),
+    ];
+    // What can be in each other's way. Of two rotations the expiry tells which was later.
+    let agent = 0..world::AGENTS;
+    let both = prop_oneof![
+        (which.clone(), 1..12_u64)
+            .prop_map(|(which, at)| (Act::Rotate(which, Some(at)), Act::Rotate(which, Some(at + 1)))),
+        which.clone().prop_map(|which| (Act::Rotate(which, None), Act::Revoke(which))),
+        which.clone().prop_map(|which| (Act::RotateOnce(which), Act::Revoke(which))),
+        which.clone().prop_map(|which| (Act::RotateOnce(which), Act::Again(0))),
+        (0..4_usize, 0..30_usize).prop_map(|(again, secret)| (Act::Again(again), Act::Verify(secret))),
+        (which.clone(), 0..30_usize).prop_map(|(which, secret)| (Act::Rotate(which, None), Act::Verify(secret))),
+        (which.clone(), 0..30_usize).prop_map(|(which, secret)| (Act::Revoke(which), Act::Verify(secret))),
+        which.prop_map(|which| (Act::Rotate(which, None), Act::Purge)),
+        agent.clone().prop_map(|agent| (Act::CreateOnce(agent), Act::Again(0))),
+        agent.clone().prop_map(|agent| (Act::Create(agent, None), Act::Suspend(agent))),
+        agent.prop_map(|agent| (Act::Create(agent, None), Act::Decommission(agent))),
     ];
     let death = (0..9_usize, any::<bool>()).prop_map(|(at, after)| Death { at, after });
     let mode = (any::<bool>(), any::<bool>(), any::<bool>());
@@ -36,6 +59,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let outage = prop_oneof![Just(Outage::None), Just(Outage::Down), Just(Outage::AnswersLost)];
     let step = prop_oneof![
         14 => act.prop_map(Step::Act),
+        4 => both.prop_map(|(one, other)| Step::Both(one, other)),
         3 => death.prop_map(Step::DieLater),
         2 => (1..11_u64).prop_map(Step::Advance),
         1 => outage.prop_map(Step::Outage),
@@ -55,8 +79,8 @@ fn configuration() -> ProptestConfig {
     configuration
 }
 
-/// Sequences of each of the two tests: a thousand a run.
-const CASES: u32 = 500;
+/// Sequences of each of the two tests: two thousand a run.
+const CASES: u32 = 1000;
 
 fn live(steps: Vec<Step>, mode: Mode) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -9,35 +9,40 @@ use agentidp_secrets::layers::WarmLayer;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, MacKeys, Operation, SecretStore, stack};
 use agentidp_server::app::{App, VaultPlace};
-use agentidp_server::domain::{AgentStatus, Credential, CredentialStatus, Page};
+use agentidp_server::domain::{Credential, CredentialStatus, Page};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::repo::{AuditFilter, Repos};
 use agentidp_server::workers::purge;
-use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::asking::Keyed;
 use super::fate::Fate;
 use super::life::{Act, Life, Mode, Outage, Step};
 use super::vault::Vault;
-use crate::site::{Reply, Site};
+use crate::site::Site;
 
 pub(super) const AGENTS: usize = 2;
 
+/// After which nothing is half done any more.
+const AGES: Duration = Duration::from_secs(20 * 60);
+
 pub(super) struct World {
     /// The database's, without the fate of a process.
-    repos: Repos,
+    pub(super) repos: Repos,
     vault: Vault,
     faults: FaultLayer,
-    outage: Outage,
-    mode: Mode,
-    site: Site,
-    fate: Fate,
-    agents: Vec<Uuid>,
-    ended_agents: BTreeSet<Uuid>,
-    lives: Vec<Life>,
+    pub(super) outage: Outage,
+    pub(super) mode: Mode,
+    pub(super) site: Site,
+    pub(super) fate: Fate,
+    pub(super) agents: Vec<Uuid>,
+    pub(super) suspended_agents: BTreeSet<Uuid>,
+    pub(super) ended_agents: BTreeSet<Uuid>,
+    pub(super) lives: Vec<Life>,
     /// Every secret that was shown, and whose it was.
-    shown: Vec<(Uuid, String)>,
+    pub(super) shown: Vec<(Uuid, String)>,
+    pub(super) keyed: Vec<Keyed>,
     _data: TempDir,
 }
 
@@ -66,16 +71,19 @@ impl World {
             site,
             fate,
             agents,
+            suspended_agents: BTreeSet::new(),
             ended_agents: BTreeSet::new(),
             lives: Vec::new(),
             shown: Vec::new(),
+            keyed: Vec::new(),
             _data: data,
         }
     }
 
     pub(super) async fn take(&mut self, step: Step) {
         match step {
-            Step::Act(act) => self.act(act).await,
+            Step::Act(act) => self.act(&[act]).await,
+            Step::Both(one, other) => self.act(&[one, other]).await,
             Step::Advance(minutes) => self.advance(Duration::from_secs(60 * minutes)),
             Step::DieLater(death) => self.fate.set(Some(death)),
             Step::Outage(outage) => self.set_outage(outage),
@@ -87,8 +95,16 @@ impl World {
     pub(super) async fn settle(&mut self) {
         self.set_outage(Outage::None);
         self.restart(Mode { vault: true, ..self.mode });
-        // The life of an intent is ten minutes, the longest pause of a purge five.
-        self.advance(Duration::from_secs(20 * 60));
+        // The life of an intent is ten minutes, the longest pause of a purge five, the life of a claim one.
+        self.advance(AGES);
+        for number in 0..self.agents.len() {
+            self.act(&[Act::Reactivate(number)]).await;
+        }
+        for number in 0..self.keyed.len() {
+            self.keyed[number].lost = false;
+            self.act(&[Act::Again(self.keyed.len() - 1 - number)]).await;
+        }
+        self.advance(AGES);
         for _ in 0..2 {
             purge::round(&self.site.app).await;
         }
@@ -125,150 +141,19 @@ impl World {
         }
     }
 
-    async fn act(&mut self, act: Act) {
-        let (agent, path) = match act {
-            Act::Purge => return self.purge().await,
-            Act::Verify(number) => return self.verify(number).await,
-            Act::Create(number, _) => (self.agents[number], format!("/agents/{}/credentials", self.agents[number])),
-            Act::Decommission(number) => (self.agents[number], format!("/agents/{}", self.agents[number])),
-            Act::Revoke(number) | Act::Rotate(number, _) => {
-                let Some(life) = self.life(number) else { return };
-                let end = if matches!(act, Act::Rotate(..)) { "/rotate" } else { "" };
-                (life.agent, format!("/agents/{}/credentials/{}{end}", life.agent, life.id))
-            }
-        };
-        let reply = match act {
-            Act::Create(_, expires) | Act::Rotate(_, expires) => {
-                let body = expires.map_or(Value::Null, |minutes| self.expiry(minutes));
-                self.call("POST", &path, body).await
-            }
-            _ => self.call("DELETE", &path, Value::Null).await,
-        };
-        match reply {
-            Some(reply) => self.learn(act, agent, &reply),
-            // Nobody was told what has become of it; rows and trail have to agree on that.
-            None => {
-                self.restart(self.mode);
-                self.find_out(act, agent).await;
-            }
-        }
-    }
-
-    /// The answer; none when the process has died.
-    async fn call(&mut self, method: &str, path: &str, body: Value) -> Option<Reply> {
-        self.advance(Duration::from_millis(1));
-        let reply = tokio::select! {
-            reply = self.site.call(method, path, body) => Some(reply),
-            () = self.fate.death() => None,
-        };
-        reply
-    }
-
-    fn learn(&mut self, act: Act, agent: Uuid, reply: &Reply) {
-        let expires_at = || serde_json::from_value(reply.json()["expiresAt"].clone()).unwrap();
-        let vault_fails = self.mode.vault && self.outage != Outage::None;
-        match (act, reply.status) {
-            (Act::Create(..), 201) => {
-                self.shown.push((agent, reply.secret()));
-                let (id, current) = (reply.id("credentialId"), Some(reply.secret()));
-                self.lives.push(Life { agent, id, current, rotations: 0, expires_at: expires_at(), ended: false });
-            }
-            (Act::Create(..), 403) => assert!(self.ended_agents.contains(&agent)),
-            (Act::Rotate(number, _), 200) => {
-                self.shown.push((agent, reply.secret()));
-                let (secret, expires_at) = (reply.secret(), expires_at());
-                self.life_mut(number).rotated(Some(secret), expires_at);
-            }
-            (Act::Revoke(number), 204) => self.life_mut(number).ended = true,
-            (Act::Rotate(number, _) | Act::Revoke(number), 409) => assert!(self.life_mut(number).ended),
-            (Act::Decommission(_), 204) => self.end(agent),
-            (Act::Decommission(_), 409) => assert!(self.ended_agents.contains(&agent)),
-            // Without a Vault, what lives in it cannot be rotated.
-            (Act::Create(..) | Act::Rotate(..), 500) => {
-                assert!(vault_fails || !self.mode.vault, "{act:?}: {reply:?}");
-                assert_eq!(reply.failure().1, "VAULT_WRITE_ERROR");
-            }
-            _ => panic!("{act:?}: {reply:?}"),
-        }
-    }
-
-    async fn find_out(&mut self, act: Act, agent: Uuid) {
-        let (mut rows, told) = (self.rows().await, self.told().await);
-        for life in &self.lives {
-            let row = rows.remove(&life.id);
-            assert!(row.is_some(), "{life:?} has no row");
-        }
-        match act {
-            Act::Create(..) => {
-                assert!(rows.len() <= 1, "{rows:?}");
-                for (id, row) in rows {
-                    let expires_at = row.expires_at;
-                    self.lives.push(Life { agent, id, current: None, rotations: 0, expires_at, ended: false });
-                }
-            }
-            Act::Rotate(number, _) => {
-                let expires_at = self.rows().await[&self.life_mut(number).id].expires_at;
-                let life = self.life_mut(number);
-                if told[&life.id].get("credential.rotated") == Some(&(life.rotations + 1)) {
-                    life.rotated(None, expires_at);
-                }
-            }
-            Act::Revoke(number) => {
-                let life = self.life_mut(number);
-                life.ended |= told[&life.id].contains_key("credential.revoked");
-            }
-            Act::Decommission(_) => {
-                let found = self.repos.agents.find(agent).await.unwrap().unwrap();
-                if found.status == AgentStatus::Decommissioned {
-                    self.end(agent);
-                }
-            }
-            Act::Purge | Act::Verify(_) => assert!(rows.is_empty(), "{rows:?}"),
-        }
-    }
-
-    /// Asks for a token with a secret that was shown once, or with one that never was.
-    async fn verify(&mut self, number: usize) {
-        let never = (self.agents[0], format!("sk_live_{}", "0".repeat(64)));
-        let (agent, secret) = self.shown.get(number % (self.shown.len() + 1)).cloned().unwrap_or(never);
-        self.advance(Duration::from_millis(1));
-        let reply = tokio::select! {
-            reply = self.site.grant(agent, &secret) => Some(reply),
-            () = self.fate.death() => None,
-        };
-        self.fate.rest().await;
-        let Some(reply) = reply else {
-            self.restart(self.mode);
-            return self.find_out(Act::Verify(number), agent).await;
-        };
+    /// Whether the agent has a credential that counts with this secret.
+    pub(super) fn is_right(&self, agent: Uuid, secret: &str) -> bool {
         let now = self.site.app.now();
-        let life = self.lives.iter().find(|life| life.agent == agent && life.current.as_deref() == Some(&secret));
-        let is_right = life.is_some_and(|life| life.counts_at(now));
-        let is_well = self.mode.vault && self.outage == Outage::None;
-        match reply.status {
-            200 => assert!(is_right, "{secret} is accepted"),
-            401 => assert!(!is_right, "{secret} is refused"),
-            500 => {
-                assert!(!is_well, "{reply:?}");
-                assert_eq!(reply.failure().1, "VAULT_READ_ERROR");
-                let in_vault =
-                    self.rows().await.values().any(|row| row.client_id == agent && row.secret.vault_path.is_some());
-                assert!(in_vault, "digests do without Vault");
-            }
-            _ => panic!("{reply:?}"),
-        }
+        let is_of = |life: &&Life| life.agent == agent && life.current.as_deref() == Some(secret);
+        self.lives.iter().find(is_of).is_some_and(|life| life.counts_at(now))
     }
 
-    async fn purge(&mut self) {
-        tokio::select! {
-            () = purge::round(&self.site.app) => return,
-            () = self.fate.death() => {}
-        }
-        self.restart(self.mode);
-        self.find_out(Act::Purge, self.agents[0]).await;
+    /// What happens at the same time has no order.
+    pub(super) fn tick(&self) {
+        self.advance(Duration::from_millis(1));
     }
 
-    fn advance(&mut self, time: Duration) {
+    fn advance(&self, time: Duration) {
         self.site.clock.advance(time);
     }
 
@@ -287,31 +172,18 @@ impl World {
     }
 
     /// Another process takes over; the former one is as good as killed.
-    fn restart(&mut self, mode: Mode) {
+    pub(super) fn restart(&mut self, mode: Mode) {
         (self.mode, self.fate) = (mode, Fate::default());
         let wire = |app: &mut App| wire(app, mode, &self.vault, &self.faults, &self.fate);
         self.site = self.site.again(self.repos.clone(), wire);
     }
 
-    fn end(&mut self, agent: Uuid) {
+    pub(super) fn end(&mut self, agent: Uuid) {
         self.ended_agents.insert(agent);
         self.lives.iter_mut().filter(|life| life.agent == agent).for_each(|life| life.ended = true);
     }
 
-    fn expiry(&self, minutes: u64) -> Value {
-        json!({ "expiresAt": self.site.app.now().plus(Duration::from_secs(60 * minutes)) })
-    }
-
-    fn life(&self, number: usize) -> Option<&Life> {
-        self.lives.get(number % self.lives.len().max(1))
-    }
-
-    fn life_mut(&mut self, number: usize) -> &mut Life {
-        let there_are = self.lives.len();
-        &mut self.lives[number % there_are]
-    }
-
-    async fn rows(&self) -> BTreeMap<Uuid, Credential> {
+    pub(super) async fn rows(&self) -> BTreeMap<Uuid, Credential> {
         let mut rows = BTreeMap::new();
         for agent in &self.agents {
             let found = self.repos.credentials.list(*agent, None, Page { page: 1, limit: 1000 }).await.unwrap().data;
@@ -321,7 +193,7 @@ impl World {
     }
 
     /// How often the trail tells of each action on each credential.
-    async fn told(&self) -> BTreeMap<Uuid, BTreeMap<String, usize>> {
+    pub(super) async fn told(&self) -> BTreeMap<Uuid, BTreeMap<String, usize>> {
         let mut told: BTreeMap<Uuid, BTreeMap<String, usize>> = BTreeMap::new();
         for agent in &self.agents {
             let filter = AuditFilter { agent_id: Some(*agent), ..AuditFilter::default() };

@@ -82,8 +82,8 @@ pub(crate) struct Transport {
     pool: Pool,
     nodes: Nodes,
     namespace: Option<HeaderValue>,
-    /// From the newest write. A standby that is behind it passes our requests on, instead of answering a read or
-    /// judging a compare-and-set from the past.
+    /// A standby that is behind the index of a request passes it on. Reads have that of our newest write, so that they are
+    /// not answered from before it; writes have one that nobody has reached, so that the active node carries them out.
     index: NewestIndex,
     /// Whether the storage is replicated, once that is known: successes have an index where it is, refusals never, and
     /// every node says it when asked.
@@ -131,6 +131,12 @@ impl Transport {
         }
         let told = self.leader(self.nodes.favourite()).await.map(|leader| leader.ha_enabled);
         told.is_none_or(|replicated| *self.replicated.get_or_init(|| replicated))
+    }
+
+    /// Whether a write is sure to be carried out by the active node: once one of the answers has told which cluster that is,
+    /// where the storage is replicated. It changes when another cluster answers.
+    pub(crate) fn aim(&self) -> Option<HeaderValue> {
+        self.index.beyond()
     }
 
     /// Whether there is another node to ask.
@@ -185,7 +191,9 @@ impl Transport {
         let answer = self.pool.client().execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
             self.replicated.get_or_init(|| true);
-            if !reading {
+            if reading {
+                self.index.note_cluster(index);
+            } else {
                 self.index.note(index);
             }
         }
@@ -226,6 +234,11 @@ impl Transport {
             segments.extend(request.path.split('/'));
         }
         url.set_query(request.query.as_deref());
+        // A standby carries out what it can: it says "done" to the deletion of something that it has not heard of yet.
+        let index = match request.method {
+            Method::GET => self.index.get(),
+            _ => self.index.beyond().or_else(|| self.index.get()),
+        };
         let mut prepared = reqwest::Request::new(request.method, url);
         *prepared.timeout_mut() = Some(timeout);
         let headers = prepared.headers_mut();
@@ -236,7 +249,7 @@ impl Transport {
         if let Some(namespace) = &self.namespace {
             headers.insert(NAMESPACE, namespace.clone());
         }
-        if let Some(index) = self.index.get() {
+        if let Some(index) = index {
             headers.insert(INDEX, index);
             headers.insert(INCONSISTENT, HeaderValue::from_static("forward-active-node"));
         }

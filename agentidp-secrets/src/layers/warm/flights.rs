@@ -1,12 +1,13 @@
 //! Calls to the backend that are under way.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::proofs::{Question, Tag};
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::backend::Verdict;
 use crate::error::Result;
 

@@ -1,26 +1,29 @@
 //! One proof decides every later candidate.
 
+mod backend;
 mod flights;
 mod proofs;
+
+/// What these files share between threads; `tests/interleavings` puts shuttle's in its place.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU32, Ordering};
+    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::FutureExt;
-use futures_util::future::ready;
-
-use self::flights::{Answer, Flights};
-use self::proofs::{Lifetimes, Proofs, Question};
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use self::backend::Warm;
+use self::proofs::{Lifetimes, Proofs};
+use crate::backend::SharedBackend;
 use crate::clock::{Clock, SystemClock};
-use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Layer;
-use crate::record::StoredSecret;
-use crate::secret::ClientSecret;
+
+/// 16 KiB.
+const LEAST_EPOCHS: usize = 1 << 12;
 
 /// Decides at memory speed what was proved before.
 ///
@@ -46,10 +49,10 @@ use crate::secret::ClientSecret;
 ///   it. For so long a secret still verifies that was deleted in the backend by somebody else, and through an outage.
 /// - With a [stale window](WarmLayerBuilder::stale_window), off unless set, a proof whose lifetime is over still decides
 ///   while the backend is [`Unavailable`](ErrorKind::Unavailable), and only then: the backend is asked first, every
-///   time. A match is then [`MatchStale`](Verdict::MatchStale). The window is absolute too: it follows the lifetime, and
+///   time. A match is then [`MatchStale`](crate::Verdict::MatchStale). The window is absolute too: it follows the lifetime, and
 ///   an outage does not prolong it.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
-///   [not held](BackendInfo::is_pinned) at all.
+///   [not held](crate::BackendInfo::is_pinned) at all.
 /// - `store`, `rotate` and `revoke` through the layer forget at once what was known of the credential, and a call that
 ///   began before they ended cannot bring it back. Another process, or another layer, does not hear of them. A `revoke`
 ///   that was dropped may still reach the backend later: as ever, it has to be repeated until it succeeds.
@@ -103,7 +106,7 @@ impl fmt::Debug for WarmLayer {
 impl Layer for WarmLayer {
     fn layer(&self, inner: SharedBackend) -> SharedBackend {
         let realm = self.wrapped.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Warm { inner, realm, proofs: Arc::clone(&self.proofs), flights: Arc::default() })
+        Arc::new(Warm::new(inner, realm, Arc::clone(&self.proofs)))
     }
 }
 
@@ -161,116 +164,6 @@ impl WarmLayerBuilder {
         }
         let proofs = Proofs::new(self.capacity, self.lifetimes, self.clock)?;
         Ok(WarmLayer { proofs: Arc::new(proofs), wrapped: Arc::default() })
-    }
-}
-
-struct Warm {
-    inner: SharedBackend,
-    /// Keeps the proofs of this backend apart from those of others that share the layer.
-    realm: u64,
-    proofs: Arc<Proofs>,
-    flights: Arc<Flights>,
-}
-
-impl Warm {
-    /// A secret that the backend has just stored is proved: the new record verifies it by contract.
-    fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, written: Written) {
-        if self.inner.info().is_pinned(stored) {
-            let question = self.proofs.question(self.realm, key, stored, secret).at(written.epoch);
-            self.proofs.learn(&question, Verdict::Match, self.inner.info().custody, written.asked);
-        }
-    }
-
-    /// The call that answers the question: one that is under way, or a new one.
-    fn ask(&self, question: Question, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Answer {
-        let mut flights = self.flights.lock();
-        if let Some(answer) = flights.find(&question) {
-            return answer;
-        }
-        // The one that this call has just missed may have landed since the first look.
-        if let Some(verdict) = self.proofs.decide(&question) {
-            return ready(Ok(verdict)).boxed().shared();
-        }
-        let (inner, proofs) = (Arc::clone(&self.inner), Arc::clone(&self.proofs));
-        let (key, stored, candidate) = (key.clone(), stored.clone(), candidate.clone());
-        let landing = self.flights.landing(&mut flights, &question);
-        let call = async move {
-            // Leaves the list when the call is over, and when everybody has gone.
-            let _landing = landing;
-            let asked = proofs.now();
-            match inner.verify(&key, &stored, &candidate).await {
-                Ok(verdict) => {
-                    proofs.learn(&question, verdict, inner.info().custody, asked);
-                    Ok(verdict)
-                }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    proofs.decide_stale(&key, &question).ok_or(error)
-                }
-                Err(error) => Err(error),
-            }
-        };
-        flights.announce(&question, call.boxed())
-    }
-}
-
-/// When a write began, and the epoch that it ended in unless somebody else forgot the credential meanwhile.
-struct Written {
-    asked: Instant,
-    epoch: u32,
-}
-
-#[async_trait]
-#[deny(clippy::missing_trait_methods)]
-impl SecretBackend for Warm {
-    fn info(&self) -> &BackendInfo {
-        self.inner.info()
-    }
-
-    async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        let writing = self.proofs.forgetting(key);
-        let asked = self.proofs.now();
-        let stored = self.inner.store(key, secret).await?;
-        self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
-        Ok(stored)
-    }
-
-    async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
-        let question = self.proofs.question(self.realm, key, stored, candidate);
-        if let Some(verdict) = self.proofs.decide(&question) {
-            return Ok(verdict);
-        }
-        if !self.inner.info().is_pinned(stored) {
-            return self.inner.verify(key, stored, candidate).await;
-        }
-        self.ask(question, key, stored, candidate).await
-    }
-
-    fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
-        let question = self.proofs.question(self.realm, key, stored, candidate);
-        self.proofs.decide(&question).or_else(|| self.inner.recall(key, stored, candidate))
-    }
-
-    async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let writing = self.proofs.forgetting(key);
-        let asked = self.proofs.now();
-        let stored = self.inner.rotate(key, current, secret).await?;
-        self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
-        Ok(stored)
-    }
-
-    async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
-        let _forgetting = self.proofs.forgetting(key);
-        self.inner.revoke(key, stored).await
-    }
-
-    async fn probe(&self) -> Result<()> {
-        self.inner.probe().await
-    }
-}
-
-impl fmt::Debug for Warm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warm").field("inner", &self.inner).field("entries", &self.proofs.len()).finish_non_exhaustive()
     }
 }
 

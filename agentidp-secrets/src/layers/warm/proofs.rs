@@ -2,7 +2,6 @@
 
 use std::hash::Hasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -13,6 +12,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::LEAST_EPOCHS;
+use super::sync::{AtomicU32, Ordering};
 use crate::backend::{Custody, Verdict};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
@@ -90,9 +91,6 @@ impl Question {
 }
 
 impl Proofs {
-    /// 16 KiB.
-    const LEAST_EPOCHS: usize = 1 << 12;
-
     pub(super) fn new(capacity: usize, lifetimes: Lifetimes, clock: Arc<dyn Clock>) -> Result<Self> {
         let (mut place, mut mac) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 64]));
         let no_randomness = "the operating system gave no randomness for the keys of warm verification";
@@ -100,7 +98,7 @@ impl Proofs {
             .and_then(|()| getrandom::fill(mac.as_mut_slice()))
             .map_err(|_| Error::new(ErrorKind::Internal, no_randomness))?;
         // About as many epochs as entries: forgetting one credential then costs about one other its proof.
-        let epochs = capacity.max(Self::LEAST_EPOCHS).next_power_of_two();
+        let epochs = capacity.max(LEAST_EPOCHS).next_power_of_two();
         let epochs = (0..epochs).map(|_| AtomicU32::new(0)).collect();
         Ok(Self {
             place: SipHasher24::new_with_key(&place),

@@ -5,7 +5,6 @@
 //! a *lease*: entries count only for a short time after the last sign of life of the connection that tells of changes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::Clock;
@@ -13,15 +12,14 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use uuid::Uuid;
 
+use super::EPOCHS;
+use super::sync::{AtomicU64, Ordering};
 use crate::repo::{Authentication, RepoError, Result};
 
 /// How long rows are served after the question was sent that the listening connection last answered. All that was committed
 /// before that moment had been told by then, so this is the longest that a change can go unnoticed: less than the second
 /// that is promised, with room for the request itself.
 pub(in crate::repo) const LEASE: Duration = Duration::from_millis(750);
-
-/// Several clients may share an epoch: then a change to one costs another a read. 32 KiB.
-const EPOCHS: usize = 1 << 12;
 
 /// Rows of known clients. Unknown ones are not kept: there is no end of them, and they would push the others out.
 pub(in crate::repo) struct RowCache {
@@ -107,6 +105,12 @@ impl RowCache {
         self.held.remove(&client_id);
     }
 
+    /// Forgets the client when it is dropped: after a write, however that ended. Whether it was committed is not always
+    /// known.
+    pub(super) fn forgetting(&self, client_id: Uuid) -> Forgetting<'_> {
+        Forgetting { cache: self, client_id }
+    }
+
     /// Anything may have changed.
     pub(in crate::repo) fn forget_all(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -141,5 +145,17 @@ impl RowCache {
 
     fn since_origin(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.origin).as_micros() as u64
+    }
+}
+
+/// A write that is under way.
+pub(super) struct Forgetting<'a> {
+    cache: &'a RowCache,
+    client_id: Uuid,
+}
+
+impl Drop for Forgetting<'_> {
+    fn drop(&mut self) {
+        self.cache.forget(self.client_id);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Forgetting, RowCache};
+use super::cache::{Forgetting, RowCache};
 use crate::domain::idempotency::Claim;
 use crate::domain::{AuditEvent, Credential, Timestamp};
 use crate::repo::{Claimed, IdempotencyRepo, InsertCredential, Once, Result};
@@ -16,7 +16,7 @@ pub(super) struct Idempotency {
 
 impl Idempotency {
     fn forgetting(&self, credential: &Credential) -> Forgetting<'_> {
-        Forgetting { cache: &self.cache, client_id: credential.client_id }
+        self.cache.forgetting(credential.client_id)
     }
 }
 

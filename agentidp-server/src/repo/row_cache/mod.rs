@@ -5,7 +5,13 @@
 //! becomes of the network: while the connection that would tell of it gives no sign of life, rows are read.
 
 mod cache;
+mod credentials;
 mod idempotency;
+
+/// What the cache shares between threads; `tests/interleavings` puts shuttle's in its place.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
 
 use std::sync::Arc;
 
@@ -15,11 +21,12 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 pub(super) use self::cache::RowCache;
-use super::{
-    AgentFilter, AgentRepo, Authentication, CreateAgent, CredentialRepo, DatabaseRepo, InsertCredential, QueryObserver,
-    Replace, Repos, Result, Revoke, open, postgres,
-};
-use crate::domain::{Agent, AuditEvent, Credential, CredentialStatus, Origin, Page, Paged, Timestamp};
+use self::credentials::Credentials;
+use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, open, postgres};
+use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
+
+/// Several clients may share an epoch: then a change to one costs another a read. 32 KiB.
+const EPOCHS: usize = 1 << 12;
 
 /// What became of a look into the row cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,73 +87,6 @@ impl Repos {
     }
 }
 
-/// Forgets a client when it is dropped: after a write, however that ended. Whether it was committed is not always known.
-struct Forgetting<'a> {
-    cache: &'a RowCache,
-    client_id: Uuid,
-}
-
-impl Drop for Forgetting<'_> {
-    fn drop(&mut self) {
-        self.cache.forget(self.client_id);
-    }
-}
-
-struct Credentials {
-    inner: Arc<dyn CredentialRepo>,
-    cache: Arc<RowCache>,
-    observer: Arc<dyn QueryObserver>,
-}
-
-#[async_trait]
-impl CredentialRepo for Credentials {
-    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>> {
-        self.inner.find(client_id, credential_id).await
-    }
-
-    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {
-        self.inner.list(client_id, status, page).await
-    }
-
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
-        if !self.cache.is_live() {
-            self.observer.row_cache(RowCacheOutcome::Off);
-            return self.inner.authenticate(client_id, now).await;
-        }
-        if let Some(found) = self.cache.get(client_id) {
-            self.observer.row_cache(RowCacheOutcome::Hit);
-            return Ok(Some(found.unexpired(now)));
-        }
-        self.observer.row_cache(RowCacheOutcome::Miss);
-        let epoch = self.cache.epoch(client_id);
-        let found = self.inner.authenticate(client_id, now).await?;
-        if let Some(found) = &found {
-            self.cache.put(client_id, epoch, Arc::clone(found));
-        }
-        Ok(found)
-    }
-
-    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        let _forgetting = Forgetting { cache: &self.cache, client_id: credential.client_id };
-        self.inner.insert(credential, event).await
-    }
-
-    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        let _forgetting = Forgetting { cache: &self.cache, client_id: before.client_id };
-        self.inner.rotate(before, after, event).await
-    }
-
-    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        let _forgetting = Forgetting { cache: &self.cache, client_id: before.client_id };
-        self.inner.upgrade(before, after).await
-    }
-
-    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
-        let _forgetting = Forgetting { cache: &self.cache, client_id };
-        self.inner.revoke(client_id, credential_id, now, event).await
-    }
-}
-
 struct Agents {
     inner: Arc<dyn AgentRepo>,
     cache: Arc<RowCache>,
@@ -168,7 +108,7 @@ impl AgentRepo for Agents {
     }
 
     async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
-        let _forgetting = Forgetting { cache: &self.cache, client_id: before.agent_id };
+        let _forgetting = self.cache.forgetting(before.agent_id);
         self.inner.replace(before, after, event, origin).await
     }
 }

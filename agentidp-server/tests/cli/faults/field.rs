@@ -13,7 +13,7 @@ use super::driver::Driver;
 use super::{Dice, now};
 use crate::binary::{Place, Running};
 use crate::support::bao::auth::Role;
-use crate::support::bao::{Mount, least_privilege};
+use crate::support::bao::{Bao, Mount, least_privilege};
 use crate::support::process::until;
 use crate::support::{Cluster, Postgres};
 
@@ -22,18 +22,22 @@ use crate::support::{Cluster, Postgres};
 pub(super) enum Fault {
     LeaderKilled,
     LeaderSealed,
+    LeaderCutOff,
+    StandbyCutOff,
     TokensRevoked,
-    NodeCutOff,
+    TokensExpired,
     PostgresKilled,
     ServerKilled,
 }
 
 impl Fault {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::LeaderKilled,
         Self::LeaderSealed,
+        Self::LeaderCutOff,
+        Self::StandbyCutOff,
         Self::TokensRevoked,
-        Self::NodeCutOff,
+        Self::TokensExpired,
         Self::PostgresKilled,
         Self::ServerKilled,
     ];
@@ -42,8 +46,10 @@ impl Fault {
         match self {
             Self::LeaderKilled => "Vault leader killed",
             Self::LeaderSealed => "Vault leader sealed",
+            Self::LeaderCutOff => "Vault leader cut off",
+            Self::StandbyCutOff => "Vault standby cut off",
             Self::TokensRevoked => "Vault tokens revoked",
-            Self::NodeCutOff => "Vault leader cut off",
+            Self::TokensExpired => "Vault tokens expired",
             Self::PostgresKilled => "PostgreSQL killed",
             Self::ServerKilled => "server killed",
         }
@@ -111,13 +117,21 @@ impl Field {
     /// Does it, waits for the services to be of use again, mends what is left; how long they were not.
     pub(super) async fn meet(&mut self, fault: Fault, driver: &Driver, dice: &mut Dice) -> Duration {
         driver.set_fault(Some(fault));
-        let begun = now();
+        let mut begun = now();
         let former = self.cluster.leader().await;
         match fault {
             Fault::LeaderKilled => self.cluster.kill(former).await,
             Fault::LeaderSealed => self.cluster.seal(former).await,
-            Fault::NodeCutOff => self.cluster.pause(former).await,
+            Fault::LeaderCutOff => self.cluster.pause(former).await,
+            Fault::StandbyCutOff => {
+                let standby = self.cluster.standby().await;
+                self.cluster.pause(standby).await;
+            }
             Fault::TokensRevoked => self.cluster.node(former).revoke_logins(&self.role.mount).await,
+            Fault::TokensExpired => {
+                self.expire_tokens(self.cluster.node(former)).await;
+                begun = now();
+            }
             Fault::PostgresKilled => {
                 self.postgres.kill().await;
                 self.postgres.start_again().await;
@@ -141,6 +155,39 @@ impl Field {
         let load = driver.operations();
         until("load after the fault", async || driver.operations() >= load + UNDER_LOAD).await;
         recovery
+    }
+
+    /// Lets tokens live for two seconds. Under load servers renew and replace them ahead of that; then they are halted for
+    /// longer, as a host that is suspended does it to them, so that what they hold when they go on is dead.
+    async fn expire_tokens(&self, vault: &Bao) {
+        self.set_token_life(vault, "2s").await;
+        vault.revoke_logins(&self.role.mount).await;
+        let logins = vault.logins(&self.role).await;
+        until("tokens to be replaced ahead of their end", async || vault.logins(&self.role).await >= logins + 6).await;
+        for server in &self.servers {
+            server.signal("STOP").await;
+        }
+        until("every token to expire", async || self.living_tokens(vault).await == 0).await;
+        self.set_token_life(vault, "1h").await;
+        for server in &self.servers {
+            server.signal("CONT").await;
+        }
+    }
+
+    /// Of the logins from now on.
+    async fn set_token_life(&self, vault: &Bao, life: &str) {
+        let life = json!({ "token_ttl": life, "token_max_ttl": life });
+        vault.root(Method::POST, &format!("auth/{}/role/agentidp", self.role.mount), life).await;
+    }
+
+    /// How many tokens of logins there are.
+    async fn living_tokens(&self, vault: &Bao) -> usize {
+        let path = format!("sys/leases/lookup/auth/{}/login?list=true", self.role.mount);
+        match vault.call(vault.root_token(), Method::GET, &path, None).await {
+            (200, found) => found["data"]["keys"].as_array().unwrap().len(),
+            (404, _) => 0,
+            (status, answer) => panic!("{path}: {status} {answer}"),
+        }
     }
 
     /// What a crash left is finished or undone; intents and claims end with time, which is set back for that.

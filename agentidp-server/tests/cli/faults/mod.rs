@@ -47,6 +47,7 @@ async fn no_fault_loses_a_secret_or_lets_another_in() {
     loop {
         let fault = if soak.is_some() { Fault::ALL[dice.below(Fault::ALL.len())] } else { order.remove(0) };
         let recovery = field.meet(fault, &driver, &mut dice).await;
+        say(&format!("{:<21} {:.1} s", fault.name(), recovery.as_secs_f64()));
         tally.recovered(fault, recovery);
         driver.check(&mut field, &mut tally, 3).await;
         let last = soak.map_or(order.is_empty(), |until| now() > until);

@@ -2,6 +2,7 @@
 
 mod deciding;
 mod forgetting;
+mod interleavings;
 mod keeping_the_contract;
 mod lifetimes;
 mod recalling;
@@ -11,14 +12,18 @@ mod while_cold;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
+use async_trait::async_trait;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::backend::Custody;
+use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
 use crate::clock::ManualClock;
+use crate::credential::CredentialKey;
 use crate::layer::stack;
-use crate::record::BackendId;
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
 use crate::testkit::broken::BrokenBackend;
 use crate::testkit::{BackendHarness, MockSecretBackend, assert_redacted};
 

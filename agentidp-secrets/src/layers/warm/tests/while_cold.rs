@@ -117,7 +117,7 @@ async fn an_error_is_for_those_who_waited_and_nobody_else() {
 async fn open_warm() -> (Warm, Arc<Counting>, CredentialKey, StoredSecret) {
     let inner = Arc::new(Counting::around(BrokenBackend::sound(Custody::Backend)));
     let proofs = WarmLayer::builder().build().unwrap().proofs;
-    let warm = Warm { inner: Arc::clone(&inner) as SharedBackend, realm: 0, proofs, flights: Arc::default() };
+    let warm = Warm::new(Arc::clone(&inner) as SharedBackend, 0, proofs);
     let key = key("client", "credential");
     // Around the layer, which would know the secret otherwise.
     let stored = inner.store(&key, &"right".into()).await.unwrap();
@@ -143,5 +143,5 @@ async fn the_list_of_calls_does_not_grow() {
         assert_eq!(warm.verify(&key, &stored, &guess).await.unwrap(), Verdict::Mismatch);
         drop(warm.verify(&key, &stored, &guess));
     }
-    assert_eq!(warm.flights.lock().len(), 0);
+    assert_eq!(warm.under_way(), 0);
 }

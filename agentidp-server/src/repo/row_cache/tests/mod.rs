@@ -1,3 +1,7 @@
+//! What is served from memory, when, and what never is.
+
+mod interleavings;
+
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::cache::LEASE;
 use super::*;
-use crate::domain::{AgentStatus, AuditAction, Outcome, SecretColumns};
-use crate::repo::RepoError;
+use crate::domain::{AgentStatus, AuditAction, Credential, CredentialStatus, Outcome, SecretColumns, Timestamp};
+use crate::repo::{Authentication, CredentialRepo, InsertCredential, RepoError, Revoke};
 
 /// A database with one client, whose reads wait for a permit after they have seen the row.
 struct Rows {

@@ -1,0 +1,213 @@
+//! The cache and what it decorates, with shuttle's counters in place of the standard library's: each run takes the threads
+//! through another order of their steps, and prints it where something old was served.
+//!
+//! The map that holds the rows is taken as one step: it has tests of its own. The listening connection is a model of
+//! `postgres/listener.rs`: it hears of a commit before it hears the answer to what was asked after that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use agentidp_secrets::{Clock as _, ManualClock};
+use async_trait::async_trait;
+use shuttle::future::{block_on, yield_now};
+use shuttle::sync::Mutex;
+use shuttle::thread::{self, JoinHandle};
+use uuid::Uuid;
+
+use self::cache::{LEASE, RowCache};
+use self::credentials::Credentials;
+use super::{CLIENT, Deaf, credential, event, row};
+use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
+use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revoke};
+
+/// In place of `row_cache/mod.rs`'s: they are made anew for each order.
+const EPOCHS: usize = 4;
+
+/// In place of `row_cache/mod.rs`'s.
+mod sync {
+    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering};
+}
+
+#[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
+#[path = "../cache.rs"]
+mod cache;
+#[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
+#[path = "../credentials.rs"]
+mod credentials;
+
+/// Orders tried of each test: a second or two for all.
+const ORDERS: usize = 5_000;
+
+/// Half of them at random; half with few changes of thread, which finds what needs one thread to be held up for long.
+fn in_every_order(run: impl Fn() + Send + Sync + Copy + 'static) {
+    shuttle::check_random(run, ORDERS / 2);
+    shuttle::check_pct(run, ORDERS / 2, 3);
+}
+
+/// One client, active until it is suspended. Calls take time before and after they take effect.
+struct Table {
+    state: Mutex<State>,
+    clock: Arc<ManualClock>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When it was.
+    suspended: Option<Instant>,
+    /// Whether the listening connection is up, and what it has to tell.
+    heard: bool,
+    told: Vec<Uuid>,
+}
+
+impl Table {
+    fn suspend(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.suspended = Some(self.clock.instant());
+        if state.heard {
+            state.told.push(CLIENT);
+        }
+    }
+}
+
+#[async_trait]
+impl CredentialRepo for Table {
+    async fn authenticate(&self, _: Uuid, _: Timestamp) -> Result<Option<Arc<Authentication>>> {
+        yield_now().await;
+        let suspended = self.state.lock().unwrap().suspended;
+        yield_now().await;
+        let status = if suspended.is_some() { AgentStatus::Suspended } else { AgentStatus::Active };
+        Ok(Some(Arc::new(row(status, &[]))))
+    }
+
+    async fn find(&self, _: Uuid, _: Uuid) -> Result<Option<Credential>> {
+        unreachable!()
+    }
+
+    async fn list(&self, _: Uuid, _: Option<CredentialStatus>, _: Page) -> Result<Paged<Credential>> {
+        unreachable!()
+    }
+
+    async fn insert(&self, _: &Credential, _: &AuditEvent) -> Result<InsertCredential> {
+        unreachable!()
+    }
+
+    async fn rotate(&self, _: &Credential, _: &Credential, _: &AuditEvent) -> Result<bool> {
+        unreachable!()
+    }
+
+    async fn upgrade(&self, _: &Credential, _: &Credential) -> Result<bool> {
+        yield_now().await;
+        self.suspend();
+        yield_now().await;
+        Ok(true)
+    }
+
+    async fn revoke(&self, _: Uuid, _: Uuid, _: Timestamp, _: &AuditEvent) -> Result<Revoke> {
+        unreachable!()
+    }
+}
+
+#[derive(Clone)]
+struct Scene {
+    table: Arc<Table>,
+    clock: Arc<ManualClock>,
+    cache: Arc<RowCache>,
+    repo: Arc<Credentials>,
+}
+
+impl Scene {
+    /// With the lease just begun.
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
+        let table = Arc::new(Table { state: Mutex::default(), clock: Arc::clone(&clock) });
+        let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
+        cache.extend(cache.now());
+        let inner = Arc::clone(&table) as _;
+        let repo = Arc::new(Credentials { inner, cache: Arc::clone(&cache), observer: Arc::new(Deaf) });
+        Self { table, clock, cache, repo }
+    }
+
+    fn read(&self) -> AgentStatus {
+        block_on(self.repo.authenticate(CLIENT, Timestamp::from(self.clock.now()))).unwrap().unwrap().agent_status
+    }
+
+    /// Who begins to read a lease's time after the suspension, whoever made it, is not told of what was before.
+    fn read_in_time(&self) {
+        let begun = self.clock.instant();
+        if self.read() == AgentStatus::Active {
+            let suspended = self.table.state.lock().unwrap().suspended;
+            assert!(suspended.is_none_or(|at| begun < at + LEASE), "served too late");
+        }
+    }
+
+    /// A connection that listens, for a few turns, as `postgres/listener.rs` keeps it.
+    fn listen(&self) {
+        self.table.state.lock().unwrap().heard = true;
+        self.cache.forget_all();
+        for _ in 0..2 {
+            let sent = self.cache.now();
+            let told = std::mem::take(&mut self.table.state.lock().unwrap().told);
+            told.into_iter().for_each(|client| self.cache.forget(client));
+            self.cache.extend(sent);
+        }
+        // It breaks, and this is noticed later.
+        let mut state = self.table.state.lock().unwrap();
+        (state.heard, state.told) = (false, Vec::new());
+        drop(state);
+        self.cache.end_lease();
+    }
+
+    fn start(&self, work: impl FnOnce(Self) + Send + 'static) -> JoinHandle<()> {
+        let scene = self.clone();
+        thread::spawn(move || work(scene))
+    }
+}
+
+#[test]
+fn after_a_change_of_its_own_nobody_is_told_of_what_was_before() {
+    in_every_order(|| {
+        let scene = Scene::new();
+        let readers = [(); 2].map(|()| {
+            scene.start(|scene| {
+                scene.read();
+                scene.read();
+            })
+        });
+        let writer = scene.start(|scene| {
+            let (credential, _) = (credential(None), event());
+            block_on(scene.repo.upgrade(&credential, &credential)).unwrap();
+            assert_eq!(scene.read(), AgentStatus::Suspended, "the readers may still be under way");
+        });
+        for thread in readers.into_iter().chain([writer]) {
+            thread.join().unwrap();
+        }
+        assert_eq!(scene.read(), AgentStatus::Suspended);
+        assert_eq!(scene.cache.len(), 1);
+    });
+}
+
+#[test]
+fn what_another_process_changes_is_served_for_no_longer_than_a_lease() {
+    in_every_order(|| {
+        let scene = Scene::new();
+        let threads = [
+            scene.start(|scene| (0..3).for_each(|_| scene.read_in_time())),
+            scene.start(|scene| scene.table.suspend()),
+            scene.start(|scene| {
+                scene.listen();
+                scene.listen();
+            }),
+            scene.start(|scene| {
+                for _ in 0..4 {
+                    thread::yield_now();
+                    scene.clock.advance(LEASE / 2);
+                }
+            }),
+        ];
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        // The last connection, which stays.
+        scene.cache.forget_all();
+        scene.cache.extend(scene.cache.now());
+        scene.read_in_time();
+    });
+}
