@@ -3,7 +3,6 @@
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
 //! limit; the client's secret; the agent's status; the scope; the monthly limit.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,18 +140,19 @@ async fn attempt_to_authenticate(
     let candidates = known.as_ref().map_or(&[][..], |(_, known)| known.candidates());
     match (app.store.verify_any(candidates, secret).await, &known) {
         (Ok(matched), Some((client_id, known))) => {
-            let credential = known.credential(matched.index);
-            let credential = credential.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
-            let mut used = Cow::Borrowed(credential);
-            if credential.secret.awaits_use {
-                // A retried request may have replaced it just now: then this is no secret of the client's any more.
-                if !app.repos.idempotency.used(credential).await? {
-                    return Ok(None);
-                }
-                used.to_mut().secret.awaits_use = false;
+            let none = || ApiError::internal("a secret matched no credential");
+            let credential_id = known.credential_id(matched.index).ok_or_else(none)?;
+            let row = || known.credential(matched.index).ok_or_else(none);
+            // A retried request may have replaced it just now: then this is no secret of the client's any more.
+            if known.awaits_use(matched.index) && !app.repos.idempotency.used(&row()?).await? {
+                return Ok(None);
             }
-            app.upgrades.begin(app, &used, &matched.verified, secret);
-            let (client_id, credential_id, stale) = (*client_id, credential.credential_id, matched.verified.stale);
+            if app.upgrades.wants(&matched.verified) {
+                let mut row = row()?;
+                row.secret.awaits_use = false;
+                app.upgrades.begin(app, row, &matched.verified, secret);
+            }
+            let (client_id, stale) = (*client_id, matched.verified.stale);
             if stale {
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
                 app.metrics.stale_verification();
