@@ -9,11 +9,11 @@ use std::time::Duration;
 use agentidp_secrets::{ClientSecret, VerifyError};
 use hyper::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::{AgentStatus, AuditAction, AuditEvent, Outcome, Scopes};
+use crate::domain::{AgentStatus, AuditAction, AuditEvent, Metadata, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
 
@@ -192,10 +192,7 @@ async fn grant(
 ) -> Result<Response, Refusal> {
     let app = &request.app;
     let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
-    let mut about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
-    if stale {
-        about["stale"] = json!(true);
-    }
+    let about = Metadata::of(&Issued { credential_id, scope, stale, token_id: issued.claims.jti });
     let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
     let limit = app.settings.monthly_token_limit;
     if !app.repos.tokens.issued(client_id, limit, &success).await? {
@@ -206,6 +203,17 @@ async fn grant(
     }
     let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
     Ok(respond::json(StatusCode::OK, &body))
+}
+
+/// What the trail tells of a token.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Issued {
+    credential_id: Uuid,
+    scope: Scopes,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+    token_id: Uuid,
 }
 
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.
@@ -222,7 +230,7 @@ fn event(
     action: AuditAction,
     outcome: Outcome,
     agent_id: Option<Uuid>,
-    metadata: Value,
+    metadata: impl Into<Metadata>,
 ) -> AuditEvent {
     AuditEvent::new(action, outcome, agent_id, &request.origin, metadata, request.app.now())
 }

@@ -224,7 +224,7 @@ async fn decommissioning_revokes_every_active_credential(db: Database) {
 
     let mut told: Vec<_> = db.events().await.into_iter().filter(|event| event.timestamp == later(7)).collect();
     told.retain(|event| event.action == AuditAction::CredentialRevoked);
-    let mut ids: Vec<_> = told.iter().map(|event| event.metadata.clone()).collect();
+    let mut ids: Vec<_> = told.iter().map(|event| event.metadata.to_value()).collect();
     let mut expected: Vec<_> = [&hashed, &in_vault]
         .map(|credential| json!({ "actor": "operator", "credentialId": credential.credential_id }))
         .into();
