@@ -1,12 +1,14 @@
 //! The documented metrics.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::TokenLife;
-use metrics::{Key, Label, Level, Metadata, Recorder};
+use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
@@ -40,6 +42,30 @@ pub struct Metrics(Arc<Inner>);
 struct Inner {
     recorder: PrometheusRecorder,
     samples: AtomicU32,
+    /// By method, route and status.
+    requests: Handles<(&'static str, &'static str, u16), (Counter, Histogram)>,
+    /// By operation.
+    queries: Handles<&'static str, Histogram>,
+    /// By name and outcome.
+    outcomes: Handles<(&'static str, &'static str), Counter>,
+}
+
+/// What every request counts by is looked up by its name and labels once, and by few words from then on.
+struct Handles<K, H>(RwLock<HashMap<K, H>>);
+
+impl<K: Hash + Eq, H: Clone> Handles<K, H> {
+    fn new() -> Self {
+        Self(RwLock::default())
+    }
+
+    fn get(&self, key: K, register: impl FnOnce() -> H) -> H {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return known.clone();
+        }
+        let registered = register();
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, registered.clone());
+        registered
+    }
 }
 
 impl Metrics {
@@ -77,34 +103,43 @@ impl Metrics {
         ] {
             recorder.describe_gauge(name.into(), None, text.into());
         }
-        let metrics = Self(Arc::new(Inner { recorder, samples: AtomicU32::new(0) }));
+        let metrics = Self(Arc::new(Inner {
+            recorder,
+            samples: AtomicU32::new(0),
+            requests: Handles::new(),
+            queries: Handles::new(),
+            outcomes: Handles::new(),
+        }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
         metrics.counter(AUDIT_LOST, Vec::new(), 0);
         for outcome in Outcome::ALL {
-            metrics.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
-            metrics.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 0);
+            metrics.outcome(TOKENS_ISSUED, outcome.as_str(), 0);
+            metrics.outcome(AGENTS_REGISTERED, outcome.as_str(), 0);
         }
         metrics
     }
 
     /// A token request was answered.
     pub fn token_issued(&self, outcome: Outcome) {
-        self.counter(TOKENS_ISSUED, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+        self.outcome(TOKENS_ISSUED, outcome.as_str(), 1);
     }
 
     /// A registration was answered.
     pub fn agent_registered(&self, outcome: Outcome) {
-        self.counter(AGENTS_REGISTERED, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+        self.outcome(AGENTS_REGISTERED, outcome.as_str(), 1);
     }
 
     /// A request was answered. `path` is the route's pattern, never what the client sent.
     pub fn http_request(&self, method: &'static str, path: &'static str, status: u16, elapsed: Duration) {
-        let route = || vec![Label::from_static_parts("method", method), Label::from_static_parts("path", path)];
-        let mut labels = route();
-        labels.push(Label::new("status_code", status.to_string()));
-        self.counter(HTTP_REQUESTS, labels, 1);
-        self.duration(HTTP_DURATION, route(), elapsed);
+        let (answered, duration) = self.0.requests.get((method, path, status), || {
+            let route = vec![Label::from_static_parts("method", method), Label::from_static_parts("path", path)];
+            let mut labels = route.clone();
+            labels.push(Label::new("status_code", status.to_string()));
+            (self.0.counter(HTTP_REQUESTS, labels), self.0.histogram(HTTP_DURATION, route))
+        });
+        answered.increment(1);
+        self.record(&duration, elapsed);
     }
 
     /// The rate limit refused a request.
@@ -120,8 +155,7 @@ impl Metrics {
     /// Something became of renewing the Vault token. A server without Vault has no such counter.
     pub fn vault_token(&self, outcome: Renewal) {
         for known in Renewal::ALL {
-            let label = Label::from_static_parts("outcome", known.as_str());
-            self.counter(VAULT_TOKEN_RENEWALS, vec![label], u64::from(known == outcome));
+            self.outcome(VAULT_TOKEN_RENEWALS, known.as_str(), u64::from(known == outcome));
         }
     }
 
@@ -151,19 +185,34 @@ impl Metrics {
         self.0.recorder.handle().render()
     }
 
+    fn outcome(&self, name: &'static str, outcome: &'static str, by: u64) {
+        let register = || self.0.counter(name, vec![Label::from_static_parts("outcome", outcome)]);
+        self.0.outcomes.get((name, outcome), register).increment(by);
+    }
+
     fn counter(&self, name: &'static str, labels: Vec<Label>, by: u64) {
-        self.0.recorder.register_counter(&Key::from_parts(name, labels), &METADATA).increment(by);
+        self.0.counter(name, labels).increment(by);
     }
 
     fn gauge(&self, name: &'static str, value: f64) {
         self.0.recorder.register_gauge(&Key::from_name(name), &METADATA).set(value);
     }
 
-    fn duration(&self, name: &'static str, labels: Vec<Label>, elapsed: Duration) {
-        self.0.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA).record(elapsed);
+    fn record(&self, histogram: &Histogram, elapsed: Duration) {
+        histogram.record(elapsed);
         if self.0.samples.fetch_add(1, Ordering::Relaxed) % SAMPLES_PER_UPKEEP == SAMPLES_PER_UPKEEP - 1 {
             self.0.recorder.handle().run_upkeep();
         }
+    }
+}
+
+impl Inner {
+    fn counter(&self, name: &'static str, labels: Vec<Label>) -> Counter {
+        self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+    }
+
+    fn histogram(&self, name: &'static str, labels: Vec<Label>) -> Histogram {
+        self.recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
     }
 }
 
@@ -172,7 +221,11 @@ static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, 
 
 impl QueryObserver for Metrics {
     fn observe(&self, operation: &'static str, elapsed: Duration) {
-        self.duration(DB_DURATION, vec![Label::from_static_parts("operation", operation)], elapsed);
+        let histogram = self
+            .0
+            .queries
+            .get(operation, || self.0.histogram(DB_DURATION, vec![Label::from_static_parts("operation", operation)]));
+        self.record(&histogram, elapsed);
     }
 
     fn audit_events_lost(&self, events: u64) {
@@ -180,7 +233,7 @@ impl QueryObserver for Metrics {
     }
 
     fn row_cache(&self, outcome: RowCacheOutcome) {
-        self.counter(ROW_CACHE, vec![Label::from_static_parts("outcome", outcome.as_str())], 1);
+        self.outcome(ROW_CACHE, outcome.as_str(), 1);
     }
 }
 

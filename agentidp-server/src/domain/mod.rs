@@ -10,7 +10,7 @@ pub mod scope;
 pub mod timestamp;
 
 pub use agent::{Agent, AgentStatus, AgentType, DeploymentEnv};
-pub use audit::{AuditAction, AuditEvent, Origin, Outcome};
+pub use audit::{AuditAction, AuditEvent, Metadata, Origin, Outcome};
 pub use credential::{Credential, CredentialStatus, PurgeClaim, PurgeJob, SecretColumns};
 pub use page::{Page, Paged};
 pub use scope::{Scope, Scopes};

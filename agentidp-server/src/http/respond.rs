@@ -18,11 +18,15 @@ pub type Response = hyper::Response<Full<Bytes>>;
 /// How long a busy server asks its clients to wait, in seconds.
 const BUSY_RETRY_AFTER: u64 = 1;
 
+/// Room for a token and what is said about it: the body that is sent most often takes its memory once.
+const USUAL_BODY: usize = 1024;
+
 /// A JSON body.
 #[must_use]
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(body) => bytes(status, "application/json", body),
+    let mut written = Vec::with_capacity(USUAL_BODY);
+    match serde_json::to_writer(&mut written, body) {
+        Ok(()) => bytes(status, "application/json", written),
         // Our types have string keys and no failing serializers; if one ever fails, fail closed.
         Err(cause) => error(&ApiError::internal(cause)),
     }

@@ -34,25 +34,25 @@ impl Upgrades {
         Self { records, room: Arc::new(Semaphore::new(MOST)) }
     }
 
-    /// Begins what `proof` asks for, if anything, and returns at once.
-    pub(crate) fn begin(&self, app: &Arc<App>, credential: &Credential, proof: &Verified, proved: &ClientSecret) {
-        let anew = self.records && proof.outdated && !proof.stale;
-        if !anew && proof.selector.is_none() {
-            return;
-        }
+    /// Whether there is anything to begin.
+    pub(crate) fn wants(&self, proof: &Verified) -> bool {
+        self.stores_anew(proof) || proof.selector.is_some()
+    }
+
+    /// Begins what `proof` of the secret in the row `before` asks for, and returns at once.
+    pub(crate) fn begin(&self, app: &Arc<App>, before: Credential, proof: &Verified, proved: &ClientSecret) {
         let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else { return };
-        let upgrade = Upgrade {
-            app: Arc::clone(app),
-            before: credential.clone(),
-            proof: proof.clone(),
-            proved: proved.clone(),
-            anew,
-        };
+        let (proof, proved, anew) = (proof.clone(), proved.clone(), self.stores_anew(proof));
+        let upgrade = Upgrade { app: Arc::clone(app), before, proof, proved, anew };
         let run = async move {
             let _room = room;
             upgrade.run().await;
         };
         tokio::spawn(run.in_current_span());
+    }
+
+    fn stores_anew(&self, proof: &Verified) -> bool {
+        self.records && proof.outdated && !proof.stale
     }
 }
 

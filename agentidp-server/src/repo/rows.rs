@@ -153,7 +153,7 @@ impl From<AuditRow> for AuditEvent {
             outcome: row.outcome,
             ip_address: row.ip_address,
             user_agent: row.user_agent,
-            metadata: row.metadata.0,
+            metadata: row.metadata.0.into(),
             timestamp: row.timestamp,
         }
     }

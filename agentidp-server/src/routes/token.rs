@@ -3,18 +3,17 @@
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
 //! limit; the client's secret; the agent's status; the scope; the monthly limit.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::{ClientSecret, VerifyError};
 use hyper::StatusCode;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::{AgentStatus, AuditAction, AuditEvent, Outcome, Scopes};
+use crate::domain::{AgentStatus, AuditAction, AuditEvent, Metadata, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
 
@@ -141,18 +140,19 @@ async fn attempt_to_authenticate(
     let candidates = known.as_ref().map_or(&[][..], |(_, known)| known.candidates());
     match (app.store.verify_any(candidates, secret).await, &known) {
         (Ok(matched), Some((client_id, known))) => {
-            let credential = known.credential(matched.index);
-            let credential = credential.ok_or_else(|| ApiError::internal("a secret matched no credential"))?;
-            let mut used = Cow::Borrowed(credential);
-            if credential.secret.awaits_use {
-                // A retried request may have replaced it just now: then this is no secret of the client's any more.
-                if !app.repos.idempotency.used(credential).await? {
-                    return Ok(None);
-                }
-                used.to_mut().secret.awaits_use = false;
+            let none = || ApiError::internal("a secret matched no credential");
+            let credential_id = known.credential_id(matched.index).ok_or_else(none)?;
+            let row = || known.credential(matched.index).ok_or_else(none);
+            // A retried request may have replaced it just now: then this is no secret of the client's any more.
+            if known.awaits_use(matched.index) && !app.repos.idempotency.used(&row()?).await? {
+                return Ok(None);
             }
-            app.upgrades.begin(app, &used, &matched.verified, secret);
-            let (client_id, credential_id, stale) = (*client_id, credential.credential_id, matched.verified.stale);
+            if app.upgrades.wants(&matched.verified) {
+                let mut row = row()?;
+                row.secret.awaits_use = false;
+                app.upgrades.begin(app, row, &matched.verified, secret);
+            }
+            let (client_id, stale) = (*client_id, matched.verified.stale);
             if stale {
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
                 app.metrics.stale_verification();
@@ -192,10 +192,7 @@ async fn grant(
 ) -> Result<Response, Refusal> {
     let app = &request.app;
     let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
-    let mut about = json!({ "scope": scope, "tokenId": issued.claims.jti, "credentialId": credential_id });
-    if stale {
-        about["stale"] = json!(true);
-    }
+    let about = Metadata::of(&Issued { credential_id, scope, stale, token_id: issued.claims.jti });
     let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
     let limit = app.settings.monthly_token_limit;
     if !app.repos.tokens.issued(client_id, limit, &success).await? {
@@ -206,6 +203,17 @@ async fn grant(
     }
     let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
     Ok(respond::json(StatusCode::OK, &body))
+}
+
+/// What the trail tells of a token.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Issued {
+    credential_id: Uuid,
+    scope: Scopes,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+    token_id: Uuid,
 }
 
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.
@@ -222,7 +230,7 @@ fn event(
     action: AuditAction,
     outcome: Outcome,
     agent_id: Option<Uuid>,
-    metadata: Value,
+    metadata: impl Into<Metadata>,
 ) -> AuditEvent {
     AuditEvent::new(action, outcome, agent_id, &request.origin, metadata, request.app.now())
 }

@@ -200,7 +200,7 @@ impl World {
             let events = self.repos.audit.list(&filter, Page { page: 1, limit: 1000 }).await.unwrap();
             assert!(events.total <= 1000);
             for event in events.data {
-                let Some(id) = event.metadata["credentialId"].as_str() else { continue };
+                let Some(id) = event.metadata.to_value()["credentialId"].as_str().map(str::to_owned) else { continue };
                 *told.entry(id.parse().unwrap()).or_default().entry(event.action.as_str().to_owned()).or_default() += 1;
             }
         }

@@ -26,7 +26,7 @@ async fn an_event_reads_back_equal(db: Database) {
     ] {
         let event = AuditEvent {
             agent_id,
-            metadata,
+            metadata: metadata.into(),
             ip_address: "2001:db8::1".to_owned(),
             user_agent: "ä; '\"\\".to_owned(),
             ..event(AuditAction::AuthFailed, Uuid::new_v4())
@@ -39,7 +39,7 @@ async fn an_event_reads_back_equal(db: Database) {
 async fn events_are_appended_together_or_not_at_all(db: Database) {
     let mut events: Vec<_> = (0..600).map(|_| event(AuditAction::TokenIssued, Uuid::new_v4())).collect();
     events[1].agent_id = None;
-    events[2].metadata = json!({ "scope": "agents:read", "n": [1, null, { "ü": "\u{1f511} \"quoted\"" }] });
+    events[2].metadata = json!({ "scope": "agents:read", "n": [1, null, { "ü": "\u{1f511} \"quoted\"" }] }).into();
     db.repos.audit.append_all(&[]).await.unwrap();
     db.repos.audit.append_all(&events).await.unwrap();
     for event in &events[..3] {

@@ -108,7 +108,7 @@ async fn all_verbs(db: &Database) -> Uuid {
     let credential = credential(id, digest("a"));
     let inserted = repos.credentials.insert(&credential, &happened(AuditAction::CredentialGenerated)).await.unwrap();
     assert_eq!(inserted, InsertCredential::Inserted);
-    assert_eq!(repos.credentials.authenticate(id, now()).await.unwrap().unwrap().credentials.len(), 1);
+    assert_eq!(repos.credentials.authenticate(id, now()).await.unwrap().unwrap().credentials(), 1);
     let issued = happened(AuditAction::TokenIssued);
     assert!(repos.tokens.issued(id, None, &issued).await.unwrap());
     assert!(!repos.tokens.bearer(Uuid::new_v4(), Some(id)).await.unwrap().revoked);

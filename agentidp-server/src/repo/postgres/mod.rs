@@ -5,7 +5,6 @@ use std::str::FromStr;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::types::Json;
 use sqlx::{Connection as _, PgPool};
 
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
@@ -45,8 +44,9 @@ async fn insert_events(connection: &mut PgConnection, events: &[AuditEvent]) -> 
     }
     sqlx::query(
         "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], \
-         $8::timestamptz[]) ON CONFLICT (event_id) DO NOTHING",
+         SELECT event_id, agent_id, action, outcome, ip_address, user_agent, metadata::jsonb, timestamp \
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) \
+         AS new (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) ON CONFLICT (event_id) DO NOTHING",
     )
     .bind(each(events, |event| event.event_id))
     .bind(each(events, |event| event.agent_id))
@@ -54,7 +54,7 @@ async fn insert_events(connection: &mut PgConnection, events: &[AuditEvent]) -> 
     .bind(each(events, |event| event.outcome.as_str()))
     .bind(each(events, |event| event.ip_address.as_str()))
     .bind(each(events, |event| event.user_agent.as_str()))
-    .bind(each(events, |event| Json(&event.metadata)))
+    .bind(each(events, |event| event.metadata.as_str()))
     .bind(each(events, |event| event.timestamp.to_offset()))
     .execute(connection)
     .await?;

@@ -12,8 +12,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use uuid::Uuid;
 
-use super::EPOCHS;
-use super::sync::{AtomicU64, Ordering};
+use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::repo::{Authentication, RepoError, Result};
 
 /// How long rows are served after the question was sent that the listening connection last answered. All that was committed
@@ -24,20 +23,21 @@ pub(in crate::repo) const LEASE: Duration = Duration::from_millis(750);
 /// Rows of known clients. Unknown ones are not kept: there is no end of them, and they would push the others out.
 pub(in crate::repo) struct RowCache {
     held: Cache<Uuid, Held, Rows>,
-    epochs: Box<[AtomicU64]>,
+    /// Several clients may share one: then a change to one costs another a read.
+    epochs: Box<[AtomicU32]>,
     /// How often everything was forgotten.
-    generation: AtomicU64,
+    generation: AtomicU32,
     /// When the lease ends, in microseconds after `origin`; 0 is long ago.
     lease: AtomicU64,
     origin: Instant,
     clock: Arc<dyn Clock>,
 }
 
-/// When a read began.
+/// When a read began. The counts begin again after four thousand million changes, which no read lasts for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Epoch {
-    generation: u64,
-    client: u64,
+    generation: u32,
+    client: u32,
 }
 
 #[derive(Clone)]
@@ -52,7 +52,7 @@ struct Rows;
 
 impl Weighter<Uuid, Held> for Rows {
     fn weight(&self, _: &Uuid, held: &Held) -> u64 {
-        held.found.credentials.len().max(1) as u64
+        held.found.credentials().max(1) as u64
     }
 }
 
@@ -67,8 +67,9 @@ impl RowCache {
             .map_err(|_| RepoError::unavailable("open", "the row cache could not be made"))?;
         Ok(Self {
             held: Cache::with_options(options, Rows, DefaultHashBuilder::default(), DefaultLifecycle::default()),
-            epochs: (0..EPOCHS).map(|_| AtomicU64::new(0)).collect(),
-            generation: AtomicU64::new(0),
+            // Of the clients that are held about two share one: so 2 to 4 bytes for each row that there is room for.
+            epochs: (0..(capacity / 2).next_power_of_two()).map(|_| AtomicU32::new(0)).collect(),
+            generation: AtomicU32::new(0),
             lease: AtomicU64::new(0),
             origin: clock.instant(),
             clock,
@@ -137,7 +138,7 @@ impl RowCache {
         self.held.len()
     }
 
-    fn client_epoch(&self, client_id: Uuid) -> &AtomicU64 {
+    fn client_epoch(&self, client_id: Uuid) -> &AtomicU32 {
         // The random bits of an id; one that is not random only shares its epoch with more others.
         let place = client_id.as_u64_pair().1 as usize % self.epochs.len();
         &self.epochs[place]

@@ -10,7 +10,7 @@ mod idempotency;
 
 /// What the cache shares between threads; `tests/interleavings` puts shuttle's in its place.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 use std::sync::Arc;
@@ -24,9 +24,6 @@ pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, open, postgres};
 use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
-
-/// Several clients may share an epoch: then a change to one costs another a read. 32 KiB.
-const EPOCHS: usize = 1 << 12;
 
 /// What became of a look into the row cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,7 @@ pub(super) async fn append(connection: &mut Connection, event: &AuditEvent) -> s
     .bind(event.outcome)
     .bind(&event.ip_address)
     .bind(&event.user_agent)
-    .bind(Json(&event.metadata))
+    .bind(Json(event.metadata.to_value()))
     .bind(event.timestamp)
     .execute(connection)
     .await?;

@@ -57,7 +57,7 @@ impl CredentialRepo for Store {
             .await?;
             Ok(rows.first().map(|row| row.agent_status).map(|agent_status| {
                 let credentials = rows.into_iter().filter_map(AuthenticationRow::into_credential).collect();
-                Arc::new(Authentication::new(agent_status, credentials))
+                Arc::new(Authentication::new(client_id, agent_status, credentials))
             }))
         };
         self.watch.again("credentials.authenticate", work).await

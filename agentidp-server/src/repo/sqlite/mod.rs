@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::types::Json;
 use sqlx::{QueryBuilder, SqlitePool};
 
 use super::columns::Id;
@@ -47,7 +46,7 @@ async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent])
             .push_bind(event.outcome)
             .push_bind(event.ip_address.as_str())
             .push_bind(event.user_agent.as_str())
-            .push_bind(Json(&event.metadata))
+            .push_bind(event.metadata.as_str())
             .push_bind(event.timestamp);
     });
     insert.push(" ON CONFLICT (event_id) DO NOTHING");

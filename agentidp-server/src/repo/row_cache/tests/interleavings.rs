@@ -20,12 +20,9 @@ use super::{CLIENT, Deaf, credential, event, row};
 use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
 use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revoke};
 
-/// In place of `row_cache/mod.rs`'s: they are made anew for each order.
-const EPOCHS: usize = 4;
-
 /// In place of `row_cache/mod.rs`'s.
 mod sync {
-    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 #[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
