@@ -130,6 +130,11 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
 
+    /// The same, and certainly as the database has it: rows that are held in memory may be a moment old.
+    async fn authenticate_anew(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
+        self.authenticate(client_id, now).await
+    }
+
     /// Inserts a credential if its agent is still active. A path in Vault needs the intent that was scheduled ahead of the
     /// write, unclaimed: the commit drops it, and without it there is none.
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential>;

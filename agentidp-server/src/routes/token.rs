@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{ClientSecret, VerifyError};
+use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, Error, ErrorKind, VerifyError};
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::domain::{AgentStatus, AuditAction, AuditEvent, Metadata, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
+use crate::repo::Authentication;
 
 /// How often a secret is tried whose row changes meanwhile. Each time takes another retried request.
 const ATTEMPTS: usize = 5;
@@ -117,35 +118,61 @@ enum Proof {
     },
 }
 
-/// Tries the secret against the client's credentials, anew where the row was changed while a first use was being noted.
+/// A client and its credentials.
+type Known = (Uuid, Arc<Authentication>);
+
+/// Tries the secret against the client's credentials, anew where a row was changed meanwhile: while a first use was being
+/// noted, or ended, which lets Vault forget.
 async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
+    let mut known: Option<Known> = match client_id {
+        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?.map(|known| (id, known)),
+        None => None,
+    };
     for _ in 0..ATTEMPTS {
-        if let Some(proof) = attempt_to_authenticate(app, client_id, secret).await? {
-            return Ok(proof);
+        let gone = match attempt_to_authenticate(app, client_id, known.as_ref(), secret).await? {
+            Attempt::Decided(proof) => return Ok(proof),
+            Attempt::Changed => None,
+            Attempt::Gone(error) => Some(error),
+        };
+        let before = known;
+        known = match client_id {
+            Some(id) => app.repos.credentials.authenticate_anew(id, app.now()).await?.map(|known| (id, known)),
+            None => None,
+        };
+        if let Some(error) = gone.filter(|_| candidates(known.as_ref()) == candidates(before.as_ref())) {
+            return Err(ApiError::vault(error));
         }
     }
     Err(ApiError::Busy(None))
 }
 
-/// The same work is done for a client that does not exist. Nothing: the row was changed meanwhile.
+fn candidates(known: Option<&Known>) -> &[(CredentialKey, CredentialSecrets)] {
+    known.map_or(&[], |(_, known)| known.candidates())
+}
+
+enum Attempt {
+    Decided(Proof),
+    /// The row was changed meanwhile.
+    Changed,
+    /// Vault has no such secret.
+    Gone(Error),
+}
+
+/// The same work is done for a client that does not exist.
 async fn attempt_to_authenticate(
     app: &Arc<App>,
     client_id: Option<Uuid>,
+    known: Option<&Known>,
     secret: &ClientSecret,
-) -> ApiResult<Option<Proof>> {
-    let known = match client_id {
-        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?.map(|known| (id, known)),
-        None => None,
-    };
-    let candidates = known.as_ref().map_or(&[][..], |(_, known)| known.candidates());
-    match (app.store.verify_any(candidates, secret).await, &known) {
+) -> ApiResult<Attempt> {
+    match (app.store.verify_any(candidates(known), secret).await, known) {
         (Ok(matched), Some((client_id, known))) => {
             let none = || ApiError::internal("a secret matched no credential");
             let credential_id = known.credential_id(matched.index).ok_or_else(none)?;
             let row = || known.credential(matched.index).ok_or_else(none);
             // A retried request may have replaced it just now: then this is no secret of the client's any more.
             if known.awaits_use(matched.index) && !app.repos.idempotency.used(&row()?).await? {
-                return Ok(None);
+                return Ok(Attempt::Changed);
             }
             if app.upgrades.wants(&matched.verified) {
                 let mut row = row()?;
@@ -157,19 +184,20 @@ async fn attempt_to_authenticate(
                 tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
                 app.metrics.stale_verification();
             }
-            Ok(Some(Proof::Proved { client_id, credential_id, status: known.agent_status, stale }))
+            Ok(Attempt::Decided(Proof::Proved { client_id, credential_id, status: known.agent_status, stale }))
         }
         // A store that matches nothing against nothing would be broken.
         (Ok(_), None) => Err(ApiError::internal("a secret matched no client")),
         (Err(VerifyError::Mismatch), _) => {
-            if let Some(corrupt) = known.as_ref().and_then(|(_, known)| known.corrupt()) {
+            if let Some(corrupt) = known.and_then(|(_, known)| known.corrupt()) {
                 return Err(ApiError::internal(corrupt.clone()));
             }
             let reason = if known.is_none() { "no such client" } else { "no active credential matches" };
             let claimed = client_id.map(tracing::field::display);
             tracing::warn!(client_id = claimed, reason, "a client failed to authenticate");
-            Ok(Some(Proof::Failed { agent_id: known.map(|(id, _)| id) }))
+            Ok(Attempt::Decided(Proof::Failed { agent_id: known.map(|(id, _)| *id) }))
         }
+        (Err(VerifyError::Backend(error)), _) if error.kind() == ErrorKind::NotFound => Ok(Attempt::Gone(error)),
         (Err(VerifyError::Backend(error)), _) => Err(ApiError::vault(error)),
         (Err(error), _) => Err(ApiError::internal(error)),
     }

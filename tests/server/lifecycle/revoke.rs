@@ -1,14 +1,18 @@
 //! Ends of credentials.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::CredentialStatus;
+use reqwest::Method;
 use serde_json::json;
 
 use super::Vaulted;
+use crate::requests::grant_form;
 use crate::site::Site;
+use crate::support;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revocation_makes_vault_forget() {
@@ -82,4 +86,21 @@ async fn without_vault_its_credentials_neither_fall_back_nor_stay_valid() {
     assert!(vaulted.in_vault(agent, credential).await);
     vaulted.purge_after(Duration::from_secs(5)).await;
     assert!(!vaulted.in_vault(agent, credential).await, "once Vault is configured again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_began_before_an_end_is_wrong_and_not_broken() {
+    let Vaulted { site, commits, mount, .. } = Vaulted::new().await;
+    let site = Arc::new(site);
+    let agent = site.agent("a@agents.example").await;
+    let (credential, secret) = site.credential(agent).await;
+    let other = Arc::clone(&site);
+    commits.after_a_read(async move { assert_eq!(other.revoke(agent, credential).await.status, 204) });
+    assert_eq!(site.token_form(grant_form(agent, &secret)).await.status, 401);
+
+    // What is gone while its row stands is broken, and stays so.
+    let (credential, secret) = site.credential(agent).await;
+    let path = format!("{}/metadata/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    support::bao().root(Method::DELETE, &path, json!(null)).await;
+    assert_eq!(site.token_form(grant_form(agent, &secret)).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
 }

@@ -35,6 +35,10 @@ impl CredentialRepo for Credentials {
             self.observer.row_cache(RowCacheOutcome::Hit);
             return Ok(Some(found.unexpired(now)));
         }
+        self.authenticate_anew(client_id, now).await
+    }
+
+    async fn authenticate_anew(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
         self.observer.row_cache(RowCacheOutcome::Miss);
         let epoch = self.cache.epoch(client_id);
         let found = self.inner.authenticate(client_id, now).await?;
