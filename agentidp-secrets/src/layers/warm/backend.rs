@@ -114,11 +114,21 @@ impl SecretBackend for Warm {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let writing = self.proofs.forgetting(key);
+        let writing = self.proofs.replacing(key);
         let asked = self.proofs.now();
-        let stored = self.inner.rotate(key, current, secret).await?;
-        self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
-        Ok(stored)
+        match self.inner.rotate(key, current, secret).await {
+            Ok(stored) => {
+                self.learn_stored(key, &stored, secret, Written { asked, epoch: writing.end() });
+                Ok(stored)
+            }
+            Err(error) => {
+                // Whatever has become of it, the old record stands by contract: an outage takes no client's proof away.
+                if error.is_retryable() {
+                    writing.keep();
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {

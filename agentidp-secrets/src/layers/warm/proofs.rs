@@ -177,8 +177,14 @@ impl Proofs {
     /// was before.
     pub(super) fn forgetting(&self, key: &CredentialKey) -> Forgetting<'_> {
         let epoch = self.epoch(&self.credential(key));
-        let before = epoch.fetch_add(1, Ordering::AcqRel);
-        Forgetting { epoch, before }
+        let now = epoch.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        Forgetting { epoch, now, kept: false }
+    }
+
+    /// Forgets the credential when the guard goes, unless it [keeps](Forgetting::keep) what is known.
+    pub(super) fn replacing(&self, key: &CredentialKey) -> Forgetting<'_> {
+        let epoch = self.epoch(&self.credential(key));
+        Forgetting { epoch, now: epoch.load(Ordering::Acquire), kept: false }
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -229,23 +235,32 @@ fn write_part(hasher: &mut SipHasher24, part: &str) {
     hasher.write(part.as_bytes());
 }
 
-/// Forgets once more when it is dropped, however the call ended.
+/// Forgets when it is dropped, however the call ended.
 pub(super) struct Forgetting<'a> {
     epoch: &'a AtomicU32,
-    before: u32,
+    /// The epoch at its beginning.
+    now: u32,
+    kept: bool,
 }
 
 impl Forgetting<'_> {
-    /// Forgets once more, and tells the epoch after that: the present one only if nobody else has forgotten anything
-    /// since the beginning. What is learned under it is dead if somebody has.
+    /// Forgets, and tells the epoch after that: the present one only if nobody else has forgotten anything since the
+    /// beginning. What is learned under it is dead if somebody has.
     pub(super) fn end(self) -> u32 {
-        self.before.wrapping_add(2)
+        self.now.wrapping_add(1)
+    }
+
+    /// Nothing has changed: what is known stays.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
     }
 }
 
 impl Drop for Forgetting<'_> {
     fn drop(&mut self) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        if !self.kept {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 

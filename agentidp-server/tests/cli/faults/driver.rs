@@ -155,8 +155,6 @@ impl Driver {
         let agent = account.agent.clone();
         let Some(entry) = alive(&mut account, dice) else { return };
         let path = format!("/api/v1/agents/{agent}/credentials/{}/rotate", entry.id);
-        // A server forgets what it has proved of a credential before it changes it, whatever comes of that.
-        entry.warm[server] = false;
         match self.api(server, Method::POST, &path).await {
             Some((200, body)) => entry.rotated(secret(&body), server),
             answer if nothing_was_done(&answer) => Counts::add(&self.0.counts.outages),

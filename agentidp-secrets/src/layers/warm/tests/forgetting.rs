@@ -1,6 +1,8 @@
 //! What a write leaves of a proof.
 
 use super::*;
+use crate::error::Operation;
+use crate::testkit::{Fault, FaultLayer};
 
 #[tokio::test]
 async fn every_write_forgets_the_credential_whichever_record_it_names() {
@@ -110,4 +112,19 @@ async fn a_read_during_a_revocation_brings_nothing_back() {
     drop(forgetting);
     fixture.inner.revoke(&fixture.key, &fixture.stored).await.unwrap();
     assert_eq!(fixture.verify("right").await, Err(ErrorKind::NotFound));
+}
+
+#[tokio::test]
+async fn a_rotation_that_meets_an_outage_takes_no_proof_away() {
+    for (kind, kept) in [(ErrorKind::Unavailable, true), (ErrorKind::Throttled, true), (ErrorKind::Conflict, false)] {
+        let faults = FaultLayer::new();
+        let backend = stack(BrokenBackend::sound(Custody::Backend), &[&faults]);
+        let fixture = Fixture::with(backend, WarmLayer::builder()).await;
+        assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+        faults.once(Operation::Rotate, Fault::Fail(kind));
+        let refused = fixture.warm.rotate(&fixture.key, &fixture.stored, &"new".into()).await.unwrap_err();
+        assert_eq!(refused.kind(), kind);
+        assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+        assert_eq!(fixture.asked(), if kept { 1 } else { 2 }, "{kind}");
+    }
 }
