@@ -86,7 +86,7 @@ impl SecretStore {
         for (index, (key, secrets)) in credentials.iter().enumerate() {
             let (chosen, open) = selection.sort(index, key, secrets);
             if chosen.first().is_some() {
-                match self.attempt(&chosen, candidate).await.outcome {
+                match self.attempt(chosen, candidate).await.outcome {
                     Ok(verified) => return Ok(VerifiedAny { index, verified }),
                     Err(VerifyError::Mismatch) => {}
                     Err(VerifyError::Backend(error)) => {
@@ -140,7 +140,7 @@ impl SecretStore {
     async fn run(&self, share: Share<'_>, candidate: &ClientSecret) -> Result<VerifiedAny, Missed> {
         let mut missed = Missed::default();
         for group in share.trials.chunks(self.lanes(share.backend)) {
-            let attempts = join_all(group.iter().map(|trial| self.attempt(trial, candidate))).await;
+            let attempts = join_all(group.iter().map(|trial| self.ask(trial, candidate))).await;
             let mut is_down = false;
             for (trial, attempt) in group.iter().zip(attempts) {
                 missed.level |= attempt.level;

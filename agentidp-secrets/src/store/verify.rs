@@ -54,7 +54,7 @@ impl SecretStore {
         let mut level = false;
         let (chosen, open) = Selection::new(self, candidate).sort(0, key, secrets);
         for trial in [chosen, open].into_iter().filter(|trial| trial.first().is_some()) {
-            let attempt = self.attempt(&trial, candidate).await;
+            let attempt = self.attempt(trial, candidate).await;
             level |= attempt.level;
             if !matches!(attempt.outcome, Err(VerifyError::Mismatch)) {
                 return attempt.outcome;
@@ -66,8 +66,19 @@ impl SecretStore {
         Err(VerifyError::Mismatch)
     }
 
-    /// Tries the records in turn. Without any it is a mismatch.
-    pub(super) async fn attempt(&self, trial: &Trial<'_>, candidate: &ClientSecret) -> Attempt {
+    /// Tries the records by what is remembered of them, then asks about the rest. Without any it is a mismatch.
+    pub(super) async fn attempt(&self, trial: Trial<'_>, candidate: &ClientSecret) -> Attempt {
+        match self.attempt_from_memory(trial, candidate) {
+            Remembered::Proved(verified) => Attempt { outcome: Ok(verified), level: false },
+            Remembered::Open { level, rest } => {
+                let asked = self.ask(&rest, candidate).await;
+                Attempt { level: level | asked.level, ..asked }
+            }
+        }
+    }
+
+    /// Asks about the records in turn. Without any it is a mismatch.
+    pub(super) async fn ask(&self, trial: &Trial<'_>, candidate: &ClientSecret) -> Attempt {
         let mut level = false;
         for record in trial.records() {
             match self.check(trial.key, record.stored, candidate).await {
@@ -113,10 +124,7 @@ impl SecretStore {
         candidate: &ClientSecret,
     ) -> Result<(Verdict, &BackendInfo)> {
         let backend = self.backend(Operation::Verify, stored.backend())?;
-        let verdict = match backend.recall(key, stored, candidate) {
-            Some(verdict) => Ok(verdict),
-            None => backend.verify(key, stored, candidate).await,
-        };
+        let verdict = backend.verify(key, stored, candidate).await;
         verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
 }

@@ -116,8 +116,11 @@ impl Transport {
             let outcome = self.ask_in_turn(&request, token, deadline).await;
             let electing =
                 self.has_several() && matches!(turned_away(&outcome), Some(Failure::Standby | Failure::Redirected));
+            if !electing {
+                return outcome;
+            }
             let pause = election_pause();
-            if !electing || Instant::now() + pause >= deadline {
+            if Instant::now() + pause >= deadline {
                 return outcome;
             }
             tokio::time::sleep(pause).await;
