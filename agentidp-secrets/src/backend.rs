@@ -230,7 +230,8 @@ impl Held {
 }
 
 fn keeps_no_versions(info: &BackendInfo) -> Error {
-    Error::new(ErrorKind::InvalidConfig, "the backend keeps no numbered versions of a secret").with_backend(info.id.clone())
+    Error::new(ErrorKind::InvalidConfig, "the backend keeps no numbered versions of a secret")
+        .with_backend(info.id.clone())
 }
 
 /// What a backend says about itself.

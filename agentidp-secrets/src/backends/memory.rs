@@ -79,11 +79,9 @@ impl SecretBackend for Memory {
         let versions = secrets.get(key).map_or(&[][..], Vec::as_slice);
         let number = version.map_or(versions.len(), |version| usize::try_from(version).unwrap_or(usize::MAX));
         Ok(match number.checked_sub(1).and_then(|place| versions.get(place)) {
-            Some(secret) => Held::Version {
-                version: number as u64,
-                stored: record(key, number),
-                secret: secret.clone(),
-            },
+            Some(secret) => {
+                Held::Version { version: number as u64, stored: record(key, number), secret: secret.clone() }
+            }
             None => Held::Nothing,
         })
     }
@@ -95,7 +93,11 @@ impl SecretBackend for Memory {
         let mut secrets = self.secrets();
         let held = secrets.get(key).map_or(0, Vec::len);
         if held as u64 != latest {
-            return Err(error(ErrorKind::Conflict, Operation::Rotate, "another version is the latest; read the row again"));
+            return Err(error(
+                ErrorKind::Conflict,
+                Operation::Rotate,
+                "another version is the latest; read the row again",
+            ));
         }
         secrets.entry(key.clone()).or_default().push(secret.cloned());
         Ok(record(key, held + 1))

@@ -16,7 +16,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// What became of a commit of `after`. Where it failed, the row tells: it has the revision of this attempt if the commit took
 /// place after all.
-pub(super) async fn settled<E: std::fmt::Display>(app: &App, after: &Credential, commit: Result<bool, E>) -> Result<bool, E> {
+pub(super) async fn settled<E: std::fmt::Display>(
+    app: &App,
+    after: &Credential,
+    commit: Result<bool, E>,
+) -> Result<bool, E> {
     let error = match commit {
         Ok(committed) => return Ok(committed),
         Err(error) => error,

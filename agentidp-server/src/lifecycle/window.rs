@@ -62,8 +62,7 @@ impl Place {
 mod tests {
     use super::*;
 
-    const PLACE: Place =
-        Place { base: 4, latest: 4, is_noted: false, has_base: true, has_older: Some(true), kept: 10 };
+    const PLACE: Place = Place { base: 4, latest: 4, is_noted: false, has_base: true, has_older: Some(true), kept: 10 };
 
     #[test]
     fn nothing_on_top_is_written_over() {

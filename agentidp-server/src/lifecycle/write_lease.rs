@@ -79,7 +79,12 @@ impl<'a> WriteLease<'a> {
     }
 
     /// Notes another purpose or base of the same attempt.
-    pub(super) async fn reopen(&mut self, kind: OpenWriteKind, base: u64, secret: Option<&ClientSecret>) -> Result<(), ApiError> {
+    pub(super) async fn reopen(
+        &mut self,
+        kind: OpenWriteKind,
+        base: u64,
+        secret: Option<&ClientSecret>,
+    ) -> Result<(), ApiError> {
         let digest = secret.and_then(SecretDigest::of);
         let write = OpenWrite { kind, base, digest, ..self.write.clone() };
         let Some(again) = Self::try_open(self.app, write).await? else { return Err(ApiError::Busy(None)) };
@@ -103,7 +108,11 @@ impl<'a> WriteLease<'a> {
             error.kind(),
             ErrorKind::Denied | ErrorKind::InvalidConfig | ErrorKind::InvalidSecret | ErrorKind::Throttled
         );
-        if certain { self.close().await } else { self.end().await }
+        if certain {
+            self.close().await
+        } else {
+            self.end().await
+        }
         ApiError::vault(error)
     }
 

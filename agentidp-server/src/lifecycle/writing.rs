@@ -124,15 +124,9 @@ pub(super) async fn moving_in<'a>(
 }
 
 /// Looks at the place on the active node.
-async fn look(
-    app: &App,
-    key: &CredentialKey,
-    base: u64,
-    lease: &WriteLease<'_>,
-) -> Result<(Place, Held), Error> {
-    let inspect = async |version| {
-        app.store.inspect(key, version).await.map_err(|error| error.with_operation(Operation::Rotate))
-    };
+async fn look(app: &App, key: &CredentialKey, base: u64, lease: &WriteLease<'_>) -> Result<(Place, Held), Error> {
+    let inspect =
+        async |version| app.store.inspect(key, version).await.map_err(|error| error.with_operation(Operation::Rotate));
     let latest = inspect(None).await?;
     let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
     let kept = app.vault.as_ref().map_or(0, |place| place.versions_kept);

@@ -65,13 +65,4 @@ macro_rules! named_columns {
     )+};
 }
 
-named_columns!(
-    AgentStatus,
-    AgentType,
-    AuditAction,
-    CredentialStatus,
-    DeploymentEnv,
-    OpenWriteKind,
-    Outcome,
-    PurgeKind,
-);
+named_columns!(AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, OpenWriteKind, Outcome, PurgeKind,);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{SecretStore, stack};
-use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_server::lifecycle;
 use agentidp_server::workers::purge;
 use serde_json::json;
@@ -23,7 +23,8 @@ impl Vaulted {
     async fn late() -> (Self, LateLayer) {
         let (mut this, late) = (Self::new().await, LateLayer::default());
         let app = Arc::get_mut(&mut this.site.app).unwrap();
-        let vault = VaultKv2::builder(support::bao().address(), this.mount.policy_token.as_str()).mount(&this.mount.name);
+        let vault =
+            VaultKv2::builder(support::bao().address(), this.mount.policy_token.as_str()).mount(&this.mount.name);
         let store = SecretStore::builder(stack(vault.build().unwrap(), &[&late, &FaultLayer::new()]));
         let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
         app.store = store.accepts(bcrypt).clock(Arc::clone(&app.clock)).build().unwrap();

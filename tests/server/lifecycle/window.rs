@@ -197,7 +197,11 @@ async fn a_bare_path_is_pinned_before_it_is_written_over() {
     vaulted.set_columns(agent, credential, bare).await;
     vaulted.commits.next(Before::Outage);
     assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
-    assert_eq!(vaulted.site.row(agent, credential).await.secret.vault_version, Some(1), "pinned by a commit of its own");
+    assert_eq!(
+        vaulted.site.row(agent, credential).await.secret.vault_version,
+        Some(1),
+        "pinned by a commit of its own"
+    );
     assert!(vaulted.site.accepts(agent, &secret).await, "what was written over it counts for nothing");
     let reply = vaulted.site.rotate(agent, credential).await;
     assert!(vaulted.site.accepts(agent, &reply.secret()).await);

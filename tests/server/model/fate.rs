@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Result as StoreResult, SecretBackend, SharedBackend, StoredSecret,
-    Verdict,
+    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Result as StoreResult, SecretBackend, SharedBackend,
+    StoredSecret, Verdict,
 };
 use agentidp_server::app::App;
 use agentidp_server::domain::idempotency::Claim;

@@ -45,7 +45,10 @@ impl Vault {
         let versions = paths.get(place)?;
         let number = version.unwrap_or(versions.len() as u64);
         let is_kept = number + Self::KEPT > versions.len() as u64;
-        versions.get(usize::try_from(number.checked_sub(1)?).unwrap()).filter(|_| is_kept).map(|held| (number, held.clone()))
+        versions
+            .get(usize::try_from(number.checked_sub(1)?).unwrap())
+            .filter(|_| is_kept)
+            .map(|held| (number, held.clone()))
     }
 
     /// Writes a version if the latest is `expected`, or whatever it is.

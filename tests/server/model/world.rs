@@ -228,7 +228,8 @@ fn wire(app: &mut App, mode: Mode, vault: &Vault, faults: &FaultLayer, fate: &Fa
     // The cheapest digest: what a digest is made of makes no difference here.
     let digest = stack(KeyedDigest::new(keys.clone()), &[fate, &warm]);
     let store = if mode.vault {
-        app.vault = Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned(), versions_kept: Vault::KEPT });
+        app.vault =
+            Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned(), versions_kept: Vault::KEPT });
         SecretStore::builder(stack(vault.clone(), &[faults, fate, &warm])).accepts(digest)
     } else {
         SecretStore::builder(digest)

@@ -244,7 +244,10 @@ async fn compare_and_set_is_on_the_revision_whoever_writes(db: Database) {
     }
     let after = Credential { secret: digest("c"), ..before.clone() };
     let rotated = || event(AuditAction::CredentialRotated, agent.agent_id);
-    assert!(!db.repos.credentials.rotate(&before, &after, &rotated()).await.unwrap(), "the same text is not the same write");
+    assert!(
+        !db.repos.credentials.rotate(&before, &after, &rotated()).await.unwrap(),
+        "the same text is not the same write"
+    );
     let now = db.credential_now(&before).await;
     assert!(db.repos.credentials.rotate(&now, &after, &rotated()).await.unwrap());
 

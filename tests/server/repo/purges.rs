@@ -149,7 +149,10 @@ async fn a_deletion_is_repeated_three_times(db: Database) {
     let mut at = 0;
     for wait in [0, 90, 3600, 86_400] {
         if wait > 0 {
-            assert!(db.repos.purges.due(later(at + wait - 1), 10).await.unwrap().is_empty(), "after {wait} s, not before");
+            assert!(
+                db.repos.purges.due(later(at + wait - 1), 10).await.unwrap().is_empty(),
+                "after {wait} s, not before"
+            );
         }
         at += wait;
         let [due] = db.repos.purges.due(later(at), 10).await.unwrap().try_into().unwrap();
@@ -196,7 +199,13 @@ async fn a_place_that_can_come_back_is_never_deleted(db: Database) {
     // Moved back to, a place is owed nothing any more.
     let before = db.credential(&agent, vaulted("secret/data/back", 1)).await;
     let away = Credential { secret: digest("away"), ..before.clone() };
-    assert!(db.repos.credentials.rotate(&before, &away, &event(AuditAction::CredentialRotated, agent.agent_id)).await.unwrap());
+    assert!(
+        db.repos
+            .credentials
+            .rotate(&before, &away, &event(AuditAction::CredentialRotated, agent.agent_id))
+            .await
+            .unwrap()
+    );
     let back = Credential { secret: vaulted("secret/data/back", 2), ..before.clone() };
     db.open_write(&back).await;
     assert!(db.repos.credentials.upgrade(&away, &back).await.unwrap());

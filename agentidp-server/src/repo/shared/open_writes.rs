@@ -7,7 +7,9 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Connection, LOCK_CREDENTIAL, Store, purges};
-use crate::domain::{Credential, CredentialStatus, LeftWrite, OpenWrite, OpenWriteKind, PurgeJob, SecretDigest, Timestamp};
+use crate::domain::{
+    Credential, CredentialStatus, LeftWrite, OpenWrite, OpenWriteKind, PurgeJob, SecretDigest, Timestamp,
+};
 use crate::repo::columns::Id;
 use crate::repo::{OpenWriteRepo, Opened, Result};
 
@@ -74,12 +76,7 @@ impl OpenWriteRepo for Store {
         ];
         let work = || async {
             for statement in statements {
-                sqlx::query(statement)
-                    .bind(Id(credential_id))
-                    .bind(Id(attempt))
-                    .bind(now)
-                    .execute(&self.write)
-                    .await?;
+                sqlx::query(statement).bind(Id(credential_id)).bind(Id(attempt)).bind(now).execute(&self.write).await?;
             }
             Ok(())
         };
@@ -143,14 +140,13 @@ async fn is_active(connection: &mut Connection, credential_id: Uuid) -> sqlx::Re
 
 /// Whether an older release holds a claim to delete the place.
 async fn is_being_purged(connection: &mut Connection, write: &OpenWrite, now: Timestamp) -> sqlx::Result<bool> {
-    let claimed = sqlx::query(
-        "SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until > $3",
-    )
-    .bind(Id(write.credential_id))
-    .bind(&write.vault_path)
-    .bind(now.minus(OLD_CLAIM_MARGIN))
-    .fetch_optional(connection)
-    .await?;
+    let claimed =
+        sqlx::query("SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until > $3")
+            .bind(Id(write.credential_id))
+            .bind(&write.vault_path)
+            .bind(now.minus(OLD_CLAIM_MARGIN))
+            .fetch_optional(connection)
+            .await?;
     Ok(claimed.is_some())
 }
 
