@@ -259,6 +259,7 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         started: clock.instant(),
         stopping: CancellationToken::new(),
         clock: shared,
+        ledger_clock: None,
     }
 }
 

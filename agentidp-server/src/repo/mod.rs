@@ -16,6 +16,7 @@ mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -339,6 +340,10 @@ pub trait DatabaseRepo: Send + Sync + 'static {
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;
+
+    /// The time on the database's own clock, also inside a transaction. `None` where it has none: then the machine's clock is
+    /// the only one.
+    async fn now(&self) -> Result<Option<SystemTime>>;
 
     /// Closes the connections.
     async fn close(&self);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::app::App;
 use crate::domain::AuditEvent;
@@ -10,8 +10,13 @@ use crate::domain::AuditEvent;
 /// Time between two rounds. Reads look at the age themselves, so nobody sees an event that is late in leaving.
 pub(super) const PERIOD: Duration = Duration::from_secs(3600);
 
-/// Drops what is past its time. What fails is logged and left to the next round.
+/// Drops what is past its time, and nothing while the clocks of this machine and of the database differ: one of them is wrong.
+/// What fails is logged and left to the next round.
 pub async fn round(app: &App) {
+    if app.ledger_clock.as_ref().is_some_and(|clock| clock.is_apart()) {
+        debug!("nothing is deleted by its age: the clocks of this machine and of the database differ");
+        return;
+    }
     let now = app.now();
     match app.repos.audit.prune(now.minus(AuditEvent::RETENTION)).await {
         Ok(0) => {}
