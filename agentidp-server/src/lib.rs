@@ -6,6 +6,7 @@ pub mod config;
 pub mod data_dir;
 pub mod domain;
 pub mod error;
+pub mod horizon;
 pub mod http;
 pub mod keys;
 pub mod ledger_clock;

@@ -10,6 +10,7 @@ mod group_commit;
 mod idempotency;
 mod open;
 mod postgres;
+mod retention;
 mod row_cache;
 mod rows;
 mod sqlite;
@@ -31,6 +32,7 @@ pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
+pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
@@ -54,6 +56,8 @@ pub struct Repos {
     pub drift: Arc<dyn DriftRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
+    /// Up to when rows are deleted by their age.
+    pub retention: Arc<dyn RetentionRepo>,
     /// The database itself.
     pub database: Arc<dyn DatabaseRepo>,
 }

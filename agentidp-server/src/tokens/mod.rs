@@ -16,6 +16,9 @@ use crate::keys::{KeyAlgorithm, Pool, SignError, SigningKey, VerifyingKey};
 /// `sub` and `client_id` of operator tokens. No agent has it: agents are named by UUIDs.
 pub const OPERATOR: &str = "operator";
 
+/// The longest life of a token. Only an operator's may live for so long.
+pub const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// How many tokens may wait for an RSA signature. At 0.27 ms each the last one waits 0.3 s on one
 /// core.
 const MAX_WAITING: usize = 1024;

@@ -24,6 +24,7 @@ pub(crate) use vault::backend as vault_backend;
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
+use crate::horizon::Horizon;
 use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
@@ -39,7 +40,13 @@ use crate::vault_token::VaultToken;
 pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
     let parts = Parts::open(config, clock).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
-    assemble(config, parts).await
+    let app = assemble(config, parts).await?;
+    // Before the first request: what it writes must not decide where the horizon of an older database begins.
+    app.horizon
+        .advance(&*app.repos.retention, &*app.clock)
+        .await
+        .map_err(|error| StartError::database(config, &error))?;
+    Ok(app)
 }
 
 /// As [`build`], on the database as it is.
@@ -95,6 +102,7 @@ async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError>
         stopping: CancellationToken::new(),
         clock,
         ledger_clock: Some(ledger_clock),
+        horizon: Horizon::default(),
     };
     Ok(Arc::new(app))
 }

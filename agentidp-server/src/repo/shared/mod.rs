@@ -13,6 +13,7 @@ mod drift;
 mod idempotency;
 mod list;
 mod purges;
+mod retention;
 mod tokens;
 
 use std::sync::Arc;
@@ -44,7 +45,8 @@ impl Store {
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
-            audit: store,
+            audit: Arc::clone(&store) as _,
+            retention: store,
             database: Arc::new(database),
         }
     }
