@@ -151,6 +151,21 @@ async fn a_revoked_token_stays_revoked_after_half_a_day_with_a_clock_that_is_ahe
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_is_revoked_while_the_clock_is_ahead_stays_revoked() {
+    let (urls, _folder) = databases().await;
+    for url in &urls {
+        let site = start(url, Duration::ZERO).await;
+        let token = site.token(site.agent("a@agents.example").await);
+        let ahead = start(url, 91 * DAY).await;
+        // As a server does before its first request.
+        retention::round(&ahead.app).await;
+        assert_eq!(ahead.about_token(&ahead.operator, "revoke", &format!("token={token}")).await.status, 200);
+        run(&ahead).await;
+        assert_eq!(site.send(&token, "GET", "/agents", "").await.status, 401);
+    }
+}
+
 /// Judges by the database's clock from now on, as the server does.
 async fn follow_the_database(site: &mut Site) {
     let clock = Arc::new(LedgerClock::new(Arc::clone(&site.app.clock)));
