@@ -34,9 +34,10 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all seven methods and puts
-/// `#[deny(clippy::missing_trait_methods)]` on its `impl`. Only [`recall`](Self::recall) has a default: without it a wrapper
-/// hides a memory further in, which costs time, and lets nobody past what it does about `verify`. Run the conformance suite of feature `testkit` over the result: it is this page as code.
+/// A one-way function is less work as a `Digester`. A wrapper implements all eight methods and puts
+/// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
+/// the cache behind it, and one that does not forward [`pin`](Self::pin) leaves records unpinned. Run the conformance suite
+/// of feature `testkit` over the result: it is this page as code.
 ///
 /// # Wrong is not broken
 /// A wrong candidate is `Ok(Verdict::Mismatch)`. Whatever keeps the backend from deciding is `Err`. Nothing may turn
@@ -87,6 +88,28 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         let _ = (key, stored, candidate);
         None
+    }
+
+    /// Returns the record of the one secret that `stored` means now.
+    ///
+    /// A record that names one version already comes back as it is, without a request. One that means "the latest" comes
+    /// back with the version that is the latest. The default returns the record: it fits a backend whose records are all
+    /// [pinned](BackendInfo::is_pinned).
+    ///
+    /// # Contract
+    /// Changes nothing. The returned record verifies the same secret as `stored` at this moment, and keeps doing so when
+    /// a later secret is stored. A server with replicas reads from the one that is never behind.
+    ///
+    /// # Errors
+    /// `NotFound` when the backend holds no secret for the record; `Malformed` when the record is damaged, belongs to
+    /// another backend or is not the key's, or when what is held is no client secret; `Denied`, `Throttled`,
+    /// `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let _ = key;
+        Ok(stored.clone())
     }
 
     /// Stores a new secret for a credential whose present record is `current`, and returns the new record.
@@ -304,6 +327,10 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         (**self).recall(key, stored, candidate)
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        (**self).pin(key, stored).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -97,6 +97,11 @@ impl SecretBackend for Limit {
         self.inner.recall(key, stored, candidate)
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let _permit = self.permit(Operation::Pin).await?;
+        self.inner.pin(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let _permit = self.permit(Operation::Rotate).await?;
         self.inner.rotate(key, current, secret).await

@@ -190,6 +190,10 @@ impl SecretBackend for Observe {
         recalled
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.observed(Operation::Pin, self.inner.pin(key, stored), |_| Outcome::Done).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.observed(Operation::Rotate, self.inner.rotate(key, current, secret), |_| Outcome::Done).await
     }

@@ -153,6 +153,10 @@ impl SecretBackend for Retry {
         self.inner.recall(key, stored, candidate)
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.repeat(|| self.inner.pin(key, stored)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.inner.rotate(key, current, secret).await
     }

@@ -63,7 +63,7 @@ struct Timeout {
 impl Timeout {
     async fn within<T: Send>(&self, operation: Operation, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let (deadline, consequence) = match operation {
-            Operation::Probe | Operation::Verify => (self.deadlines.read, ""),
+            Operation::Pin | Operation::Probe | Operation::Verify => (self.deadlines.read, ""),
             Operation::Revoke | Operation::Rotate | Operation::Store => {
                 (self.deadlines.write, "; it may have taken effect")
             }
@@ -95,6 +95,10 @@ impl SecretBackend for Timeout {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.within(Operation::Pin, self.inner.pin(key, stored)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -136,9 +140,7 @@ mod tests {
         let key = CredentialKey::parse("a", "c").unwrap();
         let secret = ClientSecret::from("canary-secret");
         let stored = backend.store(&key, &secret).await.unwrap();
-        for operation in [Operation::Probe, Operation::Verify, Operation::Store, Operation::Rotate, Operation::Revoke] {
-            faults.always(operation, Fault::Hang);
-        }
+        faults.on_everything(Fault::Hang);
 
         let started = Instant::now();
         let error = backend.verify(&key, &stored, &secret).await.unwrap_err();
@@ -147,6 +149,10 @@ mod tests {
 
         let started = Instant::now();
         assert!(backend.probe().await.is_err());
+        assert_eq!(started.elapsed(), READ);
+
+        let started = Instant::now();
+        assert!(backend.pin(&key, &stored).await.is_err());
         assert_eq!(started.elapsed(), READ);
 
         for operation in [Operation::Store, Operation::Rotate, Operation::Revoke] {

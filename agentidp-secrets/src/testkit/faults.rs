@@ -79,8 +79,8 @@ impl FaultLayer {
 
     /// Plays `fault` on every call of every operation, until [`heal`](Self::heal).
     pub fn on_everything(&self, fault: Fault) {
-        use Operation::{Probe, Revoke, Rotate, Store, Verify};
-        for operation in [Probe, Revoke, Rotate, Store, Verify] {
+        use Operation::{Pin, Probe, Revoke, Rotate, Store, Verify};
+        for operation in [Pin, Probe, Revoke, Rotate, Store, Verify] {
             self.always(operation, fault);
         }
     }
@@ -162,6 +162,10 @@ impl SecretBackend for Faulty {
     /// Nothing, so that every verification meets its fault.
     fn recall(&self, _: &CredentialKey, _: &StoredSecret, _: &ClientSecret) -> Option<Verdict> {
         None
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.play(Operation::Pin, self.inner.pin(key, stored)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -170,6 +170,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.inner.recall(key, stored, candidate)
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> StoreResult<StoredSecret> {
+        self.fate.call(self.inner.pin(key, stored)).await
+    }
+
     async fn rotate(
         &self,
         key: &CredentialKey,

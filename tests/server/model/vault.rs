@@ -70,6 +70,17 @@ impl SecretBackend for Vault {
         }
     }
 
+    async fn pin(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let path = VaultPath::parse(stored.payload())?;
+        let latest = match path.version() {
+            Some(version) => version,
+            None => self.paths.lock().unwrap().get(&path.to_string()).map_or(0, Vec::len) as u64,
+        };
+        let gone = |_| Error::new(ErrorKind::NotFound, "there is no version");
+        let pinned = path.with_version(latest).map_err(gone)?;
+        Ok(StoredSecret::new(BackendId::VAULT_KV2, pinned.to_string()))
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let path = VaultPath::parse(current.payload())?;
         assert_eq!(path.key(), key);

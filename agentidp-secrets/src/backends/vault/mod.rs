@@ -126,6 +126,18 @@ impl VaultKv2 {
         self.write(&self.site.folder.path(key), secret, 0).await
     }
 
+    async fn pinned(&self, path: VaultPath) -> Result<StoredSecret> {
+        let version = match path.version() {
+            Some(version) => version,
+            None => {
+                let entry = self.kv.latest(&path).await.map_err(|failure| failure.at(&self.site))?;
+                let version = entry.version;
+                self.secret_in(entry).map(|_| version)?
+            }
+        };
+        Ok(StoredSecret::new(BackendId::VAULT_KV2, path.with_version(version)?.to_string()))
+    }
+
     async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
         // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
         let secret = self.secret_at(path).await?;
@@ -135,6 +147,10 @@ impl VaultKv2 {
 
     async fn secret_at(&self, path: &VaultPath) -> Result<ClientSecret> {
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
+        self.secret_in(entry)
+    }
+
+    fn secret_in(&self, entry: KvEntry) -> Result<ClientSecret> {
         match entry.value {
             KvValue::Secret(secret) => Ok(secret),
             KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
@@ -227,6 +243,15 @@ impl SecretBackend for VaultKv2 {
             Err(error) => Err(error),
         };
         verdict.map_err(during(Operation::Verify))
+    }
+
+    /// Reads a bare path's latest version from the active node. A record with a version costs nothing.
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let pinned = match self.locate(key, stored) {
+            Ok(path) => self.pinned(path).await,
+            Err(error) => Err(error),
+        };
+        pinned.map_err(during(Operation::Pin))
     }
 
     /// Writes the next version, if `current` pins the latest one.

@@ -206,6 +206,10 @@ impl SecretBackend for Breaker {
         self.inner.recall(key, stored, candidate)
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.guarded(Operation::Pin, self.inner.pin(key, stored)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }

@@ -113,6 +113,10 @@ impl SecretBackend for Warm {
         self.proofs.decide(&question).or_else(|| self.inner.recall(key, stored, candidate))
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.inner.pin(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let writing = self.proofs.replacing(key);
         let asked = self.proofs.now();

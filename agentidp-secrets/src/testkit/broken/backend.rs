@@ -195,6 +195,11 @@ impl SecretBackend for BrokenBackend {
         self.was_proved(stored, candidate, flaws).then_some(Verdict::Match)
     }
 
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.reach(Operation::Pin)?;
+        self.material(key, stored, Operation::Pin).map(|_| stored.clone())
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.reach(Operation::Rotate)?;
         self.check_secret(secret, Operation::Rotate)?;
