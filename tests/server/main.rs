@@ -16,7 +16,12 @@ mod breaker;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod credentials;
+#[cfg(test)]
+#[path = "../support/database_clock.rs"]
+mod database_clock;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]

@@ -12,12 +12,14 @@ mod open;
 mod open_writes;
 mod postgres;
 mod purges;
+mod retention;
 mod row_cache;
 mod rows;
 mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -34,6 +36,7 @@ pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::open_writes::{OpenWriteRepo, Opened};
 pub use self::purges::PurgeRepo;
+pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
@@ -59,6 +62,8 @@ pub struct Repos {
     pub drift: Arc<dyn DriftRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
+    /// Up to when rows are deleted by their age.
+    pub retention: Arc<dyn RetentionRepo>,
     /// The database itself.
     pub database: Arc<dyn DatabaseRepo>,
 }
@@ -310,6 +315,10 @@ pub trait DatabaseRepo: Send + Sync + 'static {
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;
+
+    /// The time on the database's own clock, also inside a transaction. `None` where it has none: then the machine's clock is
+    /// the only one.
+    async fn now(&self) -> Result<Option<SystemTime>>;
 
     /// Closes the connections.
     async fn close(&self);

@@ -14,6 +14,7 @@ mod sync {
 }
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use agentidp_secrets::Clock;
 use async_trait::async_trait;
@@ -128,6 +129,10 @@ impl DatabaseRepo for Database {
 
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        self.inner.now().await
     }
 
     async fn close(&self) {
