@@ -21,6 +21,7 @@
 
 mod actor;
 mod agent;
+mod authenticate;
 mod create;
 mod fail_point;
 mod idempotency;
@@ -40,6 +41,7 @@ use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
+pub(crate) use authenticate::{Authenticator, Decision, Proof};
 pub(crate) use create::{INTENT_LIFE, create};
 pub use purge::purge;
 pub(crate) use revoke::revoke;
