@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod background;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod barrier;
 #[cfg(test)]
 mod bearer;
 mod breaker;
@@ -17,6 +21,8 @@ mod breaker;
 mod certificates;
 #[cfg(test)]
 mod credentials;
+#[cfg(test)]
+mod deaf;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]
@@ -41,6 +47,8 @@ mod log;
 mod model;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod overtaken;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]
