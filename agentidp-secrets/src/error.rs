@@ -70,6 +70,8 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
+    /// The secret that a record means now was to be found out.
+    Pin,
     /// Reachability and rights were tried.
     Probe,
     /// A secret was to be revoked.
@@ -186,6 +188,7 @@ impl fmt::Display for ErrorKind {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Pin => "pin",
             Self::Probe => "probe",
             Self::Revoke => "revoke",
             Self::Rotate => "rotate",

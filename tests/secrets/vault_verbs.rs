@@ -1,8 +1,12 @@
 //! The verbs of the Vault backend on a real OpenBao, with the token of the least-privilege policy.
 
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
 use agentidp_secrets::backends::{VaultKv2, VaultPath};
 use agentidp_secrets::{
-    BackendId, ClientSecret, CredentialKey, ErrorKind, Operation, SecretBackend, StoredSecret, Verdict,
+    BackendId, ClientSecret, Clock, CredentialKey, CredentialSecrets, ErrorKind, Generation, ManualClock, Operation,
+    SecretBackend, SecretStore, StoredSecret, Verdict,
 };
 
 use crate::support;
@@ -103,6 +107,50 @@ async fn a_bare_path_is_rotated_from_whatever_state_vault_is_in() {
     let deleted = it.vault.rotate(&it.key, &it.bare(), &ClientSecret::from("4")).await.unwrap();
     assert_eq!(deleted.payload(), format!("{}?version=4", it.path()));
     assert_eq!(it.verdict(&deleted, "4").await, Verdict::Match);
+}
+
+#[tokio::test]
+async fn a_bare_path_is_pinned_to_its_latest_version() {
+    let (it, bao) = (Fixture::new().await, support::bao());
+    let absent = it.vault.pin(&it.key, &it.bare()).await.unwrap_err();
+    assert_eq!((absent.kind(), absent.operation()), (ErrorKind::NotFound, Some(Operation::Pin)));
+    bao.write_root(&it.path(), "first").await;
+    bao.write_root(&it.path(), "second").await;
+    let pinned = it.vault.pin(&it.key, &it.bare()).await.unwrap();
+    assert_eq!(pinned.payload(), format!("{}?version=2", it.path()));
+    assert_eq!(it.vault.pin(&it.key, &pinned).await.unwrap(), pinned);
+    bao.write_root(&it.path(), "third").await;
+    assert_eq!(it.verdict(&pinned, "second").await, Verdict::Match);
+    assert_eq!(it.verdict(&it.bare(), "second").await, Verdict::Mismatch);
+    bao.soft_delete(&it.path()).await;
+    assert_eq!(it.vault.pin(&it.key, &it.bare()).await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_bare_path_rotated_with_an_overlap_keeps_its_old_secret_until_the_overlap_ends() {
+    let (it, bao) = (Fixture::new().await, support::bao());
+    let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
+    let store = SecretStore::builder(it.vault.clone()).clock(Arc::clone(&clock) as Arc<dyn Clock>).build().unwrap();
+    bao.write_root(&it.path(), "old").await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let rotated = store.rotate(&it.key, &it.bare().into(), day).await.unwrap();
+    assert_eq!(rotated.previous.as_ref().unwrap().stored.payload(), format!("{}?version=1", it.path()));
+    let row = CredentialSecrets { current: rotated.stored, selector: None, previous: rotated.previous };
+    let generation = async |candidate: &ClientSecret| {
+        let proof = store.verify(&it.key, &row, candidate).await;
+        proof.ok().map(|proof| proof.generation)
+    };
+    assert_eq!(generation(&rotated.secret).await, Some(Generation::Current));
+    assert_eq!(generation(&"old".into()).await, Some(Generation::Previous));
+    clock.advance(day);
+    assert_eq!(generation(&rotated.secret).await, Some(Generation::Current));
+    assert_eq!(generation(&"old".into()).await, None);
+
+    // What Vault no longer holds is no previous secret, and the row is repaired.
+    bao.soft_delete(&it.path()).await;
+    let repaired = store.rotate(&it.key, &it.bare().into(), day).await.unwrap();
+    assert_eq!(repaired.previous, None);
+    assert!(store.verify(&it.key, &repaired.stored.into(), &repaired.secret).await.is_ok());
 }
 
 #[tokio::test]

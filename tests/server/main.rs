@@ -38,6 +38,7 @@ mod idempotency;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
+mod late;
 mod lifecycle;
 #[cfg(test)]
 mod limits;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
@@ -63,7 +63,7 @@ struct Timeout {
 impl Timeout {
     async fn within<T: Send>(&self, operation: Operation, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let (deadline, consequence) = match operation {
-            Operation::Probe | Operation::Verify => (self.deadlines.read, ""),
+            Operation::Pin | Operation::Probe | Operation::Verify => (self.deadlines.read, ""),
             Operation::Revoke | Operation::Rotate | Operation::Store => {
                 (self.deadlines.write, "; it may have taken effect")
             }
@@ -95,6 +95,18 @@ impl SecretBackend for Timeout {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.within(Operation::Pin, self.inner.pin(key, stored)).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.within(Operation::Pin, self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.within(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -136,9 +148,7 @@ mod tests {
         let key = CredentialKey::parse("a", "c").unwrap();
         let secret = ClientSecret::from("canary-secret");
         let stored = backend.store(&key, &secret).await.unwrap();
-        for operation in [Operation::Probe, Operation::Verify, Operation::Store, Operation::Rotate, Operation::Revoke] {
-            faults.always(operation, Fault::Hang);
-        }
+        faults.on_everything(Fault::Hang);
 
         let started = Instant::now();
         let error = backend.verify(&key, &stored, &secret).await.unwrap_err();
@@ -147,6 +157,10 @@ mod tests {
 
         let started = Instant::now();
         assert!(backend.probe().await.is_err());
+        assert_eq!(started.elapsed(), READ);
+
+        let started = Instant::now();
+        assert!(backend.pin(&key, &stored).await.is_err());
         assert_eq!(started.elapsed(), READ);
 
         for operation in [Operation::Store, Operation::Rotate, Operation::Revoke] {

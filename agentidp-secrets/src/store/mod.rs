@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use self::decoy::Decoy;
-use crate::backend::{BackendInfo, SharedBackend};
+use crate::backend::{BackendInfo, Held, SharedBackend};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -78,10 +78,36 @@ impl SecretStore {
     /// # Errors
     /// Those of [`SecretBackend::store`](crate::SecretBackend::store); `Internal` when there is no randomness.
     pub async fn issue(&self, key: &CredentialKey) -> Result<Issued> {
-        let secret = ClientSecret::generate()?;
+        self.issue_with(key, ClientSecret::generate()?).await
+    }
+
+    /// Does what [`issue`](Self::issue) does, with a secret that the caller has generated.
+    ///
+    /// For a protocol that notes a digest of the secret before a backend is written. The secret is one that
+    /// [`ClientSecret::generate`] has just made, never one that somebody presented.
+    ///
+    /// # Errors
+    /// Those of [`SecretBackend::store`](crate::SecretBackend::store).
+    pub async fn issue_with(&self, key: &CredentialKey, secret: ClientSecret) -> Result<Issued> {
         let stored = self.0.primary.store(key, &secret).await.map_err(failed(Operation::Store, &self.primary().id))?;
         let selector = self.selector_for(key, &stored, &secret);
         Ok(Issued { secret, stored, selector })
+    }
+
+    /// Returns the record of the one secret that `stored` means now.
+    ///
+    /// A pinned record comes back as it is, without a request. A bare Vault path, which means the latest version, comes back
+    /// with the number of that version.
+    ///
+    /// # Errors
+    /// Those of [`SecretBackend::pin`](crate::SecretBackend::pin); `UnknownBackend` when the record's backend is not
+    /// configured.
+    pub async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let backend = self.backend(Operation::Pin, stored.backend())?;
+        if backend.info().is_pinned(stored) {
+            return Ok(stored.clone());
+        }
+        backend.pin(key, stored).await.map_err(failed(Operation::Pin, stored.backend()))
     }
 
     /// Puts a new secret in place of the credential's present one, on the primary backend.
@@ -89,6 +115,10 @@ impl SecretStore {
     /// A record of another backend moves to the primary by this: the new secret is stored there as a first one. With a
     /// `grace` above zero the current record comes back as [`Rotated::previous`] and verifies until then; the one before it
     /// is at an end.
+    ///
+    /// The current record is [pinned](Self::pin) first, and the new secret is written only where that version is still the
+    /// latest. So the previous record names one version, also where the row held a bare Vault path. There is no previous
+    /// record when the backend no longer holds the current secret.
     ///
     /// Commit the new record, then show the secret, once. Until the commit the old record keeps working. When the
     /// backend has changed, [`revoke`](Self::revoke) the old record once it no longer counts, so that its backend
@@ -100,15 +130,31 @@ impl SecretStore {
     /// unseen; `InvalidConfig` when the end of `grace` is past what the clock can express; else those of
     /// [`SecretBackend::rotate`](crate::SecretBackend::rotate).
     pub async fn rotate(&self, key: &CredentialKey, secrets: &CredentialSecrets, grace: Duration) -> Result<Rotated> {
+        self.rotate_with(key, secrets, grace, ClientSecret::generate()?).await
+    }
+
+    /// Does what [`rotate`](Self::rotate) does, with a secret that the caller has generated.
+    ///
+    /// The secret is one that [`ClientSecret::generate`] has just made, never one that somebody presented.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate).
+    pub async fn rotate_with(
+        &self,
+        key: &CredentialKey,
+        secrets: &CredentialSecrets,
+        grace: Duration,
+        secret: ClientSecret,
+    ) -> Result<Rotated> {
         let valid_until = self.0.clock.now().checked_add(grace).ok_or_else(|| {
             Error::new(ErrorKind::InvalidConfig, "the grace period ends after the end of time; shorten it")
                 .with_operation(Operation::Rotate)
         })?;
-        let secret = ClientSecret::generate()?;
         let CredentialSecrets { current, selector, .. } = secrets;
-        let stored = self.replace(key, current, &secret).await?;
+        let held = self.held(key, current, grace).await?;
+        let stored = self.replace(key, held.as_ref().unwrap_or(current), &secret).await?;
         let previous =
-            (!grace.is_zero()).then(|| Previous { stored: current.clone(), selector: *selector, valid_until });
+            held.filter(|_| !grace.is_zero()).map(|stored| Previous { stored, selector: *selector, valid_until });
         let selector = self.selector_for(key, &stored, &secret);
         Ok(Rotated { secret, stored, selector, previous })
     }
@@ -156,6 +202,46 @@ impl SecretStore {
         Ok(Some(Upgraded { stored, selector }))
     }
 
+    /// Says what the primary backend holds at the key's place: a version, or the latest one.
+    ///
+    /// # Errors
+    /// Those of [`SecretBackend::inspect`](crate::SecretBackend::inspect).
+    pub async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let primary = &self.0.primary;
+        primary.inspect(key, version).await.map_err(failed(Operation::Pin, &primary.info().id))
+    }
+
+    /// Writes `secret` over whatever lies at the key's place on the primary backend, if `latest` is still the latest version
+    /// there; 0: nothing is there.
+    ///
+    /// For whoever knows that no row points to that place, or holds the right to write there. The secret may be one that was
+    /// presented and proved.
+    ///
+    /// # Errors
+    /// Those of [`SecretBackend::overwrite`](crate::SecretBackend::overwrite).
+    pub async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: ClientSecret) -> Result<Issued> {
+        let stored = self.overwrite_with(key, latest, Some(&secret)).await?;
+        let selector = self.selector_for(key, &stored, &secret);
+        Ok(Issued { secret, stored, selector })
+    }
+
+    /// Writes a blank version over whatever lies at the key's place on the primary backend, as
+    /// [`overwrite`](Self::overwrite) does, and returns its number's record.
+    ///
+    /// # Errors
+    /// As [`overwrite`](Self::overwrite).
+    pub async fn blank(&self, key: &CredentialKey, latest: u64) -> Result<StoredSecret> {
+        self.overwrite_with(key, latest, None).await
+    }
+
+    /// What to keep of a version that the primary backend holds. `None` where there is no secret in it.
+    #[must_use]
+    pub fn adopt(&self, key: &CredentialKey, held: Held) -> Option<Issued> {
+        let Held::Version { stored, secret: Some(secret), .. } = held else { return None };
+        let selector = self.selector_for(key, &stored, &secret);
+        Some(Issued { secret, stored, selector })
+    }
+
     /// Tries whether each backend can be asked, all at once; the primary comes first.
     pub async fn probe(&self) -> Vec<(BackendId, Result<()>)> {
         join_all(self.backends().map(async |backend| {
@@ -176,6 +262,31 @@ impl SecretStore {
                 format!("the record was written by the backend `{id}`, which this store was not given; configure it");
             failed(operation, id)(Error::new(ErrorKind::UnknownBackend, message))
         })
+    }
+
+    /// Pins the record that a rotation replaces. None when its backend no longer holds the secret: a rotation is how such
+    /// a row is repaired.
+    async fn held(&self, key: &CredentialKey, current: &StoredSecret, grace: Duration) -> Result<Option<StoredSecret>> {
+        let stays = *current.backend() == self.primary().id;
+        if !stays && grace.is_zero() {
+            // The place that the record points to is not written, and the record ends with the commit.
+            return Ok(Some(current.clone()));
+        }
+        match self.pin(key, current).await {
+            Ok(pinned) => Ok(Some(pinned)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => Ok(None),
+            Err(error) => Err(error.with_operation(Operation::Rotate)),
+        }
+    }
+
+    async fn overwrite_with(
+        &self,
+        key: &CredentialKey,
+        latest: u64,
+        secret: Option<&ClientSecret>,
+    ) -> Result<StoredSecret> {
+        let primary = &self.0.primary;
+        primary.overwrite(key, latest, secret).await.map_err(failed(Operation::Rotate, &primary.info().id))
     }
 
     /// Stores `secret` in place of `current` on the primary; a record of another backend has no predecessor there.

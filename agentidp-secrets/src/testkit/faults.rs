@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
@@ -79,8 +79,8 @@ impl FaultLayer {
 
     /// Plays `fault` on every call of every operation, until [`heal`](Self::heal).
     pub fn on_everything(&self, fault: Fault) {
-        use Operation::{Probe, Revoke, Rotate, Store, Verify};
-        for operation in [Probe, Revoke, Rotate, Store, Verify] {
+        use Operation::{Pin, Probe, Revoke, Rotate, Store, Verify};
+        for operation in [Pin, Probe, Revoke, Rotate, Store, Verify] {
             self.always(operation, fault);
         }
     }
@@ -162,6 +162,18 @@ impl SecretBackend for Faulty {
     /// Nothing, so that every verification meets its fault.
     fn recall(&self, _: &CredentialKey, _: &StoredSecret, _: &ClientSecret) -> Option<Verdict> {
         None
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.play(Operation::Pin, self.inner.pin(key, stored)).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.play(Operation::Pin, self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.play(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

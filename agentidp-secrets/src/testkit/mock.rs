@@ -39,6 +39,7 @@ mockall::mock! {
         fn info(&self) -> &BackendInfo;
         async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret>;
         async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict>;
+        async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret>;
         async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret>;
         async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
         async fn probe(&self) -> Result<()>;

@@ -81,6 +81,18 @@ impl KvV2 for VaultrsKv {
         }
     }
 
+    /// The first answer tells which cluster this is. Only from then on a single address in front of several nodes passes
+    /// the request on to the active one, so it is sent once more.
+    async fn latest(&self, path: &VaultPath) -> Result<KvEntry, Failure> {
+        let transport = self.session.transport();
+        let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version: None };
+        let request = Request { of_active: true, ..encode(&request)? };
+        let aim = transport.aim();
+        let answer = self.session.send(request.clone()).await?;
+        let answer = if transport.aim() == aim { answer } else { self.session.send(request).await? };
+        answer::entry(answer.status, &answer.body, None)
+    }
+
     async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure> {
         // vaultrs keeps 32 bits; nobody rotates four thousand million times.
         let cas = u32::try_from(cas).map_err(|_| Failure::Conflict)?;
@@ -95,6 +107,17 @@ impl KvV2 for VaultrsKv {
             copy.zeroize();
         }
         let answer = self.session.send(encoded?).await?;
+        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+    }
+
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure> {
+        let request = SetSecretRequest {
+            mount: path.mount().to_owned(),
+            path: path.below_mount(),
+            data: json!({}),
+            options: Some(SetSecretRequestOptions { cas: u32::try_from(cas).map_err(|_| Failure::Conflict)? }),
+        };
+        let answer = self.session.send(encode(&request)?).await?;
         answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
     }
 

@@ -1,4 +1,4 @@
-//! The port below [`VaultKv2`](super::VaultKv2): the three calls that it makes, so that tests can stand in for Vault.
+//! The port below [`VaultKv2`](super::VaultKv2): the four calls that it makes, so that tests can stand in for Vault.
 
 use std::fmt;
 
@@ -15,8 +15,15 @@ pub(crate) trait KvV2: fmt::Debug + Send + Sync + 'static {
     /// Reads a version, or the latest. The version that `path` itself carries is not looked at.
     async fn read(&self, path: &VaultPath, version: Option<u64>) -> Result<KvEntry, Failure>;
 
+    /// Reads the latest version from the active node, which is never behind. The version that `path` itself carries is not
+    /// looked at.
+    async fn latest(&self, path: &VaultPath) -> Result<KvEntry, Failure>;
+
     /// Writes a new version if the latest one is `cas` (0: if there is none), and returns the new version.
     async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure>;
+
+    /// Writes a version without a secret, as [`write`](Self::write) does.
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure>;
 
     /// Deletes every version for good. Idempotent.
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure>;

@@ -58,7 +58,7 @@ use async_trait::async_trait;
 use self::client::VaultrsKv;
 use self::failure::{Failure, Site};
 use self::kv::{KvEntry, KvV2, KvValue};
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -126,6 +126,18 @@ impl VaultKv2 {
         self.write(&self.site.folder.path(key), secret, 0).await
     }
 
+    async fn pinned(&self, path: VaultPath) -> Result<StoredSecret> {
+        let version = match path.version() {
+            Some(version) => version,
+            None => {
+                let entry = self.kv.latest(&path).await.map_err(|failure| failure.at(&self.site))?;
+                let version = entry.version;
+                self.secret_in(entry).map(|_| version)?
+            }
+        };
+        Ok(StoredSecret::new(BackendId::VAULT_KV2, path.with_version(version)?.to_string()))
+    }
+
     async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
         // Vault is asked whatever the candidate looks like: an outage shows, and an odd candidate takes as long.
         let secret = self.secret_at(path).await?;
@@ -135,6 +147,10 @@ impl VaultKv2 {
 
     async fn secret_at(&self, path: &VaultPath) -> Result<ClientSecret> {
         let entry = self.kv.read(path, path.version()).await.map_err(|failure| failure.at(&self.site))?;
+        self.secret_in(entry)
+    }
+
+    fn secret_in(&self, entry: KvEntry) -> Result<ClientSecret> {
         match entry.value {
             KvValue::Secret(secret) => Ok(secret),
             KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
@@ -227,6 +243,51 @@ impl SecretBackend for VaultKv2 {
             Err(error) => Err(error),
         };
         verdict.map_err(during(Operation::Verify))
+    }
+
+    /// Reads a bare path's latest version from the active node. A record with a version costs nothing.
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        let pinned = match self.locate(key, stored) {
+            Ok(path) => self.pinned(path).await,
+            Err(error) => Err(error),
+        };
+        pinned.map_err(during(Operation::Pin))
+    }
+
+    /// Reads the latest version from the active node; a version with a number from any.
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let path = self.site.folder.path(key);
+        let read = match version {
+            Some(_) => self.kv.read(&path, version).await,
+            None => self.kv.latest(&path).await,
+        };
+        let held = match read {
+            Ok(KvEntry { version, value }) => path.with_version(version).map(|path| Held::Version {
+                version,
+                stored: StoredSecret::new(BackendId::VAULT_KV2, path.to_string()),
+                secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
+            }),
+            Err(Failure::Missing) => Ok(Held::Nothing),
+            Err(failure) => Err(failure.at(&self.site)),
+        };
+        held.map_err(during(Operation::Pin))
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let path = self.site.folder.path(key);
+        let written = match secret {
+            Some(secret) => match self.info.check_secret(secret) {
+                Ok(()) => self.write(&path, secret, latest).await,
+                Err(error) => Err(error),
+            },
+            None => match self.kv.write_blank(&path, latest).await {
+                Ok(version) => {
+                    path.with_version(version).map(|path| StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
+                }
+                Err(failure) => Err(failure.at(&self.site)),
+            },
+        };
+        written.map_err(during(Operation::Rotate))
     }
 
     /// Writes the next version, if `current` pins the latest one.

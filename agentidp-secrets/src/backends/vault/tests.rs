@@ -82,6 +82,28 @@ async fn a_pinned_record_reads_its_version_and_a_bare_one_the_latest() {
 }
 
 #[tokio::test]
+async fn a_bare_record_is_pinned_to_the_latest_version_of_the_active_node_and_a_pinned_one_asks_nobody() {
+    assert_eq!(vault(|_| ()).pin(&key(), &pinned(3)).await.unwrap(), pinned(3));
+    let table = [
+        (holds(7, "s"), Ok(pinned(7))),
+        (entry(7, KvValue::Deleted), Err(ErrorKind::NotFound)),
+        (entry(7, KvValue::Unreadable), Err(ErrorKind::Malformed)),
+        (Err(Failure::Missing), Err(ErrorKind::NotFound)),
+        (Err(Failure::Sealed), Err(ErrorKind::Unavailable)),
+    ];
+    for (answer, expected) in table {
+        let vault = vault(|kv| {
+            kv.expect_latest().times(1).return_once(|_| answer);
+        });
+        let found = vault.pin(&key(), &record(PATH)).await;
+        assert_eq!(
+            found.map_err(|error| (error.kind(), error.operation())),
+            expected.map_err(|kind| (kind, Some(Operation::Pin)))
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_is_a_mismatch_once_vault_has_answered() {
     let long = "s".repeat(VaultKv2::MAX_SECRET_LEN + 1);
     for candidate in ["other", "", "\0", "s\0", &long] {

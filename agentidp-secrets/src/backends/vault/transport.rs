@@ -239,7 +239,7 @@ impl Transport {
         url.set_query(request.query.as_deref());
         // A standby carries out what it can: it says "done" to the deletion of something that it has not heard of yet.
         let index = match request.method {
-            Method::GET => self.index.get(),
+            Method::GET if !request.of_active => self.index.get(),
             _ => self.index.beyond().or_else(|| self.index.get()),
         };
         let mut prepared = reqwest::Request::new(request.method, url);

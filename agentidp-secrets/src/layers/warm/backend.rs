@@ -10,7 +10,7 @@ use futures_util::future::ready;
 
 use super::flights::{Answer, Flights};
 use super::proofs::{Proofs, Question};
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Result};
 use crate::record::StoredSecret;
@@ -111,6 +111,18 @@ impl SecretBackend for Warm {
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         let question = self.proofs.question(self.realm, key, stored, candidate);
         self.proofs.decide(&question).or_else(|| self.inner.recall(key, stored, candidate))
+    }
+
+    async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
+        self.inner.pin(key, stored).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.inner.inspect(key, version).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.inner.overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
