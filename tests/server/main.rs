@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod background;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod barrier;
 #[cfg(test)]
 mod bearer;
 mod breaker;
@@ -22,6 +26,7 @@ mod credentials;
 #[cfg(test)]
 #[path = "../support/database_clock.rs"]
 mod database_clock;
+mod deaf;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]
@@ -47,6 +52,8 @@ mod log;
 mod model;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod overtaken;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]

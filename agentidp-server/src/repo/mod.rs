@@ -6,6 +6,7 @@
 mod authentication;
 mod columns;
 mod error;
+mod freshness;
 mod group_commit;
 mod idempotency;
 mod open;
@@ -31,6 +32,7 @@ use crate::domain::{
 
 pub use self::authentication::Authentication;
 pub use self::error::RepoError;
+pub use self::freshness::{AsOf, ClientRows, Freshness};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
@@ -138,12 +140,26 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// A page of a client's credentials, newest first.
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
 
-    /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
+    /// A client with its active credentials that have not expired at `now`, newest first, as the
+    /// database has them: one joined select.
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
 
-    /// The same, and certainly as the database has it: rows that are held in memory may be a moment old.
-    async fn authenticate_anew(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
-        self.authenticate(client_id, now).await
+    /// The same rows as [`authenticate`](Self::authenticate), from memory where `freshness` and the
+    /// repository let them be.
+    async fn rows(&self, client_id: Uuid, now: Timestamp, _freshness: Freshness) -> Result<ClientRows> {
+        Ok(ClientRows::read(self.authenticate(client_id, now).await?))
+    }
+
+    /// Whether the rows of `as_of` are what memory would serve now: changes are heard of, and none
+    /// is known of since then. Asks the database nothing. Expiry is the caller's to judge.
+    fn is_current(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
+        false
+    }
+
+    /// Whether this process has made a change to the client since `as_of`, or has heard of one.
+    /// Asks the database nothing.
+    fn is_changed(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
+        false
     }
 
     /// Inserts a credential if its agent is still active. A place in Vault needs the open write of the same attempt: the commit

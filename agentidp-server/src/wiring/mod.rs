@@ -126,18 +126,19 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
         .map_err(|error| StartError::database(config, &error))
 }
 
-/// Rows in memory, where the database tells of changes.
+/// Rows in memory, where the database tells of changes; elsewhere this server's own changes are
+/// counted.
 fn with_row_cache(
     repos: Repos,
     config: &Config,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Repos, StartError> {
-    // The embedded database tells nobody.
-    let Some(url) = &config.storage.database_url else { return Ok(repos) };
+    // The embedded database is a file that no other server changes.
+    let url = config.storage.database_url.as_ref().map_or("sqlite:", |url| url.expose_secret());
     let (capacity, metrics) = (config.storage.row_cache_capacity, Arc::new(metrics.clone()));
     repos
-        .with_row_cache(url.expose_secret(), capacity, Arc::clone(clock), metrics)
+        .with_row_cache(url, capacity, Arc::clone(clock), metrics)
         .map_err(|error| StartError::database(config, &error))
 }
 
