@@ -1,10 +1,11 @@
-//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` writes one test for each check.
+//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` and `store_conformance!(…)` write one
+//! test for each check.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::io;
 use std::path::PathBuf;
 
-use agentidp_secrets::testkit::{BackendHarness, checks};
+use agentidp_secrets::testkit::{BackendHarness, checks, store_checks};
 use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody};
 use agentidp_secrets::{Error, ErrorKind, Result, SecretBackend, StoredSecret, Verdict};
 use async_trait::async_trait;
@@ -68,6 +69,20 @@ impl SecretBackend for Files {
         Ok(if secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
     }
 
+    /// The last version, so that a store can write over what a lost commit has left.
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        let mut files = match fs::read_dir(self.folder.join(key.to_string())).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            files => files.map_err(failed)?,
+        };
+        let mut latest = None;
+        while let Some(file) = files.next_entry().await.map_err(failed)? {
+            let version = file.file_name().to_str().and_then(|name| name.parse().ok());
+            latest = latest.max(version);
+        }
+        Ok(latest.map(|version| self.record(key, version)))
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.info.check_secret(secret)?;
         self.write(key, self.version(key, current)?.saturating_add(1), secret).await
@@ -75,6 +90,10 @@ impl SecretBackend for Files {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.version(key, stored)?;
+        self.forget(key).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
         match fs::remove_dir_all(self.folder.join(key.to_string())).await.map_err(failed) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             outcome => outcome,
@@ -93,6 +112,10 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let harness = BackendHarness::new(Files { info, folder: folder.path().to_owned() });
     for check in checks() {
         check.run(&harness).await; // panics with the clause that is broken
+        println!("ok  {}", check.name);
+    }
+    for check in store_checks() {
+        check.run(&harness).await; // a store over it, whose callers meet one another
         println!("ok  {}", check.name);
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::credential::CredentialKey;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -34,9 +34,10 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all eight methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all ten methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
-/// the cache behind it, and one that does not forward [`pin`](Self::pin) leaves records unpinned. Run the conformance suite
+/// the cache behind it, and one that does not forward [`pin`](Self::pin), [`latest`](Self::latest) or
+/// [`forget`](Self::forget) takes them from the store. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
 ///
 /// # Wrong is not broken
@@ -112,6 +113,26 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
         Ok(stored.clone())
     }
 
+    /// Returns the record of the last secret at the key's place, whoever vouches for it; `None` when there is nothing.
+    ///
+    /// A caller overwrites what a lost commit has left at the place: it hands this record to [`rotate`](Self::rotate). The
+    /// default is `None`, which is right with [`Custody::Record`]. With [`Custody::Backend`] it means that such leftovers
+    /// cannot be overwritten: a move to the backend is a `Conflict` for as long as they are there.
+    ///
+    /// # Contract
+    /// Changes nothing. A server with replicas reads from the one that is never behind. A last version that was deleted
+    /// counts, where its number stays taken.
+    ///
+    /// # Errors
+    /// `Denied`, `Throttled`, `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// Stores a new secret for a credential whose present record is `current`, and returns the new record.
     ///
     /// # Contract
@@ -129,6 +150,9 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Makes the backend forget every secret of the credential, old versions included.
     ///
+    /// This ends the credential, and not the record: the secret of every other record of the key goes too. Call it only
+    /// when the caller's row has ended, never to clear up after a write that was not committed.
+    ///
     /// # Contract
     /// Idempotent. With [`Custody::Backend`] a later `verify` is `NotFound`. With [`Custody::Record`] there is nothing
     /// to forget and the call does nothing: dropping the row is the revocation.
@@ -140,6 +164,35 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// A dropped call may or may not have taken effect. Call again.
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
+
+    /// Makes the backend forget everything that it keeps under the key, without a record.
+    ///
+    /// For a credential that has ended or was never committed. Its id is never used again: a request that arrives late
+    /// would remove the secret of a later use. The default does nothing with [`Custody::Record`], where there is nothing to
+    /// forget. A backend with custody implements it.
+    ///
+    /// # Contract
+    /// Idempotent, also for a key that was never stored. With [`Custody::Backend`] a later `verify` of any record of the key
+    /// is `NotFound`. Other keys keep their secrets.
+    ///
+    /// # Errors
+    /// `Internal` when a backend with custody does not implement it; `Denied`, `Throttled`, `Unavailable` as their kinds
+    /// say: then it has to be tried again.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have taken effect. Call again.
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _ = key;
+        match self.info().custody {
+            Custody::Record => Ok(()),
+            Custody::Backend => {
+                let message = "the backend keeps secrets and cannot forget them by key; implement `forget`";
+                Err(Error::new(ErrorKind::Internal, message)
+                    .with_operation(Operation::Revoke)
+                    .with_backend(self.info().id.clone()))
+            }
+        }
+    }
 
     /// Tries whether the backend can be asked at all. Cheap; touches no secret.
     ///
@@ -333,12 +386,20 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
         (**self).pin(key, stored).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        (**self).latest(key).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         (**self).rotate(key, current, secret).await
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         (**self).revoke(key, stored).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        (**self).forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {

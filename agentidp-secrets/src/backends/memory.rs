@@ -74,6 +74,10 @@ impl SecretBackend for Memory {
         }
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        Ok(self.secrets().get(key).map(|versions| record(key, versions.len())))
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let version = pinned_version(Operation::Rotate, key, current)?;
         self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Rotate))?;
@@ -89,6 +93,11 @@ impl SecretBackend for Memory {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         pinned_version(Operation::Revoke, key, stored)?;
+        self.secrets().remove(key);
+        Ok(())
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
         self.secrets().remove(key);
         Ok(())
     }

@@ -102,6 +102,11 @@ impl SecretBackend for Limit {
         self.inner.pin(key, stored).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        let _permit = self.permit(Operation::Pin).await?;
+        self.inner.latest(key).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let _permit = self.permit(Operation::Rotate).await?;
         self.inner.rotate(key, current, secret).await
@@ -110,6 +115,11 @@ impl SecretBackend for Limit {
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         let _permit = self.permit(Operation::Revoke).await?;
         self.inner.revoke(key, stored).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _permit = self.permit(Operation::Revoke).await?;
+        self.inner.forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -194,12 +194,20 @@ impl SecretBackend for Observe {
         self.observed(Operation::Pin, self.inner.pin(key, stored), |_| Outcome::Done).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        self.observed(Operation::Pin, self.inner.latest(key), |_| Outcome::Done).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.observed(Operation::Rotate, self.inner.rotate(key, current, secret), |_| Outcome::Done).await
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.observed(Operation::Revoke, self.inner.revoke(key, stored), |()| Outcome::Done).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.observed(Operation::Revoke, self.inner.forget(key), |()| Outcome::Done).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -168,12 +168,20 @@ impl SecretBackend for Faulty {
         self.play(Operation::Pin, self.inner.pin(key, stored)).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        self.play(Operation::Pin, self.inner.latest(key)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.play(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.play(Operation::Revoke, self.inner.revoke(key, stored)).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.play(Operation::Revoke, self.inner.forget(key)).await
     }
 
     async fn probe(&self) -> Result<()> {

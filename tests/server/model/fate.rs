@@ -174,6 +174,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.fate.call(self.inner.pin(key, stored)).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> StoreResult<Option<StoredSecret>> {
+        self.fate.call(self.inner.latest(key)).await
+    }
+
     async fn rotate(
         &self,
         key: &CredentialKey,
@@ -185,6 +189,10 @@ impl SecretBackend for Mortal<SharedBackend> {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> StoreResult<()> {
         self.fate.call(self.inner.revoke(key, stored)).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> StoreResult<()> {
+        self.fate.call(self.inner.forget(key)).await
     }
 
     async fn probe(&self) -> StoreResult<()> {

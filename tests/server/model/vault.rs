@@ -81,6 +81,13 @@ impl SecretBackend for Vault {
         Ok(StoredSecret::new(BackendId::VAULT_KV2, pinned.to_string()))
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        let path = VaultPath::for_key("secret", "agentidp", key)?;
+        let latest = self.paths.lock().unwrap().get(&path.to_string()).map(|all| all.len() as u64);
+        let pinned = latest.map(|version| path.with_version(version)).transpose()?;
+        Ok(pinned.map(|path| StoredSecret::new(BackendId::VAULT_KV2, path.to_string())))
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let path = VaultPath::parse(current.payload())?;
         assert_eq!(path.key(), key);
@@ -89,6 +96,11 @@ impl SecretBackend for Vault {
 
     async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.paths.lock().unwrap().remove(&VaultPath::parse(stored.payload())?.unpinned().to_string());
+        Ok(())
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.paths.lock().unwrap().remove(&VaultPath::for_key("secret", "agentidp", key)?.to_string());
         Ok(())
     }
 

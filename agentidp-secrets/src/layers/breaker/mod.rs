@@ -210,12 +210,20 @@ impl SecretBackend for Breaker {
         self.guarded(Operation::Pin, self.inner.pin(key, stored)).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        self.guarded(Operation::Pin, self.inner.latest(key)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.guarded(Operation::Revoke, self.inner.revoke(key, stored)).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.guarded(Operation::Revoke, self.inner.forget(key)).await
     }
 
     async fn probe(&self) -> Result<()> {

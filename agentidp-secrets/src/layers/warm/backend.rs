@@ -117,6 +117,10 @@ impl SecretBackend for Warm {
         self.inner.pin(key, stored).await
     }
 
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        self.inner.latest(key).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let writing = self.proofs.replacing(key);
         let asked = self.proofs.now();
@@ -138,6 +142,11 @@ impl SecretBackend for Warm {
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         let _forgetting = self.proofs.forgetting(key);
         self.inner.revoke(key, stored).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _forgetting = self.proofs.forgetting(key);
+        self.inner.forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {

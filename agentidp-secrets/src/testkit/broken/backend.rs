@@ -56,10 +56,19 @@ impl BrokenBackend {
     /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
     #[must_use]
     pub fn sound(custody: Custody) -> Self {
-        // Every record of this backend names its version, and every digest is one.
-        let info =
-            BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN).with_pin_mark("");
+        let info = BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN);
+        let info = match custody {
+            Custody::Backend => info.with_pin_mark("@"),
+            Custody::Record => info,
+        };
         Self { info, flaw: None, reachable: true, state: Mutex::default() }
+    }
+
+    /// The record that means whichever secret of the same key is the latest.
+    #[must_use]
+    pub fn unpinned(stored: &StoredSecret) -> StoredSecret {
+        let (named, _version) = stored.payload().split_once('@').unwrap_or((stored.payload(), ""));
+        StoredSecret::new(stored.backend().clone(), named)
     }
 
     /// The same, out of reach.
@@ -197,7 +206,16 @@ impl SecretBackend for BrokenBackend {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.reach(Operation::Pin)?;
-        self.material(key, stored, Operation::Pin).map(|_| stored.clone())
+        Ok(match self.material(key, stored, Operation::Pin)? {
+            Material::Secret { version, .. } if !self.has(Flaw::PinsNothing) => self.pinned(key, version),
+            Material::Digest { .. } | Material::Secret { .. } => stored.clone(),
+        })
+    }
+
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        self.reach(Operation::Pin)?;
+        let held = self.state().versions.get(key).map(Vec::len);
+        Ok(held.map(|latest| self.pinned(key, if self.has(Flaw::LatestIsFirst) { 1 } else { latest })))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -231,6 +249,17 @@ impl SecretBackend for BrokenBackend {
             _ => {
                 state.versions.remove(key);
             }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.reach(Operation::Revoke)?;
+        let mut state = self.state();
+        if self.has(Flaw::ForgetsLaterOnly) {
+            state.versions.entry(key.clone()).and_modify(|versions| versions.truncate(1));
+        } else {
+            state.versions.remove(key);
         }
         Ok(())
     }
