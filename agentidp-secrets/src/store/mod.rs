@@ -35,7 +35,8 @@ pub use self::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotat
 ///
 /// ```
 /// # tokio::runtime::Runtime::new()?.block_on(async {
-/// ///
+/// use std::time::Duration;
+///
 /// use agentidp_secrets::backends::{Bcrypt, Memory};
 /// use agentidp_secrets::{CredentialKey, SecretStore};
 ///
