@@ -273,7 +273,11 @@ impl World {
             self.rows[slot] = Some(row);
             return;
         }
-        assert_eq!(self.memory.latest(&row.key).await.unwrap(), None, "what lost answers have left ends too");
+        assert_eq!(
+            self.memory.inspect(&row.key, None).await.unwrap().version(),
+            0,
+            "what lost answers have left ends too"
+        );
         for (generated, stored) in row.records() {
             let outcome = store.verify(&row.key, &stored.into(), &self.secrets[generated.secret]).await;
             match generated.on {

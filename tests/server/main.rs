@@ -32,6 +32,7 @@ mod idempotency;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
+mod late;
 mod lifecycle;
 #[cfg(test)]
 mod limits;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pause::{jittered, system_random};
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Layer;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
-/// Repeats `verify`, `pin`, `latest` and `probe` when the backend could not be asked.
+/// Repeats `verify`, `pin`, `inspect` and `probe` when the backend could not be asked.
 ///
 /// | outcome | repeated | why |
 /// |---|---|---|
@@ -157,8 +157,12 @@ impl SecretBackend for Retry {
         self.repeat(|| self.inner.pin(key, stored)).await
     }
 
-    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
-        self.repeat(|| self.inner.latest(key)).await
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.repeat(|| self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.inner.overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -5,6 +5,7 @@ mod builder;
 mod decoy;
 mod end;
 mod lifecycle;
+mod place;
 mod select;
 mod verbs;
 mod verify;

@@ -133,7 +133,7 @@ impl SecretStore {
     ///
     /// # Errors
     /// As [`rotate`](Self::rotate); `Conflict` when a concurrent write was first, or when the primary cannot name what it
-    /// holds ([`SecretBackend::latest`](crate::SecretBackend::latest)).
+    /// holds ([`SecretBackend::inspect`](crate::SecretBackend::inspect)).
     pub async fn rotate_over(
         &self,
         key: &CredentialKey,
@@ -142,7 +142,7 @@ impl SecretStore {
     ) -> Result<Rotated> {
         let (valid_until, secret) = (self.end_of(grace)?, ClientSecret::generate()?);
         let held = self.held(key, &secrets.current, grace).await?;
-        let stored = match self.overwrite(key, &secret).await {
+        let stored = match self.write_over(key, &secret).await {
             Ok(None) => self.0.primary.store(key, &secret).await,
             Ok(Some(stored)) => Ok(stored),
             Err(error) => Err(error),
@@ -237,7 +237,7 @@ impl SecretStore {
             self.backend(Operation::Rotate, current.backend())?;
             match primary.store(key, secret).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
-                    self.overwrite(key, secret).await.and_then(|stored| stored.ok_or(error))
+                    self.write_over(key, secret).await.and_then(|stored| stored.ok_or(error))
                 }
                 outcome => outcome,
             }
@@ -245,11 +245,14 @@ impl SecretStore {
         stored.map_err(failed(Operation::Rotate, &primary.info().id))
     }
 
-    /// Writes over the last version that the primary holds, by compare-and-set. None where there is nothing.
-    async fn overwrite(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<Option<StoredSecret>> {
-        match self.0.primary.latest(key).await? {
-            Some(latest) => self.0.primary.rotate(key, &latest, secret).await.map(Some),
-            None => Ok(None),
+    /// Writes over whatever the primary holds, by compare-and-set on its last version. None where it cannot say what that
+    /// is.
+    async fn write_over(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<Option<StoredSecret>> {
+        let primary = &self.0.primary;
+        match primary.inspect(key, None).await {
+            Ok(held) => primary.overwrite(key, held.version(), Some(secret)).await.map(Some),
+            Err(error) if error.kind() == ErrorKind::InvalidConfig => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -40,7 +40,6 @@ mockall::mock! {
         async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret>;
         async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict>;
         async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret>;
-        async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>>;
         async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret>;
         async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
         async fn forget(&self, key: &CredentialKey) -> Result<()>;

@@ -11,6 +11,9 @@ use super::{ConfigError, Secret, VaultAuth};
 /// Vault's own default mount of KV version 2.
 const DEFAULT_MOUNT: &str = "secret";
 
+/// What Vault keeps unless `max_versions` of the mount or the path says otherwise.
+const DEFAULT_VERSIONS_KEPT: u64 = 10;
+
 /// The library's own default, which it explains.
 const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 
@@ -24,6 +27,8 @@ pub struct Vault {
     pub auth: VaultAuth,
     /// The mount of KV version 2.
     pub mount: String,
+    /// How many versions of a secret Vault keeps.
+    pub versions_kept: u64,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
     /// Certificates to trust, as PEM.
@@ -51,6 +56,9 @@ impl Vault {
     pub(super) fn read(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<Option<Self>, ConfigError> {
         let allow_plain_http = lookup.flag("VAULT_ALLOW_PLAIN_HTTP")?.unwrap_or(false);
         let mount = mount(lookup, warnings)?;
+        let versions_kept = lookup.parsed("VAULT_MAX_VERSIONS", "a number from 2 to 1000", |text| {
+            text.parse().ok().filter(|versions| (2..=1000).contains(versions))
+        })?;
         let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
@@ -78,6 +86,7 @@ impl Vault {
             address: addresses.join(","),
             auth: VaultAuth::read(lookup, warnings)?,
             mount,
+            versions_kept: versions_kept.unwrap_or(DEFAULT_VERSIONS_KEPT),
             namespace,
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,

@@ -60,8 +60,8 @@ impl Pass<'_> {
             return Ok(());
         }
         if self.mode == Mode::Repair {
-            let due_at = self.app.now().plus(lifecycle::INTENT_LIFE);
-            let job = PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 };
+            let due_at = self.app.now().plus(std::time::Duration::from_secs(600));
+            let job = PurgeJob::delete(client_id, credential_id, vault_path, due_at);
             if !self.app.repos.drift.adopt(&job).await? {
                 return Ok(());
             }

@@ -77,10 +77,11 @@ async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError>
         settings: settings(config),
         store,
         upgrades: Upgrades::new(config.digests.upgrade),
-        vault: config
-            .vault
-            .as_ref()
-            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+        vault: config.vault.as_ref().map(|vault| VaultPlace {
+            mount: vault.mount.clone(),
+            prefix: vault::PREFIX.to_owned(),
+            versions_kept: vault.versions_kept,
+        }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         repos,

@@ -110,6 +110,17 @@ impl KvV2 for VaultrsKv {
         answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
     }
 
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure> {
+        let request = SetSecretRequest {
+            mount: path.mount().to_owned(),
+            path: path.below_mount(),
+            data: json!({}),
+            options: Some(SetSecretRequestOptions { cas: u32::try_from(cas).map_err(|_| Failure::Conflict)? }),
+        };
+        let answer = self.session.send(encode(&request)?).await?;
+        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+    }
+
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure> {
         let request = DeleteSecretMetadataRequest { mount: path.mount().to_owned(), path: path.below_mount() };
         let request = encode(&request)?;

@@ -60,7 +60,7 @@ use async_trait::async_trait;
 use self::client::VaultrsKv;
 use self::failure::{Failure, Site};
 use self::kv::{KvEntry, KvV2, KvValue};
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -203,21 +203,44 @@ impl SecretBackend for VaultKv2 {
         pinned.map_err(during(Operation::Pin))
     }
 
+    /// Reads the latest version from the active node; a version with a number from any.
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let path = self.site.folder.path(key);
+        let read = match version {
+            Some(_) => self.kv.read(&path, version).await,
+            None => self.kv.latest(&path).await,
+        };
+        let held = match read {
+            Ok(KvEntry { version, value }) => path.with_version(version).map(|path| Held::Version {
+                version,
+                stored: record(&path),
+                secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
+            }),
+            Err(Failure::Missing) => Ok(Held::Nothing),
+            Err(failure) => Err(failure.at(&self.site)),
+        };
+        held.map_err(during(Operation::Pin))
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let path = self.site.folder.path(key);
+        let written = match secret {
+            Some(secret) => match self.info.check_secret(secret) {
+                Ok(()) => self.write(&path, secret, latest).await,
+                Err(error) => Err(error),
+            },
+            None => match self.kv.write_blank(&path, latest).await {
+                Ok(version) => path.with_version(version).map(|path| record(&path)),
+                Err(failure) => Err(failure.at(&self.site)),
+            },
+        };
+        written.map_err(during(Operation::Rotate))
+    }
+
     /// Writes the next version, if `current` pins the latest one.
     ///
     /// A record without a version takes the path over in whatever state it is: soft-deleted, gone, or ahead of the
     /// database because the commit after an earlier rotation was lost. The store [pins](Self::pin) it first.
-    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
-        let path = self.site.folder.path(key);
-        let latest = match self.kv.latest(&path).await {
-            // Whatever it holds, deleted or not: the next version is written over it.
-            Ok(entry) => path.with_version(entry.version).map(|path| Some(record(&path))),
-            Err(Failure::Missing) => Ok(None),
-            Err(failure) => Err(failure.at(&self.site)),
-        };
-        latest.map_err(during(Operation::Pin))
-    }
-
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let rotated = match self.locate(key, current) {
             Ok(path) => self.write_next(&path, secret).await,

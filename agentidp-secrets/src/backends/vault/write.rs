@@ -29,7 +29,7 @@ impl VaultKv2 {
         self.write(current, secret, latest).await
     }
 
-    async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
+    pub(super) async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
         let version = match self.kv.write(path, secret, cas).await {
             Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
                 // A standby judges by the state that it has, which may be a moment old. By now it is not.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::flaw::Flaw;
 use super::keeping::Material;
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict, keeps_no_versions};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -212,10 +212,35 @@ impl SecretBackend for BrokenBackend {
         })
     }
 
-    async fn latest(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
         self.reach(Operation::Pin)?;
-        let held = self.state().versions.get(key).map(Vec::len);
-        Ok(held.map(|latest| self.pinned(key, if self.has(Flaw::LatestIsFirst) { 1 } else { latest })))
+        if self.info.custody == Custody::Record {
+            return Err(keeps_no_versions(&self.info));
+        }
+        let state = self.state();
+        let kept = state.versions.get(key).map_or(&[][..], Vec::as_slice);
+        let latest = if self.has(Flaw::LatestIsFirst) { kept.len().min(1) } else { kept.len() };
+        let number = version.map_or(latest, |version| usize::try_from(version).unwrap_or(usize::MAX));
+        Ok(match number.checked_sub(1).and_then(|place| kept.get(place)) {
+            Some(secret) => {
+                Held::Version { version: number as u64, stored: self.pinned(key, number), secret: Some(secret.clone()) }
+            }
+            None => Held::Nothing,
+        })
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.reach(Operation::Rotate)?;
+        // It can hold no blank version.
+        let (Some(secret), Custody::Backend) = (secret, self.info.custody) else {
+            return Err(keeps_no_versions(&self.info));
+        };
+        self.check_secret(secret, Operation::Rotate)?;
+        let held = self.state().versions.get(key).map_or(0, Vec::len);
+        if held as u64 != latest {
+            return Err(self.error(ErrorKind::Conflict, Operation::Rotate));
+        }
+        Ok(self.write(key, secret))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

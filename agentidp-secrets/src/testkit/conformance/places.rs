@@ -1,8 +1,9 @@
 //! What lies at a key's place: which version a record means, which one is the last, and nothing once it is forgotten.
 
-use super::fixture::{Credential, generate, holds, matches, set_up, succeeds};
-use crate::backend::Custody;
+use super::fixture::{Credential, fails, generate, holds, matches, set_up, succeeds};
+use crate::backend::{Custody, Held};
 use crate::credential::CredentialKey;
+use crate::error::ErrorKind;
 use crate::testkit::harness::Harness;
 
 /// Over a record that names its version, and over one that means the latest where the harness can write it. Cannot claim
@@ -25,18 +26,27 @@ pub(crate) async fn pinned_record_keeps_its_secret(harness: &dyn Harness) {
 pub(crate) async fn latest_is_what_was_written_last(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     let Credential { backend, key, secret, .. } = &credential;
-    let nothing = succeeds(backend.latest(&harness.key()).await, "`latest`: an empty place is no error");
-    holds(nothing.is_none(), "`latest`: there is no record of an empty place");
-    let Some(first) = set_up("latest", backend.latest(key).await) else { return };
-    let clause = "`latest`: the record is that of the secret that was written last";
-    matches(backend.verify(key, &first, secret).await, clause);
+    let place = harness.key();
+    let Ok(nothing) = backend.inspect(&place, None).await else { return };
+    holds(nothing.version() == 0, "`inspect`: there is nothing at an empty place");
+    let clause = "`inspect`: the latest version is the one that was written last";
     let (new_secret, _) = credential.rotated().await;
-    let last = succeeds(backend.latest(key).await, clause);
-    let Some(last) = last else { return holds(false, clause) };
-    matches(backend.verify(key, &last, &new_secret).await, clause);
+    let first = succeeds(backend.inspect(key, Some(1)).await, clause);
+    holds(first.secret().is_some_and(|held| held.ct_eq(secret)), "`inspect`: an earlier version is still there");
+    let Held::Version { version, stored, .. } = succeeds(backend.inspect(key, None).await, clause) else {
+        return holds(false, clause);
+    };
+    matches(backend.verify(key, &stored, &new_secret).await, clause);
     let over = generate();
-    let written = succeeds(backend.rotate(key, &last, &over).await, "`latest`: `rotate` writes over the record");
-    matches(backend.verify(key, &written, &over).await, clause);
+    let written =
+        succeeds(backend.overwrite(key, version, Some(&over)).await, "`overwrite`: the latest is written over");
+    matches(backend.verify(key, &written, &over).await, "`overwrite`: the record is that of the secret");
+    let stale = backend.overwrite(key, version, Some(&generate())).await;
+    fails(stale, ErrorKind::Conflict, "`overwrite`: a version that is no longer the latest is a conflict");
+    matches(credential.verify(secret).await, "`overwrite`: records of earlier versions keep verifying");
+    let written =
+        succeeds(backend.overwrite(&place, 0, Some(&over)).await, "`overwrite`: an empty place has version 0");
+    matches(backend.verify(&place, &written, &over).await, "`overwrite`: the record is that of the secret");
 }
 
 /// Cannot claim anything on a write that arrives after the call. That the answer is not-found, `revoked_is_not_found` shows.
