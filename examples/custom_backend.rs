@@ -1,11 +1,12 @@
-//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` writes one test for each check.
+//! A backend of your own. In a crate of yours `agentidp_secrets::conformance!(…)` and `store_conformance!(…)` write one
+//! test for each check.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::io;
 use std::path::PathBuf;
 
-use agentidp_secrets::testkit::{BackendHarness, checks};
-use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody};
+use agentidp_secrets::testkit::{BackendHarness, checks, store_checks};
+use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Held};
 use agentidp_secrets::{Error, ErrorKind, Result, SecretBackend, StoredSecret, Verdict};
 use async_trait::async_trait;
 use tokio::fs;
@@ -28,6 +29,18 @@ impl Files {
         version
             .filter(|version| self.record(key, *version) == *stored)
             .ok_or_else(|| Error::new(ErrorKind::Malformed, "not a record of this credential"))
+    }
+
+    async fn latest(&self, key: &CredentialKey) -> Result<Option<u64>> {
+        let mut files = match fs::read_dir(self.folder.join(key.to_string())).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            files => files.map_err(failed)?,
+        };
+        let mut latest = None;
+        while let Some(file) = files.next_entry().await.map_err(failed)? {
+            latest = latest.max(file.file_name().to_str().and_then(|name| name.parse().ok()));
+        }
+        Ok(latest)
     }
 
     /// Appears whole or not at all, and never in place of another: a link cannot be made twice.
@@ -68,6 +81,30 @@ impl SecretBackend for Files {
         Ok(if secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
     }
 
+    /// This and `overwrite` let a store write over what a lost commit has left.
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let Some(version) = (match version {
+            None => self.latest(key).await?,
+            version => version,
+        }) else {
+            return Ok(Held::Nothing);
+        };
+        match fs::read(self.folder.join(key.to_string()).join(version.to_string())).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
+            read => {
+                let secret = ClientSecret::try_from(read.map_err(failed)?).ok();
+                Ok(Held::Version { version, stored: self.record(key, version), secret })
+            }
+        }
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let blank = ClientSecret::from("");
+        secret.map_or(Ok(()), |secret| self.info.check_secret(secret))?;
+        fs::create_dir_all(self.folder.join(key.to_string())).await.map_err(failed)?;
+        self.write(key, latest + 1, secret.unwrap_or(&blank)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.info.check_secret(secret)?;
         self.write(key, self.version(key, current)?.saturating_add(1), secret).await
@@ -75,6 +112,10 @@ impl SecretBackend for Files {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.version(key, stored)?;
+        self.forget(key).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
         match fs::remove_dir_all(self.folder.join(key.to_string())).await.map_err(failed) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             outcome => outcome,
@@ -93,6 +134,10 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let harness = BackendHarness::new(Files { info, folder: folder.path().to_owned() });
     for check in checks() {
         check.run(&harness).await; // panics with the clause that is broken
+        println!("ok  {}", check.name);
+    }
+    for check in store_checks() {
+        check.run(&harness).await; // a store over it, whose callers meet one another
         println!("ok  {}", check.name);
     }
     Ok(())

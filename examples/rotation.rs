@@ -37,16 +37,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert!(matches!(refused, Err(VerifyError::Mismatch)));
     println!("a day later it does not");
 
-    // The old record lived elsewhere: have it forgotten there. (On the same backend this would take the new one too.)
-    if let Some(previous) = row.previous.as_ref().filter(|previous| previous.stored.backend() != row.current.backend())
-    {
-        store.revoke(&key, &previous.stored.clone().into()).await?;
-    }
+    // Two rotations at once: one writes, the other reads the row again.
+    let lost = store.rotate(&key, &row, Duration::ZERO).await?;
+    let second = store.rotate(&key, &row, Duration::ZERO).await.err().ok_or("both won")?;
+    println!("the second of two: {second}");
 
-    // Two rotations at once: one wins, the other reads the row again.
-    let winner = store.rotate(&key, &row, Duration::ZERO).await?;
-    let loser = store.rotate(&key, &row, Duration::ZERO).await;
-    println!("the second of two: {}", loser.err().ok_or("both won")?);
-    store.verify(&key, &winner.stored.into(), &winner.secret).await?;
+    // Say that the commit of the first was lost. The row has not changed, so nothing is cleared up: the row's secret keeps
+    // working, and the next rotation writes over the version that no row names.
+    store.verify(&key, &row, &new.secret).await?;
+    let last = store.rotate_over(&key, &row, Duration::ZERO).await?;
+    let row: CredentialSecrets = last.stored.into();
+    store.verify(&key, &row, &last.secret).await?;
+    assert!(matches!(store.verify(&key, &row, &lost.secret).await, Err(VerifyError::Mismatch)));
+
+    // The end of the credential: commit it first, then every backend forgets all of it.
+    store.revoke(&key, &row).await?;
+    println!("the credential has ended");
     Ok(())
 }

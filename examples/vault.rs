@@ -32,13 +32,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     assert!(matches!(refused, Err(VerifyError::Mismatch)));
     println!("the first secret no longer counts");
 
-    // Nobody overwrites what somebody else wrote.
+    // A rotation from a record that is no longer the latest overwrites nothing.
     let late =
         store.rotate(&key, &first.stored.clone().into(), Duration::ZERO).await.err().ok_or("the stale record won")?;
     assert_eq!(late.kind(), ErrorKind::Conflict);
     println!("a late rotation: {late}");
 
-    // Every version goes, history and all. "Gone" is not "wrong".
+    // The end of the credential: every version goes, history and all. "Gone" is not "wrong".
     store.revoke(&key, &second.stored.clone().into()).await?;
     match store.verify(&key, &second.stored.into(), &second.secret).await {
         Err(VerifyError::Backend(error)) => println!("after the revocation: {error}"),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::credential::CredentialKey;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -34,9 +34,10 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all ten methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all eleven methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
-/// the cache behind it, and one that does not forward [`pin`](Self::pin) leaves records unpinned. Run the conformance suite
+/// the cache behind it, and one that does not forward [`pin`](Self::pin),
+/// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite) or [`forget`](Self::forget) takes them from the store. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
 ///
 /// # Wrong is not broken
@@ -114,7 +115,7 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Says what the backend holds at the key's place: a version, or the latest one.
     ///
-    /// For whoever takes over a write that another server did not finish. Optional: only a backend with custody that keeps
+    /// For whoever takes over a write that was not finished, and for a move over what a lost commit has left. Optional: only a backend with custody that keeps
     /// numbered versions can say it, and the default refuses.
     ///
     /// # Contract
@@ -167,6 +168,9 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Makes the backend forget every secret of the credential, old versions included.
     ///
+    /// This ends the credential, and not the record: the secret of every other record of the key goes too. Call it only
+    /// when the caller's row has ended, never to clear up after a write that was not committed.
+    ///
     /// # Contract
     /// Idempotent. With [`Custody::Backend`] a later `verify` is `NotFound`. With [`Custody::Record`] there is nothing
     /// to forget and the call does nothing: dropping the row is the revocation.
@@ -178,6 +182,35 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// A dropped call may or may not have taken effect. Call again.
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
+
+    /// Makes the backend forget everything that it keeps under the key, without a record.
+    ///
+    /// For a credential that has ended or was never committed. Its id is never used again: a request that arrives late
+    /// would remove the secret of a later use. The default does nothing with [`Custody::Record`], where there is nothing to
+    /// forget. A backend with custody implements it.
+    ///
+    /// # Contract
+    /// Idempotent, also for a key that was never stored. With [`Custody::Backend`] a later `verify` of any record of the key
+    /// is `NotFound`. Other keys keep their secrets.
+    ///
+    /// # Errors
+    /// `Internal` when a backend with custody does not implement it; `Denied`, `Throttled`, `Unavailable` as their kinds
+    /// say: then it has to be tried again.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have taken effect. Call again.
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _ = key;
+        match self.info().custody {
+            Custody::Record => Ok(()),
+            Custody::Backend => {
+                let message = "the backend keeps secrets and cannot forget them by key; implement `forget`";
+                Err(Error::new(ErrorKind::Internal, message)
+                    .with_operation(Operation::Revoke)
+                    .with_backend(self.info().id.clone()))
+            }
+        }
+    }
 
     /// Tries whether the backend can be asked at all. Cheap; touches no secret.
     ///
@@ -229,7 +262,7 @@ impl Held {
     }
 }
 
-fn keeps_no_versions(info: &BackendInfo) -> Error {
+pub(crate) fn keeps_no_versions(info: &BackendInfo) -> Error {
     Error::new(ErrorKind::InvalidConfig, "the backend keeps no numbered versions of a secret")
         .with_backend(info.id.clone())
 }
@@ -427,6 +460,10 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         (**self).revoke(key, stored).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        (**self).forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {

@@ -70,11 +70,11 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// The secret that a record means now was to be found out.
+    /// The version that a record means, or the last one of a key, was to be found out.
     Pin,
     /// Reachability and rights were tried.
     Probe,
-    /// A secret was to be revoked.
+    /// A credential's secrets were to be forgotten.
     Revoke,
     /// A secret was to be replaced.
     Rotate,

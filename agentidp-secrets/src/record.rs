@@ -68,8 +68,12 @@ impl fmt::Debug for BackendId {
 /// For a digest backend the payload is the digest; for Vault it is the path and the pinned version. Keep it in your
 /// database, as [text](Self::to_text) or through serde (the same text), and hand it back with every call.
 ///
-/// `Debug` shows the backend only, because a digest is sensitive too. Equality is for compare-and-set on rows: a record
-/// is not a secret to guess at.
+/// `Debug` shows the backend only, because a digest is sensitive too. Equality is not in constant time: a record is not a
+/// secret to guess at.
+///
+/// Never find a row again by [`to_text`](Self::to_text) of the record that was parsed from it: a row of an older system holds
+/// `$2b$…`, and the text of its record is `{bcrypt}$2b$…`. Compare a revision column, or the text exactly as it was read;
+/// [`guide::coexistence`](crate::guide::coexistence) has both under "The row".
 ///
 /// ```
 /// use agentidp_secrets::{BackendId, StoredSecret};
@@ -79,6 +83,7 @@ impl fmt::Debug for BackendId {
 /// // Rows of older systems carry no id.
 /// let bare = StoredSecret::parse("$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy")?;
 /// assert_eq!(bare.backend(), &BackendId::BCRYPT);
+/// assert!(bare.to_text().starts_with("{bcrypt}$2b$"), "another text than the row's");
 /// # Ok::<(), agentidp_secrets::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]

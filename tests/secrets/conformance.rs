@@ -1,23 +1,25 @@
-//! The conformance suite over every backend, and over every layer.
+//! The conformance suite over every backend and every layer, and the store's over every backend that can be primary.
 //!
 //! Digests run at their minimum cost: what is checked does not depend on it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2, VaultPath};
 use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
-use agentidp_secrets::{ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, conformance, stack};
+use agentidp_secrets::{
+    ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, StoredSecret, conformance, stack, store_conformance,
+};
 
 use crate::support;
 
 conformance!(memory, BackendHarness::new(Memory::new()));
 conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as SharedBackend));
 conformance!(bcrypt, over_bcrypt(&[]));
-conformance!(argon2id, BackendHarness::new(Argon2id::builder().minimum_cost_for_tests().build().unwrap()));
+conformance!(argon2id, over_argon2id());
 conformance!(keyed_digest, over_keyed_digest(&[]));
 conformance!(vault, over_vault(&[]).await);
 
@@ -41,6 +43,17 @@ conformance!(
     over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()]).await
 );
 
+store_conformance!(store_over_memory, over_memory(&[]));
+store_conformance!(store_over_bcrypt, over_bcrypt(&[]));
+store_conformance!(store_over_argon2id, over_argon2id());
+store_conformance!(store_over_keyed_digest, over_keyed_digest(&[]));
+store_conformance!(store_over_vault, over_vault(&[]).await);
+store_conformance!(store_over_warm_memory, over_memory(&[&warm()]));
+store_conformance!(
+    store_over_all_layers_over_vault,
+    over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()]).await
+);
+
 /// On the real server, in a mount of its own, with a token that may do what the guide says and no more.
 async fn over_vault(layers: &[&dyn Layer]) -> BackendHarness {
     let bao = support::bao();
@@ -49,7 +62,13 @@ async fn over_vault(layers: &[&dyn Layer]) -> BackendHarness {
         VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str()).build().unwrap()
     };
     // Nothing listens on port 1 of the loopback interface.
-    harness(at(bao.address()), at("http://127.0.0.1:1"), layers)
+    harness(at(bao.address()), at("http://127.0.0.1:1"), layers).with_unpinned(bare)
+}
+
+/// The path as an older system's row holds it.
+fn bare(stored: &StoredSecret) -> StoredSecret {
+    let path = VaultPath::parse(stored.payload()).unwrap().unpinned();
+    StoredSecret::new(stored.backend().clone(), path.to_string())
 }
 
 fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {
@@ -61,6 +80,11 @@ fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {
 /// There is nothing to reach.
 fn over_bcrypt(layers: &[&dyn Layer]) -> BackendHarness {
     BackendHarness::new(stack(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), layers))
+}
+
+/// Nor here.
+fn over_argon2id() -> BackendHarness {
+    BackendHarness::new(Argon2id::builder().minimum_cost_for_tests().build().unwrap())
 }
 
 /// Nor here.

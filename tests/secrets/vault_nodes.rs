@@ -31,8 +31,16 @@ fn pinned(version: u64) -> StoredSecret {
     StoredSecret::parse(&text).unwrap()
 }
 
+fn bare() -> StoredSecret {
+    StoredSecret::parse("{vault-kv2}secret/data/agentidp/agents/a/credentials/c").unwrap()
+}
+
 fn entry() -> Answer {
-    let body = json!({ "data": { "data": { "clientSecret": "sk_live_s" }, "metadata": { "version": 1 } } });
+    entry_of(1)
+}
+
+fn entry_of(version: u64) -> Answer {
+    let body = json!({ "data": { "data": { "clientSecret": "sk_live_s" }, "metadata": { "version": version } } });
     Answer::new(200, body.to_string())
 }
 
@@ -164,6 +172,30 @@ async fn a_missing_version_is_asked_of_the_active_node_before_it_is_given_up() {
     assert_eq!(seen[0].target, "/v1/sys/leader");
     assert!(!seen[0].headers.contains_key("x-vault-token") && !seen[0].headers.contains_key("x-vault-namespace"));
     assert!(seen[1].target.ends_with("?version=1"));
+}
+
+#[tokio::test]
+async fn a_bare_path_is_pinned_by_the_active_node() {
+    let standby = ScriptedVault::start([leader(false)]).await;
+    let active = ScriptedVault::start([leader(true), entry_of(3)]).await;
+    let vault = over(&[standby.address(), active.address()]).build().unwrap();
+    assert_eq!(vault.pin(&key(), &bare()).await.unwrap(), pinned(3));
+}
+
+/// The first answer may be a standby's, which does not know the latest version. It names the cluster, and from then on
+/// whichever node gets the request passes it on to the active one.
+#[tokio::test]
+async fn behind_one_address_a_bare_path_is_read_again_through_the_active_node() {
+    // OpenBao's form: Base64 of {"cluster":"a","value":"9"}.
+    let of_standby = entry_of(2).header("x-vault-index", "eyJjbHVzdGVyIjoiYSIsInZhbHVlIjoiOSJ9");
+    let balancer = ScriptedVault::start([of_standby, entry_of(3), entry_of(4)]).await;
+    let vault = over(&[balancer.address()]).build().unwrap();
+    assert_eq!(vault.pin(&key(), &bare()).await.unwrap(), pinned(3));
+    let forwarded: Vec<_> =
+        balancer.requests().iter().map(|request| request.headers.contains_key("x-vault-inconsistent")).collect();
+    assert_eq!(forwarded, [false, true]);
+    assert_eq!(vault.inspect(&key(), None).await.unwrap().version(), 4);
+    assert_eq!(balancer.requests().len(), 3, "the cluster is known by now");
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod credentials;
 #[cfg(test)]
 #[path = "../support/database_clock.rs"]
 mod database_clock;
+#[cfg(test)]
 mod deaf;
 #[cfg(test)]
 mod group_commit;

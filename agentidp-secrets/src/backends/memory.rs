@@ -122,6 +122,11 @@ impl SecretBackend for Memory {
         Ok(())
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.secrets().remove(key);
+        Ok(())
+    }
+
     async fn probe(&self) -> Result<()> {
         Ok(())
     }

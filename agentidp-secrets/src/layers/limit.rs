@@ -122,6 +122,11 @@ impl SecretBackend for Limit {
         self.inner.revoke(key, stored).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _permit = self.permit(Operation::Revoke).await?;
+        self.inner.forget(key).await
+    }
+
     async fn probe(&self) -> Result<()> {
         let _permit = self.permit(Operation::Probe).await?;
         self.inner.probe().await

@@ -210,6 +210,10 @@ impl SecretBackend for Observe {
         self.observed(Operation::Revoke, self.inner.revoke(key, stored), |()| Outcome::Done).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.observed(Operation::Revoke, self.inner.forget(key), |()| Outcome::Done).await
+    }
+
     async fn probe(&self) -> Result<()> {
         self.observed(Operation::Probe, self.inner.probe(), |()| Outcome::Done).await
     }

@@ -15,15 +15,15 @@ use crate::layer::Layer;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
-/// Repeats `verify` and `probe` when the backend could not be asked.
+/// Repeats `verify`, `pin`, `inspect` and `probe` when the backend could not be asked.
 ///
 /// | outcome | repeated | why |
 /// |---|---|---|
-/// | `verify`, `probe`: `Unavailable` | yes | they change nothing, and a lost connection or a change of leader is over soon |
-/// | `verify`, `probe`: `Throttled` | no | repeating adds to the load that was complained of, within milliseconds of it |
+/// | the four: `Unavailable` | yes | they change nothing, and a lost connection or a change of leader is over soon |
+/// | the four: `Throttled` | no | repeating adds to the load that was complained of, within milliseconds of it |
 /// | any other error, and every verdict | no | the next answer would be the same |
 /// | `store`, `rotate` | never | the lost answer may have been a success: a repeat would be a second write |
-/// | `revoke` | no | safe, but whoever revokes has to keep at it beyond a restart anyway; a loop in here would only hold the request |
+/// | `revoke`, `forget` | no | safe, but whoever revokes has to keep at it beyond a restart anyway; a loop in here would only hold the request |
 ///
 /// The pause before attempt *n* + 1 lies between half and all of `first × 2ⁿ⁻¹`, bounded by the longest pause. The
 /// random part keeps many processes from coming back at the same instant.
@@ -171,6 +171,10 @@ impl SecretBackend for Retry {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.inner.revoke(key, stored).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.inner.forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {

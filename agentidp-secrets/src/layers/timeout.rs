@@ -39,7 +39,7 @@ impl TimeoutLayer {
         Self { read: deadline, write: deadline }
     }
 
-    /// Another deadline for `store`, `rotate` and `revoke`. An undecided write costs more to clear up than an undecided
+    /// Another deadline for `store`, `rotate`, `revoke` and `forget`. An undecided write costs more to clear up than an undecided
     /// read, so it is worth waiting for longer.
     #[must_use]
     pub fn writes(mut self, deadline: Duration) -> Self {
@@ -115,6 +115,10 @@ impl SecretBackend for Timeout {
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.within(Operation::Revoke, self.inner.revoke(key, stored)).await
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.within(Operation::Revoke, self.inner.forget(key)).await
     }
 
     async fn probe(&self) -> Result<()> {

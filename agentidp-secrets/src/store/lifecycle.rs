@@ -52,7 +52,8 @@ pub struct Rotated {
     pub stored: StoredSecret,
     /// To be kept beside it, in place of the old one: `None` where there is to be none.
     pub selector: Option<Selector>,
-    /// The old record with the end of its grace period; `None` without one.
+    /// The old record, pinned, with the end of its grace period. `None` without one, and where the backend no longer held the
+    /// old secret.
     pub previous: Option<Previous>,
 }
 
@@ -79,8 +80,8 @@ pub struct Verified {
     /// a [`WarmLayer`](crate::layers::WarmLayer) with a stale window.
     pub stale: bool,
     /// What to keep beside the record that was proved: there is no selector yet, or one under another key than the first.
-    /// Write it only where the row still holds this record (compare and set); when that fails, somebody rotated, and it is
-    /// of no use any more. A failure here is never a failure of the login.
+    /// Write it where the row is still the one that was read: compare its revision, and set a fresh one. When that fails,
+    /// another change was first, and the selector is of no use any more. A failure here is never a failure of the login.
     pub selector: Option<Selector>,
 }
 

@@ -184,6 +184,10 @@ impl SecretBackend for Faulty {
         self.play(Operation::Revoke, self.inner.revoke(key, stored)).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.play(Operation::Revoke, self.inner.forget(key)).await
+    }
+
     async fn probe(&self) -> Result<()> {
         self.play(Operation::Probe, self.inner.probe()).await
     }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
-use super::conformance::Check;
+use super::conformance::{Check, CheckFuture, StoreCheck};
 use crate::backend::{SecretBackend, SharedBackend};
 use crate::credential::CredentialKey;
+use crate::record::StoredSecret;
 
 /// Sets a backend up for one check, and clears up after it.
 #[async_trait]
@@ -28,6 +29,13 @@ pub trait Harness: Send + Sync {
         None
     }
 
+    /// The record that means whichever secret is the latest at the place of `stored`: as a bare path in Vault does. `None`
+    /// where all records name one secret.
+    fn unpinned(&self, stored: &StoredSecret) -> Option<StoredSecret> {
+        let _ = stored;
+        None
+    }
+
     /// Clears up. Called after the check, also when it failed.
     async fn close(self)
     where
@@ -41,19 +49,27 @@ pub trait Harness: Send + Sync {
 pub struct BackendHarness {
     backend: SharedBackend,
     unreachable: Option<SharedBackend>,
+    unpinned: Option<fn(&StoredSecret) -> StoredSecret>,
 }
 
 impl BackendHarness {
     /// Runs the checks over `backend`.
     #[must_use]
     pub fn new(backend: impl SecretBackend) -> Self {
-        Self { backend: Arc::new(backend), unreachable: None }
+        Self { backend: Arc::new(backend), unreachable: None, unpinned: None }
     }
 
     /// Adds a backend of the same kind that cannot be reached.
     #[must_use]
     pub fn with_unreachable(mut self, backend: impl SecretBackend) -> Self {
         self.unreachable = Some(Arc::new(backend));
+        self
+    }
+
+    /// Says how the record is written that means whichever secret is the latest at the place of another one.
+    #[must_use]
+    pub fn with_unpinned(mut self, unpinned: fn(&StoredSecret) -> StoredSecret) -> Self {
+        self.unpinned = Some(unpinned);
         self
     }
 }
@@ -66,6 +82,10 @@ impl Harness for BackendHarness {
 
     async fn unreachable(&self) -> Option<SharedBackend> {
         self.unreachable.clone()
+    }
+
+    fn unpinned(&self, stored: &StoredSecret) -> Option<StoredSecret> {
+        self.unpinned.map(|unpinned| unpinned(stored))
     }
 }
 
@@ -86,8 +106,24 @@ pub fn fresh_key() -> CredentialKey {
 /// # Panics
 /// When the check fails.
 #[doc(hidden)]
-#[expect(clippy::expect_used, reason = "a test without a runtime has to stop")]
 pub fn run_check<H: Harness>(harness: impl Future<Output = H>, check: Check) {
+    on_a_runtime(harness, |harness| check.run(harness));
+}
+
+/// Runs one check of the store on a runtime of its own. Called by the tests that `store_conformance!` writes.
+///
+/// # Panics
+/// When the check fails.
+#[doc(hidden)]
+pub fn run_store_check<H: Harness>(harness: impl Future<Output = H>, check: StoreCheck) {
+    on_a_runtime(harness, |harness| check.run(harness));
+}
+
+#[expect(clippy::expect_used, reason = "a test without a runtime has to stop")]
+fn on_a_runtime<H: Harness>(
+    harness: impl Future<Output = H>,
+    run: impl for<'a> FnOnce(&'a dyn Harness) -> CheckFuture<'a>,
+) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -95,7 +131,7 @@ pub fn run_check<H: Harness>(harness: impl Future<Output = H>, check: Check) {
         .expect("the operating system gives two threads");
     runtime.block_on(async {
         let harness = harness.await;
-        let outcome = AssertUnwindSafe(check.run(&harness)).catch_unwind().await;
+        let outcome = AssertUnwindSafe(run(&harness)).catch_unwind().await;
         harness.close().await;
         if let Err(failure) = outcome {
             std::panic::resume_unwind(failure);

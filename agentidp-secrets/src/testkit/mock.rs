@@ -42,6 +42,7 @@ mockall::mock! {
         async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret>;
         async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret>;
         async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()>;
+        async fn forget(&self, key: &CredentialKey) -> Result<()>;
         async fn probe(&self) -> Result<()>;
     }
 }

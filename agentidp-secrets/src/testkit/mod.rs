@@ -6,6 +6,7 @@
 //! | for | use |
 //! |---|---|
 //! | the author of a backend or a layer | [`conformance!`](crate::conformance), [`checks`] |
+//! | code that uses a store, over your backend as its primary | [`store_conformance!`](crate::store_conformance), [`store_checks`] |
 //! | code that must bear outages | [`FaultLayer`] |
 //! | code that calls a backend | [`MockSecretBackend`] |
 //! | types and logs that must not leak | [`assert_redacted`], [`assert_error_redacted`], [`assert_text_redacted`] |
@@ -29,10 +30,10 @@ mod harness;
 mod mock;
 mod redaction;
 
-pub use self::conformance::{Check, CheckFuture, checks};
+pub use self::conformance::{CallerFlaw, Check, CheckFuture, StoreCheck, checks, store_checks};
 pub use self::faults::{Fault, FaultLayer};
-#[doc(hidden)]
-pub use self::harness::run_check;
 pub use self::harness::{BackendHarness, Harness, fresh_key};
+#[doc(hidden)]
+pub use self::harness::{run_check, run_store_check};
 pub use self::mock::MockSecretBackend;
 pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};

@@ -202,6 +202,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.fate.call(self.inner.revoke(key, stored)).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> StoreResult<()> {
+        self.fate.call(self.inner.forget(key)).await
+    }
+
     async fn probe(&self) -> StoreResult<()> {
         self.fate.call(self.inner.probe()).await
     }

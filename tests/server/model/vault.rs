@@ -119,6 +119,11 @@ impl SecretBackend for Vault {
         Ok(())
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.paths.lock().unwrap().remove(&VaultPath::for_key("secret", "agentidp", key)?.to_string());
+        Ok(())
+    }
+
     async fn probe(&self) -> Result<()> {
         Ok(())
     }

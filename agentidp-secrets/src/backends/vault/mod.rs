@@ -2,8 +2,8 @@
 //!
 //! # What it stores, and where
 //! One KV entry a credential, at `{mount}/data/{prefix}/agents/{client}/credentials/{credential}`, with the secret in its
-//! member `clientSecret`. A rotation writes a new version of the entry. The old version stays in Vault's history until
-//! [`revoke`](SecretBackend::revoke) or until ten newer ones have pushed it out, but no record points to it any more.
+//! member `clientSecret`. A rotation writes a new version of the entry. The old version stays in Vault's history until the
+//! credential [ends](crate::SecretStore::revoke) or until ten newer ones have pushed it out.
 //!
 //! # What the record looks like
 //! The path with the version that was written: see [`VaultPath`]. Verification reads exactly that version, so neither a
@@ -29,8 +29,9 @@
 //! A write whose answer is lost is read back, so it is an error only if its outcome cannot be found out.
 //!
 //! # The way in and out
-//! Make it the primary backend and rotate: the store then writes here whatever the old record was. Make another one
-//! primary, keep this one accepted, and rotate: the way back.
+//! Make it the primary backend and rotate: the store then writes here whatever the old record was, over whatever a lost
+//! commit has left here. Make another one primary, keep this one accepted, and rotate: the way back. What stays here is
+//! forgotten when the credential ends.
 
 mod answer;
 mod auth;
@@ -51,6 +52,7 @@ mod rights;
 mod tests;
 mod tls;
 mod transport;
+mod write;
 
 use std::sync::Arc;
 
@@ -123,11 +125,6 @@ impl VaultKv2 {
         Self { info, kv: Arc::clone(&vault) as Arc<dyn KvV2>, vault, site: Arc::new(site) }
     }
 
-    async fn write_first(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        self.info.check_secret(secret)?;
-        self.write(&self.site.folder.path(key), secret, 0).await
-    }
-
     async fn pinned(&self, path: VaultPath) -> Result<StoredSecret> {
         let version = match path.version() {
             Some(version) => version,
@@ -137,7 +134,7 @@ impl VaultKv2 {
                 self.secret_in(entry).map(|_| version)?
             }
         };
-        Ok(StoredSecret::new(BackendId::VAULT_KV2, path.with_version(version)?.to_string()))
+        path.with_version(version).map(|path| record(&path))
     }
 
     async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
@@ -157,54 +154,6 @@ impl VaultKv2 {
             KvValue::Secret(secret) => Ok(secret),
             KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
-        }
-    }
-
-    async fn write_next(&self, current: &VaultPath, secret: &ClientSecret) -> Result<StoredSecret> {
-        self.info.check_secret(secret)?;
-        let latest = match current.version() {
-            Some(version) => version,
-            None => match self.kv.read(current, None).await {
-                Ok(entry) => entry.version,
-                // Rotation is how a row whose path was deleted is mended.
-                Err(Failure::Missing) => 0,
-                Err(failure) => return Err(failure.at(&self.site)),
-            },
-        };
-        self.write(current, secret, latest).await
-    }
-
-    async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
-        let version = match self.kv.write(path, secret, cas).await {
-            Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
-                // A standby judges by the state that it has, which may be a moment old. By now it is not.
-                Err(Failure::NotApplied) => self.kv.write(path, secret, cas).await,
-                known => known,
-            },
-            Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
-            decided => decided,
-        };
-        let path = path.clone().with_version(version.map_err(|failure| failure.at(&self.site))?)?;
-        Ok(StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
-    }
-
-    /// Finds out whether a write was carried out of which only `failure` is known.
-    ///
-    /// The version that it would have made tells: it holds what we sent, or what another wrote, or does not exist. A
-    /// lost compare-and-set is looked at too, because an attempt whose answer was lost may have been sent again by a
-    /// caller or a proxy. Client secrets are too random for two writers to send the same one.
-    async fn read_back(
-        &self,
-        path: &VaultPath,
-        secret: &ClientSecret,
-        cas: u64,
-        failure: Failure,
-    ) -> Result<u64, Failure> {
-        match (failure, self.kv.read(path, Some(cas + 1)).await) {
-            (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
-            (_, Ok(_)) => Err(Failure::Conflict),
-            (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
-            (failure, Err(_)) => Err(failure),
         }
     }
 
@@ -266,7 +215,7 @@ impl SecretBackend for VaultKv2 {
         let held = match read {
             Ok(KvEntry { version, value }) => path.with_version(version).map(|path| Held::Version {
                 version,
-                stored: StoredSecret::new(BackendId::VAULT_KV2, path.to_string()),
+                stored: record(&path),
                 secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
             }),
             Err(Failure::Missing) => Ok(Held::Nothing),
@@ -283,9 +232,7 @@ impl SecretBackend for VaultKv2 {
                 Err(error) => Err(error),
             },
             None => match self.kv.write_blank(&path, latest).await {
-                Ok(version) => {
-                    path.with_version(version).map(|path| StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
-                }
+                Ok(version) => path.with_version(version).map(|path| record(&path)),
                 Err(failure) => Err(failure.at(&self.site)),
             },
         };
@@ -295,8 +242,7 @@ impl SecretBackend for VaultKv2 {
     /// Writes the next version, if `current` pins the latest one.
     ///
     /// A record without a version takes the path over in whatever state it is: soft-deleted, gone, or ahead of the
-    /// database because the commit after an earlier rotation failed. That is also the way out of a `Conflict` that
-    /// persists: rotate the record's [unpinned](VaultPath::unpinned) path.
+    /// database because the commit after an earlier rotation was lost. The store [pins](Self::pin) it first.
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let rotated = match self.locate(key, current) {
             Ok(path) => self.write_next(&path, secret).await,
@@ -313,6 +259,11 @@ impl SecretBackend for VaultKv2 {
         revoked.map_err(during(Operation::Revoke))
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let forgotten = self.kv.purge(&self.site.folder.path(key)).await;
+        forgotten.map_err(|failure| during(Operation::Revoke)(failure.at(&self.site)))
+    }
+
     /// Reads a path that never exists: to be told so takes the right to read below the prefix and nothing else.
     async fn probe(&self) -> Result<()> {
         let path = self.site.folder.path(&CredentialKey::parse("probe", "never-stored")?);
@@ -322,6 +273,10 @@ impl SecretBackend for VaultKv2 {
         }
         .map_err(during(Operation::Probe))
     }
+}
+
+fn record(path: &VaultPath) -> StoredSecret {
+    StoredSecret::new(BackendId::VAULT_KV2, path.to_string())
 }
 
 fn during(operation: Operation) -> impl Fn(Error) -> Error {

@@ -104,6 +104,38 @@ async fn a_bare_record_is_pinned_to_the_latest_version_of_the_active_node_and_a_
 }
 
 #[tokio::test]
+async fn the_last_version_of_a_key_counts_whatever_it_holds() {
+    let table = [
+        (holds(7, "s"), Ok(7)),
+        (entry(7, KvValue::Deleted), Ok(7)),
+        (entry(7, KvValue::Unreadable), Ok(7)),
+        (Err(Failure::Missing), Ok(0)),
+        (Err(Failure::Sealed), Err(ErrorKind::Unavailable)),
+    ];
+    for (answer, expected) in table {
+        let vault = vault(|kv| {
+            kv.expect_latest().times(1).with(eq(VaultPath::parse(PATH).unwrap())).return_once(|_| answer);
+        });
+        let held = vault.inspect(&key(), None).await;
+        assert_eq!(held.map(|held| held.version()).map_err(|error| error.kind()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_forgotten_at_its_place() {
+    for (answer, expected) in [(Ok(()), Ok(())), (Err(Failure::Sealed), Err(ErrorKind::Unavailable))] {
+        let vault = vault(|kv| {
+            kv.expect_purge().times(1).with(eq(VaultPath::parse(PATH).unwrap())).return_once(move |_| answer);
+        });
+        let forgotten = vault.forget(&key()).await;
+        assert_eq!(
+            forgotten.map_err(|error| (error.kind(), error.operation())),
+            expected.map_err(|kind| (kind, Some(Operation::Revoke)))
+        );
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_is_a_mismatch_once_vault_has_answered() {
     let long = "s".repeat(VaultKv2::MAX_SECRET_LEN + 1);
     for candidate in ["other", "", "\0", "s\0", &long] {
@@ -177,14 +209,14 @@ async fn a_bare_record_is_rotated_from_whatever_vault_has() {
     let found = [(holds(7, "old"), 7), (entry(7, KvValue::Deleted), 7), (Err(Failure::Missing), 0)];
     for (answer, cas) in found {
         let vault = vault(|kv| {
-            kv.expect_read().times(1).withf(|_, version| version.is_none()).return_once(|_, _| answer);
+            kv.expect_latest().times(1).return_once(|_| answer);
             kv.expect_write().times(1).withf(move |_, _, sent| *sent == cas).return_once(move |_, _, _| Ok(cas + 1));
         });
         let rotated = vault.rotate(&key(), &record(PATH), &ClientSecret::from("new")).await.unwrap();
         assert_eq!(rotated, pinned(cas + 1));
     }
     let vault = vault(|kv| {
-        kv.expect_read().times(1).return_once(|_, _| Err(Failure::Sealed));
+        kv.expect_latest().times(1).return_once(|_| Err(Failure::Sealed));
     });
     let error = vault.rotate(&key(), &record(PATH), &ClientSecret::from("new")).await.unwrap_err();
     assert_eq!((error.kind(), error.operation()), (ErrorKind::Unavailable, Some(Operation::Rotate)));

@@ -226,6 +226,10 @@ impl SecretBackend for Breaker {
         self.guarded(Operation::Revoke, self.inner.revoke(key, stored)).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.guarded(Operation::Revoke, self.inner.forget(key)).await
+    }
+
     async fn probe(&self) -> Result<()> {
         self.guarded(Operation::Probe, self.inner.probe()).await
     }

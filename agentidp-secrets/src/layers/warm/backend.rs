@@ -148,6 +148,11 @@ impl SecretBackend for Warm {
         self.inner.revoke(key, stored).await
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        let _forgetting = self.proofs.forgetting(key);
+        self.inner.forget(key).await
+    }
+
     async fn probe(&self) -> Result<()> {
         self.inner.probe().await
     }

@@ -53,7 +53,7 @@ const LEAST_EPOCHS: usize = 1 << 12;
 ///   an outage does not prolong it.
 /// - A record whose secret may change under it, such as a Vault path without a version, is
 ///   [not held](crate::BackendInfo::is_pinned) at all.
-/// - `store`, `rotate` and `revoke` through the layer forget at once what was known of the credential, and a call that
+/// - `store`, `rotate`, `revoke` and `forget` through the layer forget at once what was known of the credential, and a call that
 ///   began before they ended cannot bring it back. A `rotate` that meets an outage leaves it: the old record stands. Another process, or another layer, does not hear of them. A `revoke`
 ///   that was dropped may still reach the backend later: as ever, it has to be repeated until it succeeds.
 ///

@@ -1,11 +1,12 @@
 //! Tests of the store over two scripted backends: the payload of a record says what happens to it.
 
+mod ending;
 mod selecting;
 mod timing;
 mod upgrading;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::Barrier;
@@ -14,8 +15,11 @@ use super::*;
 use crate::backend::{Custody, SecretBackend, Verdict};
 use crate::backends::{DigestBackend, Digester, Memory};
 use crate::clock::ManualClock;
+use crate::credential::CredentialKey;
 use crate::error::VerifyError;
 use crate::keys::MacKeys;
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
 use crate::testkit::MockSecretBackend;
 
 const GRACE: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::flaw::Flaw;
 use super::keeping::Material;
-use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict, keeps_no_versions};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -56,10 +56,19 @@ impl BrokenBackend {
     /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
     #[must_use]
     pub fn sound(custody: Custody) -> Self {
-        // Every record of this backend names its version, and every digest is one.
-        let info =
-            BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN).with_pin_mark("");
+        let info = BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN);
+        let info = match custody {
+            Custody::Backend => info.with_pin_mark("@"),
+            Custody::Record => info,
+        };
         Self { info, flaw: None, reachable: true, state: Mutex::default() }
+    }
+
+    /// The record that means whichever secret of the same key is the latest.
+    #[must_use]
+    pub fn unpinned(stored: &StoredSecret) -> StoredSecret {
+        let (named, _version) = stored.payload().split_once('@').unwrap_or((stored.payload(), ""));
+        StoredSecret::new(stored.backend().clone(), named)
     }
 
     /// The same, out of reach.
@@ -197,17 +206,41 @@ impl SecretBackend for BrokenBackend {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.reach(Operation::Pin)?;
-        self.material(key, stored, Operation::Pin).map(|_| stored.clone())
+        Ok(match self.material(key, stored, Operation::Pin)? {
+            Material::Secret { version, .. } if !self.has(Flaw::PinsNothing) => self.pinned(key, version),
+            Material::Digest { .. } | Material::Secret { .. } => stored.clone(),
+        })
     }
 
     async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
-        let _ = (key, version);
-        Err(Error::new(ErrorKind::InvalidConfig, "this backend keeps no versions"))
+        self.reach(Operation::Pin)?;
+        if self.info.custody == Custody::Record {
+            return Err(keeps_no_versions(&self.info));
+        }
+        let state = self.state();
+        let kept = state.versions.get(key).map_or(&[][..], Vec::as_slice);
+        let latest = if self.has(Flaw::LatestIsFirst) { kept.len().min(1) } else { kept.len() };
+        let number = version.map_or(latest, |version| usize::try_from(version).unwrap_or(usize::MAX));
+        Ok(match number.checked_sub(1).and_then(|place| kept.get(place)) {
+            Some(secret) => {
+                Held::Version { version: number as u64, stored: self.pinned(key, number), secret: Some(secret.clone()) }
+            }
+            None => Held::Nothing,
+        })
     }
 
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
-        let _ = (key, latest, secret);
-        Err(Error::new(ErrorKind::InvalidConfig, "this backend keeps no versions"))
+        self.reach(Operation::Rotate)?;
+        // It can hold no blank version.
+        let (Some(secret), Custody::Backend) = (secret, self.info.custody) else {
+            return Err(keeps_no_versions(&self.info));
+        };
+        self.check_secret(secret, Operation::Rotate)?;
+        let held = self.state().versions.get(key).map_or(0, Vec::len);
+        if held as u64 != latest {
+            return Err(self.error(ErrorKind::Conflict, Operation::Rotate));
+        }
+        Ok(self.write(key, secret))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -241,6 +274,17 @@ impl SecretBackend for BrokenBackend {
             _ => {
                 state.versions.remove(key);
             }
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        self.reach(Operation::Revoke)?;
+        let mut state = self.state();
+        if self.has(Flaw::ForgetsLaterOnly) {
+            state.versions.entry(key.clone()).and_modify(|versions| versions.truncate(1));
+        } else {
+            state.versions.remove(key);
         }
         Ok(())
     }

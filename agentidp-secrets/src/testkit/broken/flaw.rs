@@ -56,6 +56,8 @@ flaws! {
     DamagedIsMismatch: Record, "damaged_record_is_malformed";
     /// Calls a record of another backend a mismatch.
     ForeignIsMismatch: Record, "foreign_record_is_malformed";
+    /// Keeps the first version when it is given the key alone.
+    ForgetsLaterOnly: Backend, "forgotten_admits_nothing";
     /// Revokes by a record of another backend.
     ForeignIsRevoked: Backend, "foreign_record_is_malformed";
     /// Compares without regard to case.
@@ -68,6 +70,8 @@ flaws! {
     LeaksDigestInError: Record, "debug_and_errors_redacted";
     /// Repeats the secret that it refused in the error's source.
     LeaksInErrorSource: Backend, "debug_and_errors_redacted";
+    /// Calls the first version the latest.
+    LatestIsFirst: Backend, "latest_is_what_was_written_last";
     /// Writes the secret into the record.
     LeaksInRecord: Backend, "record_hides_secret";
     /// Locks the credential after wrong guesses.
@@ -92,6 +96,8 @@ flaws! {
     OutageAsMismatch: Backend, "outage_is_never_a_verdict";
     /// Overwrites an existing secret.
     OverwritesOnStore: Backend, "store_refuses_overwrite";
+    /// Gives back a record that means the latest, where it should name a version.
+    PinsNothing: Backend, "pinned_record_keeps_its_secret";
     /// Has no answer to a probe.
     ProbeFails: Backend, "probe_ok";
     /// Admits every candidate for a record that was proved once.

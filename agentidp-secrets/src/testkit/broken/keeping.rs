@@ -43,6 +43,10 @@ impl BrokenBackend {
         self.record(format!("{key}#{leak}@{}", versions.len()))
     }
 
+    pub(super) fn pinned(&self, key: &CredentialKey, version: usize) -> StoredSecret {
+        self.record(format!("{key}#@{version}"))
+    }
+
     fn digest(&self, salt: u64, secret: &ClientSecret) -> u64 {
         let text = secret.expose_secret().as_bytes();
         let read = if self.has(Flaw::ReadsOneByteLess) {
@@ -87,14 +91,20 @@ impl BrokenBackend {
             return Ok(Material::Digest { salt: number(salt)?, digest: number(digest)? });
         }
         let (named, version) = payload.split_once('#').ok_or_else(malformed)?;
-        let (_, version) = version.split_once('@').ok_or_else(malformed)?;
-        let version: usize = version.parse().map_err(|_| malformed())?;
+        let version: Option<usize> = match version.split_once('@') {
+            Some((_, version)) => Some(version.parse().map_err(|_| malformed())?),
+            None => None,
+        };
         let (client, credential) = named.split_once('/').ok_or_else(malformed)?;
         let named = CredentialKey::parse(client, credential).map_err(|_| malformed())?;
         if named != *key && !self.has(Flaw::NotBoundToKey) {
             return Err(malformed());
         }
-        let secret = self.state().versions.get(&named).and_then(|kept| kept.get(version.wrapping_sub(1))).cloned();
+        let state = self.state();
+        let kept = state.versions.get(&named).ok_or_else(|| self.error(ErrorKind::NotFound, operation))?;
+        // A record without a version means the latest.
+        let version = version.unwrap_or(kept.len());
+        let secret = kept.get(version.wrapping_sub(1)).cloned();
         let secret = secret.ok_or_else(|| self.error(ErrorKind::NotFound, operation))?;
         Ok(Material::Secret { version, secret })
     }

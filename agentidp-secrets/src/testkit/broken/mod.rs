@@ -29,7 +29,9 @@ mod tests {
     }
 
     fn flawed(flaw: Flaw) -> BackendHarness {
-        BackendHarness::new(BrokenBackend::new(flaw)).with_unreachable(BrokenBackend::new(flaw).unreachable())
+        BackendHarness::new(BrokenBackend::new(flaw))
+            .with_unreachable(BrokenBackend::new(flaw).unreachable())
+            .with_unpinned(BrokenBackend::unpinned)
     }
 
     #[tokio::test]
@@ -70,7 +72,9 @@ mod tests {
     async fn no_check_fails_without_a_flaw() {
         for custody in [Custody::Backend, Custody::Record] {
             let unreachable = BrokenBackend::sound(custody).unreachable();
-            let harness = BackendHarness::new(BrokenBackend::sound(custody)).with_unreachable(unreachable);
+            let harness = BackendHarness::new(BrokenBackend::sound(custody))
+                .with_unreachable(unreachable)
+                .with_unpinned(BrokenBackend::unpinned);
             let fussy = BackendHarness::new(BrokenBackend::sound(custody).generated_only());
             for &check in checks() {
                 assert_eq!(failure(check, &harness).await, None, "{} with custody {custody:?}", check.name);

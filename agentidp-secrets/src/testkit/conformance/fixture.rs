@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::backend::{BackendInfo, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, VerifyError};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::testkit::harness::Harness;
@@ -89,6 +89,13 @@ pub(super) fn with_another_end(secret: &ClientSecret) -> ClientSecret {
 #[track_caller]
 #[expect(clippy::panic, reason = "a check fails by panicking")]
 pub(super) fn set_up<T>(what: &str, outcome: Result<T>) -> T {
+    outcome.unwrap_or_else(|error| panic!("set-up: {what} failed, so that this check could not begin: {error:?}"))
+}
+
+/// The same of a candidate that has to be proved.
+#[track_caller]
+#[expect(clippy::panic, reason = "a check fails by panicking")]
+pub(super) fn proved<T>(what: &str, outcome: Result<T, VerifyError>) -> T {
     outcome.unwrap_or_else(|error| panic!("set-up: {what} failed, so that this check could not begin: {error:?}"))
 }
 

@@ -7,14 +7,18 @@ mod candidates;
 mod disturbance;
 mod fixture;
 mod lifecycle;
+mod places;
 mod records;
 mod secrets;
+mod store;
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use super::harness::Harness;
+
+pub use self::store::{CallerFlaw, StoreCheck, store_checks};
 
 /// A check under way.
 pub type CheckFuture<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -120,6 +124,9 @@ macro_rules! __each_check {
             lifecycle::recall_agrees_with_verify
             lifecycle::revoke_is_noop
             lifecycle::credentials_are_independent
+            places::pinned_record_keeps_its_secret
+            places::latest_is_what_was_written_last
+            places::forgotten_admits_nothing
             disturbance::concurrent_verify
             disturbance::dropped_future_leaves_record_usable
             disturbance::outage_is_never_a_verdict

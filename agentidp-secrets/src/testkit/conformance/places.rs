@@ -1,0 +1,73 @@
+//! What lies at a key's place: which version a record means, which one is the last, and nothing once it is forgotten.
+
+use super::fixture::{Credential, fails, generate, holds, matches, set_up, succeeds};
+use crate::backend::{Custody, Held};
+use crate::credential::CredentialKey;
+use crate::error::ErrorKind;
+use crate::testkit::harness::Harness;
+
+/// Over a record that names its version, and over one that means the latest where the harness can write it. Cannot claim
+/// that a server's standby answers with the latest version.
+pub(crate) async fn pinned_record_keeps_its_secret(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, stored } = &credential;
+    let clause = "`pin`: the record verifies the same secret, also when a later one is stored";
+    let mut pinned = vec![succeeds(backend.pin(key, stored).await, clause)];
+    if let Some(latest) = harness.unpinned(stored) {
+        pinned.push(succeeds(backend.pin(key, &latest).await, clause));
+    }
+    credential.rotated().await;
+    for record in &pinned {
+        matches(backend.verify(key, record, secret).await, clause);
+    }
+}
+
+/// Where the backend can say it. Cannot claim that a write which is under way counts.
+pub(crate) async fn latest_is_what_was_written_last(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, .. } = &credential;
+    let place = harness.key();
+    let Ok(nothing) = backend.inspect(&place, None).await else { return };
+    holds(nothing.version() == 0, "`inspect`: there is nothing at an empty place");
+    let clause = "`inspect`: the latest version is the one that was written last";
+    let (new_secret, _) = credential.rotated().await;
+    let first = succeeds(backend.inspect(key, Some(1)).await, clause);
+    holds(first.secret().is_some_and(|held| held.ct_eq(secret)), "`inspect`: an earlier version is still there");
+    let Held::Version { version, stored, .. } = succeeds(backend.inspect(key, None).await, clause) else {
+        return holds(false, clause);
+    };
+    matches(backend.verify(key, &stored, &new_secret).await, clause);
+    let over = generate();
+    let written =
+        succeeds(backend.overwrite(key, version, Some(&over)).await, "`overwrite`: the latest is written over");
+    matches(backend.verify(key, &written, &over).await, "`overwrite`: the record is that of the secret");
+    let stale = backend.overwrite(key, version, Some(&generate())).await;
+    fails(stale, ErrorKind::Conflict, "`overwrite`: a version that is no longer the latest is a conflict");
+    matches(credential.verify(secret).await, "`overwrite`: records of earlier versions keep verifying");
+    let written =
+        succeeds(backend.overwrite(&place, 0, Some(&over)).await, "`overwrite`: an empty place has version 0");
+    matches(backend.verify(&place, &written, &over).await, "`overwrite`: the record is that of the secret");
+}
+
+/// Cannot claim anything on a write that arrives after the call. That the answer is not-found, `revoked_is_not_found` shows.
+pub(crate) async fn forgotten_admits_nothing(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, stored } = &credential;
+    let (new_secret, rotated) = credential.rotated().await;
+    let sibling_key = CredentialKey::new(key.client_id().clone(), harness.key().credential_id().clone());
+    let sibling = set_up("store", backend.store(&sibling_key, secret).await);
+    for key in [key, key, &harness.key()] {
+        succeeds(backend.forget(key).await, "`forget` is idempotent, and needs no secret");
+    }
+    for (record, secret) in [(stored, secret), (&rotated, &new_secret)] {
+        let outcome = backend.verify(key, record, secret).await;
+        match backend.info().custody {
+            Custody::Backend => {
+                let admitted = outcome.is_ok_and(|verdict| verdict.is_match());
+                holds(!admitted, "`forget`: with custody `Backend` every version is gone");
+            }
+            Custody::Record => matches(outcome, "`forget`: with custody `Record` the call does nothing"),
+        }
+    }
+    matches(backend.verify(&sibling_key, &sibling, secret).await, "`forget`: other credentials keep their secrets");
+}
