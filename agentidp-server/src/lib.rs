@@ -8,6 +8,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod lifecycle;
 pub mod metrics;
 pub mod rate_limit;

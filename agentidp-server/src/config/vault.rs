@@ -11,6 +11,12 @@ use super::{ConfigError, Secret, VaultAuth};
 /// Vault's own default mount of KV version 2.
 const DEFAULT_MOUNT: &str = "secret";
 
+/// The documented folder.
+const DEFAULT_PREFIX: &str = "agentidp";
+
+/// What the library allows.
+const LONGEST_PREFIX: usize = 128;
+
 /// The library's own default, which it explains.
 const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 
@@ -24,6 +30,8 @@ pub struct Vault {
     pub auth: VaultAuth,
     /// The mount of KV version 2.
     pub mount: String,
+    /// Our folder in the mount.
+    pub prefix: String,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
     /// Certificates to trust, as PEM.
@@ -51,6 +59,10 @@ impl Vault {
     pub(super) fn read(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<Option<Self>, ConfigError> {
         let allow_plain_http = lookup.flag("VAULT_ALLOW_PLAIN_HTTP")?.unwrap_or(false);
         let mount = mount(lookup, warnings)?;
+        let expected = "a folder below the mount such as agentidp or team/agentidp, 128 characters at most";
+        let prefix = lookup.parsed("VAULT_PREFIX", expected, |text| {
+            parse_path(text).filter(|prefix| prefix.len() <= LONGEST_PREFIX)
+        })?;
         let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
@@ -78,6 +90,7 @@ impl Vault {
             address: addresses.join(","),
             auth: VaultAuth::read(lookup, warnings)?,
             mount,
+            prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
             namespace,
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,
@@ -89,6 +102,15 @@ impl Vault {
             read_timeout,
             write_timeout,
         }))
+    }
+}
+
+impl Vault {
+    /// What the database calls our folder in Vault. A namespace may be part of the mount instead.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let parts = self.namespace.iter().chain([&self.mount, &self.prefix]);
+        parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 }
 

@@ -40,7 +40,7 @@ use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
-pub(crate) use create::{INTENT_LIFE, create};
+pub(crate) use create::create;
 pub use purge::purge;
 pub(crate) use revoke::revoke;
 pub(crate) use rotate::rotate;

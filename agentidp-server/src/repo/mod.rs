@@ -8,6 +8,7 @@ mod columns;
 mod error;
 mod group_commit;
 mod idempotency;
+mod ledger;
 mod open;
 mod postgres;
 mod row_cache;
@@ -29,6 +30,7 @@ pub use self::authentication::Authentication;
 pub use self::error::RepoError;
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
+pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::row_cache::RowCacheOutcome;
 
@@ -51,6 +53,8 @@ pub struct Repos {
     pub tokens: Arc<dyn TokenRepo>,
     /// What a comparison with Vault reads.
     pub drift: Arc<dyn DriftRepo>,
+    /// Who this database is to the folders in Vault.
+    pub ledger: Arc<dyn LedgerRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
     /// The database itself.
@@ -220,8 +224,8 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// Who answers for a path.
     async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;
 
-    /// Schedules the purge of a path that nobody answers for; says whether it did. It does not when an active row vouches
-    /// for it by now, or the credential has a job.
+    /// Schedules the purge of a path without a row, as an operator's command asks for it; says whether it did. It does not when
+    /// the credential is active, wherever its row points, or has a job.
     async fn adopt(&self, job: &PurgeJob) -> Result<bool>;
 
     /// How many jobs wait.

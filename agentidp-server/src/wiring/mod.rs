@@ -7,10 +7,12 @@
 mod digest_threads;
 mod error;
 mod layers;
+mod ledger;
 mod signing;
 mod vault;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
 use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
@@ -18,12 +20,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use error::StartError;
+pub(crate) use ledger::ledger;
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
+use crate::ledger::DeletionGate;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -31,22 +35,29 @@ use crate::repo::{self, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
-/// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
+/// Opens and migrates the database, reads the key, tries Vault, and puts all of it together. Deletions in Vault wait until
+/// the folder's ledger entry was watched for `ledger_watch`.
 ///
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
-pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let parts = Parts::open(config, clock).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
-    assemble(config, parts).await
+    let app = assemble(config, parts, ledger_watch).await?;
+    ledger::refuse_the_folder_of_another(config, &app).await?;
+    Ok(app)
 }
 
 /// As [`build`], on the database as it is.
 ///
 /// # Errors
 /// As [`build`].
-pub(crate) async fn build_as_is(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    assemble(config, Parts::open(config, clock).await?).await
+pub(crate) async fn build_as_is(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    ledger_watch: Duration,
+) -> Result<Arc<App>, StartError> {
+    assemble(config, Parts::open(config, clock).await?, ledger_watch).await
 }
 
 /// What there has to be before the database is brought up to date.
@@ -66,13 +77,19 @@ impl Parts {
     }
 }
 
-async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError> {
+async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let Parts { tokens, metrics, repos, clock } = parts;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
+    let ledger = config
+        .vault
+        .as_ref()
+        .zip(vault_token.as_ref())
+        .map(|(settings, token)| ledger(settings, token.client().clone(), &repos, &clock, ledger_watch));
+    let gate = ledger.as_ref().map_or_else(DeletionGate::always_open, |ledger| ledger.gate().clone());
     let app = App {
         settings: settings(config),
         store,
@@ -80,9 +97,11 @@ async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError>
         vault: config
             .vault
             .as_ref()
-            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault::PREFIX.to_owned() }),
+            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault.prefix.clone() }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
+        gate,
+        ledger,
         repos,
         tokens,
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),

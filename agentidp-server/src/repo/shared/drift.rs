@@ -55,7 +55,7 @@ impl DriftRepo for Store {
             let adopted = sqlx::query(
                 "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) \
                  SELECT $1, $2, $3, $4, 0 WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = $1 \
-                 AND c.vault_path = $3 AND c.status = 'active') ON CONFLICT (credential_id) DO NOTHING",
+                 AND c.status = 'active') ON CONFLICT (credential_id) DO NOTHING",
             )
             .bind(Id(job.credential_id))
             .bind(Id(job.client_id))

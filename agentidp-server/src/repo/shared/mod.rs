@@ -11,6 +11,7 @@ mod audit;
 mod credentials;
 mod drift;
 mod idempotency;
+mod ledger;
 mod list;
 mod purges;
 mod tokens;
@@ -44,6 +45,7 @@ impl Store {
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
+            ledger: Arc::clone(&store) as _,
             audit: store,
             database: Arc::new(database),
         }
