@@ -53,7 +53,7 @@ async fn with_a_row(place: &Place) -> String {
 }
 
 #[tokio::test]
-async fn an_empty_database_on_anothers_folder_is_refused_with_the_mend() {
+async fn an_empty_database_on_anothers_folder_does_not_start() {
     let (first, second, mount) = (Place::new(), Place::new(), listable_mount().await);
     let settings = with_vault(&mount, &[]);
     let (code, table, _) = run(&first, &["check"], &settings).await;
