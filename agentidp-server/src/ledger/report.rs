@@ -30,8 +30,8 @@ impl Disagreement {
     pub fn advice(self) -> &'static str {
         match self {
             Self::NotAdmitted => {
-                "set VAULT_PREFIX to a folder of this deployment's own, correct DATABASE_URL, or run `agentidp-server admit` if \
-             both databases are meant to share the folder"
+                "set VAULT_PREFIX to a folder of this deployment's own, correct DATABASE_URL, or run `agentidp-server \
+                 admit` if both databases are meant to share the folder"
             }
             _ => "find out which database and which Vault are the right ones, then run `agentidp-server admit` on them",
         }

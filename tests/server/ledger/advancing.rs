@@ -85,6 +85,7 @@ async fn a_write_that_arrives_late_changes_nothing() {
     assert_eq!(server.ledger().compare().await.unwrap().judgement, Judgement::Current);
     // Or it arrives first, and is the value that the others would have written.
     let noted = at.note().await;
+    assert_eq!(at.note().await, noted, "another process uses the mark that was noted");
     at.write(&noted, at.version().await).await.unwrap();
     assert_eq!(server.round().await, LedgerState::Agrees);
 }
