@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
 use crate::horizon::Horizon;
+use crate::ledger::{DeletionGate, Ledger};
 use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
@@ -36,6 +37,10 @@ pub struct App {
     pub vault_client: Option<VaultKv2>,
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
+    /// Whether anything may be deleted in Vault.
+    pub gate: DeletionGate,
+    /// What opens and closes that gate; none in bcrypt mode.
+    pub ledger: Option<Ledger>,
     /// The database.
     pub repos: Repos,
     /// Access tokens.

@@ -9,6 +9,7 @@ pub mod error;
 pub mod horizon;
 pub mod http;
 pub mod keys;
+pub mod ledger;
 pub mod ledger_clock;
 pub mod lifecycle;
 pub mod metrics;

@@ -12,6 +12,7 @@ use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
+use crate::ledger::LedgerState;
 use crate::repo::{QueryObserver, RowCacheOutcome};
 use crate::vault_token::Renewal;
 
@@ -32,6 +33,7 @@ const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
 const VAULT_BREAKER_OPEN: &str = "agentidp_vault_breaker_open";
 const AUDIT_LOST: &str = "agentidp_audit_events_lost_total";
 const ROW_CACHE: &str = "agentidp_row_cache_total";
+const LEDGER: &str = "agentidp_ledger_state";
 const DRIFT: &str = "agentidp_drift";
 const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
@@ -102,6 +104,11 @@ impl Metrics {
         }
         for (name, text) in [
             (DRIFT, "Differences between the rows and Vault that the last comparison found, by kind."),
+            (
+                LEDGER,
+                "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried \
+                 out while they agree, and stopped until an operator decides while they disagree.",
+            ),
             (VAULT_TOKEN_TTL, "How long the Vault token still lives."),
             (VAULT_BREAKER_OPEN, "1 while Vault is not asked because it could not be, 0 otherwise."),
         ] {
@@ -173,6 +180,14 @@ impl Metrics {
     /// Whether Vault is given up on for now. A server without Vault has no such gauge.
     pub fn vault_breaker_open(&self, open: bool) {
         self.gauge(VAULT_BREAKER_OPEN, f64::from(u8::from(open)));
+    }
+
+    /// How the database and its folder in Vault stand to each other. A server without Vault has no such gauge.
+    pub fn ledger(&self, state: LedgerState) {
+        for name in LedgerState::NAMES {
+            let key = Key::from_parts(LEDGER, vec![Label::from_static_parts("state", name)]);
+            self.0.recorder.register_gauge(&key, &METADATA).set(f64::from(u8::from(name == state.name())));
+        }
     }
 
     /// How many differences of each kind the last comparison of rows and Vault found.

@@ -28,6 +28,8 @@ mod vault_guide;
 #[cfg(test)]
 mod vault_inventory;
 #[cfg(test)]
+mod vault_ledger;
+#[cfg(test)]
 mod vault_nodes;
 #[cfg(test)]
 mod vault_refusals;

@@ -44,6 +44,9 @@ mod idempotency;
 mod interposed;
 #[cfg(test)]
 mod late;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;

@@ -11,6 +11,7 @@ use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, OpenWrite, OpenWriteKind, Page, PurgeJob, Scopes, Timestamp};
 use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
+use agentidp_server::ledger::DeletionGate;
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
@@ -141,6 +142,11 @@ impl Site {
         self.call("GET", path, Value::Null).await
     }
 
+    /// What `/health` says.
+    pub(crate) async fn get_health(&self) -> Value {
+        self.handle(hyper::Request::get("/health").body(Full::new(Bytes::new())).unwrap()).await.json()
+    }
+
     pub(crate) async fn handle(&self, request: hyper::Request<Full<Bytes>>) -> Reply {
         let response = routes::handle(&self.app, request, SocketAddr::from(([192, 0, 2, 7], 4711))).await;
         let (head, body) = response.into_parts();
@@ -255,6 +261,8 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         vault: None,
         vault_token: None,
         vault_client: None,
+        gate: DeletionGate::always_open(),
+        ledger: None,
         repos,
         tokens: Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared)),
         limiter: RateLimiter::new(0, Arc::clone(&shared)),

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod admit;
 mod check;
+mod deletions;
 mod operator_token;
 mod reconcile;
+mod remove_paths;
 mod serve;
 mod stop_signal;
 
@@ -17,6 +20,7 @@ use clap::{Parser, Subcommand};
 use tracing::warn;
 
 use crate::config::{Config, Environment};
+use crate::ledger::Others;
 use crate::metrics::Metrics;
 use crate::reconcile::Mode;
 use crate::repo::Repos;
@@ -53,6 +57,21 @@ enum Command {
         /// Only lists, and changes nothing
         #[arg(long)]
         dry_run: bool,
+        /// Removes the paths without a row from Vault, if there are exactly N of them and at most 100
+        #[arg(long, value_name = "N", conflicts_with = "dry_run")]
+        remove_paths: Option<usize>,
+        /// Does not ask before it removes them
+        #[arg(long, requires = "remove_paths")]
+        yes: bool,
+    },
+    /// Lets this database delete in its folder in Vault after the two were found to disagree; says why, and asks
+    Admit {
+        /// Removes every other database from the folder's ledger entry
+        #[arg(long)]
+        only: bool,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -63,6 +82,7 @@ Examples:
   DATABASE_URL=postgres://… agentidp-server migrate
   TOKEN=$(agentidp-server operator-token --ttl 5m)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
+  agentidp-server admit                            go on deleting in Vault after a restore
   agentidp-server check && agentidp-server         serve only if everything is in place
 
 Exit codes: 0 done; 1 it could not be done, or `check` or `reconcile` found something; 2 a setting or an argument is wrong.";
@@ -97,8 +117,14 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
             Command::Migrate => migrate(&config).await,
             Command::OperatorToken { ttl } => operator_token::print(&config, ttl),
             Command::Check => check::check(&config).await,
-            Command::Reconcile { dry_run } => {
+            Command::Reconcile { remove_paths: Some(count), yes, .. } => {
+                remove_paths::remove_paths(&config, count, yes).await
+            }
+            Command::Reconcile { dry_run, .. } => {
                 reconcile::reconcile(&config, if dry_run { Mode::DryRun } else { Mode::Repair }).await
+            }
+            Command::Admit { only, yes } => {
+                admit::admit(&config, if only { Others::Remove } else { Others::Keep }, yes).await
             }
         }
     })
@@ -124,6 +150,26 @@ fn print(lines: impl std::fmt::Display) -> Result<(), StartError> {
     writeln!(out, "{lines}")
         .and_then(|()| out.flush())
         .map_err(|source| StartError::System { what: "standard output could not be written", source })
+}
+
+/// One line on standard error, and the exit code that goes with it.
+fn fail(problem: impl std::fmt::Display) -> Result<ExitCode, StartError> {
+    // Nobody is left to be told if standard error is gone.
+    let _ = writeln!(io::stderr(), "agentidp-server: {problem}");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Whether the operator agrees: `yes`, or a line on standard input that says so.
+fn ask(question: &str, yes: bool) -> Result<bool, StartError> {
+    if yes {
+        return Ok(true);
+    }
+    print(format_args!("{question} Type `yes`:"))?;
+    let mut line = String::new();
+    io::stdin()
+        .read_line(&mut line)
+        .map_err(|source| StartError::System { what: "standard input could not be read", source })?;
+    Ok(line.trim() == "yes")
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! `reconcile`: compares the rows with Vault, and mends what can be mended.
 
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use agentidp_secrets::SystemClock;
 
-use super::print;
+use super::deletions::{decided, watch_time, why_not};
+use super::{fail, print};
+use crate::app::App;
 use crate::config::Config;
 use crate::reconcile::{self, Drift, Mode, Summary};
 use crate::wiring::{self, StartError};
@@ -14,7 +15,13 @@ use crate::wiring::{self, StartError};
 /// One line for each difference, then what came of it. It fails when something is left for the operator to do, and in a
 /// dry run when something is left to do at all.
 pub(super) async fn reconcile(config: &Config, mode: Mode) -> Result<ExitCode, StartError> {
-    let app = wiring::build_as_is(config, Arc::new(SystemClock::default())).await?;
+    let app = wiring::build_as_is(config, Arc::new(SystemClock::default()), watch_time()).await?;
+    if mode == Mode::Repair
+        && purges_are_due(&app).await
+        && let Some(problem) = why_not(decided(&app).await)
+    {
+        fail(problem)?;
+    }
     let mut told = Ok(());
     let mut tell = |drift: &Drift| {
         if told.is_ok() {
@@ -33,12 +40,14 @@ pub(super) async fn reconcile(config: &Config, mode: Mode) -> Result<ExitCode, S
             };
             Ok(if open == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Err(error) => {
-            // Nobody is left to be told if standard error is gone.
-            let _ = writeln!(io::stderr(), "agentidp-server: {error}");
-            Ok(ExitCode::FAILURE)
-        }
+        Err(error) => fail(error),
     }
+}
+
+/// Whether anything is to be deleted, which needs two minutes of watching.
+async fn purges_are_due(app: &App) -> bool {
+    // A database that does not answer is reported by the comparison.
+    app.repos.drift.waiting(app.now()).await.is_ok_and(|waiting| waiting.due > 0)
 }
 
 fn told_of(summary: &Summary, mode: Mode) -> String {

@@ -7,6 +7,7 @@ use agentidp_secrets::SystemClock;
 use tokio::net::TcpListener;
 use tracing::warn;
 
+use super::deletions::watch_time;
 use super::print;
 use super::stop_signal::stop_signal;
 use crate::app::App;
@@ -20,7 +21,7 @@ use crate::wiring::{self, StartError};
 /// Serves until the process is asked to stop.
 pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
     let failed = |what| move |source| StartError::System { what, source };
-    let app = wiring::build(config, Arc::new(SystemClock::default())).await?;
+    let app = wiring::build(config, Arc::new(SystemClock::default()), watch_time()).await?;
     let address = config.listen.address();
     let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
     let address = listener.local_addr().map_err(failed("the address could not be read back"))?;

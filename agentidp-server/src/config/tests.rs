@@ -161,6 +161,7 @@ fn bad_values_are_refused_by_name() {
         ("VAULT_ADDR", "https://vault.example/v1"),
         ("VAULT_ADDR", "https://user:canary@vault.example"),
         ("VAULT_KV_MOUNT", "../sys"),
+        ("VAULT_PREFIX", "a//b"),
         ("VAULT_MOUNT", "a b"),
         ("VAULT_NAMESPACE", "a//b"),
         ("VAULT_PROXY", "proxy:3128"),
@@ -258,6 +259,16 @@ fn a_secret_comes_from_its_variable_or_its_file_and_never_from_both() {
     let keys = [("JWT_PRIVATE_KEY", "pem"), ("JWT_PRIVATE_KEY_FILE", token.to_str().unwrap())];
     assert_eq!(config(&keys).unwrap_err().setting(), "JWT_PRIVATE_KEY");
     assert_eq!(config(&keys[1..]).unwrap().jwt.private_key_setting, "JWT_PRIVATE_KEY_FILE");
+}
+
+#[test]
+fn the_prefix_is_a_folder_below_the_mount() {
+    assert_eq!(vault(&[]).unwrap().folder(), "secret/agentidp");
+    let named = vault(&[("VAULT_NAMESPACE", "ns1"), ("VAULT_PREFIX", "/team/idp/")]).unwrap();
+    assert_eq!((named.prefix.as_str(), named.folder().as_str()), ("team/idp", "ns1/secret/team/idp"));
+    assert!(
+        vault(&[("VAULT_PREFIX", &"a".repeat(128))]).is_ok() && vault(&[("VAULT_PREFIX", &"a".repeat(129))]).is_err()
+    );
 }
 
 #[test]

@@ -14,6 +14,12 @@ const DEFAULT_MOUNT: &str = "secret";
 /// What Vault keeps unless `max_versions` of the mount or the path says otherwise.
 const DEFAULT_VERSIONS_KEPT: u64 = 10;
 
+/// The documented folder.
+const DEFAULT_PREFIX: &str = "agentidp";
+
+/// What the library allows.
+const LONGEST_PREFIX: usize = 128;
+
 /// The library's own default, which it explains.
 const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 
@@ -29,6 +35,8 @@ pub struct Vault {
     pub mount: String,
     /// How many versions of a secret Vault keeps.
     pub versions_kept: u64,
+    /// Our folder in the mount.
+    pub prefix: String,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
     /// Certificates to trust, as PEM.
@@ -59,6 +67,10 @@ impl Vault {
         let versions_kept = lookup.parsed("VAULT_MAX_VERSIONS", "a number from 2 to 1000", |text| {
             text.parse().ok().filter(|versions| (2..=1000).contains(versions))
         })?;
+        let expected = "a folder below the mount such as agentidp or team/agentidp, 128 characters at most";
+        let prefix = lookup.parsed("VAULT_PREFIX", expected, |text| {
+            parse_path(text).filter(|prefix| prefix.len() <= LONGEST_PREFIX)
+        })?;
         let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
@@ -87,6 +99,7 @@ impl Vault {
             auth: VaultAuth::read(lookup, warnings)?,
             mount,
             versions_kept: versions_kept.unwrap_or(DEFAULT_VERSIONS_KEPT),
+            prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
             namespace,
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,
@@ -98,6 +111,15 @@ impl Vault {
             read_timeout,
             write_timeout,
         }))
+    }
+}
+
+impl Vault {
+    /// What the database calls our folder in Vault. A namespace may be part of the mount instead.
+    #[must_use]
+    pub fn folder(&self) -> String {
+        let parts = self.namespace.iter().chain([&self.mount, &self.prefix]);
+        parts.map(String::as_str).collect::<Vec<_>>().join("/")
     }
 }
 

@@ -29,7 +29,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Makes Vault forget a place: deletes it with all its versions, or pushes its secrets out. On failure the job is put off. A job
-/// that is not due, that another server has claimed or whose place counts after all is left as it is.
+/// that is not due, that another server has claimed or whose place counts after all is left as it is. So is every
+/// job while the [gate](crate::ledger::DeletionGate) is closed.
 ///
 /// # Errors
 /// `VAULT_WRITE_ERROR` when Vault did not do it or is not configured, `INTERNAL_SERVER_ERROR` when the database failed.
@@ -39,6 +40,10 @@ pub async fn purge(app: &App, job: &PurgeJob) -> Result<(), ApiError> {
 }
 
 async fn purge_within(app: &App, job: &PurgeJob, bound: Duration) -> Result<(), ApiError> {
+    if !app.gate.may_delete() {
+        debug!(credential_id = %job.credential_id, "a purge waits until deletions are allowed");
+        return Ok(());
+    }
     let now = app.now();
     let Some(claim) = app.repos.purges.claim(job, now, now.plus(CLAIM_LIFE)).await? else {
         debug!(credential_id = %job.credential_id, "a purge is another's, or not needed any more");

@@ -55,10 +55,10 @@ impl DriftClass {
         }
     }
 
-    /// Whether only an operator can mend it. The others are mended here, or do no harm.
+    /// Whether only an operator can fix it. The others do no harm.
     #[must_use]
     pub fn needs_operator(self) -> bool {
-        !matches!(self, Self::PathWithoutRow | Self::VersionBehind)
+        !matches!(self, Self::VersionBehind)
     }
 }
 
@@ -97,7 +97,8 @@ impl Drift {
     pub fn advice(&self) -> &'static str {
         match self.class {
             DriftClass::PathWithoutRow => {
-                "no row vouches for it: a repair purges it ten minutes after it was found, unless one does by then"
+                "no row of this database vouches for it: find out whether another database does, and remove it with \
+                 `agentidp-server reconcile --remove-paths` if none does"
             }
             DriftClass::RowWithoutPath => {
                 "Vault has nothing there, and the secret is lost: rotate the credential, or revoke it"
@@ -114,7 +115,8 @@ impl Drift {
             }
             DriftClass::Unreadable => "what Vault holds there is no client secret: rotate the credential, or revoke it",
             DriftClass::Elsewhere => {
-                "the row points out of the configured mount and folder: look at VAULT_KV_MOUNT, or rotate the credential"
+                "the row points out of the configured mount and folder: correct VAULT_KV_MOUNT and VAULT_PREFIX, or rotate \
+                 the credential, which moves it"
             }
             DriftClass::ForeignName => {
                 "this server gives no such name: find out who wrote it, and delete it by hand if nobody needs it (`check` \
@@ -180,7 +182,7 @@ mod tests {
             counts.add(class);
         }
         counts.add(DriftClass::VersionBehind);
-        assert_eq!((counts.total(), counts.for_operator()), (9, 6));
+        assert_eq!((counts.total(), counts.for_operator()), (9, 7));
         let behind = counts.each().find(|(class, _)| *class == DriftClass::VersionBehind);
         assert_eq!(behind, Some((DriftClass::VersionBehind, 2)));
     }

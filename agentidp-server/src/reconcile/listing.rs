@@ -3,8 +3,7 @@
 use agentidp_secrets::{Error, ErrorKind};
 use uuid::Uuid;
 
-use super::{Drift, DriftClass, Mode, PAGE, Pass, ReconcileError};
-use crate::domain::PurgeJob;
+use super::{Drift, DriftClass, PAGE, Pass, ReconcileError};
 use crate::lifecycle;
 use crate::repo::Vouched;
 
@@ -51,20 +50,14 @@ impl Pass<'_> {
         }
     }
 
-    /// A write that is under way has its intent, which is a job; so without row and job there is nobody.
+    /// A write of this database that is under way has its intent, which is a job. A path without row and job may be of another
+    /// database all the same, so it is only reported.
     async fn compare_path(&mut self, client_id: Uuid, credential_id: Uuid) -> Result<(), ReconcileError> {
         let key = lifecycle::key(client_id, credential_id).map_err(ReconcileError::Internal)?;
         let path = lifecycle::vault_path(self.app, &key).map_err(ReconcileError::Internal)?;
         let Some(vault_path) = path else { return Err(ReconcileError::NoVault) };
         if self.app.repos.drift.vouched(credential_id, &vault_path).await? != Vouched::Nobody {
             return Ok(());
-        }
-        if self.mode == Mode::Repair {
-            let due_at = self.app.now().plus(std::time::Duration::from_secs(600));
-            let job = PurgeJob::delete(client_id, credential_id, vault_path, due_at);
-            if !self.app.repos.drift.adopt(&job).await? {
-                return Ok(());
-            }
         }
         self.found(&Drift::named(DriftClass::PathWithoutRow, &client_id.to_string(), &credential_id.to_string()));
         Ok(())

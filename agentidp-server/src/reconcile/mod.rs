@@ -2,14 +2,15 @@
 //!
 //! What a crash leaves is in the database: purges that are due, and intents whose commit never came. They are carried out
 //! first. Then each row is looked up in Vault and, where the token may list, each path in the rows. What differs is a
-//! [`Drift`]: one kind has a repair, the others tell the operator what to do.
+//! [`Drift`], which says what an operator has to do.
 //!
-//! Nothing that a row vouches for is ever deleted: a path without a row gets a purge job with the life of an intent, and
-//! from then on the protocol between purges and commits decides (see [`crate::lifecycle`]). So this may run in
-//! several places at once, be cut at any point, and run again: a second time there is nothing left to change.
+//! A path without a row is reported and never deleted here: it may be of another database. An operator removes such paths
+//! with a command of their own, [`remove_paths`]. So this may run in several places at once, be cut at any point, and run
+//! again: a second time there is nothing left to change.
 
 mod drift;
 mod listing;
+mod remove;
 
 use agentidp_secrets::backends::{Standing, VaultKv2};
 use agentidp_secrets::{Error, ErrorKind};
@@ -22,6 +23,7 @@ use crate::lifecycle;
 use crate::repo::{RepoError, Waiting};
 
 pub use drift::{Counts, Drift, DriftClass};
+pub use remove::{MOST_PATHS, remove_paths};
 
 /// Rows, and names of a listing, in memory at a time. A thousand names make an answer of 40 KB.
 const PAGE: u16 = 1000;
@@ -29,13 +31,13 @@ const PAGE: u16 = 1000;
 /// Rows that are looked up at a time: more in flight only wait in Vault.
 const AT_A_TIME: usize = 8;
 
-/// Whether what can be mended is mended.
+/// Whether a comparison changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "one or the other")]
 pub enum Mode {
-    /// It is.
+    /// Purges that are due are carried out.
     Repair,
-    /// It is only told.
+    /// Nothing is changed.
     DryRun,
 }
 
@@ -81,7 +83,7 @@ pub async fn pass(
     tell: &mut (dyn FnMut(&Drift) + Send + Sync),
 ) -> Result<Summary, ReconcileError> {
     let (Some(vault), Some(place)) = (&app.vault_client, &app.vault) else { return Err(ReconcileError::NoVault) };
-    let mut pass = Pass { app, vault, place, mode, tell, found: Counts::default() };
+    let mut pass = Pass { app, vault, place, tell, found: Counts::default() };
     let waiting = app.repos.drift.waiting(app.now()).await?;
     if mode == Mode::Repair {
         pass.purge_due().await?;
@@ -96,7 +98,6 @@ struct Pass<'a> {
     app: &'a App,
     vault: &'a VaultKv2,
     place: &'a VaultPlace,
-    mode: Mode,
     tell: &'a mut (dyn FnMut(&Drift) + Send + Sync),
     found: Counts,
 }
@@ -109,7 +110,8 @@ impl Pass<'_> {
 
     /// What a crash left, as far as its time has come.
     async fn purge_due(&self) -> Result<(), ReconcileError> {
-        loop {
+        // A purge that meets a closed gate leaves its job as it is.
+        while self.app.gate.may_delete() {
             let jobs = self.app.repos.purges.due(self.app.now(), u32::from(PAGE)).await?;
             let mut failed = jobs.is_empty();
             for job in jobs {
@@ -117,9 +119,10 @@ impl Pass<'_> {
                 failed |= lifecycle::purge(self.app, &job).await.is_err();
             }
             if failed {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     async fn compare_rows(&mut self) -> Result<(), ReconcileError> {

@@ -9,6 +9,7 @@ mod error;
 mod freshness;
 mod group_commit;
 mod idempotency;
+mod ledger;
 mod open;
 mod open_writes;
 mod postgres;
@@ -35,6 +36,7 @@ pub use self::error::RepoError;
 pub use self::freshness::{AsOf, ClientRows, Freshness};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
+pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::open_writes::{OpenWriteRepo, Opened};
 pub use self::purges::PurgeRepo;
@@ -62,6 +64,8 @@ pub struct Repos {
     pub tokens: Arc<dyn TokenRepo>,
     /// What a comparison with Vault reads.
     pub drift: Arc<dyn DriftRepo>,
+    /// Who this database is to the folders in Vault.
+    pub ledger: Arc<dyn LedgerRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
     /// Up to when rows are deleted by their age.
@@ -212,8 +216,8 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// Who answers for a path.
     async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;
 
-    /// Schedules the purge of a path that nobody answers for; says whether it did. It does not when an active row vouches
-    /// for it by now, or the credential has a job.
+    /// Schedules the purge of a path without a row, as an operator's command asks for it; says whether it did. It does not when
+    /// the credential is active, wherever its row points, or has a job.
     async fn adopt(&self, job: &PurgeJob) -> Result<bool>;
 
     /// How many jobs wait.

@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use sqlx::types::Json;
 
 use super::columns::{Id, TextList};
+use super::ledger::LedgerRow;
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Outcome,
     PurgeJob, PurgeKind, SecretColumns, Timestamp,
@@ -37,6 +38,25 @@ impl From<AgentRow> for Agent {
             status: row.status,
             created_at: row.created_at,
             updated_at: row.updated_at,
+        }
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct LedgerColumns {
+    identity: Id,
+    counter: i64,
+    mark: Option<Id>,
+    next_mark: Option<Id>,
+}
+
+impl From<LedgerColumns> for LedgerRow {
+    fn from(row: LedgerColumns) -> Self {
+        Self {
+            identity: row.identity.0,
+            counter: row.counter.unsigned_abs(),
+            mark: row.mark.map(|mark| mark.0),
+            next_mark: row.next_mark.map(|mark| mark.0),
         }
     }
 }

@@ -7,10 +7,12 @@
 mod digest_threads;
 mod error;
 mod layers;
+mod ledger;
 mod signing;
 mod vault;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
 use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
@@ -18,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use error::StartError;
+pub(crate) use ledger::ledger;
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
@@ -25,6 +28,7 @@ use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
 use crate::horizon::Horizon;
+use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
@@ -33,14 +37,16 @@ use crate::repo::{self, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
-/// Opens and migrates the database, reads the key, tries Vault, and puts all of it together.
+/// Opens and migrates the database, reads the key, tries Vault, and puts all of it together. Deletions in Vault wait until
+/// the folder's ledger entry was watched for `ledger_watch`.
 ///
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
-pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
+pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let parts = Parts::open(config, clock).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
-    let app = assemble(config, parts).await?;
+    let app = assemble(config, parts, ledger_watch).await?;
+    ledger::refuse_the_folder_of_another(config, &app).await?;
     // Before the first request: what it writes must not decide where the horizon of an older database begins.
     app.horizon
         .advance(&*app.repos.retention, &*app.clock)
@@ -53,8 +59,12 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, S
 ///
 /// # Errors
 /// As [`build`].
-pub(crate) async fn build_as_is(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
-    assemble(config, Parts::open(config, clock).await?).await
+pub(crate) async fn build_as_is(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    ledger_watch: Duration,
+) -> Result<Arc<App>, StartError> {
+    assemble(config, Parts::open(config, clock).await?, ledger_watch).await
 }
 
 /// What there has to be before the database is brought up to date.
@@ -76,7 +86,7 @@ impl Parts {
     }
 }
 
-async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError> {
+async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let Parts { tokens, metrics, repos, clock: ledger_clock } = parts;
     let clock = Arc::clone(&ledger_clock) as Arc<dyn Clock>;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
@@ -84,17 +94,25 @@ async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError>
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
     store.prepare().await?;
+    let ledger = config
+        .vault
+        .as_ref()
+        .zip(vault_token.as_ref())
+        .map(|(settings, token)| ledger(settings, token.client().clone(), &repos, &clock, ledger_watch));
+    let gate = ledger.as_ref().map_or_else(DeletionGate::always_open, |ledger| ledger.gate().clone());
     let app = App {
         settings: settings(config),
         store,
         upgrades: Upgrades::new(config.digests.upgrade),
         vault: config.vault.as_ref().map(|vault| VaultPlace {
             mount: vault.mount.clone(),
-            prefix: vault::PREFIX.to_owned(),
+            prefix: vault.prefix.clone(),
             versions_kept: vault.versions_kept,
         }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
+        gate,
+        ledger,
         repos,
         tokens,
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),

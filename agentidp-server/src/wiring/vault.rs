@@ -8,9 +8,6 @@ use agentidp_secrets::{Clock, Error, ErrorKind};
 use super::StartError;
 use crate::config::{ConfigError, SecretId, Vault, VaultAuth};
 
-/// The documented folder in the mount.
-pub(super) const PREFIX: &str = "agentidp";
-
 /// The client, without any layer around it. Nothing is sent yet.
 ///
 /// # Errors
@@ -19,7 +16,7 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
     let mut builder = VaultKv2::builder(settings.address.as_str(), auth(&settings.auth))
         .clock(Arc::clone(clock))
         .mount(settings.mount.as_str())
-        .prefix(PREFIX)
+        .prefix(settings.prefix.as_str())
         .connect_timeout(settings.connect_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_connection_age(settings.max_connection_age)

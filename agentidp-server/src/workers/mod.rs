@@ -5,6 +5,7 @@
 //! any point and may run in several servers at once: what they do is idempotent.
 
 mod clock;
+pub mod ledger;
 pub mod purge;
 pub mod reconcile;
 pub mod retention;
@@ -22,9 +23,10 @@ use crate::app::App;
 /// Starts all of it; `stop` ends it after the piece of work at hand.
 pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     let mut workers = JoinSet::new();
-    let (purged, kept) = (Arc::clone(app), Arc::clone(app));
+    let (purged, kept, watched) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
     workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::round(&purged).await));
     workers.spawn(every(retention::PERIOD, stop.clone(), async move || retention::round(&kept).await));
+    workers.spawn(every(ledger::PERIOD, stop.clone(), async move || ledger::round(&watched).await));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));

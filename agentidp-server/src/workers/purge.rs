@@ -13,9 +13,10 @@ pub(super) const PERIOD: Duration = Duration::from_secs(5);
 /// Jobs of one round; the rest waits for the next.
 const BATCH: u32 = 32;
 
-/// Tries the jobs that are due, and finishes repairs whose server died. Without Vault they stay: nobody else can make it forget.
+/// Tries the jobs that are due, and finishes repairs whose server died. They stay without Vault, and while the gate for deletions
+/// is closed.
 pub async fn round(app: &App) {
-    if app.vault.is_none() {
+    if app.vault.is_none() || !app.gate.may_delete() {
         return;
     }
     match app.repos.purges.due(app.now(), BATCH).await {

@@ -58,7 +58,8 @@ impl Place {
 
     fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_agentidp-server"));
-        command.args(arguments).current_dir(self.path()).env_clear().envs(settings.iter().copied());
+        command.args(arguments).current_dir(self.path()).env_clear().env("AGENTIDP_LEDGER_WATCH", "0s");
+        command.envs(settings.iter().copied());
         command.kill_on_drop(true);
         command
     }

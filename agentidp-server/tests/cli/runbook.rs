@@ -95,6 +95,7 @@ impl Shell {
             .env_clear()
             .env("PATH", format!("{}:{}:{}", programs.display(), path.display(), find::postgres_folder().display()))
             .env("HOME", folder)
+            .env("AGENTIDP_LEDGER_WATCH", "0s")
             .env("PORT", port.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
 //! What a comparison with Vault reads and schedules.
 
-use agentidp_server::domain::AuditAction;
+use agentidp_server::domain::{AuditAction, PurgeJob};
 use agentidp_server::repo::{Vouched, Waiting};
 use uuid::Uuid;
 
@@ -40,6 +40,10 @@ async fn a_path_is_adopted_once_and_only_if_nobody_answers_for_it(db: Database) 
     let of_live = job_of(&live, later(600)).unwrap();
     assert_eq!(vouched(live.credential_id, "secret/data/live").await, Vouched::Row);
     assert!(!db.repos.drift.adopt(&of_live).await.unwrap(), "its row vouches for it");
+
+    let moved = credential(agent.agent_id, vaulted("secret/data/moved", 1));
+    let moved = PurgeJob { credential_id: live.credential_id, ..job_of(&moved, later(600)).unwrap() };
+    assert!(!db.repos.drift.adopt(&moved).await.unwrap(), "the credential is active, and may come back there");
 
     let orphan = credential(agent.agent_id, vaulted("secret/data/orphan", 1));
     let of_orphan = job_of(&orphan, later(600)).unwrap();

@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::kv::{KvEntry, KvV2};
 use super::path::VaultPath;
 use super::rights::Right;
-use super::transport::Request;
+use super::transport::{Answer, Request};
 use crate::secret::ClientSecret;
 
 /// The member of the entry that holds the secret, as documented.
@@ -149,6 +149,33 @@ impl VaultrsKv {
         let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version: None };
         let answer = self.session.send(Request { of_active: true, ..encode(&request)? }).await?;
         answer::deletes_by_itself(answer.status, &answer.body)
+    }
+
+    /// Reads the latest version of a document that is no credential's, from the active node.
+    pub(crate) async fn read_document(&self, mount: &str, path: &str) -> Result<Answer, Failure> {
+        let request = ReadSecretRequest { mount: mount.to_owned(), path: path.to_owned(), version: None };
+        let request = Request { of_active: true, ..encode(&request)? };
+        let aim = self.session.transport().aim();
+        let answer = self.session.send(request.clone()).await?;
+        if self.session.transport().aim() == aim {
+            return Ok(answer);
+        }
+        // The cluster is known only now, and the standby that answered may be behind.
+        self.session.send(request).await
+    }
+
+    /// Writes a version of a document that is no credential's if the latest one is `cas`.
+    pub(crate) async fn write_document(
+        &self,
+        mount: &str,
+        path: &str,
+        data: Value,
+        cas: u64,
+    ) -> Result<Answer, Failure> {
+        let cas = u32::try_from(cas).map_err(|_| Failure::Conflict)?;
+        let options = Some(SetSecretRequestOptions { cas });
+        let request = SetSecretRequest { mount: mount.to_owned(), path: path.to_owned(), data, options };
+        self.session.send(encode(&request)?).await
     }
 
     /// What is mounted. Any right below the mount is enough to ask.

@@ -5,6 +5,9 @@
 //! member `clientSecret`. A rotation writes a new version of the entry. The old version stays in Vault's history until the
 //! credential [ends](crate::SecretStore::revoke) or until ten newer ones have pushed it out.
 //!
+//! Beside them `{mount}/data/{prefix}/ledger` can hold whose the folder is: see [`VaultKv2::ledger_entry`]. This backend itself
+//! neither reads nor writes it.
+//!
 //! # What the record looks like
 //! The path with the version that was written: see [`VaultPath`]. Verification reads exactly that version, so neither a
 //! standby that lags behind nor a rotation that was never committed in the database can change what a record means. A
@@ -43,6 +46,7 @@ mod failure;
 mod index;
 mod inventory;
 mod kv;
+mod ledger;
 mod nodes;
 mod path;
 mod pool;
@@ -72,6 +76,7 @@ pub use self::builder::VaultKv2Builder;
 pub use self::check::TokenStatus;
 pub use self::config::{ClientCert, VaultKv2Config};
 pub use self::inventory::{NamePage, Standing};
+pub use self::ledger::{LedgerCounter, LedgerEntry};
 pub use self::path::VaultPath;
 pub use self::retention::Retention;
 pub use self::rights::{Right, RightCheck};
@@ -169,8 +174,8 @@ impl VaultKv2 {
         }
         if path.folder() != &self.site.folder {
             return Err(malformed(
-                "the record's path is not below the configured mount and prefix: look at VAULT_KV_MOUNT, or rotate the \
-                 credential",
+                "the record's path is not below the configured mount and prefix: correct the builder's `mount` and \
+                 `prefix` (VAULT_KV_MOUNT and VAULT_PREFIX of the server), or rotate the credential",
             ));
         }
         Ok(path)

@@ -83,7 +83,8 @@ pub(crate) struct Transport {
     nodes: Nodes,
     namespace: Option<HeaderValue>,
     /// A standby that is behind the index of a request passes it on. Reads have that of our newest write, so that they are
-    /// not answered from before it; writes have one that nobody has reached, so that the active node carries them out.
+    /// not answered from before it; writes, and reads of the active node, have one that no node has reached, so that the
+    /// active node carries them out.
     index: NewestIndex,
     /// Whether the storage is replicated, once that is known: successes have an index where it is, refusals never, and
     /// every node says it when asked.

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{AuthKind, Right, TokenStatus, VaultKv2};
+use agentidp_secrets::backends::{AuthKind, LedgerEntry, Right, TokenStatus, VaultKv2};
 use agentidp_secrets::{Clock, Error, ErrorKind, SystemClock};
 
 use super::report::Report;
+use crate::cli::open_repos;
 use crate::config::{Config, Vault};
+use crate::data_dir::DataDir;
+use crate::ledger::{Disagreement, Judgement, LedgerError, WATCH_TIME};
 use crate::wiring;
 
 const ADDRESS: &str = "Vault address";
@@ -15,6 +18,7 @@ const MOUNT: &str = "Vault mount";
 const TOKEN: &str = "Vault token";
 const RIGHTS: &str = "Vault rights";
 const VERSIONS: &str = "Vault versions";
+const LEDGER: &str = "Vault folder";
 
 /// Tries all of it, each as far as what comes before allows.
 pub(super) async fn check(config: &Config, report: &mut Report) {
@@ -24,12 +28,12 @@ pub(super) async fn check(config: &Config, report: &mut Report) {
     };
     let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
     match wiring::vault_backend(settings, &clock) {
-        Ok(vault) => try_all(&vault, settings, report).await,
+        Ok(vault) => try_all(&vault, config, settings, report).await,
         Err(error) => report.fail(ADDRESS, error),
     }
 }
 
-async fn try_all(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
+async fn try_all(vault: &VaultKv2, config: &Config, settings: &Vault, report: &mut Report) {
     match vault.check().await {
         Ok(()) => {
             report.ok(ADDRESS, format_args!("{} answers", settings.address));
@@ -49,8 +53,51 @@ async fn try_all(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
             }
         }
     }
-    rights(vault, report).await;
+    rights(vault, &settings.prefix, report).await;
     retention(vault, settings, report).await;
+    ledger(vault, config, settings, report).await;
+}
+
+/// Whether this database may delete in the folder. Claims and advances nothing.
+async fn ledger(vault: &VaultKv2, config: &Config, settings: &Vault, report: &mut Report) {
+    let path = DataDir::database_path_in(&config.storage.data_dir);
+    if config.storage.database_url.is_none() && !path.exists() {
+        return match vault.ledger_entry().await {
+            Ok(LedgerEntry::Absent) => report.ok(LEDGER, "the folder is unclaimed"),
+            Ok(_) => disagrees(Disagreement::NotAdmitted, report),
+            Err(error) => unread(&error, report),
+        };
+    }
+    let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
+    let Ok(repos) = open_repos(config).await else { return report.not_tried(LEDGER, "not before the database works") };
+    let compared = wiring::ledger(settings, vault.clone(), &repos, &clock, WATCH_TIME).compare().await;
+    // A start brings the table that it is in.
+    let current =
+        matches!(compared, Ok(_) | Err(LedgerError::Vault(_))) || repos.database.is_current().await.unwrap_or(false);
+    repos.database.close().await;
+    match compared {
+        Ok(found) => match found.judgement {
+            Judgement::Unclaimed => report.ok(LEDGER, "the folder is unclaimed: the first start claims it"),
+            Judgement::Current | Judgement::Advanced => report.ok(LEDGER, "the folder is this database's"),
+            Judgement::Disagrees(disagreement) => disagrees(disagreement, report),
+        },
+        Err(_) if !current => report.note(LEDGER, "not known before the first start or `agentidp-server migrate`"),
+        Err(LedgerError::Vault(error)) => unread(&error, report),
+        Err(error) => report.fail(LEDGER, error),
+    }
+}
+
+fn unread(error: &Error, report: &mut Report) {
+    match error.kind() {
+        // The right to read was tried before.
+        ErrorKind::Denied => report.not_tried(LEDGER, "not before the right to read is granted"),
+        _ => report.fail(LEDGER, error),
+    }
+}
+
+fn disagrees(disagreement: Disagreement, report: &mut Report) {
+    report.fail(LEDGER, disagreement);
+    report.advise(format!("Nothing is deleted in Vault until this is decided: {}.\n", disagreement.advice()));
 }
 
 fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Report) {
@@ -79,6 +126,7 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
     }
     report.not_tried(RIGHTS, because);
     report.not_tried(VERSIONS, because);
+    report.not_tried(LEDGER, because);
 }
 
 /// Who will be surprised by its end, if anybody: the server renews what can be renewed, and logs in where it can.
@@ -107,7 +155,7 @@ fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
     }
 }
 
-async fn rights(vault: &VaultKv2, report: &mut Report) {
+async fn rights(vault: &VaultKv2, prefix: &str, report: &mut Report) {
     for tried in vault.check_rights().await {
         let what = format!("right {}", tried.right);
         match tried.result {
@@ -118,7 +166,7 @@ async fn rights(vault: &VaultKv2, report: &mut Report) {
                     report.advise(policy(vault));
                 }
                 if tried.right == Right::Purge {
-                    report.advise(leftover());
+                    report.advise(leftover(prefix));
                 }
             }
         }
@@ -173,10 +221,11 @@ fn new_token() -> String {
         .to_owned()
 }
 
-fn leftover() -> String {
-    "Without that last right the secret that was used for trying could not be deleted: it stays in Vault below \
-     agentidp/agents/check and is of no use to anybody.\n"
-        .to_owned()
+fn leftover(prefix: &str) -> String {
+    format!(
+        "Without that last right the secret that was used for trying could not be deleted: it stays in Vault below \
+         {prefix}/agents/check and is of no use to anybody.\n"
+    )
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod audit;
 mod credentials;
 mod drift;
 mod idempotency;
+mod ledger;
 mod list;
 mod open_writes;
 mod purges;
@@ -47,6 +48,7 @@ impl Store {
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
+            ledger: Arc::clone(&store) as _,
             audit: Arc::clone(&store) as _,
             retention: store,
             database: Arc::new(database),

@@ -1,0 +1,148 @@
+//! The steps of an advance, cut at each of them; a Vault that is away; the lease of the gate.
+
+use std::collections::BTreeMap;
+
+use agentidp_secrets::ErrorKind;
+use agentidp_secrets::backends::{LedgerCounter, LedgerEntry};
+use agentidp_server::ledger::{GATE_LEASE, Judgement, LedgerState};
+use agentidp_server::repo::LedgerRow;
+
+use super::*;
+
+/// What a process does in an advance, by hand.
+struct Steps<'a> {
+    server: &'a Server,
+    folder: String,
+}
+
+impl Steps<'_> {
+    async fn note(&self) -> LedgerRow {
+        let repo = &self.server.site.app.repos.ledger;
+        let row = repo.find_or_insert(&self.folder, Uuid::new_v4()).await.unwrap();
+        repo.note(&self.folder, &row, Uuid::new_v4()).await.unwrap().unwrap()
+    }
+
+    async fn write(&self, noted: &LedgerRow, version: u64) -> Result<u64, ErrorKind> {
+        let value = LedgerCounter { counter: noted.counter + 1, mark: noted.next_mark.unwrap().to_string() };
+        let counters = BTreeMap::from([(noted.identity.to_string(), value)]);
+        let vault = self.server.site.app.vault_client.as_ref().unwrap();
+        vault.write_ledger_entry(&counters, version).await.map_err(|error| error.kind())
+    }
+
+    async fn version(&self) -> u64 {
+        self.server.site.app.vault_client.as_ref().unwrap().ledger_entry().await.unwrap().version()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_died_at_any_step_of_an_advance_agrees_when_it_starts_again() {
+    for on_postgres in [false, true] {
+        // The claim is the first advance.
+        for claimed in [false, true] {
+            for steps in 0..=3 {
+                let (mount, file) = (support::bao().fresh_mount(2).await, File::new());
+                let url = if on_postgres { support::postgres().fresh_database().await } else { file.url() };
+                let mut died = Server::at(&url, &mount).await;
+                if claimed {
+                    died.run(3 * MINUTE).await;
+                }
+                let at = Steps { server: &died, folder: format!("{}/agentidp", mount.name) };
+                let version = at.version().await;
+                if steps >= 1 {
+                    let noted = at.note().await;
+                    if steps >= 2 {
+                        at.write(&noted, version).await.unwrap();
+                    }
+                    if steps >= 3 {
+                        died.site.app.repos.ledger.settle(&at.folder, &noted).await.unwrap();
+                    }
+                }
+                let mut again = Server::at(&url, &mount).await;
+                let state = again.round().await;
+                let claims = !claimed && steps < 2;
+                let expected = if claims { LedgerState::Agrees } else { LedgerState::Watching };
+                assert_eq!(state, expected, "claimed {claimed}, {steps} steps");
+                assert_eq!(again.run(2 * MINUTE).await, LedgerState::Agrees, "claimed {claimed}, {steps} steps");
+                assert_eq!(again.ledger().compare().await.unwrap().judgement, Judgement::Current);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_arrives_late_changes_nothing() {
+    let mount = support::bao().fresh_mount(2).await;
+    let mut server = Server::on_sqlite(&mount).await;
+    server.run(3 * MINUTE).await;
+    let (noted, version) = {
+        let at = Steps { server: &server, folder: format!("{}/agentidp", mount.name) };
+        (at.note().await, at.version().await)
+    };
+    // Another process finds the noted mark and writes it: the late write has lost its version.
+    server.run(2 * MINUTE).await;
+    let at = Steps { server: &server, folder: format!("{}/agentidp", mount.name) };
+    assert_eq!(at.write(&noted, version).await, Err(ErrorKind::Conflict));
+    assert_eq!(server.ledger().compare().await.unwrap().judgement, Judgement::Current);
+    // Or it arrives first, and is the value that the others would have written.
+    let noted = at.note().await;
+    assert_eq!(at.note().await, noted, "another process uses the mark that was noted");
+    at.write(&noted, at.version().await).await.unwrap();
+    assert_eq!(server.round().await, LedgerState::Agrees);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_vault_is_away_deletions_wait_and_then_go_on() {
+    let mount = support::bao().fresh_mount(2).await;
+    let mut server = Server::on_sqlite(&mount).await;
+    let vault = server.site.app.vault_client.clone().unwrap();
+    let (agent, credential, _) = credential(&server).await;
+    vault.replace_token("s.dead").unwrap();
+    server.revoke(agent, credential).await;
+    assert_eq!(server.run(5 * MINUTE).await, LedgerState::Unknown, "a server starts all the same");
+    assert_eq!((server.jobs().await, server.site.get_health().await["ledger"].clone()), (1, json!("unknown")));
+    vault.replace_token(mount.policy_token.as_str()).unwrap();
+    assert_eq!(server.run(STEP).await, LedgerState::Agrees, "it claims the folder");
+    assert!(!exists(&mount, agent, credential).await);
+
+    // An outage of an hour closes the gate after its lease, and opens it by itself.
+    vault.replace_token("s.dead").unwrap();
+    assert_eq!(server.run(GATE_LEASE - STEP).await, LedgerState::Agrees);
+    assert_eq!(server.run(60 * MINUTE).await, LedgerState::Unknown);
+    vault.replace_token(mount.policy_token.as_str()).unwrap();
+    assert_eq!(server.run(STEP).await, LedgerState::Agrees);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gate_closes_by_itself_when_nothing_looks() {
+    let mount = support::bao().fresh_mount(2).await;
+    let mut server = Server::on_sqlite(&mount).await;
+    server.round().await;
+    let (agent, credential, _) = credential(&server).await;
+    server.site.clock.advance(GATE_LEASE - Duration::from_millis(1));
+    assert!(server.may_delete());
+    server.site.clock.advance(Duration::from_millis(1));
+    assert!(!server.may_delete());
+    server.revoke(agent, credential).await;
+    assert!(exists(&mount, agent, credential).await);
+    server.round().await;
+    assert!(!exists(&mount, agent, credential).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_entry_is_written_with_the_rights_of_the_policy_and_by_compare_and_set() {
+    let mount = support::bao().fresh_mount(2).await;
+    let server = Server::on_sqlite(&mount).await;
+    let vault = server.site.app.vault_client.as_ref().unwrap();
+    assert_eq!(vault.ledger_entry().await.unwrap(), LedgerEntry::Absent);
+    let counters = BTreeMap::from([("a".to_owned(), LedgerCounter { counter: 1, mark: "<m>".to_owned() })]);
+    assert_eq!(vault.write_ledger_entry(&counters, 0).await.unwrap(), 1);
+    assert_eq!(vault.ledger_entry().await.unwrap(), LedgerEntry::Live { version: 1, counters: counters.clone() });
+    assert_eq!(vault.write_ledger_entry(&counters, 0).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(vault.write_ledger_entry(&counters, 1).await.unwrap(), 2);
+    support::bao().soft_delete(&entry_path(&mount)).await;
+    assert_eq!(vault.ledger_entry().await.unwrap(), LedgerEntry::Deleted { version: 2 });
+    for data in [json!({ "clientSecret": "s" }), json!({ "ledgers": { "a": 1 } }), json!({})] {
+        write_entry(&mount, data).await;
+        assert!(matches!(vault.ledger_entry().await.unwrap(), LedgerEntry::Unreadable { .. }));
+    }
+}

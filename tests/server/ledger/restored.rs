@@ -1,0 +1,98 @@
+//! States that come back: an older database, an older Vault, an entry that is gone.
+
+use agentidp_server::ledger::{Disagreement, LedgerState, Others};
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_deletion_stops_while_the_entry_is_another_one_and_an_operator_lets_it_go_on() {
+    let bao = support::bao();
+    for expected in [
+        Disagreement::EntryOlder,
+        Disagreement::EntryMissing,
+        Disagreement::EntryDeleted,
+        Disagreement::EntryUnreadable,
+        Disagreement::OtherMark,
+        Disagreement::NotAdmitted,
+    ] {
+        let mount = listable_mount().await;
+        let mut server = Server::on_sqlite(&mount).await;
+        let (agent, one, _) = credential(&server).await;
+        let (two, _) = server.site.credential(agent).await;
+        server.round().await;
+        let old = entry(&mount).await;
+        server.run(3 * MINUTE).await;
+        match expected {
+            Disagreement::EntryOlder => write_entry(&mount, old).await,
+            Disagreement::EntryMissing => {
+                bao.root(Method::DELETE, &entry_path(&mount).replacen("/data/", "/metadata/", 1), Value::Null).await;
+            }
+            Disagreement::EntryDeleted => bao.soft_delete(&entry_path(&mount)).await,
+            Disagreement::EntryUnreadable => write_entry(&mount, json!({ "ledgers": 7 })).await,
+            Disagreement::OtherMark => {
+                let mut other = entry(&mount).await;
+                other["ledgers"].as_object_mut().unwrap().values_mut().next().unwrap()["mark"] = json!(Uuid::new_v4());
+                write_entry(&mount, other).await;
+            }
+            _ => write_entry(&mount, json!({ "ledgers": { "other": { "counter": 1, "mark": "m" } } })).await,
+        }
+        assert_eq!(server.run(STEP).await, LedgerState::Disagrees(expected));
+        server.revoke(agent, one).await;
+        server.run(20 * MINUTE).await;
+        assert!(exists(&mount, agent, one).await && server.jobs().await == 1, "{expected:?}");
+        let health = server.site.get_health().await;
+        assert_eq!((&health["status"], &health["ledger"]), (&json!("degraded"), &json!("disagrees")), "{expected:?}");
+        assert!(server.site.app.metrics.render().contains(r#"agentidp_ledger_state{state="disagrees"} 1"#));
+
+        let found = server.ledger().compare().await.unwrap();
+        server.ledger().admit(&found, Others::Keep).await.unwrap();
+        assert_eq!(server.run(STEP).await, LedgerState::Watching, "{expected:?}");
+        assert_eq!(server.run(2 * MINUTE).await, LedgerState::Agrees, "{expected:?}");
+        assert!(!exists(&mount, agent, one).await && exists(&mount, agent, two).await, "{expected:?}");
+        let health = server.site.get_health().await;
+        assert_eq!((&health["status"], &health["ledger"]), (&json!("ok"), &json!("agrees")), "{expected:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_database_deletes_nothing_and_admitting_it_stops_the_newer_one() {
+    let (mount, file) = (listable_mount().await, File::new());
+    let mut newer = Server::at(&file.url(), &mount).await;
+    newer.round().await;
+    let (agent, credential, secret) = credential(&newer).await;
+    newer.run(3 * MINUTE).await;
+    let backup = file.copy().await;
+    newer.run(10 * MINUTE).await;
+    let (later, _) = newer.site.credential(agent).await;
+
+    let mut older = Server::at(&backup.url(), &mount).await;
+    assert_eq!(older.round().await, LedgerState::Disagrees(Disagreement::EntryNewer));
+    older.revoke(agent, credential).await;
+    older.run(20 * MINUTE).await;
+    assert!(exists(&mount, agent, later).await && newer.site.accepts(agent, &secret).await);
+
+    let found = older.ledger().compare().await.unwrap();
+    older.ledger().admit(&found, Others::Keep).await.unwrap();
+    run(&mut [&mut newer, &mut older], 3 * MINUTE).await;
+    assert!(older.may_delete() && !newer.may_delete(), "one of the two, as the operator said");
+    assert!(!exists(&mount, agent, credential).await, "what its own rows say");
+    assert!(exists(&mount, agent, later).await, "a path without a row stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_that_are_gone_can_be_removed_from_the_entry() {
+    let mount = support::bao().fresh_mount(2).await;
+    let (mut gone, mut server) = (Server::on_sqlite(&mount).await, Server::on_sqlite(&mount).await);
+    gone.round().await;
+    server.round().await;
+    for (others, left) in [(Others::Keep, 1), (Others::Remove, 0)] {
+        let found = server.ledger().compare().await.unwrap();
+        server.ledger().admit(&found, others).await.unwrap();
+        assert_eq!(server.ledger().compare().await.unwrap().others(), left);
+    }
+    assert_eq!(gone.round().await, LedgerState::Disagrees(Disagreement::NotAdmitted));
+    let found = server.ledger().compare().await.unwrap();
+    gone.ledger().admit(&gone.ledger().compare().await.unwrap(), Others::Keep).await.unwrap();
+    let error = server.ledger().admit(&found, Others::Keep).await.unwrap_err();
+    assert!(error.to_string().contains("changed meanwhile"), "{error}");
+}
