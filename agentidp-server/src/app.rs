@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Timestamp;
+use crate::horizon::Horizon;
+use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -42,8 +44,12 @@ pub struct App {
     pub limiter: RateLimiter,
     /// What is counted.
     pub metrics: Metrics,
-    /// The time.
+    /// The time by which all servers on this database judge.
     pub clock: Arc<dyn Clock>,
+    /// The same clock, where it follows the database's; none where `clock` alone counts.
+    pub ledger_clock: Option<Arc<LedgerClock>>,
+    /// How far deletion by age may go.
+    pub horizon: Horizon,
     /// When the server started, on `clock`.
     pub started: Instant,
     /// Cancelled as soon as the server is asked to stop: from then on it is not ready.

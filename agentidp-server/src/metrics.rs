@@ -86,7 +86,11 @@ impl Metrics {
                 AUDIT_LOST,
                 "Audit events that were never written although their request was answered (AUDIT_MODE=async).",
             ),
-            (ROW_CACHE, "Looks for a client's rows in memory: hit, miss, or off while changes are not heard of."),
+            (
+                ROW_CACHE,
+                "Looks for a client's rows in memory: hit, miss, off while changes are not heard of, or anew for rows that \
+                 were read again before a client was refused.",
+            ),
         ] {
             recorder.describe_counter(name.into(), None, text.into());
         }

@@ -1,7 +1,7 @@
 //! `GET /health`.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
@@ -80,6 +80,10 @@ impl DatabaseRepo for Gone {
             std::future::pending::<()>().await;
         }
         Err(RepoError::Unavailable { during: "database.ping", source: "gone".into() })
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        Ok(None)
     }
 
     async fn close(&self) {}

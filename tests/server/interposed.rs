@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use agentidp_server::app::App;
 use agentidp_server::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
-use agentidp_server::repo::{Authentication, CredentialRepo, InsertCredential, RepoError, Result, Revoke};
+use agentidp_server::repo::{
+    AsOf, Authentication, ClientRows, CredentialRepo, Freshness, InsertCredential, RepoError, Result, Revoke,
+};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -105,12 +107,24 @@ impl CredentialRepo for Interposed {
     }
 
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
-        let found = self.inner.authenticate(client_id, now).await;
+        self.inner.authenticate(client_id, now).await
+    }
+
+    async fn rows(&self, client_id: Uuid, now: Timestamp, freshness: Freshness) -> Result<ClientRows> {
+        let found = self.inner.rows(client_id, now, freshness).await;
         let happens = self.after_a_read.lock().unwrap().take();
         if let Some(happens) = happens {
             happens.await;
         }
         found
+    }
+
+    fn is_current(&self, client_id: Uuid, as_of: AsOf) -> bool {
+        self.inner.is_current(client_id, as_of)
+    }
+
+    fn is_changed(&self, client_id: Uuid, as_of: AsOf) -> bool {
+        self.inner.is_changed(client_id, as_of)
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {

@@ -1,7 +1,7 @@
 //! Clients that are slow, large, many or unlucky.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agentidp_server::repo::{DatabaseRepo, Result};
 use agentidp_server::server::Bounds;
@@ -92,6 +92,10 @@ impl DatabaseRepo for Panicking {
 
     async fn ping(&self) -> Result<()> {
         panic!("canary")
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        Ok(None)
     }
 
     async fn close(&self) {}

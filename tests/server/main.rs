@@ -3,11 +3,15 @@
 #[cfg(test)]
 mod agents;
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod background;
 #[cfg(test)]
 mod bad_input;
+#[cfg(test)]
+mod barrier;
 #[cfg(test)]
 mod bearer;
 mod breaker;
@@ -16,7 +20,14 @@ mod breaker;
 #[path = "../support/certificates.rs"]
 mod certificates;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 mod credentials;
+#[cfg(test)]
+#[path = "../support/database_clock.rs"]
+mod database_clock;
+#[cfg(test)]
+mod deaf;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]
@@ -42,6 +53,8 @@ mod log;
 mod model;
 #[cfg(test)]
 mod origin;
+#[cfg(test)]
+mod overtaken;
 #[cfg(test)]
 mod ready;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
 use agentidp_server::domain::{Credential, OpenWrite, OpenWriteKind, Page, PurgeJob, Scopes, Timestamp};
+use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
@@ -261,6 +262,8 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         started: clock.instant(),
         stopping: CancellationToken::new(),
         clock: shared,
+        ledger_clock: None,
+        horizon: Horizon::default(),
     }
 }
 

@@ -10,11 +10,11 @@ use agentidp_secrets::SystemClock;
 use super::print as print_out;
 use crate::config::{Config, parse_duration};
 use crate::domain::Scopes;
-use crate::tokens::OPERATOR;
+use crate::tokens::{LONGEST_LIFE, OPERATOR};
 use crate::wiring::{self, StartError};
 
 /// An operator token cannot be tied to an agent's status, so it does not live for long.
-const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+const TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=LONGEST_LIFE;
 
 /// Reads `--ttl`.
 pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {

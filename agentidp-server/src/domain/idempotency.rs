@@ -54,6 +54,10 @@ impl Claim {
     /// How long an answer is kept. A day is what large APIs keep theirs for.
     pub const RETENTION: Duration = Duration::from_secs(24 * 3600);
 
+    /// How far ahead the end of a key can be. What lies further ahead was set by a wrong clock. The minute is for servers whose
+    /// clocks differ a little.
+    pub const FURTHEST: Duration = Duration::from_secs(Self::RETENTION.as_secs() + 60);
+
     /// A claim that begins at `now`.
     #[must_use]
     pub fn new(request: KeyedRequest, now: Timestamp) -> Self {

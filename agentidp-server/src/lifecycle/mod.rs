@@ -25,6 +25,7 @@
 
 mod actor;
 mod agent;
+mod authenticate;
 mod blank;
 mod create;
 mod fail_point;
@@ -49,6 +50,7 @@ use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
+pub(crate) use authenticate::{Authenticator, Decision, Proof};
 pub(crate) use create::create;
 pub use purge::purge;
 pub(crate) use revoke::revoke;

@@ -78,6 +78,24 @@ impl Authentication {
         self.rests.get(candidate).map(|rest| rest.credential_id)
     }
 
+    /// Whether the credential at this place among the candidates has the same record here as in
+    /// `proved`: then a proof of its secret there is one here. A selector may have come since, and
+    /// a first use may have been noted.
+    #[must_use]
+    pub fn vouches_for(&self, proved: &Self, candidate: usize) -> bool {
+        let Some((key, secrets)) = proved.candidates.get(candidate) else { return false };
+        let same = |(other, now): &(CredentialKey, CredentialSecrets)| {
+            other == key && now.current == secrets.current && now.previous == secrets.previous
+        };
+        self.candidates.iter().any(same)
+    }
+
+    /// Whether the credential at this place among the candidates has not expired at `now`.
+    #[must_use]
+    pub fn is_unexpired(&self, candidate: usize, now: Timestamp) -> bool {
+        self.rests.get(candidate).is_some_and(|rest| rest.expires_at.is_none_or(|end| end > now))
+    }
+
     /// Whether nobody has used its secret yet, and a retried request may still replace it.
     #[must_use]
     pub fn awaits_use(&self, candidate: usize) -> bool {

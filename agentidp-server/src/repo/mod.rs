@@ -6,18 +6,21 @@
 mod authentication;
 mod columns;
 mod error;
+mod freshness;
 mod group_commit;
 mod idempotency;
 mod open;
 mod open_writes;
 mod postgres;
 mod purges;
+mod retention;
 mod row_cache;
 mod rows;
 mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -29,11 +32,13 @@ use crate::domain::{
 
 pub use self::authentication::Authentication;
 pub use self::error::RepoError;
+pub use self::freshness::{AsOf, ClientRows, Freshness};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::open_writes::{OpenWriteRepo, Opened};
 pub use self::purges::PurgeRepo;
+pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
@@ -59,6 +64,8 @@ pub struct Repos {
     pub drift: Arc<dyn DriftRepo>,
     /// The audit trail.
     pub audit: Arc<dyn AuditRepo>,
+    /// Up to when rows are deleted by their age.
+    pub retention: Arc<dyn RetentionRepo>,
     /// The database itself.
     pub database: Arc<dyn DatabaseRepo>,
 }
@@ -133,12 +140,26 @@ pub trait CredentialRepo: Send + Sync + 'static {
     /// A page of a client's credentials, newest first.
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
 
-    /// A client with its active credentials that have not expired at `now`, newest first: one joined select.
+    /// A client with its active credentials that have not expired at `now`, newest first, as the
+    /// database has them: one joined select.
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
 
-    /// The same, and certainly as the database has it: rows that are held in memory may be a moment old.
-    async fn authenticate_anew(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
-        self.authenticate(client_id, now).await
+    /// The same rows as [`authenticate`](Self::authenticate), from memory where `freshness` and the
+    /// repository let them be.
+    async fn rows(&self, client_id: Uuid, now: Timestamp, _freshness: Freshness) -> Result<ClientRows> {
+        Ok(ClientRows::read(self.authenticate(client_id, now).await?))
+    }
+
+    /// Whether the rows of `as_of` are what memory would serve now: changes are heard of, and none
+    /// is known of since then. Asks the database nothing. Expiry is the caller's to judge.
+    fn is_current(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
+        false
+    }
+
+    /// Whether this process has made a change to the client since `as_of`, or has heard of one.
+    /// Asks the database nothing.
+    fn is_changed(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
+        false
     }
 
     /// Inserts a credential if its agent is still active. A place in Vault needs the open write of the same attempt: the commit
@@ -310,6 +331,10 @@ pub trait DatabaseRepo: Send + Sync + 'static {
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;
+
+    /// The time on the database's own clock, also inside a transaction. `None` where it has none: then the machine's clock is
+    /// the only one.
+    async fn now(&self) -> Result<Option<SystemTime>>;
 
     /// Closes the connections.
     async fn close(&self);

@@ -55,7 +55,7 @@ pub trait QueryObserver: Send + Sync + 'static {
     fn row_cache(&self, _outcome: RowCacheOutcome) {}
 }
 
-struct NobodyListens;
+pub(super) struct NobodyListens;
 
 impl QueryObserver for NobodyListens {
     fn observe(&self, _operation: &'static str, _elapsed: Duration) {}

@@ -2,24 +2,25 @@
 //!
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
 //! limit; the client's secret; the agent's status; the scope; the monthly limit.
+//!
+//! The last check is a second look at the rows, when the token is on record and its answer is ready
+//! to be sent. It refuses a login that a revocation, a rotation or a suspension has overtaken
+//! (`lifecycle/authenticate.rs`). Nothing waits between that look and the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, Error, ErrorKind, VerifyError};
+use agentidp_secrets::ClientSecret;
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::{AgentStatus, AuditAction, AuditEvent, Metadata, Outcome, Scopes};
+use crate::domain::{AuditAction, AuditEvent, Metadata, Outcome, Scopes};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
-use crate::repo::Authentication;
-
-/// How often a secret is tried whose row changes meanwhile. Each time takes another retried request.
-const ATTEMPTS: usize = 5;
+use crate::lifecycle::{Authenticator, Decision, Proof};
 
 /// How long a token lives (documented).
 const TTL: Duration = Duration::from_secs(3600);
@@ -60,26 +61,58 @@ async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
     let claimed = client_id.map_or(presented.client_id.clone(), |id| id.to_string());
     request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
 
-    let proof = authenticate(&request.app, client_id, &presented.secret).await?;
-    let (client_id, credential_id, stale) = match proof {
-        Proof::Proved { client_id, credential_id, status: AgentStatus::Active, stale } => {
-            (client_id, credential_id, stale)
-        }
-        Proof::Proved { client_id, .. } => {
-            let error = OAuthError::UnauthorizedClient("the agent is not active");
-            return Err(fail(request, Some(client_id), error).await?.into());
-        }
-        Proof::Failed { agent_id } => {
-            let error = OAuthError::InvalidClient { basic: presented.basic };
-            return Err(fail(request, agent_id, error).await?.into());
-        }
-    };
-    request.client = Some(client_id.to_string());
+    let app = Arc::clone(&request.app);
+    let decision = authenticator(&app).authenticate(client_id, &presented.secret).await?;
+    let proof = admit(request, decision, &presented, None).await?;
+    request.client = Some(proof.client_id.to_string());
+    tend(&app, &proof, &presented.secret);
     let scope = match scope.as_deref() {
         Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
         None => Scopes::ALL,
     };
-    grant(request, client_id, credential_id, scope, stale).await
+    grant(request, proof, scope, &presented).await
+}
+
+fn authenticator(app: &App) -> Authenticator<'_> {
+    Authenticator {
+        store: &app.store,
+        credentials: app.repos.credentials.as_ref(),
+        idempotency: app.repos.idempotency.as_ref(),
+        clock: app.clock.as_ref(),
+    }
+}
+
+/// The proof, or the refusal of the client, which is recorded; with the id of the token that it
+/// would have got.
+async fn admit(
+    request: &Request,
+    decision: Decision,
+    presented: &ClientCredentials,
+    token_id: Option<Uuid>,
+) -> Result<Proof, Refusal> {
+    let (agent_id, error) = match decision {
+        Decision::Proved(proof) => return Ok(proof),
+        Decision::NotActive { client_id } => {
+            (Some(client_id), OAuthError::UnauthorizedClient("the agent is not active"))
+        }
+        Decision::Failed { agent_id } => (agent_id, OAuthError::InvalidClient { basic: presented.basic }),
+    };
+    Err(fail(request, agent_id, error, token_id).await?.into())
+}
+
+/// What a proof is the occasion for: an upgrade of the record, and a word where Vault could not be
+/// asked.
+fn tend(app: &Arc<App>, proof: &Proof, secret: &ClientSecret) {
+    if app.upgrades.wants(&proof.verified)
+        && let Some(row) = proof.used_row()
+    {
+        app.upgrades.begin(app, row, &proof.verified, secret);
+    }
+    if proof.verified.stale {
+        let Proof { client_id, credential_id, .. } = proof;
+        tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
+        app.metrics.stale_verification();
+    }
 }
 
 /// Reads the form as far as it can be judged without knowing the client. The second part is `scope`, as it was written.
@@ -98,130 +131,42 @@ async fn read(request: &mut Request) -> Result<(ClientCredentials, Option<String
         Err(ClientAuthError::InvalidRequest(why)) => return Err(OAuthError::InvalidRequest(why).into()),
         Err(ClientAuthError::InvalidBasic) => {
             request.limit(request.app.limiter.claimed("", request.origin.ip_address))?;
-            return Err(fail(request, None, OAuthError::InvalidClient { basic: true }).await?.into());
+            return Err(fail(request, None, OAuthError::InvalidClient { basic: true }, None).await?.into());
         }
     };
     Ok((presented, form.get("scope").map(str::to_owned)))
 }
 
-/// What became of an authentication.
-enum Proof {
-    /// `stale`: Vault could not be asked, and a proof from before counted.
-    Proved {
-        client_id: Uuid,
-        credential_id: Uuid,
-        status: AgentStatus,
-        stale: bool,
-    },
-    Failed {
-        agent_id: Option<Uuid>,
-    },
-}
-
-/// A client and its credentials.
-type Known = (Uuid, Arc<Authentication>);
-
-/// Tries the secret against the client's credentials, anew where a row was changed meanwhile: while a first use was being
-/// noted, or ended, which lets Vault forget.
-async fn authenticate(app: &Arc<App>, client_id: Option<Uuid>, secret: &ClientSecret) -> ApiResult<Proof> {
-    let mut known: Option<Known> = match client_id {
-        Some(id) => app.repos.credentials.authenticate(id, app.now()).await?.map(|known| (id, known)),
-        None => None,
-    };
-    for _ in 0..ATTEMPTS {
-        let gone = match attempt_to_authenticate(app, client_id, known.as_ref(), secret).await? {
-            Attempt::Decided(proof) => return Ok(proof),
-            Attempt::Changed => None,
-            Attempt::Gone(error) => Some(error),
-        };
-        let before = known;
-        known = match client_id {
-            Some(id) => app.repos.credentials.authenticate_anew(id, app.now()).await?.map(|known| (id, known)),
-            None => None,
-        };
-        if let Some(error) = gone.filter(|_| candidates(known.as_ref()) == candidates(before.as_ref())) {
-            return Err(ApiError::vault(error));
-        }
-    }
-    Err(ApiError::Busy(None))
-}
-
-fn candidates(known: Option<&Known>) -> &[(CredentialKey, CredentialSecrets)] {
-    known.map_or(&[], |(_, known)| known.candidates())
-}
-
-enum Attempt {
-    Decided(Proof),
-    /// The row was changed meanwhile.
-    Changed,
-    /// Vault has no such secret.
-    Gone(Error),
-}
-
-/// The same work is done for a client that does not exist.
-async fn attempt_to_authenticate(
-    app: &Arc<App>,
-    client_id: Option<Uuid>,
-    known: Option<&Known>,
-    secret: &ClientSecret,
-) -> ApiResult<Attempt> {
-    match (app.store.verify_any(candidates(known), secret).await, known) {
-        (Ok(matched), Some((client_id, known))) => {
-            let none = || ApiError::internal("a secret matched no credential");
-            let credential_id = known.credential_id(matched.index).ok_or_else(none)?;
-            let row = || known.credential(matched.index).ok_or_else(none);
-            // A retried request may have replaced it just now: then this is no secret of the client's any more.
-            if known.awaits_use(matched.index) && !app.repos.idempotency.used(&row()?).await? {
-                return Ok(Attempt::Changed);
-            }
-            if app.upgrades.wants(&matched.verified) {
-                let mut row = row()?;
-                row.secret.awaits_use = false;
-                app.upgrades.begin(app, row, &matched.verified, secret);
-            }
-            let (client_id, stale) = (*client_id, matched.verified.stale);
-            if stale {
-                tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
-                app.metrics.stale_verification();
-            }
-            Ok(Attempt::Decided(Proof::Proved { client_id, credential_id, status: known.agent_status, stale }))
-        }
-        // A store that matches nothing against nothing would be broken.
-        (Ok(_), None) => Err(ApiError::internal("a secret matched no client")),
-        (Err(VerifyError::Mismatch), _) => {
-            if let Some(corrupt) = known.and_then(|(_, known)| known.corrupt()) {
-                return Err(ApiError::internal(corrupt.clone()));
-            }
-            let reason = if known.is_none() { "no such client" } else { "no active credential matches" };
-            let claimed = client_id.map(tracing::field::display);
-            tracing::warn!(client_id = claimed, reason, "a client failed to authenticate");
-            Ok(Attempt::Decided(Proof::Failed { agent_id: known.map(|(id, _)| *id) }))
-        }
-        (Err(VerifyError::Backend(error)), _) if error.kind() == ErrorKind::NotFound => Ok(Attempt::Gone(error)),
-        (Err(VerifyError::Backend(error)), _) => Err(ApiError::vault(error)),
-        (Err(error), _) => Err(ApiError::internal(error)),
-    }
-}
-
 /// Records a failed authentication; hands `error` back. What was wrong stays in the log.
-async fn fail(request: &Request, agent_id: Option<Uuid>, error: OAuthError) -> ApiResult<OAuthError> {
-    let event = event(request, AuditAction::AuthFailed, Outcome::Failure, agent_id, json!({ "error": error.code() }));
+async fn fail(
+    request: &Request,
+    agent_id: Option<Uuid>,
+    error: OAuthError,
+    token_id: Option<Uuid>,
+) -> ApiResult<OAuthError> {
+    let about = Metadata::of(&Failed { error: error.code(), token_id });
+    let event = event(request, AuditAction::AuthFailed, Outcome::Failure, agent_id, about);
     request.app.repos.audit.append(&event).await?;
     Ok(error)
 }
 
-/// Signs a token and records it; it goes out only when it is on record and within the monthly limit.
+/// Signs a token and records it; it goes out only when it is on record, within the monthly limit,
+/// and its proof still counts. What is on record and did not go out is named by an `auth.failed`
+/// event, or by the log where the rows could not be read.
 async fn grant(
     request: &Request,
-    client_id: Uuid,
-    credential_id: Uuid,
+    proof: Proof,
     scope: Scopes,
-    stale: bool,
+    presented: &ClientCredentials,
 ) -> Result<Response, Refusal> {
     let app = &request.app;
+    let (client_id, credential_id, stale) = (proof.client_id, proof.credential_id, proof.verified.stale);
     let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
-    let about = Metadata::of(&Issued { credential_id, scope, stale, token_id: issued.claims.jti });
+    let token_id = issued.claims.jti;
+    let about = Metadata::of(&Issued { credential_id, scope, stale, token_id });
     let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
+    let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
+    let response = respond::json(StatusCode::OK, &body);
     let limit = app.settings.monthly_token_limit;
     if !app.repos.tokens.issued(client_id, limit, &success).await? {
         let about = json!({ "error": "unauthorized_client", "limit": limit });
@@ -229,8 +174,12 @@ async fn grant(
         app.repos.audit.append(&refused).await?;
         return Err(OAuthError::UnauthorizedClient("the monthly token limit is reached").into());
     }
-    let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
-    Ok(respond::json(StatusCode::OK, &body))
+    // Last of all: a wait below this line would be time for a revocation to overtake the token.
+    let decision = authenticator(app).still_counts(proof, &presented.secret).await.inspect_err(|_| {
+        tracing::warn!(%client_id, %token_id, "a token that is on record was not handed out");
+    })?;
+    admit(request, decision, presented, Some(token_id)).await?;
+    Ok(response)
 }
 
 /// What the trail tells of a token.
@@ -242,6 +191,16 @@ struct Issued {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stale: bool,
     token_id: Uuid,
+}
+
+/// What the trail tells of a failed authentication.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failed {
+    error: &'static str,
+    /// Of a token that was issued meanwhile and did not go out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<Uuid>,
 }
 
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.

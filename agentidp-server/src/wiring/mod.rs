@@ -24,6 +24,8 @@ pub(crate) use vault::backend as vault_backend;
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
+use crate::horizon::Horizon;
+use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -38,7 +40,13 @@ use crate::vault_token::VaultToken;
 pub async fn build(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<App>, StartError> {
     let parts = Parts::open(config, clock).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
-    assemble(config, parts).await
+    let app = assemble(config, parts).await?;
+    // Before the first request: what it writes must not decide where the horizon of an older database begins.
+    app.horizon
+        .advance(&*app.repos.retention, &*app.clock)
+        .await
+        .map_err(|error| StartError::database(config, &error))?;
+    Ok(app)
 }
 
 /// As [`build`], on the database as it is.
@@ -54,20 +62,23 @@ struct Parts {
     tokens: Tokens,
     metrics: Metrics,
     repos: Repos,
-    clock: Arc<dyn Clock>,
+    clock: Arc<LedgerClock>,
 }
 
 impl Parts {
     async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
-        let tokens = tokens(config, Arc::clone(&clock))?;
+        let clock = Arc::new(LedgerClock::new(clock));
+        let tokens = tokens(config, Arc::clone(&clock) as _)?;
         let metrics = Metrics::new();
-        let repos = open_repos(config, &clock, &metrics).await?;
+        let repos = open_repos(config, &(Arc::clone(&clock) as _), &metrics).await?;
+        clock.read(&*repos.database).await.map_err(|error| StartError::database(config, &error))?;
         Ok(Self { tokens, metrics, repos, clock })
     }
 }
 
 async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError> {
-    let Parts { tokens, metrics, repos, clock } = parts;
+    let Parts { tokens, metrics, repos, clock: ledger_clock } = parts;
+    let clock = Arc::clone(&ledger_clock) as Arc<dyn Clock>;
     let repos = with_row_cache(repos, config, &clock, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
@@ -91,6 +102,8 @@ async fn assemble(config: &Config, parts: Parts) -> Result<Arc<App>, StartError>
         started: clock.instant(),
         stopping: CancellationToken::new(),
         clock,
+        ledger_clock: Some(ledger_clock),
+        horizon: Horizon::default(),
     };
     Ok(Arc::new(app))
 }
@@ -113,18 +126,19 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
         .map_err(|error| StartError::database(config, &error))
 }
 
-/// Rows in memory, where the database tells of changes.
+/// Rows in memory, where the database tells of changes; elsewhere this server's own changes are
+/// counted.
 fn with_row_cache(
     repos: Repos,
     config: &Config,
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<Repos, StartError> {
-    // The embedded database tells nobody.
-    let Some(url) = &config.storage.database_url else { return Ok(repos) };
+    // The embedded database is a file that no other server changes.
+    let url = config.storage.database_url.as_ref().map_or("sqlite:", |url| url.expose_secret());
     let (capacity, metrics) = (config.storage.row_cache_capacity, Arc::new(metrics.clone()));
     repos
-        .with_row_cache(url.expose_secret(), capacity, Arc::clone(clock), metrics)
+        .with_row_cache(url, capacity, Arc::clone(clock), metrics)
         .map_err(|error| StartError::database(config, &error))
 }
 

@@ -1,9 +1,10 @@
-//! Work in the background: making Vault forget, comparing the rows with it, dropping what is past its time, and keeping the
-//! Vault token alive.
+//! Work in the background: making Vault forget, comparing the rows with it, dropping what is past its time, keeping the
+//! Vault token alive, and following the database's clock.
 //!
 //! Each kind of work has a `round` that does what is due and returns, so that tests need not wait. Rounds may be cut at
 //! any point and may run in several servers at once: what they do is idempotent.
 
+mod clock;
 pub mod purge;
 pub mod reconcile;
 pub mod retention;
@@ -25,6 +26,7 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::round(&purged).await));
     workers.spawn(every(retention::PERIOD, stop.clone(), async move || retention::round(&kept).await));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
+    workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));
     workers
 }

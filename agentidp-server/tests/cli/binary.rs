@@ -174,8 +174,12 @@ impl Client {
     }
 }
 
-/// A token's id, which is in its second part.
+/// What a token says, which is in its second part.
+pub(crate) fn claims(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap()
+}
+
+/// A token's id.
 pub(crate) fn token_id(token: &str) -> String {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    serde_json::from_slice::<Value>(&claims).unwrap()["jti"].as_str().unwrap().to_owned()
+    claims(token)["jti"].as_str().unwrap().to_owned()
 }

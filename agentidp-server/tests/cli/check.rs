@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::binary::Place;
+use crate::database_clock::set_database_clock;
 use crate::support;
 
 /// Exit code and table.
@@ -74,6 +75,28 @@ async fn each_right_that_is_missing_is_named_with_the_policy_to_paste() {
         assert!(table.contains("bao policy write agentidp -") && table.contains("[\"create\", \"read\""), "{table}");
         assert!(!table.contains(&token), "{table}");
     }
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_more_than_a_minute_fail() {
+    let url = support::postgres().fresh_database().await;
+    let place = Place::new();
+    place.operator(&[]).await;
+    let key = place.data("jwt-key.pem").to_str().unwrap().to_owned();
+    let settings = [("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY_FILE", key.as_str())];
+    let (code, table) = check(&place, &settings).await;
+    assert!(code == Some(0) && table.lines().any(|line| line.starts_with("ok") && line.contains("clocks")), "{table}");
+    place.serve(&settings).await.stop().await;
+    assert!(!place.log().contains("clock"), "{}", place.log());
+
+    set_database_clock(&url, "pg_catalog.clock_timestamp() + interval '91 days'").await;
+    let (code, table) = check(&place, &settings).await;
+    assert_eq!(code, Some(1), "{table}");
+    let failed = failures(&table);
+    assert!(failed.len() == 1 && failed[0].contains("this machine's clock is 786"), "{table}");
+    assert!(table.contains("set them by NTP"), "{table}");
+    place.serve(&settings).await.stop().await;
+    assert_eq!(place.log().matches("s behind the database's").count(), 1, "{}", place.log());
 }
 
 #[tokio::test]

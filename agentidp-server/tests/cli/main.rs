@@ -7,11 +7,16 @@ mod binary;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod clocks;
+#[cfg(test)]
 #[cfg(feature = "fail-points")]
 mod crash;
 #[cfg(test)]
 #[cfg(feature = "fail-points")]
 mod crash_retry;
+#[cfg(test)]
+#[path = "../../../tests/support/database_clock.rs"]
+mod database_clock;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]

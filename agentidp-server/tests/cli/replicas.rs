@@ -89,6 +89,25 @@ async fn an_agent_that_is_suspended_at_one_is_refused_at_the_other() {
     assert_eq!(b.status(&token, Method::GET, "/api/v1/agents").await, 401);
 }
 
+/// Each is tried at once, and the other replica has the client's rows in memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fresh_secret_is_accepted_by_the_other_replica_at_once() {
+    let (url, mount) = (support::postgres().fresh_database().await, support::bao().fresh_mount(2).await);
+    let shared = Shared::on(&url, Some(&mount)).await;
+    let (a, b) = tokio::join!(shared.serve(&[]), shared.serve(&[]));
+    let mut client = a.agent_with_credential(&shared.operator).await;
+    b.granted(&client).await;
+    for n in 0..10 {
+        let credentials = format!("/api/v1/agents/{}/credentials", client.id);
+        let made = a.post(&shared.operator, &credentials, &Value::Null).await;
+        assert_eq!(b.token(&Client::shown(client.id.clone(), &made)).await.0, 200, "{n}: a new one");
+        let rotation = format!("{credentials}/{}/rotate", client.credential);
+        let rotated = a.post(&shared.operator, &rotation, &Value::Null).await;
+        client = Client::shown(client.id, &rotated);
+        assert_eq!(b.token(&client).await.0, 200, "{n}: a rotated one");
+    }
+}
+
 /// As the guide says: each replica counts for itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rate_limits_are_each_replicas_own() {

@@ -42,7 +42,7 @@ class Server:
 
     def row_cache(self):
         """How often rows were found in memory and how often not, of all replicas; nothing where none are kept."""
-        counted = {"hit": 0.0, "miss": 0.0}
+        counted = {"hit": 0.0, "miss": 0.0, "off": 0.0, "anew": 0.0}
         for url in self.urls if self.is_ours else ():
             text = call("GET", url.split("/api/", 1)[0] + "/metrics")[1]
             for outcome, value in re.findall(r'^agentidp_row_cache_total\{outcome="(\w+)"\} (\S+)$', text, re.M):

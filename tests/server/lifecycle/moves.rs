@@ -1,6 +1,7 @@
 //! Logins that move a credential to Vault, two at once and beside rotations (fault F4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentidp_server::lifecycle::Upgrades;
 use tokio::task::JoinSet;
@@ -23,30 +24,32 @@ impl Vaulted {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_logins_at_once_lock_no_client_out() {
     let vaulted = Arc::new(Vaulted::upgrading(true).await);
-    let agent = vaulted.site.agent("a@agents.example").await;
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
-        clients.push(vaulted.bcrypt_credential(agent).await);
-    }
-    let mut logins = JoinSet::new();
-    for (_, secret) in &clients {
-        for _ in 0..2 {
-            let (vaulted, secret) = (Arc::clone(&vaulted), secret.clone());
-            logins.spawn(async move { vaulted.site.granted(agent, &secret).await });
+    let (mut clients, mut logins) = (Vec::new(), JoinSet::new());
+    for number in 0..CLIENTS {
+        let agent = vaulted.site.agent(&format!("{number}@agents.example")).await;
+        let (credential, secret) = vaulted.bcrypt_credential(agent).await;
+        clients.push((agent, credential, secret.clone()));
+        let vaulted = Arc::clone(&vaulted);
+        // Both begin before either has moved the credential.
+        logins.spawn(async move {
+            tokio::join!(vaulted.site.granted(agent, &secret), vaulted.site.granted(agent, &secret));
+        });
+        if logins.len() == 10 {
+            while logins.join_next().await.transpose().unwrap().is_some() {}
         }
     }
     logins.join_all().await;
-    for (credential, secret) in &clients {
+    for (agent, credential, secret) in &clients {
         // No more than 16 upgrades are under way at a time: the others come with a later login.
         until("the move", async || {
-            vaulted.site.granted(agent, secret).await;
-            vaulted.site.row(agent, *credential).await.secret.vault_path.is_some()
+            vaulted.site.granted(*agent, secret).await;
+            vaulted.site.row(*agent, *credential).await.secret.vault_path.is_some()
         })
         .await;
     }
-    vaulted.purge_after(std::time::Duration::from_secs(3600)).await;
-    for (_, secret) in &clients {
-        assert!(vaulted.site.accepts(agent, secret).await, "locked out");
+    vaulted.purge_after(Duration::from_secs(3600)).await;
+    for (agent, _, secret) in &clients {
+        assert!(vaulted.site.accepts(*agent, secret).await, "locked out");
     }
 }
 

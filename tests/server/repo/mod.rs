@@ -7,6 +7,7 @@ mod database;
 mod dead_connections;
 mod drift;
 mod purges;
+mod retention;
 mod tokens;
 
 use std::net::Ipv4Addr;
@@ -138,7 +139,7 @@ impl Database {
 
 const ALL: Page = Page { page: 1, limit: 200 };
 
-async fn sql_at(url: &str, sql: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn sql_at(url: &str, sql: &str) -> Result<(), sqlx::Error> {
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
     if url.starts_with("sqlite:") {
         sql.execute(&mut SqliteConnection::connect(url).await?).await.map(drop)

@@ -144,6 +144,13 @@ impl VaultrsKv {
         answer::deleted(answer.status, &answer.body, Right::Delete)
     }
 
+    /// Whether the latest version at a path deletes itself after a time.
+    pub(crate) async fn deletes_by_itself(&self, path: &VaultPath) -> Result<bool, Failure> {
+        let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version: None };
+        let answer = self.session.send(Request { of_active: true, ..encode(&request)? }).await?;
+        answer::deletes_by_itself(answer.status, &answer.body)
+    }
+
     /// What is mounted. Any right below the mount is enough to ask.
     pub(crate) async fn mount(&self, mount: &str) -> Result<Mount, Failure> {
         let path = format!("sys/internal/ui/mounts/{mount}");

@@ -46,6 +46,7 @@ mod kv;
 mod nodes;
 mod path;
 mod pool;
+mod retention;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -72,6 +73,7 @@ pub use self::check::TokenStatus;
 pub use self::config::{ClientCert, VaultKv2Config};
 pub use self::inventory::{NamePage, Standing};
 pub use self::path::VaultPath;
+pub use self::retention::Retention;
 pub use self::rights::{Right, RightCheck};
 
 /// Secrets in Vault's KV engine, version 2. Cheap to clone; clones share connections and token.

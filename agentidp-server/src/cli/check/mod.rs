@@ -12,6 +12,7 @@ use self::report::Report;
 use super::{open_repos, print};
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::ledger_clock::{Difference, LedgerClock};
 use crate::wiring::{self, StartError};
 
 /// Tries everything. Changes nothing but a secret of its own in Vault, which it deletes again.
@@ -44,14 +45,38 @@ async fn database(config: &Config, report: &mut Report) {
         return;
     }
     match answering(config).await {
-        Ok(()) => report.ok("database", "answers"),
+        Ok(difference) => {
+            report.ok("database", "answers");
+            if let Some(difference) = difference {
+                clocks(difference, report);
+            }
+        }
         Err(error) => report.fail("database", error),
     }
 }
 
-async fn answering(config: &Config) -> Result<(), StartError> {
+/// By how much this machine's clock differs from the database's, where that has a clock of its own.
+async fn answering(config: &Config) -> Result<Option<Difference>, StartError> {
     let repos = open_repos(config).await?;
-    let answer = repos.database.ping().await.map_err(|error| StartError::database(config, &error));
+    let clock = LedgerClock::new(Arc::new(SystemClock::default()));
+    let asked = async {
+        repos.database.ping().await?;
+        clock.read(&*repos.database).await
+    };
+    let answer = asked.await.map_err(|error| StartError::database(config, &error));
     repos.database.close().await;
     answer
+}
+
+fn clocks(difference: Difference, report: &mut Report) {
+    if difference.is_too_much() {
+        report.fail("clocks", difference);
+        report.advise(
+            "The database's clock counts for all servers. Nothing is deleted by its age until both clocks agree: set them \
+             by NTP.\n"
+                .to_owned(),
+        );
+    } else {
+        report.ok("clocks", "this machine's and the database's agree");
+    }
 }

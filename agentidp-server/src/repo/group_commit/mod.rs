@@ -7,6 +7,7 @@
 mod batcher;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -114,6 +115,10 @@ impl DatabaseRepo for Database {
 
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        self.inner.now().await
     }
 
     async fn close(&self) {

@@ -1,11 +1,13 @@
 //! PostgreSQL 14 or newer.
 
 use std::str::FromStr;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
+use time::OffsetDateTime;
 
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
 use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
@@ -132,6 +134,16 @@ impl DatabaseRepo for Database {
 
     async fn ping(&self) -> Result<()> {
         self.store.ping().await
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        let work = || async {
+            // Unlike `now()` it does not stand still in a transaction.
+            let now: OffsetDateTime =
+                sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&self.store.read).await?;
+            Ok(Some(now.into()))
+        };
+        self.store.watch.again("database.now", work).await
     }
 
     async fn close(&self) {

@@ -13,12 +13,16 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use uuid::Uuid;
 
 use super::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::repo::freshness::{AsOf, ClientRows, Epoch};
 use crate::repo::{Authentication, RepoError, Result};
 
 /// How long rows are served after the question was sent that the listening connection last answered. All that was committed
 /// before that moment had been told by then, so this is the longest that a change can go unnoticed: less than the second
 /// that is promised, with room for the request itself.
 pub(in crate::repo) const LEASE: Duration = Duration::from_millis(750);
+
+/// Epochs that are counted whatever the capacity: 4 KiB.
+const LEAST_EPOCHS: usize = 1024;
 
 /// Rows of known clients. Unknown ones are not kept: there is no end of them, and they would push the others out.
 pub(in crate::repo) struct RowCache {
@@ -27,22 +31,17 @@ pub(in crate::repo) struct RowCache {
     epochs: Box<[AtomicU32]>,
     /// How often everything was forgotten.
     generation: AtomicU32,
+    /// How many reads have begun.
+    reads: AtomicU64,
     /// When the lease ends, in microseconds after `origin`; 0 is long ago.
     lease: AtomicU64,
     origin: Instant,
     clock: Arc<dyn Clock>,
 }
 
-/// When a read began. The counts begin again after four thousand million changes, which no read lasts for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch {
-    generation: u32,
-    client: u32,
-}
-
 #[derive(Clone)]
 struct Held {
-    epoch: Epoch,
+    as_of: AsOf,
     found: Arc<Authentication>,
 }
 
@@ -57,6 +56,7 @@ impl Weighter<Uuid, Held> for Rows {
 }
 
 impl RowCache {
+    /// With a capacity of 0 and no lease it only counts changes.
     pub(super) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self> {
         let options = OptionsBuilder::new()
             .estimated_items_capacity(capacity)
@@ -68,8 +68,9 @@ impl RowCache {
         Ok(Self {
             held: Cache::with_options(options, Rows, DefaultHashBuilder::default(), DefaultLifecycle::default()),
             // Of the clients that are held about two share one: so 2 to 4 bytes for each row that there is room for.
-            epochs: (0..(capacity / 2).next_power_of_two()).map(|_| AtomicU32::new(0)).collect(),
+            epochs: (0..(capacity / 2).max(LEAST_EPOCHS).next_power_of_two()).map(|_| AtomicU32::new(0)).collect(),
             generation: AtomicU32::new(0),
+            reads: AtomicU64::new(0),
             lease: AtomicU64::new(0),
             origin: clock.instant(),
             clock,
@@ -82,22 +83,35 @@ impl RowCache {
     }
 
     /// What is held of a client, if it is of its present epoch. The caller has asked [`is_live`](Self::is_live).
-    pub(super) fn get(&self, client_id: Uuid) -> Option<Arc<Authentication>> {
+    pub(super) fn get(&self, client_id: Uuid) -> Option<ClientRows> {
+        // Ahead of the look: a read that begins later than this began after the rows were served.
+        let reads = self.reads.load(Ordering::Acquire);
         let held = self.held.get(&client_id)?;
-        (held.epoch == self.epoch(client_id)).then_some(held.found)
+        let as_of = AsOf { reads, ..held.as_of };
+        (!self.is_changed(client_id, as_of)).then_some(ClientRows { known: Some(held.found), as_of, from_memory: true })
     }
 
-    /// To be asked before a client is read.
-    pub(super) fn epoch(&self, client_id: Uuid) -> Epoch {
-        Epoch {
-            generation: self.generation.load(Ordering::Acquire),
-            client: self.client_epoch(client_id).load(Ordering::Acquire),
-        }
+    /// As [`get`](Self::get), if it was read by a read that began after `served`.
+    pub(super) fn get_after(&self, client_id: Uuid, served: AsOf) -> Option<ClientRows> {
+        let Held { as_of, found } = self.held.get(&client_id)?;
+        let counts = as_of.is_after(served) && !self.is_changed(client_id, as_of);
+        counts.then_some(ClientRows { known: Some(found), as_of, from_memory: false })
     }
 
-    /// Keeps what a read found that began at `epoch`.
-    pub(super) fn put(&self, client_id: Uuid, epoch: Epoch, found: Arc<Authentication>) {
-        self.held.insert(client_id, Held { epoch, found });
+    /// To be called before a client is read: the moment that the read's rows are of.
+    pub(super) fn begin_read(&self, client_id: Uuid) -> AsOf {
+        let reads = self.reads.fetch_add(1, Ordering::AcqRel) + 1;
+        AsOf { epoch: self.epoch(client_id), reads }
+    }
+
+    /// Whether a change is known of that the rows may lack.
+    pub(super) fn is_changed(&self, client_id: Uuid, as_of: AsOf) -> bool {
+        as_of.epoch != self.epoch(client_id)
+    }
+
+    /// Keeps what a read found that began at `as_of`.
+    pub(super) fn put(&self, client_id: Uuid, as_of: AsOf, found: Arc<Authentication>) {
+        self.held.insert(client_id, Held { as_of, found });
     }
 
     /// The client has changed.
@@ -136,6 +150,13 @@ impl RowCache {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.held.len()
+    }
+
+    fn epoch(&self, client_id: Uuid) -> Epoch {
+        Epoch {
+            generation: self.generation.load(Ordering::Acquire),
+            client: self.client_epoch(client_id).load(Ordering::Acquire),
+        }
     }
 
     fn client_epoch(&self, client_id: Uuid) -> &AtomicU32 {

@@ -3,17 +3,30 @@
 //! On PostgreSQL only, which tells when a row changes (migration 0011, `postgres/listener.rs`); SQLite reads its own file.
 //! A change that this process makes is obeyed by its next request, one that anybody else makes within a second, whatever
 //! becomes of the network: while the connection that would tell of it gives no sign of life, rows are read.
+//!
+//! Rows in memory may let a client in. They never keep a client out: before a refusal the server
+//! reads the rows again, by a read that began after the cached rows were served
+//! ([`Freshness::After`](super::Freshness::After)). Requests that wait for the same client share
+//! that read (`flights.rs`), so a flood of wrong secrets has at most one read in progress for each
+//! client. A secret that another server has just made therefore works here at once.
+//!
+//! The changes of this process are counted on SQLite too, and with a capacity of 0. A login
+//! compares the counts right before its answer, and so notices a change that was made during its
+//! last read.
 
 mod cache;
 mod credentials;
+mod flights;
 mod idempotency;
 
 /// What the cache shares between threads; `tests/interleavings` puts shuttle's in its place.
 mod sync {
+    pub(super) use std::sync::Mutex;
     pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use agentidp_secrets::Clock;
 use async_trait::async_trait;
@@ -22,6 +35,7 @@ use uuid::Uuid;
 
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
+use self::flights::Flights;
 use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, open, postgres};
 use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
 
@@ -35,6 +49,9 @@ pub enum RowCacheOutcome {
     Miss,
     /// It was read, because nobody would tell if it changed.
     Off,
+    /// It was held and did not let the client in, so it was read again before the client was
+    /// refused.
+    Anew,
 }
 
 impl RowCacheOutcome {
@@ -45,14 +62,17 @@ impl RowCacheOutcome {
             Self::Hit => "hit",
             Self::Miss => "miss",
             Self::Off => "off",
+            Self::Anew => "anew",
         }
     }
 }
 
 impl Repos {
-    /// The same repositories of the database at `url`, with up to `capacity` credentials in memory, and a task that listens
-    /// for changes until the database is closed. Unchanged where `capacity` is 0 or the database is SQLite. The migrations
-    /// must have been applied; needs a Tokio runtime.
+    /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.
+    ///
+    /// A task listens for changes until the database is closed. Where `capacity` is 0 or the
+    /// database is SQLite, no rows are kept and no task runs: the changes of this process are
+    /// counted, and that is all. The migrations must have been applied; needs a Tokio runtime.
     ///
     /// # Errors
     /// `Unavailable` when `url` cannot be read. That nobody can be listened to is no error: rows are read meanwhile.
@@ -64,7 +84,9 @@ impl Repos {
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self> {
         if capacity == 0 || !open::is_postgres(url) {
-            return Ok(self);
+            // Without a lease nothing is looked for in memory, so there is nothing to observe.
+            let counts = Arc::new(RowCache::new(0, clock)?);
+            return Ok(self.decorated(&counts, Arc::new(open::NobodyListens)));
         }
         let cache = Arc::new(RowCache::new(capacity, clock)?);
         let listener = postgres::listen(url, Arc::clone(&cache))?;
@@ -75,10 +97,12 @@ impl Repos {
     /// Without anybody who listens.
     fn decorated(self, cache: &Arc<RowCache>, observer: Arc<dyn QueryObserver>) -> Self {
         let (of_agents, of_credentials) = (Arc::clone(cache), Arc::clone(cache));
+        let credentials =
+            Credentials { inner: self.credentials, cache: of_credentials, flights: Flights::default(), observer };
         Self {
             idempotency: Arc::new(idempotency::Idempotency { inner: self.idempotency, cache: Arc::clone(cache) }),
             agents: Arc::new(Agents { inner: self.agents, cache: of_agents }),
-            credentials: Arc::new(Credentials { inner: self.credentials, cache: of_credentials, observer }),
+            credentials: Arc::new(credentials),
             ..self
         }
     }
@@ -128,6 +152,10 @@ impl DatabaseRepo for Database {
 
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
+    }
+
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        self.inner.now().await
     }
 
     async fn close(&self) {

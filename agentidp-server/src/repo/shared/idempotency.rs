@@ -151,14 +151,23 @@ impl IdempotencyRepo for Store {
 }
 
 /// Takes a key that is free, whose time is over, or which the same request holds for too long: it has crashed.
+///
+/// Clocks may be wrong. With a clock that is ahead, a key whose request was carried out is kept until the horizon of
+/// retention has passed it, too. What such a clock has set, further ahead than a right one can, is over: at once for a claim,
+/// and for other requests where the request was carried out. Where the horizon is ahead of the clock, it is the clock that
+/// is behind.
 async fn take(connection: &mut Connection, claim: &Claim, now: Timestamp) -> sqlx::Result<bool> {
     let taken = sqlx::query(
         "INSERT INTO idempotency_keys (caller, idempotency_key, fingerprint, claim, claimed_until, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (caller, idempotency_key) DO UPDATE SET \
          fingerprint = excluded.fingerprint, claim = excluded.claim, claimed_until = excluded.claimed_until, \
          expires_at = excluded.expires_at, client_id = NULL, credential_id = NULL, record_sha256 = NULL \
-         WHERE idempotency_keys.expires_at <= $7 OR (idempotency_keys.credential_id IS NULL \
-         AND idempotency_keys.claimed_until <= $7 AND idempotency_keys.fingerprint = excluded.fingerprint)",
+         WHERE (idempotency_keys.expires_at <= $7 AND idempotency_keys.expires_at <= (SELECT horizon FROM retention_horizon)) \
+         OR (idempotency_keys.credential_id IS NULL \
+         AND idempotency_keys.claimed_until <= $7 AND idempotency_keys.fingerprint = excluded.fingerprint) \
+         OR (idempotency_keys.expires_at > $8 AND (idempotency_keys.credential_id IS NULL \
+         OR (idempotency_keys.fingerprint <> excluded.fingerprint \
+         AND (SELECT horizon FROM retention_horizon) <= $7)))",
     )
     .bind(&claim.request.caller)
     .bind(&claim.request.key)
@@ -167,6 +176,7 @@ async fn take(connection: &mut Connection, claim: &Claim, now: Timestamp) -> sql
     .bind(claim.until)
     .bind(claim.expires_at)
     .bind(now)
+    .bind(now.plus(Claim::FURTHEST))
     .execute(connection)
     .await?;
     Ok(taken.rows_affected() == 1)

@@ -14,6 +14,7 @@ mod idempotency;
 mod list;
 mod open_writes;
 mod purges;
+mod retention;
 mod tokens;
 
 use std::sync::Arc;
@@ -46,7 +47,8 @@ impl Store {
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
-            audit: store,
+            audit: Arc::clone(&store) as _,
+            retention: store,
             database: Arc::new(database),
         }
     }

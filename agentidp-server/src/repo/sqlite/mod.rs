@@ -1,7 +1,7 @@
 //! SQLite, the embedded default.
 
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -134,6 +134,11 @@ impl DatabaseRepo for Database {
 
     async fn ping(&self) -> Result<()> {
         self.store.ping().await
+    }
+
+    /// SQLite runs in this process, and has the machine's clock.
+    async fn now(&self) -> Result<Option<SystemTime>> {
+        Ok(None)
     }
 
     async fn close(&self) {

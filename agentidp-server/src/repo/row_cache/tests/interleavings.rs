@@ -16,12 +16,14 @@ use uuid::Uuid;
 
 use self::cache::{LEASE, RowCache};
 use self::credentials::Credentials;
+use self::flights::Flights;
 use super::{CLIENT, Deaf, credential, event, row};
 use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
-use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revoke};
+use crate::repo::{AsOf, Authentication, CredentialRepo, Freshness, InsertCredential, Result, Revoke};
 
 /// In place of `row_cache/mod.rs`'s.
 mod sync {
+    pub(super) use shuttle::sync::Mutex;
     pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
@@ -31,6 +33,9 @@ mod cache;
 #[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
 #[path = "../credentials.rs"]
 mod credentials;
+#[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
+#[path = "../flights.rs"]
+mod flights;
 
 /// Orders tried of each test: a second or two for all.
 const ORDERS: usize = 5_000;
@@ -120,12 +125,27 @@ impl Scene {
         let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
         cache.extend(cache.now());
         let inner = Arc::clone(&table) as _;
-        let repo = Arc::new(Credentials { inner, cache: Arc::clone(&cache), observer: Arc::new(Deaf) });
+        let (cache_of_repo, flights) = (Arc::clone(&cache), Flights::default());
+        let repo = Arc::new(Credentials { inner, cache: cache_of_repo, flights, observer: Arc::new(Deaf) });
         Self { table, clock, cache, repo }
     }
 
+    fn rows(&self, freshness: Freshness) -> (AgentStatus, AsOf) {
+        let rows = block_on(self.repo.rows(CLIENT, Timestamp::from(self.clock.now()), freshness)).unwrap();
+        (rows.known.unwrap().agent_status, rows.as_of)
+    }
+
     fn read(&self) -> AgentStatus {
-        block_on(self.repo.authenticate(CLIENT, Timestamp::from(self.clock.now()))).unwrap().unwrap().agent_status
+        self.rows(Freshness::Cached).0
+    }
+
+    /// As a login whose secret the rows do not know: after an acknowledgement it sees what was
+    /// acknowledged.
+    fn read_anew(&self) {
+        let acknowledged = self.table.state.lock().unwrap().suspended.is_some();
+        let (_, served) = self.rows(Freshness::Cached);
+        let (anew, _) = self.rows(Freshness::After(served));
+        assert!(!acknowledged || anew == AgentStatus::Suspended, "an older read was taken");
     }
 
     /// Who begins to read a lease's time after the suspension, whoever made it, is not told of what was before.
@@ -206,5 +226,44 @@ fn what_another_process_changes_is_served_for_no_longer_than_a_lease() {
         scene.cache.forget_all();
         scene.cache.extend(scene.cache.now());
         scene.read_in_time();
+    });
+}
+
+/// Another process makes the change, and nobody tells of it.
+#[test]
+fn rows_read_anew_have_what_was_acknowledged_before_the_request() {
+    in_every_order(|| {
+        let scene = Scene::new();
+        scene.read();
+        let readers = [(); 3].map(|()| scene.start(|scene| scene.read_anew()));
+        let writer = scene.start(|scene| scene.table.suspend());
+        for thread in readers.into_iter().chain([writer]) {
+            thread.join().unwrap();
+        }
+        scene.read_anew();
+        assert_eq!(scene.repo.flights.len(), 0);
+    });
+}
+
+/// The last look of a login, beside a change that this process makes.
+#[test]
+fn rows_that_are_not_changed_when_their_read_ends_have_every_change_that_was_acknowledged() {
+    in_every_order(|| {
+        let scene = Scene::new();
+        let acknowledged = Arc::new(Mutex::new(false));
+        let seen = Arc::clone(&acknowledged);
+        let looker = scene.start(move |scene| {
+            let (status, as_of) = scene.rows(Freshness::Latest);
+            let overtaken = *seen.lock().unwrap();
+            let counts = !scene.repo.is_changed(CLIENT, as_of);
+            assert!(!overtaken || !counts || status == AgentStatus::Suspended, "a token would go out");
+        });
+        let writer = scene.start(move |scene| {
+            let credential = credential(None);
+            block_on(scene.repo.upgrade(&credential, &credential)).unwrap();
+            *acknowledged.lock().unwrap() = true;
+        });
+        looker.join().unwrap();
+        writer.join().unwrap();
     });
 }
