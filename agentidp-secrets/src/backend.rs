@@ -34,7 +34,7 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all eight methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all ten methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
 /// the cache behind it, and one that does not forward [`pin`](Self::pin) leaves records unpinned. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
@@ -112,6 +112,44 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
         Ok(stored.clone())
     }
 
+    /// Says what the backend holds at the key's place: a version, or the latest one.
+    ///
+    /// For whoever takes over a write that another server did not finish. Optional: only a backend with custody that keeps
+    /// numbered versions can say it, and the default refuses.
+    ///
+    /// # Contract
+    /// Changes nothing. A server with replicas reads from the one that is never behind.
+    ///
+    /// # Errors
+    /// `InvalidConfig` when the backend cannot say; `Denied`, `Throttled`, `Unavailable` as their kinds say. That nothing is
+    /// held is [`Held::Nothing`] and no error.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let _ = (key, version);
+        Err(keeps_no_versions(self.info()))
+    }
+
+    /// Writes the next version at the key's place, whatever lies there, if `latest` is still the latest version (0: nothing
+    /// is there). Without a secret it writes a blank version, which verifies nothing. Returns its record.
+    ///
+    /// Optional, as [`inspect`](Self::inspect).
+    ///
+    /// # Contract
+    /// Compare-and-set on `latest`. Records of earlier versions verify until the backend evicts them.
+    ///
+    /// # Errors
+    /// `Conflict` when another version is the latest; `InvalidConfig` when the backend keeps no versions; `InvalidSecret`,
+    /// `Denied`, `Throttled`, `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// A dropped call may or may not have written the version.
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let _ = (key, latest, secret);
+        Err(keeps_no_versions(self.info()))
+    }
+
     /// Stores a new secret for a credential whose present record is `current`, and returns the new record.
     ///
     /// # Contract
@@ -152,6 +190,48 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     /// Safe to drop at any point.
     async fn probe(&self) -> Result<()>;
+}
+
+/// What a backend holds at the place of a key.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle both")]
+pub enum Held {
+    /// Nothing, or not that version.
+    Nothing,
+    /// A version.
+    Version {
+        /// Its number, 1 or more.
+        version: u64,
+        /// The record that names it.
+        stored: StoredSecret,
+        /// The secret; none where it was deleted, or something else was written.
+        secret: Option<ClientSecret>,
+    },
+}
+
+impl Held {
+    /// The number of the version; 0 for nothing.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Version { version, .. } => *version,
+        }
+    }
+
+    /// The secret, where there is one.
+    #[must_use]
+    pub fn secret(&self) -> Option<&ClientSecret> {
+        match self {
+            Self::Nothing => None,
+            Self::Version { secret, .. } => secret.as_ref(),
+        }
+    }
+}
+
+fn keeps_no_versions(info: &BackendInfo) -> Error {
+    Error::new(ErrorKind::InvalidConfig, "the backend keeps no numbered versions of a secret")
+        .with_backend(info.id.clone())
 }
 
 /// What a backend says about itself.
@@ -331,6 +411,14 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         (**self).pin(key, stored).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        (**self).inspect(key, version).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        (**self).overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

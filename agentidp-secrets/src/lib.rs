@@ -23,7 +23,7 @@ mod store;
 #[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]
 pub mod testkit;
 
-pub use crate::backend::{BackendInfo, Custody, SecretBackend, SharedBackend, Verdict};
+pub use crate::backend::{BackendInfo, Custody, Held, SecretBackend, SharedBackend, Verdict};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::credential::{ClientId, CredentialId, CredentialKey};
 pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};

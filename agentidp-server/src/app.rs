@@ -95,12 +95,14 @@ impl Default for Settings {
 
 /// Where secrets live in Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "two settings")]
+#[expect(clippy::exhaustive_structs, reason = "three settings")]
 pub struct VaultPlace {
     /// The KV v2 mount.
     pub mount: String,
     /// Our folder in it.
     pub prefix: String,
+    /// How many versions of a secret Vault keeps.
+    pub versions_kept: u64,
 }
 
 impl App {

@@ -43,13 +43,8 @@ async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
 #[tokio::test]
 async fn without_vault_a_purge_waits_for_it_to_be_configured_again() {
     let site = Site::bcrypt().await;
-    let job = PurgeJob {
-        credential_id: Uuid::new_v4(),
-        client_id: Uuid::new_v4(),
-        vault_path: "secret/data/agentidp/agents/a/credentials/c".to_owned(),
-        due_at: site.app.now(),
-        attempts: 0,
-    };
+    let place = "secret/data/agentidp/agents/a/credentials/c".to_owned();
+    let job = PurgeJob::delete(Uuid::new_v4(), Uuid::new_v4(), place, site.app.now());
     site.app.repos.purges.schedule(&job).await.unwrap();
     purge::round(&site.app).await;
     let due = site.app.repos.purges.due(site.app.now(), 1).await.unwrap();

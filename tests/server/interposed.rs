@@ -28,6 +28,7 @@ pub(crate) enum Before {
 pub(crate) struct Interposed {
     inner: Arc<dyn CredentialRepo>,
     script: Arc<Mutex<VecDeque<Before>>>,
+    upgrades: Arc<Mutex<VecDeque<Before>>>,
     after_a_read: Arc<Mutex<Option<Happening>>>,
     outage: Arc<Mutex<bool>>,
 }
@@ -38,6 +39,7 @@ impl Interposed {
         let this = Self {
             inner: Arc::clone(&app.repos.credentials),
             script: Arc::default(),
+            upgrades: Arc::default(),
             after_a_read: Arc::default(),
             outage: Arc::default(),
         };
@@ -47,6 +49,11 @@ impl Interposed {
 
     pub(crate) fn next(&self, before: Before) {
         self.script.lock().unwrap().push_back(before);
+    }
+
+    /// The same of `upgrade` calls, which have a script of their own.
+    pub(crate) fn next_upgrade(&self, before: Before) {
+        self.upgrades.lock().unwrap().push_back(before);
     }
 
     pub(crate) fn run(&self, before: impl Future<Output = ()> + Send + 'static) {
@@ -63,8 +70,8 @@ impl Interposed {
     }
 
     /// Whether the commit may take place.
-    async fn before(&self) -> Result<bool> {
-        let next = self.script.lock().unwrap().pop_front();
+    async fn before(&self, script: &Mutex<VecDeque<Before>>) -> Result<bool> {
+        let next = script.lock().unwrap().pop_front();
         match next {
             None => Ok(true),
             Some(Before::Outage) => Err(gone()),
@@ -107,16 +114,16 @@ impl CredentialRepo for Interposed {
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        self.before().await?;
+        self.before(&self.script).await?;
         self.inner.insert(credential, event).await
     }
 
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        if self.before().await? { self.inner.rotate(before, after, event).await } else { Ok(false) }
+        if self.before(&self.script).await? { self.inner.rotate(before, after, event).await } else { Ok(false) }
     }
 
     async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        self.inner.upgrade(before, after).await
+        if self.before(&self.upgrades).await? { self.inner.upgrade(before, after).await } else { Ok(false) }
     }
 
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {

@@ -32,6 +32,8 @@ mod idempotency;
 #[cfg(test)]
 mod interposed;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod lifecycle;

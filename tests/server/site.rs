@@ -8,13 +8,13 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
-use agentidp_server::domain::{Credential, Page, PurgeJob, Scopes, Timestamp};
+use agentidp_server::domain::{Credential, OpenWrite, OpenWriteKind, Page, PurgeJob, Scopes, Timestamp};
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::ledger::DeletionGate;
 use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
-use agentidp_server::repo::{AuditMode, Repos};
+use agentidp_server::repo::{AuditMode, Opened, Repos};
 use agentidp_server::tokens::{OPERATOR, Tokens};
 use agentidp_server::{repo, routes};
 use bytes::Bytes;
@@ -192,11 +192,13 @@ impl Site {
         self.app.repos.credentials.find(agent_id, credential_id).await.unwrap().unwrap()
     }
 
-    /// Schedules the intent that a commit of this row needs, if it needs one.
-    pub(crate) async fn intend(&self, credential: &Credential) {
+    /// Opens the write that a commit of this row needs, if it needs one.
+    pub(crate) async fn open_write(&self, credential: &Credential) {
         let now = self.app.now();
-        if let Some(intent) = intent_of(credential, now.plus(Duration::from_secs(600))) {
-            assert!(self.app.repos.purges.intend(&intent, now).await.unwrap());
+        let row = self.app.repos.credentials.find(credential.client_id, credential.credential_id).await.unwrap();
+        if let Some(write) = write_of(credential, row.is_none()) {
+            let opened = self.app.repos.open_writes.open(&write, now, now.plus(Duration::from_secs(30))).await;
+            assert!(matches!(opened.unwrap(), Opened::Ours(_)));
         }
     }
 
@@ -277,14 +279,21 @@ pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
     app.vault_client = Some(vault.clone());
     let store = SecretStore::builder(stack(vault, &[faults])).accepts(bcrypt());
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
-    app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
+    app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned(), versions_kept: 10 });
 }
 
-/// The intent ahead of a write to the path that the credential has in Vault, if it has one.
-pub(crate) fn intent_of(credential: &Credential, due_at: Timestamp) -> Option<PurgeJob> {
+/// The open write that the commit of the credential's version in Vault redeems, if it has one.
+pub(crate) fn write_of(credential: &Credential, is_new: bool) -> Option<OpenWrite> {
     let Credential { credential_id, client_id, .. } = *credential;
+    let (vault_path, attempt) = (credential.secret.vault_path.clone()?, credential.secret.revision?);
+    let kind = if is_new { OpenWriteKind::Create } else { OpenWriteKind::Move };
+    Some(OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None })
+}
+
+/// The deletion of the place that the credential has in Vault, if it has one.
+pub(crate) fn job_of(credential: &Credential, due_at: Timestamp) -> Option<PurgeJob> {
     let vault_path = credential.secret.vault_path.clone()?;
-    Some(PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 })
+    Some(PurgeJob::delete(credential.client_id, credential.credential_id, vault_path, due_at))
 }
 
 /// A body that registers an agent.

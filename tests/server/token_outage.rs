@@ -105,7 +105,7 @@ async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
         credential_id: Uuid::new_v4(),
         client_id: agent,
         status: CredentialStatus::Active,
-        secret,
+        secret: secret.written_by(Uuid::new_v4()),
         created_at: now,
         expires_at: None,
         revoked_at: None,
@@ -113,6 +113,6 @@ async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
     let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
     let event =
         AuditEvent::new(AuditAction::CredentialGenerated, Outcome::Success, Some(agent), &origin, json!({}), now);
-    site.intend(&credential).await;
+    site.open_write(&credential).await;
     site.app.repos.credentials.insert(&credential, &event).await.unwrap();
 }

@@ -59,7 +59,8 @@ async fn a_row_without_a_version_reads_the_latest_until_its_next_rotation() {
 async fn unpin(site: &Site, agent: Uuid, credential: Uuid) {
     let before = site.row(agent, credential).await;
     let secret = SecretColumns { vault_version: None, ..before.secret.clone() };
-    let after = Credential { secret, ..before.clone() };
+    let after = Credential { secret: secret.written_by(Uuid::new_v4()), ..before.clone() };
+    site.open_write(&after).await;
     let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
     let (action, now) = (AuditAction::CredentialRotated, site.app.now());
     let event = AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), now);

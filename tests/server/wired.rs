@@ -45,7 +45,7 @@ pub(crate) async fn restart(site: &mut Site, settings: &[(&str, &str)]) {
     let config = Config::from_lookup(value).unwrap();
     let (store, vault_token) = wiring::secret_store(&config, &site.app.clock, &site.app.metrics).await.unwrap();
     let app = Arc::get_mut(&mut site.app).unwrap();
-    let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: vault.prefix };
+    let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: vault.prefix, versions_kept: 10 };
     (app.vault, app.vault_token) = (config.vault.map(place), vault_token);
     (app.store, app.upgrades) = (store, Upgrades::new(config.digests.upgrade));
 }

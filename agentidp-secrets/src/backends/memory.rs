@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -18,8 +18,8 @@ use crate::secret::ClientSecret;
 /// A versioned store in memory. Plaintext secrets, no persistence: for tests and demonstrations.
 pub struct Memory {
     info: BackendInfo,
-    /// Versions of each credential; version `n` is at `n - 1`.
-    secrets: Mutex<HashMap<CredentialKey, Vec<ClientSecret>>>,
+    /// Versions of each credential; version `n` is at `n - 1`, and nothing is in a blank one.
+    secrets: Mutex<HashMap<CredentialKey, Vec<Option<ClientSecret>>>>,
 }
 
 impl Memory {
@@ -30,7 +30,7 @@ impl Memory {
         Self { info, secrets: Mutex::default() }
     }
 
-    fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Vec<ClientSecret>>> {
+    fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Vec<Option<ClientSecret>>>> {
         // No code panics while it holds the lock, and every write is a single step.
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,18 +60,47 @@ impl SecretBackend for Memory {
         if secrets.contains_key(key) {
             return Err(error(ErrorKind::Conflict, Operation::Store, "the credential already has a secret"));
         }
-        secrets.insert(key.clone(), vec![secret.clone()]);
+        secrets.insert(key.clone(), vec![Some(secret.clone())]);
         Ok(record(key, 1))
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
         let version = pinned_version(Operation::Verify, key, stored)?;
-        let secret = self.secrets().get(key).and_then(|versions| versions.get(version - 1)).cloned();
+        let secret = self.secrets().get(key).and_then(|versions| versions.get(version - 1)).cloned().flatten();
         match secret {
             Some(secret) if secret.ct_eq(candidate) => Ok(Verdict::Match),
             Some(_) => Ok(Verdict::Mismatch),
             None => Err(error(ErrorKind::NotFound, Operation::Verify, "the credential or this version of it is gone")),
         }
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let secrets = self.secrets();
+        let versions = secrets.get(key).map_or(&[][..], Vec::as_slice);
+        let number = version.map_or(versions.len(), |version| usize::try_from(version).unwrap_or(usize::MAX));
+        Ok(match number.checked_sub(1).and_then(|place| versions.get(place)) {
+            Some(secret) => {
+                Held::Version { version: number as u64, stored: record(key, number), secret: secret.clone() }
+            }
+            None => Held::Nothing,
+        })
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        if let Some(secret) = secret {
+            self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Rotate))?;
+        }
+        let mut secrets = self.secrets();
+        let held = secrets.get(key).map_or(0, Vec::len);
+        if held as u64 != latest {
+            return Err(error(
+                ErrorKind::Conflict,
+                Operation::Rotate,
+                "another version is the latest; read the row again",
+            ));
+        }
+        secrets.entry(key.clone()).or_default().push(secret.cloned());
+        Ok(record(key, held + 1))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -80,7 +109,7 @@ impl SecretBackend for Memory {
         let mut secrets = self.secrets();
         match secrets.get_mut(key) {
             Some(versions) if versions.len() == version => {
-                versions.push(secret.clone());
+                versions.push(Some(secret.clone()));
                 Ok(record(key, version + 1))
             }
             _ => Err(error(ErrorKind::Conflict, Operation::Rotate, "the record is not the latest; read the row again")),

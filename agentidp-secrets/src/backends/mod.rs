@@ -33,7 +33,7 @@ pub use self::memory::Memory;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
 pub use self::vault::{
-    AppRole, AuthKind, ClientCert, Kubernetes, LedgerCounter, LedgerEntry, NamePage, Right, RightCheck, Standing,
-    Tended, TokenCare, TokenLife, TokenStatus, VaultAuth, VaultKv2, VaultKv2Builder, VaultKv2Config, VaultPath,
-    VaultToken,
+    AppRole, AuthKind, ClientCert, Kubernetes, LedgerCounter, LedgerEntry, NamePage, Retention, Right, RightCheck,
+    Standing, Tended, TokenCare, TokenLife, TokenStatus, VaultAuth, VaultKv2, VaultKv2Builder, VaultKv2Config,
+    VaultPath, VaultToken,
 };

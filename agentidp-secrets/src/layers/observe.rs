@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
@@ -192,6 +192,14 @@ impl SecretBackend for Observe {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.observed(Operation::Pin, self.inner.pin(key, stored), |_| Outcome::Done).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.observed(Operation::Pin, self.inner.inspect(key, version), |_| Outcome::Done).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.observed(Operation::Rotate, self.inner.overwrite(key, latest, secret), |_| Outcome::Done).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

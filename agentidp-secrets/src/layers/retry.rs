@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pause::{jittered, system_random};
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Layer;
@@ -155,6 +155,14 @@ impl SecretBackend for Retry {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.repeat(|| self.inner.pin(key, stored)).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.repeat(|| self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.inner.overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

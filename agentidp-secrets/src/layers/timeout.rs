@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
@@ -99,6 +99,14 @@ impl SecretBackend for Timeout {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.within(Operation::Pin, self.inner.pin(key, stored)).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.within(Operation::Pin, self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.within(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

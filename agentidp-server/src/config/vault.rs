@@ -17,6 +17,9 @@ const DEFAULT_PREFIX: &str = "agentidp";
 /// What the library allows.
 const LONGEST_PREFIX: usize = 128;
 
+/// What Vault keeps unless `max_versions` of the mount or the path says otherwise.
+const DEFAULT_VERSIONS_KEPT: u64 = 10;
+
 /// The library's own default, which it explains.
 const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 
@@ -32,6 +35,8 @@ pub struct Vault {
     pub mount: String,
     /// Our folder in the mount.
     pub prefix: String,
+    /// How many versions of a secret Vault keeps.
+    pub versions_kept: u64,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
     /// Certificates to trust, as PEM.
@@ -63,6 +68,9 @@ impl Vault {
         let prefix = lookup.parsed("VAULT_PREFIX", expected, |text| {
             parse_path(text).filter(|prefix| prefix.len() <= LONGEST_PREFIX)
         })?;
+        let versions_kept = lookup.parsed("VAULT_MAX_VERSIONS", "a number from 2 to 1000", |text| {
+            text.parse().ok().filter(|versions| (2..=1000).contains(versions))
+        })?;
         let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
@@ -91,6 +99,7 @@ impl Vault {
             auth: VaultAuth::read(lookup, warnings)?,
             mount,
             prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+            versions_kept: versions_kept.unwrap_or(DEFAULT_VERSIONS_KEPT),
             namespace,
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,

@@ -52,8 +52,11 @@ pub struct SecretColumns {
     pub vault_version: Option<i64>,
     /// The text of a `Selector`.
     pub secret_selector: Option<String>,
-    /// Nobody has used this secret, and the retry of a request with an `Idempotency-Key` may still replace it.
+    /// Unused so far. A retry with the same `Idempotency-Key` may still replace it.
     pub awaits_use: bool,
+    /// Names this state of the columns: each write sets a fresh one, and compare-and-set is on it. None in rows that were not
+    /// written since the column came.
+    pub revision: Option<Uuid>,
 }
 
 impl SecretColumns {
@@ -70,6 +73,18 @@ impl SecretColumns {
     #[must_use]
     pub fn awaiting_use(self, retryable: bool) -> Self {
         Self { awaits_use: retryable && self.vault_path.is_none(), ..self }
+    }
+
+    /// The same, as this attempt writes them.
+    #[must_use]
+    pub fn written_by(self, attempt: Uuid) -> Self {
+        Self { revision: Some(attempt), ..self }
+    }
+
+    /// The place in Vault with the version that the row pins there; none for a digest.
+    #[must_use]
+    pub fn place(&self) -> Option<(&str, Option<i64>)> {
+        self.vault_path.as_deref().map(|path| (path, self.vault_version))
     }
 
     /// The record in these columns with its selector. A selector that cannot be read is none: it only selects.
@@ -142,45 +157,8 @@ impl fmt::Debug for SecretColumns {
             .field("vault_version", &self.vault_version)
             .field("secret_selector", &self.secret_selector.as_ref().map(|_| "[REDACTED]"))
             .field("awaits_use", &self.awaits_use)
+            .field("revision", &self.revision)
             .finish()
-    }
-}
-
-/// A Vault path that has to be forgotten: durable work, retried until Vault has done it.
-#[derive(Clone, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a row; repositories build it")]
-pub struct PurgeJob {
-    /// The credential whose path it is; one job a credential.
-    pub credential_id: Uuid,
-    /// The agent whose credential it is.
-    pub client_id: Uuid,
-    /// The path.
-    pub vault_path: String,
-    /// Not to be tried before.
-    pub due_at: Timestamp,
-    /// How often it was tried.
-    pub attempts: u32,
-}
-
-/// The right to have Vault forget a job's path, for a limited time. Meanwhile nobody writes there, and no commit makes the
-/// path count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "made by repositories")]
-pub struct PurgeClaim {
-    /// The credential whose job it is.
-    pub credential_id: Uuid,
-    /// When it ends by itself, as it does when its process is killed. Tells claims of one job apart.
-    pub until: Timestamp,
-}
-
-/// Without the path.
-impl fmt::Debug for PurgeJob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PurgeJob")
-            .field("credential_id", &self.credential_id)
-            .field("due_at", &self.due_at)
-            .field("attempts", &self.attempts)
-            .finish_non_exhaustive()
     }
 }
 
@@ -195,6 +173,7 @@ mod tests {
             vault_version: version,
             secret_selector: None,
             awaits_use: false,
+            revision: None,
         }
     }
 

@@ -1,9 +1,7 @@
 //! A new credential.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use agentidp_secrets::CredentialKey;
 use serde_json::json;
 use tracing::warn;
 use uuid::Uuid;
@@ -11,21 +9,21 @@ use uuid::Uuid;
 use super::fail_point::fail_point;
 use super::idempotency;
 use super::purge::purge_now;
+use super::settle::settled;
+use super::write_lease::WriteLease;
 use super::{Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
 use crate::domain::idempotency::{Claim, KeyedRequest};
-use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
+use crate::domain::{
+    AuditAction, Credential, CredentialStatus, OpenWrite, OpenWriteKind, PurgeJob, SecretColumns, Timestamp,
+};
 use crate::error::ApiError;
 use crate::repo::InsertCredential;
-
-/// How long a write to Vault waits for its commit before its path counts as an orphan. Far above every timeout on the
-/// way (the longest request takes 30 s).
-pub(crate) const INTENT_LIFE: Duration = Duration::from_secs(600);
 
 /// Generates a credential for an active agent.
 ///
 /// # Errors
-/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the path was purged,
+/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
 /// `INTERNAL_SERVER_ERROR`; then no credential exists and nothing was shown. Those of `idempotency` where the request has a
 /// key.
 pub(crate) async fn create(
@@ -51,11 +49,25 @@ async fn sequence(
     expires_at: Option<Timestamp>,
     claim: Option<&Claim>,
 ) -> Result<Shown, ApiError> {
-    let credential_id = Uuid::new_v4();
+    let (credential_id, attempt) = (Uuid::new_v4(), Uuid::new_v4());
     let key = key(client_id, credential_id)?;
-    let intent = schedule_intent(app, &key, client_id, credential_id).await?;
+    let lease = match vault_path(app, &key)? {
+        Some(vault_path) => {
+            let kind = OpenWriteKind::Create;
+            let write = OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None };
+            Some(WriteLease::open(app, write).await?)
+        }
+        None => None,
+    };
     fail_point("create.intended");
-    let issued = app.store.issue(&key).await.map_err(ApiError::vault)?;
+    let issued = match app.store.issue(&key).await {
+        Ok(issued) => issued,
+        Err(error) => {
+            // Whatever Vault has written is deleted in the background: just now it may not be able to.
+            abandon(lease).await;
+            return Err(ApiError::vault(error));
+        }
+    };
     fail_point("create.written");
 
     let now = app.now();
@@ -65,53 +77,48 @@ async fn sequence(
         status: CredentialStatus::Active,
         secret: SecretColumns::new(&issued.stored, issued.selector)
             .map_err(ApiError::internal)?
-            .awaiting_use(claim.is_some()),
+            .awaiting_use(claim.is_some())
+            .written_by(attempt),
         created_at: now,
         expires_at,
         revoked_at: None,
     };
     let metadata = json!({ "credentialId": credential_id, "expiresAt": expires_at });
     let event = actor.event(AuditAction::CredentialGenerated, client_id, metadata, now);
-    match idempotency::insert(app, claim, &credential, &event).await? {
-        InsertCredential::Inserted => {
+    let mut refused = None;
+    let commit = idempotency::insert(app, claim, &credential, &event).await.map(|outcome| {
+        refused = Some(outcome).filter(|outcome| *outcome != InsertCredential::Inserted);
+        refused.is_none()
+    });
+    match settled(app, &credential, commit).await {
+        Ok(true) => {
             fail_point("create.committed");
-            Ok(Shown { credential, secret: issued.secret, replayed: false })
+            return Ok(Shown { credential, secret: issued.secret, replayed: false });
         }
-        InsertCredential::AgentNotActive => {
-            if let Some(job) = schedule_now(app, intent).await? {
-                purge_now(app, &[job]).await;
-            }
-            Err(ApiError::AgentNotActive)
-        }
-        InsertCredential::IntentLost => {
-            // We were so slow that the path is being purged, or was before our write: it is purged once more.
-            warn!(%credential_id, "a new credential took longer than its purge waits: it is given up, and none was made");
-            schedule_now(app, intent).await?;
-            Err(ApiError::Busy(None))
+        Ok(false) => {}
+        Err(error) => {
+            abandon(lease).await;
+            return Err(error);
         }
     }
+    if refused == Some(InsertCredential::WriteLost) {
+        // We were so slow that the place is being deleted, or was before our write: it is deleted once more.
+        warn!(%credential_id, "a new credential took longer than its lease: it is given up, and none was made");
+        if let Some(vault_path) = credential.secret.vault_path {
+            app.repos.purges.schedule(&PurgeJob::delete(client_id, credential_id, vault_path, app.now())).await?;
+        }
+        return Err(ApiError::Busy(None));
+    }
+    if let Some(job) = abandon(lease).await {
+        purge_now(app, &[job]).await;
+    }
+    Err(ApiError::AgentNotActive)
 }
 
-/// Makes an intent's purge due.
-async fn schedule_now(app: &App, intent: Option<PurgeJob>) -> Result<Option<PurgeJob>, ApiError> {
-    let Some(intent) = intent else { return Ok(None) };
-    let job = PurgeJob { due_at: app.now(), ..intent };
-    app.repos.purges.schedule(&job).await?;
-    Ok(Some(job))
-}
-
-/// In Vault mode: schedules the purge of a path that is about to be written for the first time. The commit of the row
-/// drops it; a crash before the commit leaves it, and with it no orphan.
-///
-/// # Errors
-/// `SERVICE_UNAVAILABLE` while a purge of the path is under way: what is written now could be deleted by it.
-pub(super) async fn schedule_intent(
-    app: &App,
-    key: &CredentialKey,
-    client_id: Uuid,
-    credential_id: Uuid,
-) -> Result<Option<PurgeJob>, ApiError> {
-    let Some(vault_path) = vault_path(app, key)? else { return Ok(None) };
-    let job = PurgeJob { credential_id, client_id, vault_path, due_at: app.now().plus(INTENT_LIFE), attempts: 0 };
-    if app.repos.purges.intend(&job, app.now()).await? { Ok(Some(job)) } else { Err(ApiError::Busy(None)) }
+/// Gives the new credential up: its id is never used again.
+async fn abandon(lease: Option<WriteLease<'_>>) -> Option<PurgeJob> {
+    match lease {
+        Some(lease) => lease.abandon().await,
+        None => None,
+    }
 }

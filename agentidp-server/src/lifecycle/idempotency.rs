@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, debug, warn};
 
 use super::rotate::Rotation;
+use super::settle::settled;
 use super::{Actor, Shown, key};
 use crate::app::App;
 use crate::domain::idempotency::{Carried, Claim, KeyedRequest, record_sha256};
@@ -165,17 +166,26 @@ async fn read_back(app: &App, row: Credential, record: &StoredSecret) -> Result<
 /// Puts a fresh secret in place of one that nobody has used.
 async fn replace(app: &App, actor: &Actor, claim: &Claim, before: Credential) -> Result<Shown, ApiError> {
     let rotation = Rotation::of(app, before.client_id, before.credential_id)?;
-    let Some(written) = rotation.write(&before).await? else { return Err(ApiError::IdempotencyKeyInUse) };
-    let (secret, columns) = written.into_parts(true)?;
+    let Some(written) = rotation.write().await? else { return Err(ApiError::IdempotencyKeyInUse) };
+    if written.before != before {
+        written.give_up().await;
+        return Err(ApiError::IdempotencyKeyInUse);
+    }
+    let (secret, columns, lease) = written.into_parts(true)?;
     let after = Credential { secret: columns, ..before.clone() };
     let about = json!({
         "credentialId": before.credential_id, "expiresAt": before.expires_at, "idempotentReplay": true,
     });
     let event = actor.event(AuditAction::CredentialRotated, before.client_id, about, app.now());
-    if app.repos.idempotency.replace(claim, &before, &after, &event).await? {
-        Ok(Shown { credential: after, secret, replayed: true })
-    } else {
-        // Another retry, a login or a change was faster: the next try finds out which.
-        Err(ApiError::IdempotencyKeyInUse)
+    let commit = app.repos.idempotency.replace(claim, &before, &after, &event).await;
+    let replaced = settled(app, &after, commit).await;
+    if matches!(replaced, Ok(true)) {
+        return Ok(Shown { credential: after, secret, replayed: true });
     }
+    if let Some(lease) = lease {
+        lease.end().await;
+    }
+    replaced?;
+    // Another retry, a login or a change was faster: the next try finds out which.
+    Err(ApiError::IdempotencyKeyInUse)
 }

@@ -5,14 +5,18 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | `create` | schedule a purge of the path (the intent) → write to Vault → commit the row, which takes the intent away → show |
-//! | `rotate` | write the next version → put it in the row where the row is unchanged → show. The row pins the version, so the old secret works until the commit. A credential that moves to Vault begins with an intent too |
-//! | `upgrade` | as a credential that moves by `rotate`, with the secret that was just proved: nobody has to learn a new one, and nothing is shown |
-//! | `revoke`, `change_agent` | commit the end and the purge in one transaction → one attempt to purge → answer |
-//! | [`purge()`] | claim the job → Vault forgets → the job is dropped, or tried again later |
+//! | `create` | open the write → write to Vault → commit the row, which redeems the open write → show |
+//! | `rotate` | open the write, with a digest of the new secret → write the next version → commit it where the row is unchanged → show. The row pins its version, so the old secret works until the commit |
+//! | `rotate` of a bare path | open → read the latest version → commit its number → as above |
+//! | `rotate`, and `upgrade` at a login, of a credential that moves to Vault | open, without a digest → write over whatever lies there → commit |
+//! | `revoke`, `change_agent` | commit the end and the deletion of each place in one transaction → one attempt to delete → answer |
+//! | [`purge()`] | claim the job → Vault forgets → the job is repeated three times, in case a write arrives late |
 //!
-//! An intent that is claimed, or gone, has its commit refused: whoever was so slow that the purge came first has nothing to
-//! show. So no purge ever deletes what a row vouches for.
+//! At most one write a credential is open, and others wait for it. What its holder leaves when it dies is taken over: a version
+//! right on top of the one that the row pins, whose secret has a noted digest, was generated and never shown; it is committed
+//! as the new secret, so that no number of failed commits evicts the one that counts. Anything else is written over by
+//! compare-and-set. Only the place of a credential that has ended, or was never committed, is deleted: nothing that arrives
+//! late can hurt a credential that counts. What a credential that moved away leaves is pushed out by blank versions.
 //!
 //! A request with an `Idempotency-Key` takes a claim ahead of all that and notes in the commit what it made: `idempotency`.
 //!
@@ -21,13 +25,18 @@
 
 mod actor;
 mod agent;
+mod blank;
 mod create;
 mod fail_point;
 mod idempotency;
 mod purge;
 mod revoke;
 mod rotate;
+mod settle;
 mod upgrade;
+mod window;
+mod write_lease;
+mod writing;
 
 use agentidp_secrets::backends::VaultPath;
 use agentidp_secrets::{ClientSecret, CredentialKey};
@@ -43,7 +52,7 @@ pub(crate) use agent::change_agent;
 pub(crate) use create::create;
 pub use purge::purge;
 pub(crate) use revoke::revoke;
-pub(crate) use rotate::rotate;
+pub(crate) use rotate::{finish_repair, rotate};
 pub use upgrade::Upgrades;
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain,

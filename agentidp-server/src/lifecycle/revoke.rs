@@ -24,9 +24,9 @@ pub(crate) async fn revoke(app: Arc<App>, actor: Actor, client_id: Uuid, credent
         let metadata = json!({ "credentialId": credential_id });
         let event = actor.event(AuditAction::CredentialRevoked, client_id, metadata, now);
         match app.repos.credentials.revoke(client_id, credential_id, now, &event).await? {
-            Revoke::Revoked(job) => {
+            Revoke::Revoked(jobs) => {
                 fail_point("revoke.committed");
-                purge_now(&app, job.as_slice()).await;
+                purge_now(&app, &jobs).await;
                 Ok(())
             }
             Revoke::AlreadyRevoked => Err(ApiError::CredentialAlreadyRevoked),

@@ -3,21 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{
-    BackendId, ClientSecret, CredentialKey, Error, ErrorKind, Operation, Result as StoreResult, Selector, StoredSecret,
-};
+use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, Operation, StoredSecret};
 use serde_json::json;
-use tracing::warn;
 use uuid::Uuid;
 
-use super::create::{INTENT_LIFE, schedule_intent};
 use super::fail_point::fail_point;
 use super::idempotency;
 use super::purge::purge_now;
+use super::settle::settled;
+use super::write_lease::WriteLease;
+use super::writing::{self, NewSecret, Written};
 use super::{ATTEMPTS, Actor, Shown, key, uncut, vault_path};
 use crate::app::App;
 use crate::domain::idempotency::{Claim, KeyedRequest};
-use crate::domain::{AuditAction, Credential, CredentialStatus, PurgeJob, SecretColumns, Timestamp};
+use crate::domain::{
+    AuditAction, Credential, CredentialStatus, OpenWrite, OpenWriteKind, PurgeJob, SecretColumns, SecretDigest,
+    Timestamp,
+};
 use crate::error::ApiError;
 
 /// Replaces a credential's secret; a digest moves to Vault by this where Vault is configured. Without a new expiry a
@@ -27,7 +29,7 @@ use crate::error::ApiError;
 ///
 /// # Errors
 /// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
-/// `SERVICE_UNAVAILABLE` while what an earlier attempt left in Vault is being purged, `INTERNAL_SERVER_ERROR`; then the old
+/// `SERVICE_UNAVAILABLE` when another rotation of the credential lasts longer than 5 s, `INTERNAL_SERVER_ERROR`; then the old
 /// secret stays valid and nothing was shown. Those of `idempotency` where the request has a key.
 pub(crate) async fn rotate(
     app: Arc<App>,
@@ -45,6 +47,14 @@ pub(crate) async fn rotate(
     .await
 }
 
+/// Finishes what a server left that died while it wrote a current secret anew.
+///
+/// # Errors
+/// As [`rotate`].
+pub(crate) async fn finish_repair(app: &App, client_id: Uuid, credential_id: Uuid) -> Result<(), ApiError> {
+    Rotation::of(app, client_id, credential_id)?.finish_repair().await
+}
+
 pub(super) struct Rotation<'a> {
     app: &'a App,
     key: CredentialKey,
@@ -53,17 +63,30 @@ pub(super) struct Rotation<'a> {
 }
 
 /// A secret that is written and not yet committed.
-pub(super) struct Written {
-    secret: ClientSecret,
-    stored: StoredSecret,
-    selector: Option<Selector>,
+pub(super) struct Uncommitted<'a> {
+    /// The row that it is to replace the secret of.
+    pub(super) before: Credential,
+    new: NewSecret,
+    attempt: Uuid,
+    /// None where the record itself holds the digest.
+    lease: Option<WriteLease<'a>>,
 }
 
-impl Written {
+impl<'a> Uncommitted<'a> {
     /// The secret, and the columns for it; `retryable`: a request made it that may come again.
-    pub(super) fn into_parts(self, retryable: bool) -> Result<(ClientSecret, SecretColumns), ApiError> {
-        let columns = SecretColumns::new(&self.stored, self.selector).map_err(ApiError::internal)?;
-        Ok((self.secret, columns.awaiting_use(retryable)))
+    pub(super) fn into_parts(
+        self,
+        retryable: bool,
+    ) -> Result<(ClientSecret, SecretColumns, Option<WriteLease<'a>>), ApiError> {
+        let columns = SecretColumns::new(&self.new.stored, self.new.selector).map_err(ApiError::internal)?;
+        Ok((self.new.secret, columns.awaiting_use(retryable).written_by(self.attempt), self.lease))
+    }
+
+    /// Gives up what was written.
+    pub(super) async fn give_up(self) {
+        if let Some(lease) = self.lease {
+            lease.end().await;
+        }
     }
 }
 
@@ -79,10 +102,9 @@ impl<'a> Rotation<'a> {
         claim: Option<&Claim>,
     ) -> Result<Shown, ApiError> {
         for _ in 0..ATTEMPTS {
-            let before = self.active().await?;
-            let Some(written) = self.write(&before).await? else { continue };
+            let Some(written) = self.write().await? else { continue };
             fail_point("rotate.written");
-            if let Some(shown) = self.commit(actor, &before, written, expires_at, claim).await? {
+            if let Some(shown) = self.commit(actor, written, expires_at, claim).await? {
                 return Ok(shown);
             }
         }
@@ -104,72 +126,159 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    /// Writes a new secret. Nothing when somebody else has changed the row meanwhile.
-    pub(super) async fn write(&self, before: &Credential) -> Result<Option<Written>, ApiError> {
-        if before.secret.vault_path != vault_path(self.app, &self.key)? {
-            schedule_intent(self.app, &self.key, self.client_id, self.credential_id).await?;
-            fail_point("rotate.intended");
+    /// Writes a new secret for the row as it is now. Nothing when the row had to be changed first, or another server has
+    /// changed it meanwhile: then look again.
+    pub(super) async fn write(&self) -> Result<Option<Uncommitted<'a>>, ApiError> {
+        let before = self.active().await?;
+        let secret = ClientSecret::generate().map_err(ApiError::internal)?;
+        match vault_path(self.app, &self.key)? {
+            Some(place) => self.write_to_vault(place, before, secret).await,
+            None => self.write_digest(before, secret).await.map(Some),
         }
-        match self.replace(before).await {
-            Ok(written) => Ok(Some(written)),
-            Err(error) if error.kind() == ErrorKind::Conflict => {
-                if self.find().await?.as_ref() == Some(before) {
-                    self.replace_latest().await
-                } else {
-                    Ok(None)
+    }
+
+    /// Puts a digest in the record, which touches nothing but the row.
+    async fn write_digest(&self, before: Credential, secret: ClientSecret) -> Result<Uncommitted<'a>, ApiError> {
+        let new = match before.secret.to_record() {
+            Ok(record) => {
+                let rotated = self.app.store.rotate_with(&self.key, &record.into(), Duration::ZERO, secret).await;
+                rotated.map(NewSecret::from)
+            }
+            // A row whose columns are no record of ours gets a first secret.
+            Err(_) => self.app.store.issue_with(&self.key, secret).await.map(NewSecret::from),
+        };
+        let new = new.map_err(|error| ApiError::vault(error.with_operation(Operation::Rotate)))?;
+        Ok(Uncommitted { before, new, attempt: Uuid::new_v4(), lease: None })
+    }
+
+    async fn write_to_vault(
+        &self,
+        place: String,
+        mut before: Credential,
+        secret: ClientSecret,
+    ) -> Result<Option<Uncommitted<'a>>, ApiError> {
+        let (kind, base) = plan(&before, &place);
+        let write = OpenWrite {
+            credential_id: self.credential_id,
+            client_id: self.client_id,
+            kind,
+            vault_path: place.clone(),
+            base,
+            attempt: Uuid::new_v4(),
+            digest: noted(kind, &secret).and_then(SecretDigest::of),
+        };
+        let mut lease = WriteLease::open(self.app, write).await?;
+        fail_point("rotate.intended");
+        if lease.waited {
+            // What the other one did is known only now.
+            before = match self.active().await {
+                Ok(now) => now,
+                Err(error) => {
+                    lease.close().await;
+                    return Err(error);
                 }
+            };
+        }
+        let (mut kind, base) = plan(&before, &place);
+        if lease.waited {
+            lease.reopen(kind, base, noted(kind, &secret)).await?;
+        }
+        if kind == OpenWriteKind::Pin {
+            let Some(again) = self.pin(&before, lease).await? else { return Ok(None) };
+            (lease, kind) = (again, OpenWriteKind::Move);
+        }
+        if kind == OpenWriteKind::Move {
+            let attempt = lease.attempt();
+            let (new, lease) = writing::moving_in(self.app, &self.key, secret, lease).await?;
+            return Ok(Some(Uncommitted { before, new, attempt, lease: Some(lease) }));
+        }
+        if lease.left.as_ref().is_some_and(|left| left.kind == OpenWriteKind::Repair) {
+            match writing::repaired(self.app, &self.key, &lease).await {
+                Ok(Some(stored)) => return self.pin_to(&before, &stored, lease).await.map(|_| None),
+                Ok(None) => {}
+                Err(error) => return Err(lease.failed(error.with_operation(Operation::Rotate)).await),
             }
-            Err(error) => Err(ApiError::vault(error)),
         }
-    }
-
-    /// Writes over the record of the row; a row whose columns are no record of ours gets a first secret.
-    async fn replace(&self, before: &Credential) -> StoreResult<Written> {
-        let Ok(record) = before.secret.to_record() else { return self.issue().await };
-        match self.replace_record(&record).await {
-            // The row points elsewhere in Vault, as it does once VAULT_KV_MOUNT has changed.
-            Err(error) if error.kind() == ErrorKind::Malformed => {
-                warn!(credential_id = %self.credential_id, %error, "the credential moves here; what Vault has there stays");
-                self.issue().await
+        let record = before.secret.to_record().map_err(ApiError::internal)?;
+        match writing::in_place(self.app, &self.key, &record, base, secret, lease).await? {
+            Written::New(new, lease) => {
+                let attempt = lease.attempt();
+                Ok(Some(Uncommitted { before, new, attempt, lease: Some(lease) }))
             }
-            replaced => replaced,
+            Written::Repaired(stored, lease) => self.pin_to(&before, &stored, lease).await.map(|_| None),
         }
     }
 
-    /// Writes over whatever Vault has at the path. The row is unchanged and yet Vault has another version, or none: an
-    /// earlier rotation never came to its commit, another one is on its way to it, or somebody deleted the path. Safe in
-    /// each case, because rows pin their version and only a commit makes a secret count.
-    async fn replace_latest(&self) -> Result<Option<Written>, ApiError> {
-        let Some(path) = vault_path(self.app, &self.key)? else { return Ok(None) };
-        let latest = StoredSecret::new(BackendId::VAULT_KV2, path);
-        match self.replace_record(&latest).await {
-            Ok(written) => Ok(Some(written)),
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
-            Err(error) => Err(ApiError::vault(error)),
+    async fn finish_repair(&self) -> Result<(), ApiError> {
+        let (Some(place), before) = (vault_path(self.app, &self.key)?, self.active().await?) else { return Ok(()) };
+        let (kind, base) = plan(&before, &place);
+        let write = OpenWrite {
+            credential_id: self.credential_id,
+            client_id: self.client_id,
+            kind,
+            vault_path: place,
+            base,
+            attempt: Uuid::new_v4(),
+            digest: None,
+        };
+        let Some(lease) = WriteLease::try_open(self.app, write).await? else { return Ok(()) };
+        match writing::repaired(self.app, &self.key, &lease).await {
+            Ok(Some(stored)) => self.pin_to(&before, &stored, lease).await.map(drop),
+            Ok(None) => {
+                lease.end().await;
+                Ok(())
+            }
+            Err(error) => Err(lease.failed(error.with_operation(Operation::Rotate)).await),
         }
     }
 
-    async fn replace_record(&self, record: &StoredSecret) -> StoreResult<Written> {
-        let rotated = self.app.store.rotate(&self.key, &record.clone().into(), Duration::ZERO).await?;
-        Ok(Written { secret: rotated.secret, stored: rotated.stored, selector: rotated.selector })
+    /// Has the row pin the version that its bare path means now, before anything is written over it. Gives the lease back where
+    /// there is no secret to pin.
+    async fn pin(&self, before: &Credential, mut lease: WriteLease<'a>) -> Result<Option<WriteLease<'a>>, ApiError> {
+        let record = before.secret.to_record().map_err(ApiError::internal)?;
+        match self.app.store.pin(&self.key, &record).await {
+            Ok(pinned) => self.pin_to(before, &pinned, lease).await.map(|_| None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => {
+                lease.reopen(OpenWriteKind::Move, 0, None).await?;
+                Ok(Some(lease))
+            }
+            Err(error) => Err(lease.failed(error.with_operation(Operation::Rotate)).await),
+        }
     }
 
-    async fn issue(&self) -> StoreResult<Written> {
-        let issued = self.app.store.issue(&self.key).await.map_err(|error| error.with_operation(Operation::Rotate))?;
-        Ok(Written { secret: issued.secret, stored: issued.stored, selector: issued.selector })
+    /// Has the row pin another version of the same secret; says whether the row still was as `before`.
+    async fn pin_to(
+        &self,
+        before: &Credential,
+        stored: &StoredSecret,
+        lease: WriteLease<'a>,
+    ) -> Result<bool, ApiError> {
+        let columns = SecretColumns::new(stored, None).map_err(ApiError::internal)?;
+        let secret = SecretColumns {
+            vault_version: columns.vault_version,
+            secret_selector: before.secret.secret_selector.clone(),
+            awaits_use: before.secret.awaits_use,
+            ..columns.written_by(lease.attempt())
+        };
+        let after = Credential { secret, ..before.clone() };
+        let commit = self.app.repos.credentials.upgrade(before, &after).await;
+        let pinned = settled(self.app, &after, commit).await;
+        if !matches!(pinned, Ok(true)) {
+            lease.end().await;
+        }
+        Ok(pinned?)
     }
 
-    /// Makes the new secret count. Nothing when somebody else has changed the row meanwhile.
+    /// Makes the new secret count. Nothing when another server has changed the row meanwhile.
     async fn commit(
         &self,
         actor: &Actor,
-        before: &Credential,
-        written: Written,
+        written: Uncommitted<'a>,
         expires_at: Option<Timestamp>,
         claim: Option<&Claim>,
     ) -> Result<Option<Shown>, ApiError> {
-        let now = self.app.now();
-        let (secret, columns) = written.into_parts(claim.is_some())?;
+        let (now, before) = (self.app.now(), written.before.clone());
+        let (secret, columns, lease) = written.into_parts(claim.is_some())?;
         let after = Credential {
             secret: columns,
             expires_at: expires_at.or(before.expires_at.filter(|at| *at > now)),
@@ -177,35 +286,50 @@ impl<'a> Rotation<'a> {
         };
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
-        if idempotency::rotate(self.app, claim, before, &after, &event).await? {
+        let commit = idempotency::rotate(self.app, claim, &before, &after, &event).await;
+        let rotated = settled(self.app, &after, commit).await;
+        if matches!(rotated, Ok(true)) {
             fail_point("rotate.committed");
             return Ok(Some(Shown { credential: after, secret, replayed: false }));
         }
+        if let Some(lease) = lease {
+            lease.end().await;
+        }
+        rotated?;
         self.clear_away(after.secret.vault_path).await
     }
 
-    /// A purge that came in between was maybe before our write: then Vault has to forget once more. It is a revocation's,
-    /// or our own intent's when we were slower than that waits.
+    /// The row has changed. Where the credential has ended, what was written after the deletion has to go as well.
     async fn clear_away(&self, written_at: Option<String>) -> Result<Option<Shown>, ApiError> {
-        let (now, found) = (self.app.now(), self.find().await?);
-        let (outcome, due_at) = match found {
-            Some(row) if row.status == CredentialStatus::Active => {
-                if row.secret.vault_path == written_at {
-                    return Ok(None);
-                }
-                (Ok(None), now.plus(INTENT_LIFE))
-            }
-            Some(_) => (Err(ApiError::CredentialAlreadyRevoked), now),
-            None => (Err(ApiError::CredentialNotFound), now),
+        let outcome = match self.find().await? {
+            Some(row) if row.status == CredentialStatus::Active => return Ok(None),
+            Some(_) => ApiError::CredentialAlreadyRevoked,
+            None => ApiError::CredentialNotFound,
         };
         if let Some(vault_path) = written_at {
-            let (client_id, credential_id) = (self.client_id, self.credential_id);
-            let job = PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 };
+            let job = PurgeJob::delete(self.client_id, self.credential_id, vault_path, self.app.now());
             self.app.repos.purges.schedule(&job).await?;
-            if outcome.is_err() {
-                purge_now(self.app, &[job]).await;
-            }
+            purge_now(self.app, &[job]).await;
         }
-        outcome
+        Err(outcome)
     }
+}
+
+/// What a write to `place` is for, and the version that the row pins there.
+fn plan(before: &Credential, place: &str) -> (OpenWriteKind, u64) {
+    if before.secret.vault_path.as_deref() != Some(place) {
+        return (OpenWriteKind::Move, 0);
+    }
+    match before.secret.vault_version {
+        None => (OpenWriteKind::Pin, 0),
+        Some(version) => match u64::try_from(version) {
+            Ok(version) if version > 0 => (OpenWriteKind::Rotate, version),
+            _ => (OpenWriteKind::Move, 0),
+        },
+    }
+}
+
+/// The secret of which a digest is noted: a generated one that becomes the next version in place.
+fn noted(kind: OpenWriteKind, secret: &ClientSecret) -> Option<&ClientSecret> {
+    (kind == OpenWriteKind::Rotate).then_some(secret)
 }

@@ -3,15 +3,17 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use agentidp_secrets::{ClientSecret, Custody, Verified};
+use agentidp_secrets::{ClientSecret, CredentialKey, Generation, Verified};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, info, warn};
+use uuid::Uuid;
 
-use super::create::{INTENT_LIFE, schedule_intent};
 use super::fail_point::fail_point;
-use super::key;
+use super::settle::settled;
+use super::write_lease::WriteLease;
+use super::{key, vault_path, writing};
 use crate::app::App;
-use crate::domain::{Credential, PurgeJob, SecretColumns};
+use crate::domain::{Credential, CredentialStatus, OpenWrite, OpenWriteKind, PurgeJob, SecretColumns};
 use crate::error::ApiError;
 
 /// Upgrades under way at a time. After a change of settings every login wants one; whoever finds no room has it at a later
@@ -67,15 +69,11 @@ struct Upgrade {
 impl Upgrade {
     async fn run(&self) {
         let credential_id = self.before.credential_id;
-        let upgraded = match self.columns().await {
-            Ok(Some(secret)) => self.commit(secret).await,
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        match upgraded {
-            Ok(true) if self.anew => info!(%credential_id, "a credential's record was put into today's form"),
-            Ok(true) => debug!(%credential_id, "a credential has got its selector"),
-            Ok(false) => debug!(%credential_id, "a credential changed before its upgrade was committed"),
+        match self.upgrade().await {
+            Ok(Some(true)) if self.anew => info!(%credential_id, "a credential's record was put into today's form"),
+            Ok(Some(true)) => debug!(%credential_id, "a credential has got its selector"),
+            Ok(Some(false)) => debug!(%credential_id, "a credential changed before its upgrade was committed"),
+            Ok(None) => {}
             Err(error) => {
                 let cause = error.source().map(tracing::field::display);
                 warn!(%credential_id, %error, cause, "a credential was not upgraded; a later login tries again");
@@ -83,45 +81,78 @@ impl Upgrade {
         }
     }
 
-    /// What the row is to hold.
-    async fn columns(&self) -> Result<Option<SecretColumns>, ApiError> {
+    /// Whether the row was as it had been when the upgrade was committed. `None`: there was nothing to do, or another server
+    /// is writing.
+    async fn upgrade(&self) -> Result<Option<bool>, ApiError> {
         if !self.anew {
-            let selector = self.proof.selector.map(|selector| selector.to_text());
-            return Ok(selector.map(|text| SecretColumns { secret_selector: Some(text), ..self.before.secret.clone() }));
+            let Some(selector) = self.proof.selector else { return Ok(None) };
+            let secret_selector = Some(selector.to_text());
+            return self.commit(SecretColumns { secret_selector, ..self.before.secret.clone() }, Uuid::new_v4()).await;
         }
-        let Credential { client_id, credential_id, .. } = self.before;
-        let (key, store) = (key(client_id, credential_id)?, &self.app.store);
-        // As ahead of every first write to Vault: a crash before the commit leaves no orphan.
-        if store.primary().custody == Custody::Backend {
-            schedule_intent(&self.app, &key, client_id, credential_id).await?;
-            fail_point("upgrade.intended");
-        }
-        let record = self.before.secret.to_record().map_err(ApiError::internal)?;
-        match store.upgrade(&key, &record, &self.proof, &self.proved).await {
-            Ok(None) => Ok(None),
-            Ok(Some(new)) => {
-                fail_point("upgrade.written");
-                SecretColumns::new(&new.stored, new.selector).map(Some).map_err(ApiError::internal)
-            }
-            Err(error) => Err(ApiError::vault(error)),
+        let key = key(self.before.client_id, self.before.credential_id)?;
+        match vault_path(&self.app, &key)? {
+            Some(place) => self.move_to(&key, place).await,
+            None => self.store_anew(&key).await,
         }
     }
 
-    /// When the row has changed meanwhile, what was written counts for nothing and is cleared away: unless the other
-    /// change has moved the credential to the same place, which drops the job in its time.
-    async fn commit(&self, secret: SecretColumns) -> Result<bool, ApiError> {
-        let after = Credential { secret, ..self.before.clone() };
-        if self.app.repos.credentials.upgrade(&self.before, &after).await? {
+    /// Puts another digest into the row.
+    async fn store_anew(&self, key: &CredentialKey) -> Result<Option<bool>, ApiError> {
+        let record = self.before.secret.to_record().map_err(ApiError::internal)?;
+        let upgraded = self.app.store.upgrade(key, &record, &self.proof, &self.proved).await;
+        let Some(new) = upgraded.map_err(ApiError::vault)? else { return Ok(None) };
+        fail_point("upgrade.written");
+        let secret = SecretColumns::new(&new.stored, new.selector).map_err(ApiError::internal)?;
+        self.commit(secret, Uuid::new_v4()).await
+    }
+
+    /// Moves the secret to Vault. The one that was proved is written over whatever lies there, and no digest of it is noted: it
+    /// must never be taken for a generated one.
+    async fn move_to(&self, key: &CredentialKey, vault_path: String) -> Result<Option<bool>, ApiError> {
+        let Credential { client_id, credential_id, .. } = self.before;
+        let wanted = self.proof.generation == Generation::Current && self.app.store.primary().can_store(&self.proved);
+        if !wanted || self.before.secret.vault_path.as_ref() == Some(&vault_path) {
+            return Ok(None);
+        }
+        let (kind, attempt) = (OpenWriteKind::Move, Uuid::new_v4());
+        let write = OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None };
+        // Nobody waits for an upgrade: the one that writes has begun from a later login, or is a rotation.
+        let Some(lease) = WriteLease::try_open(&self.app, write).await? else { return Ok(None) };
+        fail_point("upgrade.intended");
+        let (new, lease) = writing::moving_in(&self.app, key, self.proved.clone(), lease).await?;
+        fail_point("upgrade.written");
+        let secret = SecretColumns::new(&new.stored, new.selector).map_err(ApiError::internal)?;
+        let upgraded = self.commit(secret, attempt).await;
+        if !matches!(upgraded, Ok(Some(true))) {
+            // What was written counts for nothing, and stays until the next move, or the end.
+            lease.end().await;
+        }
+        upgraded
+    }
+
+    async fn commit(&self, secret: SecretColumns, attempt: Uuid) -> Result<Option<bool>, ApiError> {
+        let after = Credential { secret: secret.written_by(attempt), ..self.before.clone() };
+        let commit = self.app.repos.credentials.upgrade(&self.before, &after).await;
+        let upgraded = settled(&self.app, &after, commit).await?;
+        if upgraded {
             fail_point("upgrade.committed");
-            return Ok(true);
+        } else if self.is_over().await? {
+            self.clear_away(after.secret.vault_path).await?;
         }
-        if let (true, Some(vault_path)) = (self.anew, after.secret.vault_path) {
-            // The intent may be gone, when we were slower than that waits.
-            let Credential { client_id, credential_id, .. } = self.before;
-            let due_at = self.app.now().plus(INTENT_LIFE);
-            let job = PurgeJob { credential_id, client_id, vault_path, due_at, attempts: 0 };
-            self.app.repos.purges.schedule(&job).await?;
-        }
-        Ok(false)
+        Ok(Some(upgraded))
+    }
+
+    async fn is_over(&self) -> Result<bool, ApiError> {
+        let Credential { client_id, credential_id, .. } = self.before;
+        let row = self.app.repos.credentials.find(client_id, credential_id).await?;
+        Ok(row.is_none_or(|row| row.status == CredentialStatus::Revoked))
+    }
+
+    /// The credential has ended meanwhile: what was written after the deletion has to go as well.
+    async fn clear_away(&self, vault_path: Option<String>) -> Result<(), ApiError> {
+        let Some(vault_path) = vault_path.filter(|_| self.anew) else { return Ok(()) };
+        let Credential { client_id, credential_id, .. } = self.before;
+        let job = PurgeJob::delete(client_id, credential_id, vault_path, self.app.now());
+        Ok(self.app.repos.purges.schedule(&job).await?)
     }
 }

@@ -23,7 +23,7 @@ pub async fn remove_paths(app: &App, found: &[Drift]) -> Result<u64, ReconcileEr
         let key = lifecycle::key(client_id, credential_id).map_err(ReconcileError::Internal)?;
         let path = lifecycle::vault_path(app, &key).map_err(ReconcileError::Internal)?;
         let Some(vault_path) = path else { return Err(ReconcileError::NoVault) };
-        let job = PurgeJob { credential_id, client_id, vault_path, due_at: app.now(), attempts: 0 };
+        let job = PurgeJob::delete(client_id, credential_id, vault_path, app.now());
         if app.gate.may_delete() && app.repos.drift.adopt(&job).await? {
             lifecycle::purge(app, &job).await.map_err(ReconcileError::Internal)?;
             removed += 1;

@@ -31,6 +31,7 @@ struct Rest {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     awaits_use: bool,
+    revision: Option<Uuid>,
     /// The columns of a record, where they are not those that it would be written to, as with a digest left over from
     /// before a path. A write that compares them must find them as they are.
     unusual: Option<Box<SecretColumns>>,
@@ -49,11 +50,11 @@ impl Authentication {
             });
             match parsed {
                 Ok((key, secrets)) => {
-                    let awaits_use = secret.awaits_use;
-                    let usual = columns(&secrets, awaits_use).is_some_and(|usual| usual == secret);
+                    let (awaits_use, revision) = (secret.awaits_use, secret.revision);
+                    let usual = columns(&secrets, awaits_use, revision).is_some_and(|usual| usual == secret);
                     let unusual = (!usual).then(|| Box::new(secret));
                     candidates.push((key, secrets));
-                    rests.push(Rest { credential_id, created_at, expires_at, awaits_use, unusual });
+                    rests.push(Rest { credential_id, created_at, expires_at, awaits_use, revision, unusual });
                 }
                 Err(error) => {
                     tracing::error!(%credential_id, %error, "a credential's row is corrupt");
@@ -92,7 +93,7 @@ impl Authentication {
             credential_id: rest.credential_id,
             client_id: self.client_id,
             status: CredentialStatus::Active,
-            secret: unusual.or_else(|| columns(secrets, rest.awaits_use))?,
+            secret: unusual.or_else(|| columns(secrets, rest.awaits_use, rest.revision))?,
             created_at: rest.created_at,
             expires_at: rest.expires_at,
             revoked_at: None,
@@ -133,9 +134,9 @@ impl Authentication {
 }
 
 /// The columns that a record is written to.
-fn columns(secrets: &CredentialSecrets, awaits_use: bool) -> Option<SecretColumns> {
+fn columns(secrets: &CredentialSecrets, awaits_use: bool, revision: Option<Uuid>) -> Option<SecretColumns> {
     let columns = SecretColumns::new(&secrets.current, secrets.selector).ok()?;
-    Some(SecretColumns { awaits_use, ..columns })
+    Some(SecretColumns { awaits_use, revision, ..columns })
 }
 
 #[cfg(test)]
@@ -173,6 +174,7 @@ mod tests {
             digest(Some("k1:0123456789abcdef")),
             digest(Some("damaged")),
             SecretColumns { awaits_use: true, ..digest(None) },
+            digest(None).written_by(Uuid::from_u128(9)),
             path.clone(),
             SecretColumns { vault_version: Some(3), ..path.clone() },
             SecretColumns { vault_path: path.vault_path, ..digest(None) },

@@ -8,7 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, Outcome, Timestamp};
+use crate::domain::{
+    AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, OpenWriteKind, Outcome, PurgeKind, Timestamp,
+};
 
 /// An id: `uuid`, or its hyphenated text.
 #[derive(Clone, Copy, Debug)]
@@ -63,4 +65,4 @@ macro_rules! named_columns {
     )+};
 }
 
-named_columns!(AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, Outcome);
+named_columns!(AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, OpenWriteKind, Outcome, PurgeKind,);

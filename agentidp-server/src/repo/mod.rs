@@ -10,7 +10,9 @@ mod group_commit;
 mod idempotency;
 mod ledger;
 mod open;
+mod open_writes;
 mod postgres;
+mod purges;
 mod row_cache;
 mod rows;
 mod sqlite;
@@ -23,7 +25,7 @@ use uuid::Uuid;
 
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, Page, Paged,
-    PurgeClaim, PurgeJob, Timestamp,
+    PurgeJob, Timestamp,
 };
 
 pub use self::authentication::Authentication;
@@ -32,6 +34,8 @@ pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
 pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{QueryObserver, open, open_observed};
+pub use self::open_writes::{OpenWriteRepo, Opened};
+pub use self::purges::PurgeRepo;
 pub use self::row_cache::RowCacheOutcome;
 
 /// What every method answers.
@@ -47,7 +51,9 @@ pub struct Repos {
     pub credentials: Arc<dyn CredentialRepo>,
     /// Requests that may come again.
     pub idempotency: Arc<dyn IdempotencyRepo>,
-    /// Vault paths to forget.
+    /// Writes to Vault that are about to happen.
+    pub open_writes: Arc<dyn OpenWriteRepo>,
+    /// Places in Vault to forget.
     pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.
     pub tokens: Arc<dyn TokenRepo>,
@@ -139,20 +145,19 @@ pub trait CredentialRepo: Send + Sync + 'static {
         self.authenticate(client_id, now).await
     }
 
-    /// Inserts a credential if its agent is still active. A path in Vault needs the intent that was scheduled ahead of the
-    /// write, unclaimed: the commit drops it, and without it there is none.
+    /// Inserts a credential if its agent is still active. A place in Vault needs the open write of the same attempt: the commit
+    /// redeems it, and without it there is no commit.
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential>;
 
-    /// Replaces the record and the expiry if the row still is as `before`; says whether it did. A path that is new to the
-    /// row needs its intent as in `insert`.
+    /// Replaces the record and the expiry if the row still has `before`'s revision; says whether it did. A version that is new
+    /// to the row needs its open write as in `insert`. A place that the credential leaves becomes due to be blanked.
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
 
-    /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, if the row still has
-    /// `before`'s record and, as in `rotate`, the intent is there; says whether it did. No event: nothing happened to the
-    /// credential.
+    /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, as `rotate` does; says whether
+    /// it did. No event: nothing happened to the credential.
     async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool>;
 
-    /// Revokes; a Vault-backed credential's path becomes due to be purged in the same transaction.
+    /// Revokes; each place where Vault has something of the credential becomes due to be deleted in the same transaction.
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
 }
 
@@ -164,54 +169,20 @@ pub enum InsertCredential {
     Inserted,
     /// The agent is gone or no longer active.
     AgentNotActive,
-    /// The path's intent is gone or claimed: whatever was written there is being purged, or was.
-    IntentLost,
+    /// The open write is gone: whatever was written is being deleted, or was.
+    WriteLost,
 }
 
 /// What became of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
 pub enum Revoke {
-    /// It took effect; the job, where Vault has something to forget.
-    Revoked(Option<PurgeJob>),
+    /// It took effect; the jobs, where Vault has something to forget.
+    Revoked(Vec<PurgeJob>),
     /// It had been revoked before.
     AlreadyRevoked,
     /// There is no such credential of this client.
     NotFound,
-}
-
-/// Vault paths to forget. A job is also scheduled ahead of a first write to Vault (the intent), so that a crash before the
-/// commit leaves no orphan; the commit drops it.
-///
-/// A purge and a commit of one path exclude each other: the purge claims the job before it asks Vault, and the commit
-/// takes an unclaimed job away. Whichever is first in the database has won.
-#[cfg_attr(test, mockall::automock)]
-#[async_trait]
-pub trait PurgeRepo: Send + Sync + 'static {
-    /// Schedules a job; one that the credential has already takes its due time. A claim on it stands, and whoever holds
-    /// it leaves the job to be done once more.
-    async fn schedule(&self, job: &PurgeJob) -> Result<()>;
-
-    /// As [`schedule`](Self::schedule), ahead of a write: puts off the purge that an earlier write left behind. Says
-    /// whether it did, which it does not while that purge is claimed.
-    async fn intend(&self, job: &PurgeJob, now: Timestamp) -> Result<bool>;
-
-    /// Up to `limit` jobs that are due and unclaimed, oldest first. A job whose path an active credential's row vouches
-    /// for is dropped instead of returned.
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>>;
-
-    /// Claims a job that is due, until then. Nothing when somebody else holds a claim, the job is gone or put off, or an
-    /// active credential's row vouches for the path.
-    async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>>;
-
-    /// Vault has forgotten the path: drops the job, or only the claim where the job was scheduled again meanwhile.
-    async fn done(&self, claim: PurgeClaim) -> Result<()>;
-
-    /// It failed; try again at `next`. A claim that has passed to another changes nothing, here and in `done`.
-    async fn failed(&self, claim: PurgeClaim, next: Timestamp) -> Result<()>;
-
-    /// How many jobs there are, due or not.
-    async fn pending(&self) -> Result<u64>;
 }
 
 /// What a comparison of the rows with Vault reads, and the one thing that it writes.

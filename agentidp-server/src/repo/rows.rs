@@ -8,7 +8,7 @@ use super::columns::{Id, TextList};
 use super::ledger::LedgerRow;
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Outcome,
-    PurgeJob, SecretColumns, Timestamp,
+    PurgeJob, PurgeKind, SecretColumns, Timestamp,
 };
 
 #[derive(FromRow)]
@@ -71,6 +71,7 @@ pub(super) struct CredentialRow {
     vault_version: Option<i64>,
     secret_selector: Option<String>,
     awaits_use: bool,
+    revision: Option<Id>,
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
@@ -88,6 +89,7 @@ impl From<CredentialRow> for Credential {
                 vault_version: row.vault_version,
                 secret_selector: row.secret_selector,
                 awaits_use: row.awaits_use,
+                revision: row.revision.map(|id| id.0),
             },
             created_at: row.created_at,
             expires_at: row.expires_at,
@@ -107,6 +109,7 @@ pub(super) struct AuthenticationRow {
     vault_version: Option<i64>,
     secret_selector: Option<String>,
     awaits_use: Option<bool>,
+    revision: Option<Id>,
     created_at: Option<Timestamp>,
     expires_at: Option<Timestamp>,
 }
@@ -123,6 +126,7 @@ impl AuthenticationRow {
                 vault_version: self.vault_version,
                 secret_selector: self.secret_selector,
                 awaits_use: self.awaits_use?,
+                revision: self.revision.map(|id| id.0),
             },
             created_at: self.created_at?,
             expires_at: self.expires_at,
@@ -136,6 +140,7 @@ pub(super) struct PurgeRow {
     credential_id: Id,
     client_id: Id,
     vault_path: String,
+    kind: PurgeKind,
     due_at: Timestamp,
     attempts: i64,
 }
@@ -146,6 +151,7 @@ impl From<PurgeRow> for PurgeJob {
             credential_id: row.credential_id.0,
             client_id: row.client_id.0,
             vault_path: row.vault_path,
+            kind: row.kind,
             due_at: row.due_at,
             attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         }

@@ -94,10 +94,11 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         settings: settings(config),
         store,
         upgrades: Upgrades::new(config.digests.upgrade),
-        vault: config
-            .vault
-            .as_ref()
-            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault.prefix.clone() }),
+        vault: config.vault.as_ref().map(|vault| VaultPlace {
+            mount: vault.mount.clone(),
+            prefix: vault.prefix.clone(),
+            versions_kept: vault.versions_kept,
+        }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         gate,

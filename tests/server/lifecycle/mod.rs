@@ -1,8 +1,11 @@
 //! Sequences over database and Vault: what is left when something goes wrong between two steps.
 
 mod create;
+mod late;
+mod moves;
 mod revoke;
 mod rotate;
+mod window;
 
 use std::time::Duration;
 
@@ -18,6 +21,9 @@ use uuid::Uuid;
 use crate::interposed::Interposed;
 use crate::site::{Site, use_vault};
 use crate::support::{self, bao::Mount};
+
+/// How long a write keeps others out whose server says nothing any more.
+const LEASE: Duration = Duration::from_secs(31);
 
 /// A site in Vault mode on a mount of its own, with faults and losses on order.
 struct Vaulted {
@@ -70,10 +76,10 @@ impl Vaulted {
     /// Gives a row other columns, as an older system or an accident would leave it.
     async fn set_columns(&self, agent: Uuid, credential: Uuid, secret: SecretColumns) {
         let before = self.site.row(agent, credential).await;
-        let after = Credential { secret, ..before.clone() };
+        let after = Credential { secret: secret.written_by(Uuid::new_v4()), ..before.clone() };
         let event = event(AuditAction::CredentialRotated, agent, self.site.app.now());
-        if before.secret.vault_path != after.secret.vault_path {
-            self.site.intend(&after).await;
+        if after.secret.place() != before.secret.place() {
+            self.site.open_write(&after).await;
         }
         assert!(self.site.app.repos.credentials.rotate(&before, &after, &event).await.unwrap());
     }
@@ -81,12 +87,20 @@ impl Vaulted {
     /// A credential from before Vault; nothing of it is in Vault.
     async fn bcrypt_credential(&self, agent: Uuid) -> (Uuid, String) {
         let (credential, _) = self.site.credential(agent).await;
+        let (secret, columns) = self.digest_of(agent, credential).await;
+        self.set_columns(agent, credential, columns).await;
+        self.delete_from_vault(agent, credential).await;
+        self.purge_after(Duration::ZERO).await;
+        (credential, secret)
+    }
+
+    /// A bcrypt digest of a fresh secret for the credential.
+    async fn digest_of(&self, agent: Uuid, credential: Uuid) -> (String, SecretColumns) {
         let key = CredentialKey::parse(&agent.to_string(), &credential.to_string()).unwrap();
         let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
         let issued = SecretStore::builder(bcrypt).build().unwrap().issue(&key).await.unwrap();
-        self.set_columns(agent, credential, SecretColumns::new(&issued.stored, issued.selector).unwrap()).await;
-        self.delete_from_vault(agent, credential).await;
-        (credential, issued.secret.expose_secret().to_owned())
+        let columns = SecretColumns::new(&issued.stored, issued.selector).unwrap();
+        (issued.secret.expose_secret().to_owned(), columns)
     }
 
     /// Deletes the credential's path with all versions, by hand.

@@ -6,9 +6,8 @@ use std::time::Duration;
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::SecretColumns;
-use agentidp_server::lifecycle;
 
-use super::Vaulted;
+use super::{LEASE, Vaulted};
 use crate::interposed::Before;
 use crate::support;
 
@@ -73,14 +72,15 @@ async fn race_rotations(vaulted: &Vaulted) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rotation_that_loses_its_row_to_another_starts_over() {
+async fn a_rotation_that_stalls_past_its_lease_loses_its_row_and_starts_over() {
     let vaulted = Vaulted::new().await;
     let site = Arc::new(vaulted.site);
     let agent = site.agent("a@agents.example").await;
     let (credential, _) = site.credential(agent).await;
     let (other, theirs) = (Arc::clone(&site), Arc::new(Mutex::new(String::new())));
-    let shown = Arc::clone(&theirs);
+    let (shown, clock) = (Arc::clone(&theirs), Arc::clone(&site.clock));
     vaulted.commits.run(async move {
+        clock.advance(LEASE);
         let reply = other.rotate(agent, credential).await;
         *shown.lock().unwrap() = reply.secret();
     });
@@ -132,7 +132,8 @@ async fn a_digest_moves_to_vault_when_it_rotates() {
     vaulted.commits.next(Before::Outage);
     assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
     assert!(vaulted.site.accepts(agent, &old).await);
-    assert_eq!(vaulted.pending().await, 1);
+    assert!(vaulted.in_vault(agent, credential).await, "what was written stays: the next move writes over it");
+    vaulted.purge_after(Duration::from_secs(3600)).await;
 
     let reply = vaulted.site.rotate(agent, credential).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -141,34 +142,8 @@ async fn a_digest_moves_to_vault_when_it_rotates() {
     assert!(vaulted.site.accepts(agent, &reply.secret()).await);
     assert!(!vaulted.site.accepts(agent, &old).await);
     vaulted.purge_after(Duration::from_secs(3600)).await;
-    assert!(vaulted.site.accepts(agent, &reply.secret()).await, "the first attempt's purge was dropped");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_move_that_stalls_until_its_purge_waits_for_it_and_can_be_asked_again() {
-    for (vaulted, status) in [(Vaulted::new().await, 200), (Vaulted::on_postgres().await, 503)] {
-        let agent = vaulted.site.agent("a@agents.example").await;
-        let (credential, old) = vaulted.bcrypt_credential(agent).await;
-        let (app, clock) = (Arc::clone(&vaulted.site.app), Arc::clone(&vaulted.site.clock));
-        vaulted.commits.run(async move {
-            clock.advance(Duration::from_secs(600));
-            let [job] = app.repos.purges.due(app.now(), 9).await.unwrap().try_into().unwrap();
-            if status == 200 {
-                lifecycle::purge(&app, &job).await.unwrap();
-            } else {
-                let until = app.now().plus(Duration::from_secs(60));
-                app.repos.purges.claim(&job, app.now(), until).await.unwrap().unwrap();
-            }
-        });
-        let reply = vaulted.site.rotate(agent, credential).await;
-        assert_eq!(reply.status, status, "{reply:?}");
-        assert_eq!(vaulted.site.accepts(agent, &old).await, status != 200);
-        vaulted.site.clock.advance(Duration::from_secs(60));
-        let reply = vaulted.site.rotate(agent, credential).await;
-        vaulted.purge_after(Duration::from_secs(3600)).await;
-        assert!(vaulted.site.accepts(agent, &reply.secret()).await);
-        assert_eq!(vaulted.pending().await, 0);
-    }
+    assert!(vaulted.site.accepts(agent, &reply.secret()).await);
+    assert_eq!(vaulted.site.row(agent, credential).await.secret.vault_version, Some(2), "nothing was adopted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Layer, Result as StoreResult, SecretBackend, SharedBackend, StoredSecret,
-    Verdict,
+    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Result as StoreResult, SecretBackend, SharedBackend,
+    StoredSecret, Verdict,
 };
 use agentidp_server::app::App;
 use agentidp_server::domain::idempotency::Claim;
 use agentidp_server::domain::{
-    Agent, AuditEvent, Credential, CredentialStatus, Origin, Page, Paged, PurgeClaim, PurgeJob, Timestamp,
+    Agent, AuditEvent, Credential, CredentialStatus, OpenWrite, Origin, Page, Paged, PurgeClaim, PurgeJob, Timestamp,
 };
 use agentidp_server::repo::{
     AgentFilter, AgentRepo, Authentication, Claimed, CreateAgent, CredentialRepo, IdempotencyRepo, InsertCredential,
-    Once, PurgeRepo, Replace, Result, Revoke,
+    Once, OpenWriteRepo, Opened, PurgeRepo, Replace, Result, Revoke,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -52,6 +52,8 @@ impl Fate {
         app.repos.credentials = Arc::new(credentials);
         app.repos.idempotency = Arc::new(idempotency);
         app.repos.purges = Arc::new(purges);
+        let open_writes = Mortal { inner: Arc::clone(&app.repos.open_writes), fate: self.clone() };
+        app.repos.open_writes = Arc::new(open_writes);
     }
 
     pub(super) fn set(&self, death: Option<Death>) {
@@ -174,6 +176,19 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.fate.call(self.inner.pin(key, stored)).await
     }
 
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> StoreResult<Held> {
+        self.fate.call(self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(
+        &self,
+        key: &CredentialKey,
+        latest: u64,
+        secret: Option<&ClientSecret>,
+    ) -> StoreResult<StoredSecret> {
+        self.fate.call(self.inner.overwrite(key, latest, secret)).await
+    }
+
     async fn rotate(
         &self,
         key: &CredentialKey,
@@ -286,13 +301,32 @@ impl IdempotencyRepo for Mortal<Arc<dyn IdempotencyRepo>> {
 }
 
 #[async_trait]
+impl OpenWriteRepo for Mortal<Arc<dyn OpenWriteRepo>> {
+    async fn open(&self, write: &OpenWrite, now: Timestamp, until: Timestamp) -> Result<Opened> {
+        self.fate.call(self.inner.open(write, now, until)).await
+    }
+
+    async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
+        self.fate.call(self.inner.close(credential_id, attempt, now)).await
+    }
+
+    async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
+        self.fate.call(self.inner.end_lease(credential_id, attempt, now)).await
+    }
+
+    async fn abandon(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<Option<PurgeJob>> {
+        self.fate.call(self.inner.abandon(credential_id, attempt, now)).await
+    }
+
+    async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
+        self.fate.call(self.inner.unfinished_repairs(now, limit)).await
+    }
+}
+
+#[async_trait]
 impl PurgeRepo for Mortal<Arc<dyn PurgeRepo>> {
     async fn schedule(&self, job: &PurgeJob) -> Result<()> {
         self.fate.call(self.inner.schedule(job)).await
-    }
-
-    async fn intend(&self, job: &PurgeJob, now: Timestamp) -> Result<bool> {
-        self.fate.call(self.inner.intend(job, now)).await
     }
 
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
@@ -303,11 +337,11 @@ impl PurgeRepo for Mortal<Arc<dyn PurgeRepo>> {
         self.fate.call(self.inner.claim(job, now, until)).await
     }
 
-    async fn done(&self, claim: PurgeClaim) -> Result<()> {
-        self.fate.call(self.inner.done(claim)).await
+    async fn done(&self, claim: &PurgeClaim, now: Timestamp) -> Result<()> {
+        self.fate.call(self.inner.done(claim, now)).await
     }
 
-    async fn failed(&self, claim: PurgeClaim, next: Timestamp) -> Result<()> {
+    async fn failed(&self, claim: &PurgeClaim, next: Timestamp) -> Result<()> {
         self.fate.call(self.inner.failed(claim, next)).await
     }
 

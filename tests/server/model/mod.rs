@@ -53,7 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         agent.clone().prop_map(|agent| (Act::Create(agent, None), Act::Suspend(agent))),
         agent.prop_map(|agent| (Act::Create(agent, None), Act::Decommission(agent))),
     ];
-    let death = (0..9_usize, any::<bool>()).prop_map(|(at, after)| Death { at, after });
+    let death = (0..12_usize, any::<bool>()).prop_map(|(at, after)| Death { at, after });
     let mode = (any::<bool>(), any::<bool>(), any::<bool>());
     let mode = mode.prop_map(|(vault, upgrading, selecting)| Mode { vault, upgrading, selecting });
     let outage = prop_oneof![Just(Outage::None), Just(Outage::Down), Just(Outage::AnswersLost)];

@@ -24,6 +24,9 @@ use crate::site::Site;
 
 pub(super) const AGENTS: usize = 2;
 
+/// How long a write of a dead process keeps others out.
+const LEASE: Duration = Duration::from_secs(31);
+
 /// After which nothing is half done any more.
 const AGES: Duration = Duration::from_secs(20 * 60);
 
@@ -95,7 +98,7 @@ impl World {
     pub(super) async fn settle(&mut self) {
         self.set_outage(Outage::None);
         self.restart(Mode { vault: true, ..self.mode });
-        // The life of an intent is ten minutes, the longest pause of a purge five, the life of a claim one.
+        // The lease of a new credential is ten minutes, the longest pause of a purge five, the life of a claim one.
         self.advance(AGES);
         for number in 0..self.agents.len() {
             self.act(&[Act::Reactivate(number)]).await;
@@ -121,7 +124,14 @@ impl World {
         let of_rows =
             |row: &Credential| row.secret.vault_path.clone().filter(|_| row.status == CredentialStatus::Active);
         let expected: BTreeSet<String> = rows.values().filter_map(of_rows).collect();
-        assert_eq!(self.vault.paths().into_iter().collect::<BTreeSet<_>>(), expected, "Vault and rows");
+        let held: BTreeSet<String> = self.vault.paths().into_iter().collect();
+        assert!(held.is_superset(&expected), "a row points to nothing");
+        // What a move leaves whose commit never came stays until the next move, or the end.
+        for path in held.difference(&expected) {
+            let is_live = |row: &&Credential| path.ends_with(&row.credential_id.to_string());
+            let row = rows.values().find(is_live).expect("a path without a row");
+            assert_eq!(row.status, CredentialStatus::Active, "a path of a credential that has ended");
+        }
 
         let now = self.site.app.now();
         for agent in &self.agents {
@@ -173,6 +183,8 @@ impl World {
 
     /// Another process takes over; the former one is as good as killed.
     pub(super) fn restart(&mut self, mode: Mode) {
+        // What the dead one was writing waits for its lease to end.
+        self.advance(LEASE);
         (self.mode, self.fate) = (mode, Fate::default());
         let wire = |app: &mut App| wire(app, mode, &self.vault, &self.faults, &self.fate);
         self.site = self.site.again(self.repos.clone(), wire);
@@ -216,7 +228,8 @@ fn wire(app: &mut App, mode: Mode, vault: &Vault, faults: &FaultLayer, fate: &Fa
     // The cheapest digest: what a digest is made of makes no difference here.
     let digest = stack(KeyedDigest::new(keys.clone()), &[fate, &warm]);
     let store = if mode.vault {
-        app.vault = Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned() });
+        app.vault =
+            Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned(), versions_kept: Vault::KEPT });
         SecretStore::builder(stack(vault.clone(), &[faults, fate, &warm])).accepts(digest)
     } else {
         SecretStore::builder(digest)

@@ -13,10 +13,10 @@ use super::*;
 on_both!(
     a_credential_reads_back_equal_for_its_client_only,
     only_an_active_agent_gets_one,
-    a_commit_takes_the_intent_away_and_no_purge_comes,
-    without_an_intent_of_this_path_there_is_no_commit,
-    a_claim_that_came_first_has_the_commit_refused,
-    of_a_commit_and_a_claim_that_race_one_wins,
+    a_commit_redeems_its_open_write,
+    without_its_open_write_there_is_no_commit,
+    a_claim_of_an_older_release_has_the_commit_refused,
+    compare_and_set_is_on_the_revision_whoever_writes,
     lists_are_newest_first_and_of_one_client,
     authentication_sees_what_may_be_used,
     a_rotation_replaces_record_and_expiry,
@@ -29,10 +29,11 @@ on_both!(
 
 async fn a_credential_reads_back_equal_for_its_client_only(db: Database) {
     let (agent, other) = (db.agent().await, db.agent().await);
-    for secret in [digest("a"), vaulted("secret/data/a", 3), SecretColumns::default()] {
+    let nothing = SecretColumns::default().written_by(Uuid::new_v4());
+    for secret in [digest("a"), vaulted("secret/data/a", 3), nothing] {
         let credential = Credential { expires_at: Some(later(60)), ..credential(agent.agent_id, secret) };
         let event = event(AuditAction::CredentialGenerated, agent.agent_id);
-        db.intend(&credential).await;
+        db.open_write(&credential).await;
         let inserted = db.repos.credentials.insert(&credential, &event).await.unwrap();
         assert_eq!(inserted, InsertCredential::Inserted);
         assert_eq!(db.credential_now(&credential).await, credential);
@@ -57,38 +58,38 @@ async fn insert_one(db: &Database, client_id: Uuid) -> InsertCredential {
     db.repos.credentials.insert(&credential(client_id, digest("a")), &event).await.unwrap()
 }
 
-/// What has become of the intent when the commit comes.
+/// What has become of the open write when the commit comes.
 #[derive(Clone, Copy)]
-enum Intent {
-    Scheduled,
-    OfAnotherPath,
-    Claimed,
+enum Write {
+    Open,
+    OfAnotherAttempt,
+    UnderAnOldClaim,
     None,
 }
 
-impl Intent {
-    async fn prepare(self, db: &Database, credential: &Credential) {
+impl Write {
+    async fn prepare(self, db: &Database, after: &Credential) {
         match self {
-            Self::Scheduled => db.intend(credential).await,
-            Self::OfAnotherPath => {
-                let secret = vaulted("secret/data/elsewhere", 1);
-                db.intend(&Credential { secret, ..credential.clone() }).await;
+            Self::Open => db.open_write(after).await,
+            Self::OfAnotherAttempt => {
+                let secret = after.secret.clone().written_by(Uuid::new_v4());
+                db.open_write(&Credential { secret, ..after.clone() }).await;
             }
-            Self::Claimed => {
-                db.intend(credential).await;
-                let job = intent_of(credential, later(600)).unwrap();
-                assert!(db.repos.purges.claim(&job, later(600), later(660)).await.unwrap().is_some());
+            Self::UnderAnOldClaim => {
+                db.open_write(after).await;
+                let (credential, client) = (after.credential_id, after.client_id);
+                db.old_job(client, credential, after.secret.vault_path.as_ref().unwrap(), Some(later(60))).await;
             }
             Self::None => {}
         }
     }
 }
 
-/// Commits a path in Vault for the first time, each in its way; says whether it was committed.
-async fn commit_each_way(db: &Database, intent: Intent) -> [bool; 3] {
+/// Commits a place in Vault for the first time, each in its way; says whether it was committed.
+async fn commit_each_way(db: &Database, write: Write) -> [bool; 3] {
     let agent = db.agent().await;
     let created = credential(agent.agent_id, vaulted("secret/data/a", 1));
-    intent.prepare(db, &created).await;
+    write.prepare(db, &created).await;
     let generated = event(AuditAction::CredentialGenerated, agent.agent_id);
     let inserted = db.repos.credentials.insert(&created, &generated).await.unwrap() == InsertCredential::Inserted;
     let found = db.repos.credentials.find(agent.agent_id, created.credential_id).await.unwrap();
@@ -98,7 +99,7 @@ async fn commit_each_way(db: &Database, intent: Intent) -> [bool; 3] {
     for (way, moved) in committed.iter_mut().enumerate().skip(1) {
         let before = db.credential(&agent, digest("b")).await;
         let after = Credential { secret: vaulted("secret/data/b", 1), ..before.clone() };
-        intent.prepare(db, &after).await;
+        write.prepare(db, &after).await;
         let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
         *moved = if way == 1 {
             db.repos.credentials.rotate(&before, &after, &rotated).await.unwrap()
@@ -110,40 +111,22 @@ async fn commit_each_way(db: &Database, intent: Intent) -> [bool; 3] {
     committed
 }
 
-async fn a_commit_takes_the_intent_away_and_no_purge_comes(db: Database) {
-    assert_eq!(commit_each_way(&db, Intent::Scheduled).await, [true; 3]);
+async fn a_commit_redeems_its_open_write(db: Database) {
+    assert_eq!(commit_each_way(&db, Write::Open).await, [true; 3]);
     assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+    assert!(db.repos.purges.due(later(3600), 10).await.unwrap().is_empty());
 }
 
-async fn without_an_intent_of_this_path_there_is_no_commit(db: Database) {
-    assert_eq!(commit_each_way(&db, Intent::None).await, [false; 3]);
-    assert_eq!(commit_each_way(&db, Intent::OfAnotherPath).await, [false; 3]);
-    assert_eq!(db.repos.purges.pending().await.unwrap(), 3, "whose path it is, is still to be purged");
+async fn without_its_open_write_there_is_no_commit(db: Database) {
+    assert_eq!(commit_each_way(&db, Write::None).await, [false; 3]);
+    assert_eq!(commit_each_way(&db, Write::OfAnotherAttempt).await, [false; 3]);
 }
 
 /// Also when its time is over: what it has asked Vault for may still happen.
-async fn a_claim_that_came_first_has_the_commit_refused(db: Database) {
-    assert_eq!(commit_each_way(&db, Intent::Claimed).await, [false; 3]);
+async fn a_claim_of_an_older_release_has_the_commit_refused(db: Database) {
+    assert_eq!(commit_each_way(&db, Write::UnderAnOldClaim).await, [false; 3]);
     let told = db.events().await;
     assert!(told.iter().all(|event| event.action != AuditAction::CredentialRotated));
-    assert_eq!(db.repos.purges.due(later(660), 10).await.unwrap().len(), 3, "each is still to be purged");
-}
-
-/// Whichever comes first has won, and never both.
-async fn of_a_commit_and_a_claim_that_race_one_wins(db: Database) {
-    let agent = db.agent().await;
-    for _ in 0..10 {
-        let before = db.credential(&agent, digest("a")).await;
-        let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
-        db.intend(&after).await;
-        let job = intent_of(&after, later(600)).unwrap();
-        let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
-        let (committed, claimed) = tokio::join!(
-            db.repos.credentials.rotate(&before, &after, &rotated),
-            db.repos.purges.claim(&job, later(600), later(660)),
-        );
-        assert_ne!(committed.unwrap(), claimed.unwrap().is_some());
-    }
 }
 
 async fn lists_are_newest_first_and_of_one_client(db: Database) {
@@ -216,7 +199,7 @@ async fn a_rotation_replaces_record_and_expiry(db: Database) {
     ] {
         let after = Credential { secret, expires_at, ..before.clone() };
         let event = event(AuditAction::CredentialRotated, agent.agent_id);
-        db.intend(&after).await;
+        db.open_write(&after).await;
         assert!(db.repos.credentials.rotate(&before, &after, &event).await.unwrap());
         assert_eq!(db.credential_now(&before).await, after);
         assert!(db.events().await.contains(&event));
@@ -233,10 +216,8 @@ async fn a_rotation_of_what_has_changed_is_lost(db: Database) {
         let event = event(AuditAction::CredentialRotated, agent.agent_id);
         db.repos.credentials.rotate(&before, &after, &event).await.unwrap()
     };
-    let unpinned = SecretColumns { vault_version: None, ..vaulted("secret/data/a", 1) };
-    let both = SecretColumns { secret_hash: Some("$2b$".to_owned()), ..vaulted("secret/data/a", 2) };
-    for stale in [vaulted("secret/data/a", 1), vaulted("secret/data/b", 2), digest("a"), unpinned, both] {
-        assert!(!rotate(stale).await);
+    for stale in [vaulted("secret/data/a", 2), SecretColumns { revision: None, ..row.secret.clone() }] {
+        assert!(!rotate(stale).await, "another write, and be it of the same record, has another revision");
     }
     assert_eq!(db.credential_now(&row).await, row);
 
@@ -245,6 +226,39 @@ async fn a_rotation_of_what_has_changed_is_lost(db: Database) {
     assert!(!rotate(row.secret.clone()).await, "a revoked credential stays as it is");
     assert!(db.events().await.iter().all(|event| event.action != AuditAction::CredentialRotated));
     assert_eq!(db.repos.purges.pending().await.unwrap(), 1, "a lost rotation drops no purge");
+}
+
+/// An older release, or SQL by hand, sets no revision: a trigger does.
+async fn compare_and_set_is_on_the_revision_whoever_writes(db: Database) {
+    let agent = db.agent().await;
+    let before = db.credential(&agent, digest("a")).await;
+    let set = |hash: &str| {
+        format!("UPDATE credentials SET secret_hash = '$2b$10${hash}' WHERE credential_id = '{}'", before.credential_id)
+    };
+    let mut seen = vec![before.secret.revision];
+    for hash in ["b", "a"] {
+        db.sql(&set(hash)).await.unwrap();
+        let row = db.credential_now(&before).await;
+        assert!(row.secret.revision.is_some() && !seen.contains(&row.secret.revision), "{hash}");
+        seen.push(row.secret.revision);
+    }
+    let after = Credential { secret: digest("c"), ..before.clone() };
+    let rotated = || event(AuditAction::CredentialRotated, agent.agent_id);
+    assert!(
+        !db.repos.credentials.rotate(&before, &after, &rotated()).await.unwrap(),
+        "the same text is not the same write"
+    );
+    let now = db.credential_now(&before).await;
+    assert!(db.repos.credentials.rotate(&now, &after, &rotated()).await.unwrap());
+
+    // A row from before the column.
+    let old = format!("UPDATE credentials SET revision = NULL WHERE credential_id = '{}'", before.credential_id);
+    db.sql(&old).await.unwrap();
+    let row = db.credential_now(&before).await;
+    assert_eq!(row.secret.revision, None);
+    let again = Credential { secret: digest("d"), ..row.clone() };
+    assert!(db.repos.credentials.rotate(&row, &again, &rotated()).await.unwrap());
+    assert!(!db.repos.credentials.rotate(&row, &again, &rotated()).await.unwrap());
 }
 
 async fn of_racing_rotations_one_wins(db: Database) {
@@ -273,10 +287,11 @@ async fn a_revocation_says_what_became_of_it(db: Database) {
     };
     assert_eq!(revoke(other.agent_id, hashed.credential_id).await, Revoke::NotFound);
     assert_eq!(revoke(agent.agent_id, Uuid::new_v4()).await, Revoke::NotFound);
-    assert_eq!(revoke(agent.agent_id, hashed.credential_id).await, Revoke::Revoked(None));
+    assert_eq!(revoke(agent.agent_id, hashed.credential_id).await, Revoke::Revoked(Vec::new()));
     assert_eq!(revoke(agent.agent_id, hashed.credential_id).await, Revoke::AlreadyRevoked);
-    let Revoke::Revoked(Some(job)) = revoke(agent.agent_id, in_vault.credential_id).await else { panic!("no job") };
-    assert_eq!(db.repos.purges.due(later(1), 10).await.unwrap(), [job]);
+    let Revoke::Revoked(jobs) = revoke(agent.agent_id, in_vault.credential_id).await else { panic!("no job") };
+    assert_eq!(jobs, [job_of(&in_vault, later(1)).unwrap()]);
+    assert_eq!(db.repos.purges.due(later(1), 10).await.unwrap(), jobs);
 
     let revoked = |credential: &Credential| Credential {
         status: CredentialStatus::Revoked,
@@ -295,17 +310,18 @@ async fn a_rotation_never_survives_a_racing_revocation(db: Database) {
     for _ in 0..10 {
         let before = db.credential(&agent, digest("a")).await;
         let after = Credential { secret: vaulted("secret/data/a", 1), ..before.clone() };
-        db.intend(&after).await;
+        db.open_write(&after).await;
         let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
         let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
         let (rotation, revocation) = tokio::join!(
             db.repos.credentials.rotate(&before, &after, &rotated),
             db.repos.credentials.revoke(agent.agent_id, before.credential_id, now(), &revoked),
         );
-        let Revoke::Revoked(purge) = revocation.unwrap() else { panic!("not revoked") };
-        assert_eq!(purge.is_some(), rotation.unwrap());
+        let Revoke::Revoked(jobs) = revocation.unwrap() else { panic!("not revoked") };
+        rotation.unwrap();
+        assert_eq!(jobs, [job_of(&after, now()).unwrap()], "whoever came first: something may be there");
         assert_eq!(db.credential_now(&before).await.status, CredentialStatus::Revoked);
-        assert_eq!(db.repos.purges.pending().await.unwrap(), 1, "the intent, or the revocation's own");
+        assert_eq!(db.repos.purges.pending().await.unwrap(), 1);
         db.purged(before.credential_id).await;
     }
 }
@@ -319,6 +335,7 @@ async fn nothing_changes_without_its_event(db: Database) {
 
     let row = db.credential(&agent, vaulted("secret/data/a", 1)).await;
     let after = Credential { secret: vaulted("secret/data/a", 2), ..row.clone() };
+    db.open_write(&after).await;
     db.repos.credentials.rotate(&row, &after, &fails).await.unwrap_err();
     db.repos.credentials.revoke(agent.agent_id, row.credential_id, now(), &fails).await.unwrap_err();
     assert_eq!(db.credential_now(&row).await, row);

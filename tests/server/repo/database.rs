@@ -47,7 +47,7 @@ async fn errors_do_not_repeat_values(db: Database) {
     let both = SecretColumns { secret_hash: Some("$2b$10$canary".to_owned()), ..vaulted("secret/data/canary", 0) };
     let mut errors = vec![db.repos.credentials.insert(&known, &generated()).await.unwrap_err()];
     let broken = credential(agent.agent_id, both);
-    db.intend(&broken).await;
+    db.open_write(&broken).await;
     errors.push(db.repos.credentials.insert(&broken, &generated()).await.unwrap_err());
     if db.url.starts_with("postgres") {
         let nul = Agent { owner: "canary\0".to_owned(), ..super::agent() };
@@ -136,9 +136,10 @@ async fn a_database_of_the_documented_system_is_taken_over() {
     .unwrap();
 
     let db = Database::migrated(url, None).await;
+    let hashed = Credential { secret: SecretColumns { revision: None, ..hashed.secret.clone() }, ..hashed };
     assert_eq!(db.credential_now(&hashed).await, hashed);
     let unpinned = db.repos.credentials.find(client, in_vault).await.unwrap().unwrap();
-    assert_eq!(unpinned.secret, SecretColumns { vault_version: None, ..vaulted("kv/data/b", 1) });
+    assert_eq!(unpinned.secret, SecretColumns { vault_version: None, revision: None, ..vaulted("kv/data/b", 1) });
 
     let agent = db.repos.agents.find(client).await.unwrap().unwrap();
     assert_eq!(agent.updated_at, now(), "to the millisecond, as the API shows it");

@@ -115,7 +115,7 @@ async fn all_verbs(db: &Database) -> Uuid {
     repos.audit.append(&happened(AuditAction::AuthFailed)).await.unwrap();
     let (client, own, ended) =
         (credential.client_id, credential.credential_id, happened(AuditAction::CredentialRevoked));
-    assert_eq!(repos.credentials.revoke(client, own, now(), &ended).await.unwrap(), Revoke::Revoked(None));
+    assert_eq!(repos.credentials.revoke(client, own, now(), &ended).await.unwrap(), Revoke::Revoked(Vec::new()));
     let suspended = changed(&agent, AgentStatus::Suspended);
     let replaced = repos.agents.replace(&agent, &suspended, &happened(AuditAction::AgentSuspended), &origin()).await;
     assert_eq!(replaced.unwrap(), Replace::Replaced(Vec::new()));

@@ -37,20 +37,19 @@ async fn a_path_is_adopted_once_and_only_if_nobody_answers_for_it(db: Database) 
     let agent = db.agent().await;
     let live = db.credential(&agent, vaulted("secret/data/live", 1)).await;
     let vouched = async |id, path: &str| db.repos.drift.vouched(id, path).await.unwrap();
-    let of_live = intent_of(&live, later(600)).unwrap();
+    let of_live = job_of(&live, later(600)).unwrap();
     assert_eq!(vouched(live.credential_id, "secret/data/live").await, Vouched::Row);
     assert!(!db.repos.drift.adopt(&of_live).await.unwrap(), "its row vouches for it");
 
-    let moved = credential(agent.agent_id, vaulted("secret/data/moved", 1));
-    let moved = PurgeJob { credential_id: live.credential_id, ..intent_of(&moved, later(600)).unwrap() };
+    let moved = PurgeJob::delete(live.client_id, live.credential_id, "secret/data/moved".to_owned(), later(600));
     assert!(!db.repos.drift.adopt(&moved).await.unwrap(), "the credential is active, and may come back there");
 
     let orphan = credential(agent.agent_id, vaulted("secret/data/orphan", 1));
-    let of_orphan = intent_of(&orphan, later(600)).unwrap();
+    let of_orphan = job_of(&orphan, later(600)).unwrap();
     assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Nobody);
     assert!(db.repos.drift.adopt(&of_orphan).await.unwrap());
     assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Job);
-    let sooner = intent_of(&orphan, now()).unwrap();
+    let sooner = job_of(&orphan, now()).unwrap();
     assert!(!db.repos.drift.adopt(&sooner).await.unwrap(), "a job stays as it is");
     assert!(db.repos.purges.due(later(599), 10).await.unwrap().is_empty());
     assert_eq!(db.repos.purges.due(later(600), 10).await.unwrap(), [of_orphan]);
@@ -60,7 +59,7 @@ async fn a_path_is_adopted_once_and_only_if_nobody_answers_for_it(db: Database) 
 async fn jobs_are_counted_by_whether_they_are_due(db: Database) {
     for seconds in [0, 1, 2] {
         let orphan = credential(Uuid::new_v4(), vaulted("secret/data/orphan", 1));
-        db.repos.purges.schedule(&intent_of(&orphan, later(seconds)).unwrap()).await.unwrap();
+        db.repos.purges.schedule(&job_of(&orphan, later(seconds)).unwrap()).await.unwrap();
     }
     assert_eq!(db.repos.drift.waiting(later(1)).await.unwrap(), Waiting { due: 2, later: 1 });
 }

@@ -16,13 +16,13 @@ use agentidp_server::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Origin,
     Outcome, Page, SecretColumns, Timestamp,
 };
-use agentidp_server::repo::{self, AuditFilter, Repos};
+use agentidp_server::repo::{self, AuditFilter, Opened, Repos};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::site::intent_of;
+use crate::site::{job_of, write_of};
 use crate::support;
 
 /// Makes a test of each check on each database.
@@ -86,16 +86,29 @@ impl Database {
     async fn credential(&self, agent: &Agent, secret: SecretColumns) -> Credential {
         let credential = credential(agent.agent_id, secret);
         let event = event(AuditAction::CredentialGenerated, agent.agent_id);
-        self.intend(&credential).await;
+        self.open_write(&credential).await;
         self.repos.credentials.insert(&credential, &event).await.unwrap();
         credential
     }
 
-    /// What a server does ahead of a write to the credential's path in Vault, if it has one.
-    async fn intend(&self, credential: &Credential) {
-        if let Some(intent) = intent_of(credential, later(600)) {
-            assert!(self.repos.purges.intend(&intent, now()).await.unwrap());
+    /// What a server does ahead of a write to the credential's place in Vault, if it has one.
+    async fn open_write(&self, credential: &Credential) {
+        let row = self.repos.credentials.find(credential.client_id, credential.credential_id).await.unwrap();
+        if let Some(write) = write_of(credential, row.is_none()) {
+            let opened = self.repos.open_writes.open(&write, now(), later(30)).await.unwrap();
+            assert!(matches!(opened, Opened::Ours(_)));
         }
+    }
+
+    /// A job as a server of the release before the open writes schedules it.
+    async fn old_job(&self, client: Uuid, credential: Uuid, path: &str, claimed_until: Option<Timestamp>) {
+        let claimed = claimed_until.map_or("NULL".to_owned(), |until| format!("'{until}'"));
+        let job = format!(
+            "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, claimed_until) \
+             VALUES ('{credential}', '{client}', '{path}', '{}', {claimed})",
+            now()
+        );
+        self.sql(&job).await.unwrap();
     }
 
     /// Has the credential's job claimed and done.
@@ -103,7 +116,7 @@ impl Database {
         let due = self.repos.purges.due(later(600), 1000).await.unwrap();
         let job = due.iter().find(|job| job.credential_id == credential_id).unwrap();
         let claim = self.repos.purges.claim(job, later(600), later(660)).await.unwrap().unwrap();
-        self.repos.purges.done(claim).await.unwrap();
+        self.repos.purges.done(&claim, later(600)).await.unwrap();
     }
 
     async fn credential_now(&self, credential: &Credential) -> Credential {
@@ -184,9 +197,11 @@ fn credential(client_id: Uuid, secret: SecretColumns) -> Credential {
 }
 
 fn digest(text: &str) -> SecretColumns {
-    SecretColumns { secret_hash: Some(format!("$2b$10${text}")), ..SecretColumns::default() }
+    let columns = SecretColumns { secret_hash: Some(format!("$2b$10${text}")), ..SecretColumns::default() };
+    columns.written_by(Uuid::new_v4())
 }
 
 fn vaulted(path: &str, version: i64) -> SecretColumns {
-    SecretColumns { vault_path: Some(path.to_owned()), vault_version: Some(version), ..SecretColumns::default() }
+    let (vault_path, vault_version) = (Some(path.to_owned()), Some(version));
+    SecretColumns { vault_path, vault_version, ..SecretColumns::default() }.written_by(Uuid::new_v4())
 }

@@ -1,6 +1,7 @@
 //! Vault paths to forget.
 
-use agentidp_server::domain::{AuditAction, PurgeJob};
+use agentidp_server::domain::{AuditAction, PurgeJob, PurgeKind};
+use agentidp_server::repo::Revoke;
 use uuid::Uuid;
 
 use super::*;
@@ -11,14 +12,17 @@ on_both!(
     a_failure_is_counted_and_put_off,
     a_done_job_is_gone,
     a_job_is_claimed_by_one_until_its_time_is_over,
-    a_claimed_path_cannot_be_written_to,
+    a_deletion_is_repeated_three_times,
+    a_claim_that_a_wrong_clock_made_is_over,
+    a_place_that_can_come_back_is_never_deleted,
+    jobs_of_an_older_release_are_taken_over,
     what_is_scheduled_during_a_claim_is_done_again,
     a_job_that_is_not_due_or_not_needed_cannot_be_claimed,
     a_path_that_an_active_row_vouches_for_is_not_purged,
 );
 
 fn job(credential_id: Uuid, path: &str, due_at: Timestamp) -> PurgeJob {
-    PurgeJob { credential_id, client_id: Uuid::new_v4(), vault_path: path.to_owned(), due_at, attempts: 0 }
+    PurgeJob::delete(Uuid::new_v4(), credential_id, path.to_owned(), due_at)
 }
 
 async fn due_jobs_come_oldest_first(db: Database) {
@@ -50,8 +54,8 @@ async fn a_failure_is_counted_and_put_off(db: Database) {
     db.repos.purges.schedule(&first).await.unwrap();
     for (at, next) in [(0, 5), (5, 15)] {
         let claim = db.repos.purges.claim(&first, later(at), later(60)).await.unwrap().unwrap();
-        db.repos.purges.failed(claim, later(next)).await.unwrap();
-        db.repos.purges.failed(claim, later(900)).await.unwrap();
+        db.repos.purges.failed(&claim, later(next)).await.unwrap();
+        db.repos.purges.failed(&claim, later(900)).await.unwrap();
     }
     assert!(db.repos.purges.due(later(14), 10).await.unwrap().is_empty());
     let again = PurgeJob { due_at: later(15), attempts: 2, ..first };
@@ -64,8 +68,8 @@ async fn a_done_job_is_gone(db: Database) {
         db.repos.purges.schedule(job).await.unwrap();
     }
     let claim = db.repos.purges.claim(&done, now(), later(60)).await.unwrap().unwrap();
-    db.repos.purges.done(claim).await.unwrap();
-    db.repos.purges.done(claim).await.unwrap();
+    db.repos.purges.done(&claim, now()).await.unwrap();
+    db.repos.purges.done(&claim, now()).await.unwrap();
     assert_eq!(db.repos.purges.due(now(), 10).await.unwrap(), [open]);
 }
 
@@ -106,23 +110,11 @@ async fn a_job_is_claimed_by_one_until_its_time_is_over(db: Database) {
     // Its process was killed: another takes over, and what the first says from now on counts for nothing.
     let [again] = db.repos.purges.due(later(60), 10).await.unwrap().try_into().unwrap();
     let taken = db.repos.purges.claim(&again, later(60), later(120)).await.unwrap().unwrap();
-    db.repos.purges.done(killed).await.unwrap();
-    db.repos.purges.failed(killed, later(0)).await.unwrap();
+    db.repos.purges.done(&killed, now()).await.unwrap();
+    db.repos.purges.failed(&killed, later(0)).await.unwrap();
     assert!(db.repos.purges.due(later(119), 10).await.unwrap().is_empty());
-    db.repos.purges.done(taken).await.unwrap();
+    db.repos.purges.done(&taken, now()).await.unwrap();
     assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
-}
-
-async fn a_claimed_path_cannot_be_written_to(db: Database) {
-    let first = job(Uuid::new_v4(), "secret/data/a", now());
-    assert!(db.repos.purges.intend(&first, now()).await.unwrap());
-    let claim = db.repos.purges.claim(&first, now(), later(60)).await.unwrap().unwrap();
-    let intent = job(first.credential_id, "secret/data/a", later(600));
-    assert!(!db.repos.purges.intend(&intent, later(59)).await.unwrap());
-    assert!(db.repos.purges.intend(&intent, later(60)).await.unwrap(), "it was killed");
-    db.repos.purges.done(claim).await.unwrap();
-    assert_eq!(db.repos.purges.pending().await.unwrap(), 1, "an intent is none of its business");
-    assert!(db.repos.purges.due(later(599), 10).await.unwrap().is_empty());
 }
 
 async fn what_is_scheduled_during_a_claim_is_done_again(db: Database) {
@@ -131,8 +123,7 @@ async fn what_is_scheduled_during_a_claim_is_done_again(db: Database) {
     let claim = db.repos.purges.claim(&first, now(), later(60)).await.unwrap().unwrap();
     let again = job(first.credential_id, "secret/data/a", later(1));
     db.repos.purges.schedule(&again).await.unwrap();
-    assert!(!db.repos.purges.intend(&again, later(1)).await.unwrap(), "the claim stands");
-    db.repos.purges.done(claim).await.unwrap();
+    db.repos.purges.done(&claim, now()).await.unwrap();
     let due = db.repos.purges.due(later(1), 10).await.unwrap();
     assert_eq!(due.iter().map(|job| job.due_at).collect::<Vec<_>>(), [again.due_at]);
 }
@@ -149,4 +140,98 @@ async fn a_job_that_is_not_due_or_not_needed_cannot_be_claimed(db: Database) {
     assert_eq!(db.repos.purges.claim(&moved, later(1), later(60)).await.unwrap(), None, "of another path");
     let gone = job(Uuid::new_v4(), "secret/data/a", now());
     assert_eq!(db.repos.purges.claim(&gone, later(1), later(60)).await.unwrap(), None);
+}
+
+/// The first deletion, and one more after 90 s, an hour and a day: a first write may arrive after it.
+async fn a_deletion_is_repeated_three_times(db: Database) {
+    let first = job(Uuid::new_v4(), "secret/data/a", now());
+    db.repos.purges.schedule(&first).await.unwrap();
+    let mut at = 0;
+    for wait in [0, 90, 3600, 86_400] {
+        if wait > 0 {
+            assert!(
+                db.repos.purges.due(later(at + wait - 1), 10).await.unwrap().is_empty(),
+                "after {wait} s, not before"
+            );
+        }
+        at += wait;
+        let [due] = db.repos.purges.due(later(at), 10).await.unwrap().try_into().unwrap();
+        let claim = db.repos.purges.claim(&due, later(at), later(at + 60)).await.unwrap().unwrap();
+        db.repos.purges.done(&claim, later(at)).await.unwrap();
+        assert_eq!(db.repos.purges.pending().await.unwrap(), 0, "a repetition is nothing that waits");
+    }
+    assert!(db.repos.purges.due(later(10 * 86_400), 10).await.unwrap().is_empty());
+}
+
+async fn a_claim_that_a_wrong_clock_made_is_over(db: Database) {
+    let first = job(Uuid::new_v4(), "secret/data/a", now());
+    db.repos.purges.schedule(&first).await.unwrap();
+    let ahead = 91 * 86_400;
+    db.repos.purges.claim(&first, later(ahead), later(ahead + 60)).await.unwrap().unwrap();
+    let [due] = db.repos.purges.due(later(1), 10).await.unwrap().try_into().unwrap();
+    assert!(db.repos.purges.claim(&due, later(1), later(61)).await.unwrap().is_some());
+    assert!(db.repos.purges.due(later(60), 10).await.unwrap().is_empty(), "a claim of the right clock counts");
+}
+
+async fn a_place_that_can_come_back_is_never_deleted(db: Database) {
+    let agent = db.agent().await;
+    let before = db.credential(&agent, vaulted("secret/data/old", 1)).await;
+    let after = Credential { secret: digest("moved away"), ..before.clone() };
+    let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+    assert!(db.repos.credentials.rotate(&before, &after, &rotated).await.unwrap());
+    let [owed] = db.repos.purges.due(now(), 10).await.unwrap().try_into().unwrap();
+    assert_eq!((owed.kind, owed.vault_path.as_str()), (PurgeKind::Blank, "secret/data/old"));
+    let deletion = PurgeJob { kind: PurgeKind::Delete, ..owed.clone() };
+    assert_eq!(db.repos.purges.claim(&deletion, now(), later(60)).await.unwrap(), None);
+
+    // Blanked, it is kept in mind and not due any more.
+    let claim = db.repos.purges.claim(&owed, now(), later(60)).await.unwrap().unwrap();
+    db.repos.purges.done(&claim, now()).await.unwrap();
+    assert!(db.repos.purges.due(later(86_400), 10).await.unwrap().is_empty());
+    assert_eq!(db.repos.purges.pending().await.unwrap(), 0);
+
+    // The end deletes it.
+    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+    let ended = db.repos.credentials.revoke(agent.agent_id, before.credential_id, later(1), &revoked).await.unwrap();
+    let Revoke::Revoked(jobs) = ended else { panic!("{ended:?}") };
+    assert_eq!(jobs, [job_of(&before, later(1)).unwrap()]);
+
+    // Moved back to, a place is owed nothing any more.
+    let before = db.credential(&agent, vaulted("secret/data/back", 1)).await;
+    let away = Credential { secret: digest("away"), ..before.clone() };
+    assert!(
+        db.repos
+            .credentials
+            .rotate(&before, &away, &event(AuditAction::CredentialRotated, agent.agent_id))
+            .await
+            .unwrap()
+    );
+    let back = Credential { secret: vaulted("secret/data/back", 2), ..before.clone() };
+    db.open_write(&back).await;
+    assert!(db.repos.credentials.upgrade(&away, &back).await.unwrap());
+    assert!(db.repos.purges.due(now(), 10).await.unwrap().is_empty());
+}
+
+/// They delete whatever has no row at its path: of a credential that counts elsewhere the place is only kept in mind.
+async fn jobs_of_an_older_release_are_taken_over(db: Database) {
+    let agent = db.agent().await;
+    let live = db.credential(&agent, vaulted("secret/data/live", 1)).await;
+    let moved = db.credential(&agent, digest("moved")).await;
+    let (orphan, claimed, later_on) = (Uuid::new_v4(), Uuid::new_v4(), Uuid::new_v4());
+    db.old_job(agent.agent_id, live.credential_id, "secret/data/live", None).await;
+    db.old_job(agent.agent_id, moved.credential_id, "secret/data/moved", None).await;
+    db.old_job(agent.agent_id, orphan, "secret/data/orphan", None).await;
+    db.old_job(agent.agent_id, claimed, "secret/data/claimed", Some(later(60))).await;
+    let due = async |at| -> Vec<Uuid> {
+        db.repos.purges.due(at, 10).await.unwrap().into_iter().map(|job| job.credential_id).collect()
+    };
+    assert_eq!(due(now()).await, [orphan]);
+    assert_eq!(due(later(179)).await, [orphan], "a claim counts for two minutes more: its DELETE may be late");
+    assert_eq!(due(later(180)).await.len(), 2);
+    db.sql(&format!("UPDATE purge_jobs SET credential_id = '{later_on}'")).await.unwrap();
+
+    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
+    let ended = db.repos.credentials.revoke(agent.agent_id, moved.credential_id, later(1), &revoked).await.unwrap();
+    let Revoke::Revoked(jobs) = ended else { panic!("{ended:?}") };
+    assert_eq!(jobs.iter().map(|job| job.vault_path.as_str()).collect::<Vec<_>>(), ["secret/data/moved"]);
 }

@@ -22,6 +22,12 @@ pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>) -> Result<Kv
     }
 }
 
+/// Whether an answer to a read is of a version that deletes itself: its deletion time is set while it is readable.
+pub(crate) fn deletes_by_itself(status: u16, body: &[u8]) -> Result<bool, Failure> {
+    let version: Version<IgnoredAny> = data(status, body)?;
+    Ok(version.metadata.is_some_and(|metadata| !metadata.deletion_time.is_empty()))
+}
+
 /// The new version in an answer to a write.
 pub(crate) fn written(status: u16, body: &[u8], right: Right) -> Result<u64, Failure> {
     match status {
@@ -221,6 +227,8 @@ struct Metadata {
     version: u64,
     #[serde(default)]
     destroyed: bool,
+    #[serde(default)]
+    deletion_time: String,
 }
 
 #[derive(Deserialize)]

@@ -153,7 +153,7 @@ impl VaultKv2 {
 }
 
 /// A key that no credential has.
-fn scratch_key() -> Result<CredentialKey> {
+pub(super) fn scratch_key() -> Result<CredentialKey> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random)
         .map_err(|_| Error::new(ErrorKind::Internal, "the operating system gave no randomness for a path"))?;

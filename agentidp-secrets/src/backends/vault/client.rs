@@ -110,6 +110,17 @@ impl KvV2 for VaultrsKv {
         answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
     }
 
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure> {
+        let request = SetSecretRequest {
+            mount: path.mount().to_owned(),
+            path: path.below_mount(),
+            data: json!({}),
+            options: Some(SetSecretRequestOptions { cas: u32::try_from(cas).map_err(|_| Failure::Conflict)? }),
+        };
+        let answer = self.session.send(encode(&request)?).await?;
+        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+    }
+
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure> {
         let request = DeleteSecretMetadataRequest { mount: path.mount().to_owned(), path: path.below_mount() };
         let request = encode(&request)?;
@@ -158,6 +169,13 @@ impl VaultrsKv {
         let options = Some(SetSecretRequestOptions { cas });
         let request = SetSecretRequest { mount: mount.to_owned(), path: path.to_owned(), data, options };
         self.session.send(encode(&request)?).await
+    }
+
+    /// Whether the latest version at a path deletes itself after a time.
+    pub(crate) async fn deletes_by_itself(&self, path: &VaultPath) -> Result<bool, Failure> {
+        let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version: None };
+        let answer = self.session.send(Request { of_active: true, ..encode(&request)? }).await?;
+        answer::deletes_by_itself(answer.status, &answer.body)
     }
 
     /// What is mounted. Any right below the mount is enough to ask.

@@ -22,6 +22,9 @@ pub(crate) trait KvV2: fmt::Debug + Send + Sync + 'static {
     /// Writes a new version if the latest one is `cas` (0: if there is none), and returns the new version.
     async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure>;
 
+    /// Writes a version without a secret, as [`write`](Self::write) does.
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure>;
+
     /// Deletes every version for good. Idempotent.
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure>;
 }

@@ -49,6 +49,7 @@ mod ledger;
 mod nodes;
 mod path;
 mod pool;
+mod retention;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -62,7 +63,7 @@ use async_trait::async_trait;
 use self::client::VaultrsKv;
 use self::failure::{Failure, Site};
 use self::kv::{KvEntry, KvV2, KvValue};
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -75,6 +76,7 @@ pub use self::config::{ClientCert, VaultKv2Config};
 pub use self::inventory::{NamePage, Standing};
 pub use self::ledger::{LedgerCounter, LedgerEntry};
 pub use self::path::VaultPath;
+pub use self::retention::Retention;
 pub use self::rights::{Right, RightCheck};
 
 /// Secrets in Vault's KV engine, version 2. Cheap to clone; clones share connections and token.
@@ -257,6 +259,42 @@ impl SecretBackend for VaultKv2 {
             Err(error) => Err(error),
         };
         pinned.map_err(during(Operation::Pin))
+    }
+
+    /// Reads the latest version from the active node; a version with a number from any.
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let path = self.site.folder.path(key);
+        let read = match version {
+            Some(_) => self.kv.read(&path, version).await,
+            None => self.kv.latest(&path).await,
+        };
+        let held = match read {
+            Ok(KvEntry { version, value }) => path.with_version(version).map(|path| Held::Version {
+                version,
+                stored: StoredSecret::new(BackendId::VAULT_KV2, path.to_string()),
+                secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
+            }),
+            Err(Failure::Missing) => Ok(Held::Nothing),
+            Err(failure) => Err(failure.at(&self.site)),
+        };
+        held.map_err(during(Operation::Pin))
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let path = self.site.folder.path(key);
+        let written = match secret {
+            Some(secret) => match self.info.check_secret(secret) {
+                Ok(()) => self.write(&path, secret, latest).await,
+                Err(error) => Err(error),
+            },
+            None => match self.kv.write_blank(&path, latest).await {
+                Ok(version) => {
+                    path.with_version(version).map(|path| StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
+                }
+                Err(failure) => Err(failure.at(&self.site)),
+            },
+        };
+        written.map_err(during(Operation::Rotate))
     }
 
     /// Writes the next version, if `current` pins the latest one.

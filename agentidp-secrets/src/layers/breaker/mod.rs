@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use self::circuit::{Circuit, Refusal, Signal};
 use super::pause::system_random;
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -208,6 +208,14 @@ impl SecretBackend for Breaker {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Pin, self.inner.pin(key, stored)).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.guarded(Operation::Pin, self.inner.inspect(key, version)).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.guarded(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

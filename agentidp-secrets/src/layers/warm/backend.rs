@@ -10,7 +10,7 @@ use futures_util::future::ready;
 
 use super::flights::{Answer, Flights};
 use super::proofs::{Proofs, Question};
-use crate::backend::{BackendInfo, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Result};
 use crate::record::StoredSecret;
@@ -115,6 +115,14 @@ impl SecretBackend for Warm {
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.inner.pin(key, stored).await
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        self.inner.inspect(key, version).await
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        self.inner.overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

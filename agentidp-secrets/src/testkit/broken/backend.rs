@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::flaw::Flaw;
 use super::keeping::Material;
-use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -198,6 +198,16 @@ impl SecretBackend for BrokenBackend {
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
         self.reach(Operation::Pin)?;
         self.material(key, stored, Operation::Pin).map(|_| stored.clone())
+    }
+
+    async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
+        let _ = (key, version);
+        Err(Error::new(ErrorKind::InvalidConfig, "this backend keeps no versions"))
+    }
+
+    async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
+        let _ = (key, latest, secret);
+        Err(Error::new(ErrorKind::InvalidConfig, "this backend keeps no versions"))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

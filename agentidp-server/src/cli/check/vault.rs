@@ -18,6 +18,7 @@ const MOUNT: &str = "Vault mount";
 const TOKEN: &str = "Vault token";
 const RIGHTS: &str = "Vault rights";
 const LEDGER: &str = "Vault folder";
+const VERSIONS: &str = "Vault versions";
 
 /// Tries all of it, each as far as what comes before allows.
 pub(super) async fn check(config: &Config, report: &mut Report) {
@@ -53,6 +54,7 @@ async fn try_all(vault: &VaultKv2, config: &Config, settings: &Vault, report: &m
         }
     }
     rights(vault, &settings.prefix, report).await;
+    retention(vault, settings, report).await;
     ledger(vault, config, settings, report).await;
 }
 
@@ -124,6 +126,7 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
     }
     report.not_tried(RIGHTS, because);
     report.not_tried(LEDGER, because);
+    report.not_tried(VERSIONS, because);
 }
 
 /// Who will be surprised by its end, if anybody: the server renews what can be renewed, and logs in where it can.
@@ -167,6 +170,31 @@ async fn rights(vault: &VaultKv2, prefix: &str, report: &mut Report) {
                 }
             }
         }
+    }
+}
+
+/// A rotation needs the version that counts and the one that it writes.
+async fn retention(vault: &VaultKv2, settings: &Vault, report: &mut Report) {
+    let expected = settings.versions_kept;
+    match vault.check_retention(expected).await {
+        Ok(kept) if kept.deletes_by_itself => report.fail(
+            VERSIONS,
+            "Vault deletes every version by itself after a time: set delete_version_after of the mount to 0s",
+        ),
+        Ok(kept) if kept.versions < 2 => report.fail(
+            VERSIONS,
+            "Vault keeps one version of a secret, so that a rotation would destroy the one that counts: set max_versions of \
+             the mount to 2 or more",
+        ),
+        Ok(kept) if kept.versions < expected.min(64) => report.fail(
+            VERSIONS,
+            format_args!(
+                "Vault keeps {} versions of a secret and not {expected}: set VAULT_MAX_VERSIONS={}, or max_versions of the mount",
+                kept.versions, kept.versions
+            ),
+        ),
+        Ok(_) => report.ok(VERSIONS, format_args!("{expected} of a secret are kept")),
+        Err(error) => report.not_tried(VERSIONS, format_args!("{error}")),
     }
 }
 

@@ -159,12 +159,12 @@ async fn revoke_credentials(
     for (Id(credential_id),) in active {
         let revoked = credentials::revoke(connection, agent.agent_id, credential_id, event.timestamp).await?;
         // None: it was revoked in between, and has its event.
-        let Some(purge) = revoked else { continue };
+        let Some(owed) = revoked else { continue };
         let metadata = json!({ "actor": told["actor"], "credentialId": credential_id });
         let (action, outcome) = (AuditAction::CredentialRevoked, Outcome::Success);
         let event = AuditEvent::new(action, outcome, event.agent_id, origin, metadata, event.timestamp);
         audit::append(connection, &event).await?;
-        purges.extend(purge);
+        purges.extend(owed);
     }
     Ok(purges)
 }

@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::list::List;
-use super::{Connection, Db, Store, agents, audit, purges};
+use super::{Connection, Db, Store, agents, audit, open_writes, purges};
 use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, PurgeJob, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::{AuthenticationRow, CredentialRow};
@@ -15,7 +15,7 @@ use crate::repo::{Authentication, CredentialRepo, InsertCredential, Result, Revo
 
 const CREDENTIALS: List = List {
     select: "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-             secret_selector, awaits_use, created_at, expires_at, revoked_at FROM credentials WHERE client_id = ",
+             secret_selector, awaits_use, revision, created_at, expires_at, revoked_at FROM credentials WHERE client_id = ",
     count: "SELECT count(*) FROM credentials WHERE client_id = ",
     order: " ORDER BY created_at DESC, credential_id DESC",
 };
@@ -46,7 +46,7 @@ impl CredentialRepo for Store {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
-                 c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.created_at, c.expires_at \
+                 c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.revision, c.created_at, c.expires_at \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
                  AND (c.expires_at IS NULL OR c.expires_at > $2) \
                  WHERE a.agent_id = $1 ORDER BY c.created_at DESC, c.credential_id DESC",
@@ -102,7 +102,7 @@ impl CredentialRepo for Store {
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
         let work = async {
             let mut tx = self.begin().await?;
-            let Some(purge) = revoke(&mut tx, client_id, credential_id, now).await? else {
+            let Some(purges) = revoke(&mut tx, client_id, credential_id, now).await? else {
                 let known = sqlx::query("SELECT 1 FROM credentials WHERE client_id = $1 AND credential_id = $2")
                     .bind(Id(client_id))
                     .bind(Id(credential_id))
@@ -112,7 +112,7 @@ impl CredentialRepo for Store {
             };
             audit::append(&mut tx, event).await?;
             tx.commit().await?;
-            Ok(Revoke::Revoked(purge))
+            Ok(Revoke::Revoked(purges))
         };
         self.watch.run("credentials.revoke", work).await
     }
@@ -128,10 +128,8 @@ pub(super) async fn insert_in(
         Some((AgentStatus::Active, _)) => {}
         _ => return Ok(InsertCredential::AgentNotActive),
     }
-    if let Some(path) = &credential.secret.vault_path
-        && !purges::redeem_intent(connection, credential.credential_id, path).await?
-    {
-        return Ok(InsertCredential::IntentLost);
+    if credential.secret.vault_path.is_some() && !open_writes::redeem(connection, credential).await? {
+        return Ok(InsertCredential::WriteLost);
     }
     insert(connection, credential).await?;
     audit::append(connection, event).await?;
@@ -152,13 +150,14 @@ pub(super) async fn rotate_in(
     Ok(true)
 }
 
-/// Revokes an active credential and schedules the purge of its path. The outer `None`: it was not active.
+/// Revokes an active credential; every place where Vault has something of it becomes due to be deleted. `None`: it was not
+/// active.
 pub(super) async fn revoke(
     connection: &mut Connection,
     client_id: Uuid,
     credential_id: Uuid,
     now: Timestamp,
-) -> sqlx::Result<Option<Option<PurgeJob>>> {
+) -> sqlx::Result<Option<Vec<PurgeJob>>> {
     let revoked: Option<(Option<String>,)> = sqlx::query_as(
         "UPDATE credentials SET status = 'revoked', revoked_at = $3 \
          WHERE client_id = $1 AND credential_id = $2 AND status = 'active' RETURNING vault_path",
@@ -169,19 +168,18 @@ pub(super) async fn revoke(
     .fetch_optional(&mut *connection)
     .await?;
     let Some((vault_path,)) = revoked else { return Ok(None) };
-    let purge =
-        vault_path.map(|vault_path| PurgeJob { credential_id, client_id, vault_path, due_at: now, attempts: 0 });
-    if let Some(purge) = &purge {
-        purges::schedule(connection, purge).await?;
+    let left = open_writes::remove(connection, credential_id).await?;
+    for vault_path in vault_path.into_iter().chain(left) {
+        purges::schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?;
     }
-    Ok(Some(purge))
+    purges::delete_all(connection, credential_id, now).await.map(Some)
 }
 
 async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::Result<()> {
     sqlx::query(
         "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-         secret_selector, created_at, expires_at, revoked_at, awaits_use) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         secret_selector, created_at, expires_at, revoked_at, awaits_use, revision) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(Id(credential.credential_id))
     .bind(Id(credential.client_id))
@@ -194,19 +192,25 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     .bind(credential.expires_at)
     .bind(credential.revoked_at)
     .bind(credential.secret.awaits_use)
+    .bind(Id(fresh_revision(credential)))
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Compares and sets on the record, which every rotation changes, and on whether it was used; says whether it was still
-/// `before`'s. A path that is new to the row needs its intent. What is `false` must not be committed.
+/// The attempt that writes the columns. Whoever writes them without one gets a fresh revision all the same.
+fn fresh_revision(after: &Credential) -> Uuid {
+    after.secret.revision.unwrap_or_else(Uuid::new_v4)
+}
+
+/// Compares and sets on the revision, which every write of the secret's columns changes, and on whether the secret was used;
+/// says whether it was still `before`'s. A version that is new to the row needs its open write. What is `false` must not be
+/// committed.
 async fn replace_record(connection: &mut Connection, before: &Credential, after: &Credential) -> sqlx::Result<bool> {
     let replaced = sqlx::query(
         "UPDATE credentials SET secret_hash = $3, vault_path = $4, vault_version = $5, secret_selector = $6, \
-         expires_at = $7, awaits_use = $11 WHERE client_id = $1 AND credential_id = $2 AND status = 'active' \
-         AND secret_hash IS NOT DISTINCT FROM $8 AND vault_path IS NOT DISTINCT FROM $9 \
-         AND vault_version IS NOT DISTINCT FROM $10 AND awaits_use = $12",
+         expires_at = $7, awaits_use = $8, revision = $9 WHERE client_id = $1 AND credential_id = $2 \
+         AND status = 'active' AND revision IS NOT DISTINCT FROM $10 AND awaits_use = $11",
     )
     .bind(Id(before.client_id))
     .bind(Id(before.credential_id))
@@ -215,10 +219,9 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     .bind(after.secret.vault_version)
     .bind(&after.secret.secret_selector)
     .bind(after.expires_at)
-    .bind(&before.secret.secret_hash)
-    .bind(&before.secret.vault_path)
-    .bind(before.secret.vault_version)
     .bind(after.secret.awaits_use)
+    .bind(Id(fresh_revision(after)))
+    .bind(before.secret.revision.map(Id))
     .bind(before.secret.awaits_use)
     .execute(&mut *connection)
     .await?;
@@ -226,10 +229,14 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
         return Ok(false);
     }
     // After the row, as a revocation locks them: the other way round the two could wait for each other.
-    match &after.secret.vault_path {
-        Some(path) if before.secret.vault_path.as_ref() != Some(path) => {
-            purges::redeem_intent(connection, after.credential_id, path).await
-        }
-        _ => Ok(true),
+    let (left, kept) = (before.secret.place(), after.secret.place());
+    if kept.is_some() && left != kept && !open_writes::redeem(connection, after).await? {
+        return Ok(false);
     }
+    if let Some(vault_path) = &before.secret.vault_path
+        && after.secret.vault_path.as_ref() != Some(vault_path)
+    {
+        purges::owe_blank(connection, before, vault_path).await?;
+    }
+    Ok(true)
 }

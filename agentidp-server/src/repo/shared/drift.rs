@@ -16,7 +16,7 @@ impl DriftRepo for Store {
         let work = || async {
             let mut query = QueryBuilder::<Db>::new(
                 "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, secret_selector, \
-                 awaits_use, created_at, expires_at, revoked_at FROM credentials WHERE vault_path IS NOT NULL AND status = ",
+                 awaits_use, revision, created_at, expires_at, revoked_at FROM credentials WHERE vault_path IS NOT NULL AND status = ",
             );
             query.push_bind(CredentialStatus::Active);
             if let Some(after) = after {
@@ -35,7 +35,9 @@ impl DriftRepo for Store {
             let (row, job): (bool, bool) = sqlx::query_as(
                 "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND vault_path = $2 \
                  AND status = 'active'), \
-                 EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2)",
+                 EXISTS (SELECT 1 FROM purge_debts WHERE credential_id = $1 AND vault_path = $2) \
+                 OR EXISTS (SELECT 1 FROM open_writes WHERE credential_id = $1 AND vault_path = $2) \
+                 OR EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2)",
             )
             .bind(Id(credential_id))
             .bind(vault_path)
@@ -53,9 +55,11 @@ impl DriftRepo for Store {
     async fn adopt(&self, job: &PurgeJob) -> Result<bool> {
         let work = || async {
             let adopted = sqlx::query(
-                "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) \
-                 SELECT $1, $2, $3, $4, 0 WHERE NOT EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = $1 \
-                 AND c.status = 'active') ON CONFLICT (credential_id) DO NOTHING",
+                "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at) \
+                 SELECT $1, $2, $3, 'delete', $4 WHERE NOT EXISTS (SELECT 1 FROM credentials c \
+                 WHERE c.credential_id = $1 AND c.status = 'active') \
+                 AND NOT EXISTS (SELECT 1 FROM open_writes w WHERE w.credential_id = $1) \
+                 ON CONFLICT (credential_id, vault_path) DO NOTHING",
             )
             .bind(Id(job.credential_id))
             .bind(Id(job.client_id))
@@ -70,12 +74,17 @@ impl DriftRepo for Store {
 
     async fn waiting(&self, now: Timestamp) -> Result<Waiting> {
         let work = || async {
-            let count = "SELECT count(*) FROM purge_jobs WHERE due_at ";
-            let mut query = QueryBuilder::<Db>::new(count);
-            let due: i64 = query.push("<= ").push_bind(now).build_query_scalar().fetch_one(&self.read).await?;
-            let mut query = QueryBuilder::<Db>::new(count);
-            let later: i64 = query.push("> ").push_bind(now).build_query_scalar().fetch_one(&self.read).await?;
-            Ok(Waiting { due: due.unsigned_abs(), later: later.unsigned_abs() })
+            let (due, all): (i64, i64) = sqlx::query_as(
+                "SELECT (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0 AND due_at <= $1) \
+                 + (SELECT count(*) FROM purge_jobs WHERE due_at <= $1) \
+                 + (SELECT count(*) FROM open_writes WHERE kind = 'create' AND lease_until <= $1), \
+                 (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0) \
+                 + (SELECT count(*) FROM purge_jobs) + (SELECT count(*) FROM open_writes WHERE kind = 'create')",
+            )
+            .bind(now)
+            .fetch_one(&self.read)
+            .await?;
+            Ok(Waiting { due: due.unsigned_abs(), later: (all - due).unsigned_abs() })
         };
         self.watch.again("drift.waiting", work).await
     }

@@ -124,15 +124,12 @@ impl IdempotencyRepo for Store {
     async fn used(&self, credential: &Credential) -> Result<bool> {
         let work = || async {
             let used = sqlx::query(
-                "UPDATE credentials SET awaits_use = $6 WHERE client_id = $1 AND credential_id = $2 \
-                 AND status = 'active' AND secret_hash IS NOT DISTINCT FROM $3 \
-                 AND vault_path IS NOT DISTINCT FROM $4 AND vault_version IS NOT DISTINCT FROM $5",
+                "UPDATE credentials SET awaits_use = $4 WHERE client_id = $1 AND credential_id = $2 \
+                 AND status = 'active' AND revision IS NOT DISTINCT FROM $3",
             )
             .bind(Id(credential.client_id))
             .bind(Id(credential.credential_id))
-            .bind(&credential.secret.secret_hash)
-            .bind(&credential.secret.vault_path)
-            .bind(credential.secret.vault_version)
+            .bind(credential.secret.revision.map(Id))
             .bind(false)
             .execute(&self.write)
             .await?;

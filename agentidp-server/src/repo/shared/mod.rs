@@ -13,6 +13,7 @@ mod drift;
 mod idempotency;
 mod ledger;
 mod list;
+mod open_writes;
 mod purges;
 mod tokens;
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::{BEGIN, Db, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
+use super::{BEGIN, Db, LOCK_AGENT, LOCK_CREDENTIAL, LOCK_REGISTRATION, insert_events};
 use crate::repo::open::{Watch, on_a_live_connection};
 use crate::repo::{DatabaseRepo, Repos, Result};
 
@@ -42,6 +43,7 @@ impl Store {
             agents: Arc::clone(&store) as _,
             credentials: Arc::clone(&store) as _,
             idempotency: Arc::clone(&store) as _,
+            open_writes: Arc::clone(&store) as _,
             purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,

@@ -1,13 +1,24 @@
-//! Vault paths to forget.
+//! Places in Vault to forget.
+
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::open_writes::OLD_CLAIM_MARGIN;
 use super::{Connection, Store};
-use crate::domain::{PurgeClaim, PurgeJob, Timestamp};
+use crate::domain::{Credential, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::PurgeRow;
 use crate::repo::{PurgeRepo, Result};
+
+/// A place is deleted once more so long after each deletion. Vault ends a request after 90 s unless told otherwise; the others
+/// are for what a proxy or a paused machine held back.
+const REPEATED_AFTER: [Duration; 3] =
+    [Duration::from_secs(90), Duration::from_secs(3600), Duration::from_secs(24 * 3600)];
+
+/// No claim and no lease of a new credential lasts longer. One that ends later was made by a wrong clock, and is over.
+const LONGEST: Duration = Duration::from_secs(1800);
 
 #[async_trait]
 impl PurgeRepo for Store {
@@ -19,44 +30,28 @@ impl PurgeRepo for Store {
         self.watch.again("purges.schedule", work).await
     }
 
-    async fn intend(&self, job: &PurgeJob, now: Timestamp) -> Result<bool> {
-        let work = || async {
-            let scheduled = sqlx::query(
-                "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (credential_id) DO UPDATE \
-                 SET vault_path = excluded.vault_path, due_at = excluded.due_at, claimed_until = NULL \
-                 WHERE purge_jobs.claimed_until IS NULL OR purge_jobs.claimed_until <= $6",
-            )
-            .bind(Id(job.credential_id))
-            .bind(Id(job.client_id))
-            .bind(&job.vault_path)
-            .bind(job.due_at)
-            .bind(i64::from(job.attempts))
-            .bind(now)
-            .execute(&self.write)
-            .await?;
-            Ok(scheduled.rows_affected() == 1)
-        };
-        self.watch.again("purges.intend", work).await
-    }
-
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
         let work = || async {
+            let mut tx = self.begin().await?;
+            take_over_old_jobs(&mut tx, now).await?;
+            give_up_unfinished(&mut tx, now).await?;
             // Its commit did come, by a way that did not drop the job.
             sqlx::query(
-                "DELETE FROM purge_jobs WHERE due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
-                 WHERE c.credential_id = purge_jobs.credential_id AND c.vault_path = purge_jobs.vault_path \
+                "DELETE FROM purge_debts WHERE kind <> 'rest' AND due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
+                 WHERE c.credential_id = purge_debts.credential_id AND c.vault_path = purge_debts.vault_path \
                  AND c.status = 'active')",
             )
             .bind(now)
-            .execute(&self.write)
+            .execute(&mut *tx)
             .await?;
+            tx.commit().await?;
             let rows: Vec<PurgeRow> = sqlx::query_as(
-                "SELECT credential_id, client_id, vault_path, due_at, attempts FROM purge_jobs \
-                 WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1) \
-                 ORDER BY due_at, credential_id LIMIT $2",
+                "SELECT credential_id, client_id, vault_path, kind, due_at, attempts FROM purge_debts \
+                 WHERE kind <> 'rest' AND ((due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)) \
+                 OR claimed_until > $2) ORDER BY due_at, credential_id LIMIT $3",
             )
             .bind(now)
+            .bind(now.plus(LONGEST))
             .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
@@ -69,44 +64,78 @@ impl PurgeRepo for Store {
         // Done twice it finds its own claim and is in vain: the job is done when that has ended.
         let work = || async {
             let claimed = sqlx::query(
-                "UPDATE purge_jobs SET claimed_until = $4, due_at = $4 \
-                 WHERE credential_id = $1 AND vault_path = $2 AND due_at <= $3 \
-                 AND (claimed_until IS NULL OR claimed_until <= $3) AND NOT EXISTS (SELECT 1 FROM credentials c \
-                 WHERE c.credential_id = $1 AND c.vault_path = $2 AND c.status = 'active')",
+                "UPDATE purge_debts SET claimed_until = $5, due_at = $5 \
+                 WHERE credential_id = $1 AND vault_path = $2 AND kind = $3 \
+                 AND ((due_at <= $4 AND (claimed_until IS NULL OR claimed_until <= $4)) OR claimed_until > $6) \
+                 AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = $1 AND c.status = 'active' \
+                 AND (purge_debts.kind = 'delete' OR c.vault_path = $2))",
             )
             .bind(Id(job.credential_id))
             .bind(&job.vault_path)
+            .bind(job.kind)
             .bind(now)
             .bind(until)
+            .bind(now.plus(LONGEST))
             .execute(&self.write)
             .await?;
-            Ok((claimed.rows_affected() == 1).then_some(PurgeClaim { credential_id: job.credential_id, until }))
+            let (credential_id, vault_path) = (job.credential_id, job.vault_path.clone());
+            Ok((claimed.rows_affected() == 1).then_some(PurgeClaim { credential_id, vault_path, until }))
         };
         self.watch.again("purges.claim", work).await
     }
 
-    async fn done(&self, claim: PurgeClaim) -> Result<()> {
+    async fn done(&self, claim: &PurgeClaim, now: Timestamp) -> Result<()> {
         // The claim has set the due time: another one means that the job was scheduled again meanwhile.
-        let statements = [
-            "DELETE FROM purge_jobs WHERE credential_id = $1 AND claimed_until = $2 AND due_at = $2",
-            "UPDATE purge_jobs SET claimed_until = NULL WHERE credential_id = $1 AND claimed_until = $2",
-        ];
+        let last = i64::try_from(REPEATED_AFTER.len()).unwrap_or(i64::MAX);
+        let [first, second, third] = REPEATED_AFTER.map(|wait| now.plus(wait));
         let work = || async {
-            for statement in statements {
-                sqlx::query(statement).bind(Id(claim.credential_id)).bind(claim.until).execute(&self.write).await?;
-            }
-            Ok(())
+            let mut tx = self.begin().await?;
+            sqlx::query(
+                "DELETE FROM purge_debts WHERE credential_id = $1 AND vault_path = $2 AND claimed_until = $3 \
+                 AND due_at = $3 AND kind = 'delete' AND deletions >= $4",
+            )
+            .bind(Id(claim.credential_id))
+            .bind(&claim.vault_path)
+            .bind(claim.until)
+            .bind(last)
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query(
+                "UPDATE purge_debts SET deletions = deletions + 1, attempts = 0, claimed_until = NULL, \
+                 kind = CASE kind WHEN 'blank' THEN 'rest' ELSE kind END, \
+                 due_at = CASE deletions WHEN 0 THEN $4 WHEN 1 THEN $5 ELSE $6 END \
+                 WHERE credential_id = $1 AND vault_path = $2 AND claimed_until = $3 AND due_at = $3",
+            )
+            .bind(Id(claim.credential_id))
+            .bind(&claim.vault_path)
+            .bind(claim.until)
+            .bind(first)
+            .bind(second)
+            .bind(third)
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query(
+                "UPDATE purge_debts SET claimed_until = NULL \
+                 WHERE credential_id = $1 AND vault_path = $2 AND claimed_until = $3",
+            )
+            .bind(Id(claim.credential_id))
+            .bind(&claim.vault_path)
+            .bind(claim.until)
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
         };
         self.watch.again("purges.done", work).await
     }
 
-    async fn failed(&self, claim: PurgeClaim, next: Timestamp) -> Result<()> {
+    async fn failed(&self, claim: &PurgeClaim, next: Timestamp) -> Result<()> {
         let work = || async {
             sqlx::query(
-                "UPDATE purge_jobs SET due_at = $3, attempts = attempts + 1, claimed_until = NULL \
-                 WHERE credential_id = $1 AND claimed_until = $2",
+                "UPDATE purge_debts SET due_at = $4, attempts = attempts + 1, claimed_until = NULL \
+                 WHERE credential_id = $1 AND vault_path = $2 AND claimed_until = $3",
             )
             .bind(Id(claim.credential_id))
+            .bind(&claim.vault_path)
             .bind(claim.until)
             .bind(next)
             .execute(&self.write)
@@ -118,22 +147,71 @@ impl PurgeRepo for Store {
 
     async fn pending(&self) -> Result<u64> {
         let work = || async {
-            let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM purge_jobs").fetch_one(&self.read).await?;
+            let pending: i64 = sqlx::query_scalar(
+                "SELECT (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0) \
+                 + (SELECT count(*) FROM purge_jobs) + (SELECT count(*) FROM open_writes WHERE kind = 'create')",
+            )
+            .fetch_one(&self.read)
+            .await?;
             Ok(pending.unsigned_abs())
         };
         self.watch.again("purges.pending", work).await
     }
 }
 
-/// Schedules a job; one that the credential has already takes its due time.
+/// Jobs of servers of an older release that are due and not claimed. They delete places that can come back: of a credential
+/// that counts elsewhere the place is only kept in mind.
+async fn take_over_old_jobs(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
+    let due: Vec<(Id, Id, String)> = sqlx::query_as(
+        "DELETE FROM purge_jobs WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $2) \
+         RETURNING credential_id, client_id, vault_path",
+    )
+    .bind(now)
+    .bind(now.minus(OLD_CLAIM_MARGIN))
+    .fetch_all(&mut *connection)
+    .await?;
+    for (Id(credential_id), Id(client_id), vault_path) in due {
+        let active: Option<(Option<String>,)> =
+            sqlx::query_as("SELECT vault_path FROM credentials WHERE credential_id = $1 AND status = 'active'")
+                .bind(Id(credential_id))
+                .fetch_optional(&mut *connection)
+                .await?;
+        match active {
+            Some((path,)) if path.as_deref() == Some(&vault_path) => {}
+            Some(_) => keep_in_mind(connection, client_id, credential_id, &vault_path).await?,
+            None => schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?,
+        }
+    }
+    Ok(())
+}
+
+/// New credentials whose server died before the commit: their ids are never used again.
+async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
+    let dead: Vec<(Id, Id, String)> = sqlx::query_as(
+        "DELETE FROM open_writes WHERE kind = 'create' AND (lease_until <= $1 OR lease_until > $2) \
+         RETURNING credential_id, client_id, vault_path",
+    )
+    .bind(now)
+    .bind(now.plus(LONGEST))
+    .fetch_all(&mut *connection)
+    .await?;
+    for (Id(credential_id), Id(client_id), vault_path) in dead {
+        schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?;
+    }
+    Ok(())
+}
+
+/// Schedules a deletion; a job that the place has already takes its due time, and begins anew.
 pub(super) async fn schedule(connection: &mut Connection, job: &PurgeJob) -> sqlx::Result<()> {
     sqlx::query(
-        "INSERT INTO purge_jobs (credential_id, client_id, vault_path, due_at, attempts) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (credential_id) DO UPDATE SET vault_path = excluded.vault_path, due_at = excluded.due_at",
+        "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at, attempts) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (credential_id, vault_path) DO UPDATE \
+         SET kind = excluded.kind, due_at = excluded.due_at, deletions = 0",
     )
     .bind(Id(job.credential_id))
     .bind(Id(job.client_id))
     .bind(&job.vault_path)
+    .bind(job.kind)
     .bind(job.due_at)
     .bind(i64::from(job.attempts))
     .execute(connection)
@@ -141,17 +219,72 @@ pub(super) async fn schedule(connection: &mut Connection, job: &PurgeJob) -> sql
     Ok(())
 }
 
-/// Takes away the intent of a path that is about to count; says whether it was there and unclaimed.
-pub(super) async fn redeem_intent(
+/// The credential has left the place: its secrets have to be pushed out there, from now on.
+pub(super) async fn owe_blank(connection: &mut Connection, left: &Credential, vault_path: &str) -> sqlx::Result<()> {
+    let job = PurgeJob {
+        kind: PurgeKind::Blank,
+        ..PurgeJob::delete(left.client_id, left.credential_id, vault_path.to_owned(), long_ago())
+    };
+    schedule(connection, &job).await
+}
+
+/// Something may lie at the place, to be deleted when the credential ends.
+pub(super) async fn keep_in_mind(
     connection: &mut Connection,
+    client_id: Uuid,
     credential_id: Uuid,
     vault_path: &str,
-) -> sqlx::Result<bool> {
-    let redeemed =
-        sqlx::query("DELETE FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until IS NULL")
-            .bind(Id(credential_id))
-            .bind(vault_path)
-            .execute(connection)
-            .await?;
-    Ok(redeemed.rows_affected() == 1)
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (credential_id, vault_path) DO NOTHING",
+    )
+    .bind(Id(credential_id))
+    .bind(Id(client_id))
+    .bind(vault_path)
+    .bind(PurgeKind::Rest)
+    .bind(long_ago())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The credential has ended: all of its places are to be deleted.
+pub(super) async fn delete_all(
+    connection: &mut Connection,
+    credential_id: Uuid,
+    now: Timestamp,
+) -> sqlx::Result<Vec<PurgeJob>> {
+    let owed: Vec<PurgeRow> = sqlx::query_as(
+        "UPDATE purge_debts SET kind = 'delete', due_at = $2, deletions = 0 WHERE credential_id = $1 \
+         RETURNING credential_id, client_id, vault_path, kind, due_at, attempts",
+    )
+    .bind(Id(credential_id))
+    .bind(now)
+    .fetch_all(connection)
+    .await?;
+    Ok(owed.into_iter().map(Into::into).collect())
+}
+
+/// Drops what is owed at a place that is about to count; says whether that can be. It cannot while a server of an older
+/// release holds a claim to delete it.
+pub(super) async fn void(connection: &mut Connection, credential_id: Uuid, vault_path: &str) -> sqlx::Result<bool> {
+    let statements = [
+        "DELETE FROM purge_debts WHERE credential_id = $1 AND vault_path = $2",
+        "DELETE FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until IS NULL",
+    ];
+    for statement in statements {
+        sqlx::query(statement).bind(Id(credential_id)).bind(vault_path).execute(&mut *connection).await?;
+    }
+    let claimed = sqlx::query("SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2")
+        .bind(Id(credential_id))
+        .bind(vault_path)
+        .fetch_optional(connection)
+        .await?;
+    Ok(claimed.is_none())
+}
+
+/// Due since ever.
+fn long_ago() -> Timestamp {
+    Timestamp::from(SystemTime::UNIX_EPOCH)
 }

@@ -1,0 +1,38 @@
+-- A write to Vault that is about to happen, or whose commit never came: at most one a credential. No foreign keys: the write
+-- of a new credential is recorded before its row.
+CREATE TABLE open_writes (
+    credential_id text PRIMARY KEY NOT NULL,
+    client_id text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('create', 'move', 'rotate', 'repair', 'pin', 'blank')),
+    vault_path text NOT NULL,
+    -- The version that the row pins; 0 where it pins none.
+    base integer NOT NULL,
+    -- Whose it is. The commit sets it as the row's revision.
+    attempt text NOT NULL,
+    -- Of secrets that were generated for this base, `salt:sha256` in hexadecimal digits, separated by blanks. Not of any secret
+    -- that somebody has presented.
+    digests text NOT NULL,
+    -- Until then others wait.
+    lease_until text NOT NULL
+) STRICT;
+
+CREATE INDEX idx_open_writes_lease_until ON open_writes (lease_until);
+
+-- What Vault still has to forget, one row a place. `delete`: the credential has ended, or was never committed. `blank`: the
+-- credential has moved away, and may come back. `rest`: something may lie there; nothing to do before the credential ends.
+-- purge_jobs stays for servers of the release before: new servers take over what is due there.
+CREATE TABLE purge_debts (
+    credential_id text NOT NULL,
+    client_id text NOT NULL,
+    vault_path text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('delete', 'blank', 'rest')),
+    due_at text NOT NULL,
+    -- How often it failed since it last succeeded.
+    attempts integer NOT NULL DEFAULT 0,
+    -- How often Vault has deleted the place: it is asked again, for a write that arrives late.
+    deletions integer NOT NULL DEFAULT 0,
+    claimed_until text,
+    PRIMARY KEY (credential_id, vault_path)
+) STRICT;
+
+CREATE INDEX idx_purge_debts_due_at ON purge_debts (due_at);

@@ -1,0 +1,241 @@
+//! Writes to Vault that are about to happen.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::{Connection, LOCK_CREDENTIAL, Store, purges};
+use crate::domain::{
+    Credential, CredentialStatus, LeftWrite, OpenWrite, OpenWriteKind, PurgeJob, SecretDigest, Timestamp,
+};
+use crate::repo::columns::Id;
+use crate::repo::{OpenWriteRepo, Opened, Result};
+
+/// No lease lasts longer. One that ends later was made by a wrong clock, and is over.
+const LONGEST_LEASE: Duration = Duration::from_secs(1800);
+
+/// How long a claim of an older release counts after its end: its DELETE may reach Vault late.
+pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);
+
+#[derive(FromRow)]
+struct OpenWriteRow {
+    client_id: Id,
+    kind: OpenWriteKind,
+    vault_path: String,
+    base: i64,
+    attempt: Id,
+    digests: String,
+    lease_until: Timestamp,
+}
+
+impl OpenWriteRow {
+    fn is_held(&self, now: Timestamp) -> bool {
+        self.lease_until > now && self.lease_until <= now.plus(LONGEST_LEASE)
+    }
+
+    /// Whether its digests are of what `write` may find at its place.
+    fn continues_in(&self, write: &OpenWrite) -> bool {
+        self.vault_path == write.vault_path && self.base == base(write) && self.base > 0
+    }
+}
+
+#[async_trait]
+impl OpenWriteRepo for Store {
+    async fn open(&self, write: &OpenWrite, now: Timestamp, until: Timestamp) -> Result<Opened> {
+        // Done twice, it finds its own.
+        let work = || async {
+            let mut tx = self.begin().await?;
+            if write.kind != OpenWriteKind::Create && !is_active(&mut tx, write.credential_id).await? {
+                return Ok(Opened::Ended);
+            }
+            if is_being_purged(&mut tx, write, now).await? || !insert_or_lock(&mut tx, write, until).await? {
+                return Ok(Opened::Busy);
+            }
+            let found = read(&mut tx, write.credential_id).await?;
+            let Some(found) = found else { return Ok(Opened::Busy) };
+            let ours = found.attempt.0 == write.attempt;
+            if !ours && found.is_held(now) {
+                return Ok(Opened::Busy);
+            }
+            let digests = take_over(&mut tx, write, &found, until).await?;
+            tx.commit().await?;
+            let left = LeftWrite { kind: found.kind, digests };
+            Ok(Opened::Ours(Some(left).filter(|left| !ours || !left.digests.is_empty())))
+        };
+        self.watch.again("open_writes.open", work).await
+    }
+
+    async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
+        // What was there before the attempt, and what an earlier holder noted, is told by more digests than one.
+        let statements = [
+            "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind IN ('rotate', 'pin', 'blank') \
+             AND digests NOT LIKE '% %' AND lease_until > $3",
+            "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2",
+        ];
+        let work = || async {
+            for statement in statements {
+                sqlx::query(statement).bind(Id(credential_id)).bind(Id(attempt)).bind(now).execute(&self.write).await?;
+            }
+            Ok(())
+        };
+        self.watch.again("open_writes.close", work).await
+    }
+
+    async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
+        let work = || async {
+            sqlx::query("UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2")
+                .bind(Id(credential_id))
+                .bind(Id(attempt))
+                .bind(now)
+                .execute(&self.write)
+                .await
+                .map(drop)
+        };
+        self.watch.again("open_writes.end_lease", work).await
+    }
+
+    async fn abandon(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<Option<PurgeJob>> {
+        let work = || async {
+            let mut tx = self.begin().await?;
+            let abandoned: Option<(Id, String)> = sqlx::query_as(
+                "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind = 'create' \
+                 RETURNING client_id, vault_path",
+            )
+            .bind(Id(credential_id))
+            .bind(Id(attempt))
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some((Id(client_id), vault_path)) = abandoned else { return Ok(None) };
+            let job = PurgeJob::delete(client_id, credential_id, vault_path, now);
+            purges::schedule(&mut tx, &job).await?;
+            tx.commit().await?;
+            Ok(Some(job))
+        };
+        self.watch.again("open_writes.abandon", work).await
+    }
+
+    async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
+        let work = || async {
+            let rows: Vec<(Id, Id)> = sqlx::query_as(
+                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 LIMIT $2",
+            )
+            .bind(now)
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
+            Ok(rows.into_iter().map(|(client, credential)| (client.0, credential.0)).collect())
+        };
+        self.watch.again("open_writes.unfinished_repairs", work).await
+    }
+}
+
+/// Whether the credential is active, and stays so until the transaction ends: its end would not see the write.
+async fn is_active(connection: &mut Connection, credential_id: Uuid) -> sqlx::Result<bool> {
+    let status: Option<(CredentialStatus,)> =
+        sqlx::query_as(LOCK_CREDENTIAL).bind(Id(credential_id)).fetch_optional(connection).await?;
+    Ok(status == Some((CredentialStatus::Active,)))
+}
+
+/// Whether an older release holds a claim to delete the place.
+async fn is_being_purged(connection: &mut Connection, write: &OpenWrite, now: Timestamp) -> sqlx::Result<bool> {
+    let claimed =
+        sqlx::query("SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until > $3")
+            .bind(Id(write.credential_id))
+            .bind(&write.vault_path)
+            .bind(now.minus(OLD_CLAIM_MARGIN))
+            .fetch_optional(connection)
+            .await?;
+    Ok(claimed.is_some())
+}
+
+/// Makes the write where there is none; the row is locked until the transaction ends, whoever made it.
+async fn insert_or_lock(connection: &mut Connection, write: &OpenWrite, until: Timestamp) -> sqlx::Result<bool> {
+    let touched = sqlx::query(
+        "INSERT INTO open_writes (credential_id, client_id, kind, vault_path, base, attempt, digests, lease_until) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (credential_id) DO UPDATE SET client_id = open_writes.client_id",
+    )
+    .bind(Id(write.credential_id))
+    .bind(Id(write.client_id))
+    .bind(write.kind)
+    .bind(&write.vault_path)
+    .bind(base(write))
+    .bind(Id(write.attempt))
+    .bind(write.digest.as_ref().map_or("", SecretDigest::as_str))
+    .bind(until)
+    .execute(connection)
+    .await?;
+    Ok(touched.rows_affected() == 1)
+}
+
+async fn read(connection: &mut Connection, credential_id: Uuid) -> sqlx::Result<Option<OpenWriteRow>> {
+    sqlx::query_as(
+        "SELECT client_id, kind, vault_path, base, attempt, digests, lease_until FROM open_writes \
+         WHERE credential_id = $1",
+    )
+    .bind(Id(credential_id))
+    .fetch_optional(connection)
+    .await
+}
+
+/// Puts `write` in place of `found`, and returns the digests that earlier attempts noted for the same version of the same
+/// place. A place that is given up is kept in mind.
+async fn take_over(
+    connection: &mut Connection,
+    write: &OpenWrite,
+    found: &OpenWriteRow,
+    until: Timestamp,
+) -> sqlx::Result<Vec<SecretDigest>> {
+    if found.vault_path != write.vault_path {
+        purges::keep_in_mind(connection, found.client_id.0, write.credential_id, &found.vault_path).await?;
+    }
+    let ours = write.digest.as_ref().map(SecretDigest::as_str);
+    let noted = found.digests.split_whitespace().filter(|noted| found.continues_in(write) && Some(*noted) != ours);
+    let noted: Vec<&str> = noted.collect();
+    let digests: Vec<&str> = noted.iter().copied().chain(ours).collect();
+    sqlx::query(
+        "UPDATE open_writes SET kind = $2, vault_path = $3, base = $4, attempt = $5, digests = $6, lease_until = $7 \
+         WHERE credential_id = $1",
+    )
+    .bind(Id(write.credential_id))
+    .bind(write.kind)
+    .bind(&write.vault_path)
+    .bind(base(write))
+    .bind(Id(write.attempt))
+    .bind(digests.join(" "))
+    .bind(until)
+    .execute(connection)
+    .await?;
+    Ok(noted.into_iter().map(SecretDigest::parse).collect())
+}
+
+/// Takes away the open write of the attempt that is about to count; says whether it was there, and whether no older release
+/// is deleting the place. What was owed there is void by the commit.
+pub(super) async fn redeem(connection: &mut Connection, after: &Credential) -> sqlx::Result<bool> {
+    let Some(attempt) = after.secret.revision else { return Ok(false) };
+    let redeemed = sqlx::query("DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2")
+        .bind(Id(after.credential_id))
+        .bind(Id(attempt))
+        .execute(&mut *connection)
+        .await?;
+    let Some(vault_path) = after.secret.vault_path.as_deref().filter(|_| redeemed.rows_affected() == 1) else {
+        return Ok(false);
+    };
+    purges::void(connection, after.credential_id, vault_path).await
+}
+
+/// Removes whatever write the credential has open, and returns its place.
+pub(super) async fn remove(connection: &mut Connection, credential_id: Uuid) -> sqlx::Result<Option<String>> {
+    let removed: Option<(String,)> =
+        sqlx::query_as("DELETE FROM open_writes WHERE credential_id = $1 RETURNING vault_path")
+            .bind(Id(credential_id))
+            .fetch_optional(connection)
+            .await?;
+    Ok(removed.map(|(vault_path,)| vault_path))
+}
+
+fn base(write: &OpenWrite) -> i64 {
+    i64::try_from(write.base).unwrap_or(i64::MAX)
+}
