@@ -124,6 +124,14 @@ impl SecretBackend for Late {
         Err(self.hold_up(Operation::Revoke, async move { drop(inner.revoke(&key, &stored).await) }))
     }
 
+    async fn forget(&self, key: &CredentialKey) -> Result<()> {
+        if !self.is_late() {
+            return self.inner.forget(key).await;
+        }
+        let (inner, key) = (Arc::clone(&self.inner), key.clone());
+        Err(self.hold_up(Operation::Revoke, async move { drop(inner.forget(&key).await) }))
+    }
+
     async fn probe(&self) -> Result<()> {
         self.inner.probe().await
     }
