@@ -13,10 +13,13 @@ pub(super) const PERIOD: Duration = Duration::from_secs(5);
 /// Jobs of one round; the rest waits for the next.
 const BATCH: u32 = 32;
 
-/// Tries the jobs that are due, and finishes repairs whose server died. They stay without Vault, and while the gate for deletions
-/// is closed.
+/// Finishes repairs whose server died, and tries the jobs that are due. Jobs stay while the gate for deletions is closed.
 pub async fn round(app: &App) {
-    if app.vault.is_none() || !app.gate.may_delete() {
+    if app.vault.is_none() {
+        return;
+    }
+    finish_repairs(app).await;
+    if !app.gate.may_delete() {
         return;
     }
     match app.repos.purges.due(app.now(), BATCH).await {
@@ -28,6 +31,10 @@ pub async fn round(app: &App) {
         }
         Err(error) => error!(%error, "due purges could not be read: trying again in a few seconds"),
     }
+}
+
+/// Deletes nothing, so it does not ask the gate.
+async fn finish_repairs(app: &App) {
     match app.repos.open_writes.unfinished_repairs(app.now(), BATCH).await {
         Ok(repairs) => {
             for (client_id, credential_id) in repairs {

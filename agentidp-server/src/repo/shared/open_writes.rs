@@ -119,7 +119,8 @@ impl OpenWriteRepo for Store {
     async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         let work = || async {
             let rows: Vec<(Id, Id)> = sqlx::query_as(
-                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 LIMIT $2",
+                "SELECT client_id, credential_id FROM open_writes WHERE digests LIKE '%current:%' AND lease_until <= $1 \
+                 ORDER BY lease_until LIMIT $2",
             )
             .bind(now)
             .bind(i64::from(limit))

@@ -185,10 +185,11 @@ async fn take_over_old_jobs(connection: &mut Connection, now: Timestamp) -> sqlx
     Ok(())
 }
 
-/// New credentials whose server died before the commit: their ids are never used again.
+/// New credentials whose server died before the commit, and those whose row was deleted by hand: their ids are never used again.
 async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
     let dead: Vec<(Id, Id, String)> = sqlx::query_as(
-        "DELETE FROM open_writes WHERE kind = 'create' AND (lease_until <= $1 OR lease_until > $2) \
+        "DELETE FROM open_writes WHERE (kind = 'create' OR NOT EXISTS (SELECT 1 FROM credentials c \
+         WHERE c.credential_id = open_writes.credential_id)) AND (lease_until <= $1 OR lease_until > $2) \
          RETURNING credential_id, client_id, vault_path",
     )
     .bind(now)
@@ -198,6 +199,13 @@ async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx
     for (Id(credential_id), Id(client_id), vault_path) in dead {
         schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?;
     }
+    sqlx::query(
+        "UPDATE purge_debts SET kind = 'delete' WHERE kind = 'blank' AND due_at <= $1 \
+         AND NOT EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = purge_debts.credential_id)",
+    )
+    .bind(now)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
