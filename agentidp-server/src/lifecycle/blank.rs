@@ -35,9 +35,16 @@ pub(super) async fn blank(app: &App, job: &PurgeJob) -> Result<Result<(), Error>
     let Some(lease) = WriteLease::try_open(app, write).await? else {
         return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential is under way")));
     };
-    let blanked = push_out(app, &key).await;
+    // It may have moved back, and its commit may have been the last before ours. From here on none is.
+    let blanked = match app.repos.credentials.find(job.client_id, job.credential_id).await {
+        Ok(Some(row)) if row.secret.vault_path.as_ref() == Some(&job.vault_path) => {
+            Ok(Err(refused(ErrorKind::Conflict, "the credential has moved back")))
+        }
+        Ok(_) => Ok(push_out(app, &key).await),
+        Err(error) => Err(error.into()),
+    };
     lease.close().await;
-    Ok(blanked)
+    blanked
 }
 
 async fn push_out(app: &App, key: &CredentialKey) -> Result<(), Error> {

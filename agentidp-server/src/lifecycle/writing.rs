@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::window::{Next, Place};
 use super::write_lease::WriteLease;
 use crate::app::App;
-use crate::domain::OpenWriteKind;
+use crate::domain::{OpenWriteKind, SecretDigest};
 use crate::error::ApiError;
 
 /// How often another writer may be faster at one place, before the client is asked to try again.
@@ -165,7 +165,7 @@ async fn repair<'a>(
         credential_id = %key.credential_id(),
         "Vault holds later versions that no row points to, and would soon drop the one that counts: it is written anew",
     );
-    lease.reopen(OpenWriteKind::Repair, place.base, Some(&current)).await?;
+    lease.reopen(OpenWriteKind::Repair, place.base, SecretDigest::of_current(&current)).await?;
     match app.store.overwrite(key, place.latest, current).await {
         Ok(repaired) => Ok(Written::Repaired(repaired.stored, lease)),
         Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -186,7 +186,7 @@ pub(super) async fn repaired(
     lease: &WriteLease<'_>,
 ) -> Result<Option<StoredSecret>, Error> {
     match app.store.inspect(key, None).await? {
-        Held::Version { stored, secret: Some(secret), .. } if lease.has_noted(&secret) => Ok(Some(stored)),
+        Held::Version { stored, secret: Some(secret), .. } if lease.has_repaired(&secret) => Ok(Some(stored)),
         _ => Ok(None),
     }
 }

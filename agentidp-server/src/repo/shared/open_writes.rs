@@ -119,9 +119,9 @@ impl OpenWriteRepo for Store {
     async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         let work = || async {
             let rows: Vec<(Id, Id)> = sqlx::query_as(
-                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 \
+                "SELECT client_id, credential_id FROM open_writes WHERE digests LIKE '%current:%' AND lease_until <= $1 \
                  AND EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = open_writes.credential_id \
-                 AND c.status = 'active') LIMIT $2",
+                 AND c.status = 'active') ORDER BY lease_until LIMIT $2",
             )
             .bind(now)
             .bind(i64::from(limit))
