@@ -88,6 +88,13 @@ impl<'a> WriteLease<'a> {
         Ok(())
     }
 
+    /// Says whether the write is still ours, and extends its lease. Ask between a look at the place and the write over what was
+    /// seen: a server that stalls past its lease would else write over what another has committed.
+    pub(super) async fn renew(&self) -> Result<bool, ApiError> {
+        let (id, attempt, until) = (self.write.credential_id, self.write.attempt, self.app.now().plus(LEASE));
+        Ok(self.app.repos.open_writes.renew(id, attempt, until).await?)
+    }
+
     pub(super) fn attempt(&self) -> Uuid {
         self.write.attempt
     }

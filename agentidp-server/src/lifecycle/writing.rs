@@ -71,6 +71,9 @@ pub(super) async fn in_place<'a>(
             Ok(looked) => looked,
             Err(error) => return Err(lease.failed(error).await),
         };
+        if !lease.renew().await? {
+            return Err(contended());
+        }
         let written = match place.next() {
             Next::Adopt => {
                 info!(credential_id = %key.credential_id(), "a secret that was written and never shown is taken");
@@ -109,11 +112,14 @@ pub(super) async fn moving_in<'a>(
         }
     }
     for _ in 0..ATTEMPTS {
-        let written = match app.store.inspect(key, None).await {
-            Ok(latest) => app.store.overwrite(key, latest.version(), secret.clone()).await,
-            Err(error) => Err(error.with_operation(Operation::Rotate)),
+        let latest = match app.store.inspect(key, None).await {
+            Ok(latest) => latest.version(),
+            Err(error) => return Err(lease.failed(error.with_operation(Operation::Rotate)).await),
         };
-        match written {
+        if !lease.renew().await? {
+            return Err(contended());
+        }
+        match app.store.overwrite(key, latest, secret.clone()).await {
             Ok(issued) => return Ok((issued.into(), lease)),
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(lease.failed(error).await),

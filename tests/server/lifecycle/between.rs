@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
@@ -10,12 +11,15 @@ use agentidp_server::app::VaultPlace;
 use agentidp_server::domain::{PurgeClaim, PurgeJob, Timestamp};
 use agentidp_server::ledger::DeletionGate;
 use agentidp_server::lifecycle::Upgrades;
+use agentidp_server::reconcile::{self, Drift, Mode};
 use agentidp_server::repo::{PurgeRepo, Result};
 use agentidp_server::workers::purge;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
+use uuid::Uuid;
 
 use super::{LEASE, Vaulted};
 use crate::interposed::Before;
@@ -71,6 +75,24 @@ impl Vaulted {
         let app = Arc::get_mut(&mut self.site.app).unwrap();
         app.vault = Some(VaultPlace { versions_kept: versions, ..app.vault.clone().unwrap() });
         self
+    }
+}
+
+/// What a rotation has shown, once there was one.
+type Shown = Arc<Mutex<Option<String>>>;
+
+impl Vaulted {
+    /// Right after the next look at a row time passes, and another server rotates.
+    fn rotated_during_a_stall(self: &Arc<Self>, agent: Uuid, credential: Uuid) -> Shown {
+        let (other, shown) = (Arc::clone(self), Shown::default());
+        let tell = Arc::clone(&shown);
+        self.commits.after_a_find(async move {
+            other.site.clock.advance(LEASE);
+            let reply = other.site.rotate(agent, credential).await;
+            assert_eq!(reply.status, 200, "{reply:?}");
+            *tell.lock().unwrap() = Some(reply.secret());
+        });
+        shown
     }
 }
 
@@ -186,6 +208,55 @@ async fn logins_that_move_what_a_rotation_has_moved_write_nothing() {
     assert!(vaulted.site.accepts(agent, &secret).await, "what a rotation showed works until the next one");
     let path = vaulted.path(agent, credential);
     assert!(support::bao().read_root(&format!("{path}?version=2")).await.is_none(), "nothing was written over it");
+}
+
+/// A server stalls between its look at the row and its look at the place, for longer than its lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_past_its_lease_blanks_nothing_that_counts() {
+    let vaulted = Arc::new(Vaulted::new().await);
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, _) = vaulted.site.credential(agent).await;
+    let (_, digest) = vaulted.digest_of(agent, credential).await;
+    vaulted.set_columns(agent, credential, digest).await;
+    let shown = vaulted.rotated_during_a_stall(agent, credential);
+    purge::round(&vaulted.site.app).await;
+    let secret = shown.lock().unwrap().take().unwrap();
+    assert!(vaulted.site.accepts(agent, &secret).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_stalls_past_its_lease_writes_nothing_over_another_one() {
+    let vaulted = Arc::new(Vaulted::new().await.told_to_keep(2).await);
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, _) = vaulted.site.credential(agent).await;
+    // The first look at the row comes before the write is opened.
+    let again = Arc::clone(&vaulted);
+    let shown = Arc::new(Mutex::new(None));
+    let tell = Arc::clone(&shown);
+    vaulted.commits.after_a_find(async move {
+        *tell.lock().unwrap() = Some(again.rotated_during_a_stall(agent, credential));
+    });
+    let stalled = vaulted.site.rotate(agent, credential).await;
+    let shown = shown.lock().unwrap().take().unwrap();
+    let secret = shown.lock().unwrap().take().unwrap();
+    assert_ne!(stalled.status, 200, "{stalled:?}");
+    assert!(vaulted.site.accepts(agent, &secret).await);
+    let path = vaulted.path(agent, credential);
+    assert!(support::bao().read_root(&format!("{path}?version=3")).await.is_none(), "nothing was written over it");
+}
+
+/// An operator has made a revoked credential active again by hand, so the deletion that is due is never carried out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_is_never_carried_out_does_not_hold_up_a_comparison() {
+    let vaulted = Vaulted::new().await;
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, secret) = vaulted.site.credential(agent).await;
+    let job = PurgeJob::delete(agent, credential, "elsewhere/data/place".to_owned(), vaulted.site.app.now());
+    vaulted.site.app.repos.purges.schedule(&job).await.unwrap();
+    let mut tell = |_: &Drift| {};
+    let pass = reconcile::pass(&vaulted.site.app, Mode::Repair, &mut tell);
+    timeout(Duration::from_secs(30), pass).await.expect("the comparison ends").unwrap();
+    assert!(vaulted.site.accepts(agent, &secret).await);
 }
 
 /// The path was deleted by hand, so the new version has the number of the old one.

@@ -19,6 +19,9 @@ const LONGEST_LEASE: Duration = Duration::from_secs(1800);
 /// How long a claim of an older release counts after its end: its DELETE may reach Vault late.
 pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);
 
+/// Of one attempt.
+const SET_LEASE: &str = "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2";
+
 #[derive(FromRow)]
 struct OpenWriteRow {
     client_id: Id,
@@ -67,12 +70,25 @@ impl OpenWriteRepo for Store {
         self.watch.again("open_writes.open", work).await
     }
 
+    async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool> {
+        let work = || async {
+            let renewed = sqlx::query(SET_LEASE)
+                .bind(Id(credential_id))
+                .bind(Id(attempt))
+                .bind(until)
+                .execute(&self.write)
+                .await?;
+            Ok(renewed.rows_affected() == 1)
+        };
+        self.watch.again("open_writes.renew", work).await
+    }
+
     async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         // More than one digest: an earlier holder left something.
         let statements = [
             "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind IN ('rotate', 'pin', 'blank') \
              AND digests NOT LIKE '% %' AND lease_until > $3",
-            "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2",
+            SET_LEASE,
         ];
         let work = || async {
             for statement in statements {
@@ -85,7 +101,7 @@ impl OpenWriteRepo for Store {
 
     async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         let work = || async {
-            sqlx::query("UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2")
+            sqlx::query(SET_LEASE)
                 .bind(Id(credential_id))
                 .bind(Id(attempt))
                 .bind(now)
