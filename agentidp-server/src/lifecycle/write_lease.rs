@@ -52,7 +52,7 @@ impl<'a> WriteLease<'a> {
             if begun.elapsed() + pause > LONGEST_WAIT {
                 warn!(
                     credential_id = %write.credential_id,
-                    "another write of this credential is under way for more than 5 s: the client is asked to try again",
+                    "another write has held this credential for more than 5 s: the client gets 503",
                 );
                 return Err(ApiError::Busy(None));
             }

@@ -15,6 +15,7 @@ use super::write_lease::WriteLease;
 use crate::app::App;
 use crate::domain::{OpenWriteKind, SecretDigest};
 use crate::error::ApiError;
+use crate::ledger::LedgerState;
 
 /// How often another writer may be faster at one place, before the client is asked to try again.
 const ATTEMPTS: usize = 5;
@@ -134,7 +135,7 @@ async fn look(app: &App, key: &CredentialKey, base: u64, lease: &WriteLease<'_>)
     let inspect =
         async |version| app.store.inspect(key, version).await.map_err(|error| error.with_operation(Operation::Rotate));
     let latest = inspect(None).await?;
-    let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
+    let is_noted = may_adopt(app) && latest.secret().is_some_and(|secret| lease.has_noted(secret));
     let kept = app.vault.as_ref().map_or(0, |place| place.versions_kept);
     let mut place = Place { base, latest: latest.version(), is_noted, has_base: true, has_older: None, kept };
     if place.latest > base && place.next() != Next::Adopt {
@@ -144,6 +145,11 @@ async fn look(app: &App, key: &CredentialKey, base: u64, lease: &WriteLease<'_>)
         }
     }
     Ok((place, latest))
+}
+
+/// Whether what was noted here was never committed: a restored database may hold a note of a secret that was shown since.
+fn may_adopt(app: &App) -> bool {
+    matches!(app.gate.state(), LedgerState::Agrees | LedgerState::Watching)
 }
 
 /// Writes the current secret over the latest version. A digest of it is noted first: should the commit never come, the next

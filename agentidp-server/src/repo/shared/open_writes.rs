@@ -53,6 +53,7 @@ impl OpenWriteRepo for Store {
             if write.kind != OpenWriteKind::Create && !is_active(&mut tx, write.credential_id).await? {
                 return Ok(Opened::Ended);
             }
+            purges::take_back_old_job(&mut tx, write).await?;
             if is_being_purged(&mut tx, write, now).await? || !insert_or_lock(&mut tx, write, until).await? {
                 return Ok(Opened::Busy);
             }
