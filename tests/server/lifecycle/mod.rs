@@ -2,6 +2,7 @@
 
 mod create;
 mod late;
+mod lost_answer;
 mod moves;
 mod revoke;
 mod rotate;
