@@ -1,4 +1,4 @@
-//! Something that happens just before a credential's commit, or just after its rows were read.
+//! Something that happens just before a credential's commit, to its answer, or just after its rows were read.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What happens just before a commit.
+/// What happens just before a commit, or to its answer.
 pub(crate) enum Before {
     /// The database is gone: the commit does not take place.
     Outage,
@@ -23,6 +23,8 @@ pub(crate) enum Before {
     Run(Happening),
     /// Somebody else has changed the row, and then the database is gone.
     LossAndOutage,
+    /// Nothing: the commit takes place. Its answer is lost.
+    LostAnswer,
 }
 
 /// A credential repository whose next `insert` and `rotate` calls meet what is scripted.
@@ -78,19 +80,28 @@ impl Interposed {
         *self.outage.lock().unwrap() = false;
     }
 
-    /// Whether the commit may take place.
-    async fn before(&self, script: &Mutex<VecDeque<Before>>) -> Result<bool> {
+    /// Carries a commit out as scripted. `lost`: its answer where somebody else has changed the row.
+    async fn commit<T>(
+        &self,
+        script: &Mutex<VecDeque<Before>>,
+        lost: T,
+        commit: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let next = script.lock().unwrap().pop_front();
         match next {
-            None => Ok(true),
+            None => commit.await,
             Some(Before::Outage) => Err(gone()),
             Some(Before::Run(run)) => {
                 run.await;
-                Ok(true)
+                commit.await
             }
             Some(Before::LossAndOutage) => {
                 *self.outage.lock().unwrap() = true;
-                Ok(false)
+                Ok(lost)
+            }
+            Some(Before::LostAnswer) => {
+                commit.await?;
+                Err(gone())
             }
         }
     }
@@ -140,16 +151,15 @@ impl CredentialRepo for Interposed {
     }
 
     async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        self.before(&self.script).await?;
-        self.inner.insert(credential, event).await
+        self.commit(&self.script, InsertCredential::WriteLost, self.inner.insert(credential, event)).await
     }
 
     async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        if self.before(&self.script).await? { self.inner.rotate(before, after, event).await } else { Ok(false) }
+        self.commit(&self.script, false, self.inner.rotate(before, after, event)).await
     }
 
     async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        if self.before(&self.upgrades).await? { self.inner.upgrade(before, after).await } else { Ok(false) }
+        self.commit(&self.upgrades, false, self.inner.upgrade(before, after)).await
     }
 
     async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {

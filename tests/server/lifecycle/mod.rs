@@ -3,6 +3,7 @@
 mod between;
 mod create;
 mod late;
+mod lost_answer;
 mod moves;
 mod revoke;
 mod rotate;

@@ -7,6 +7,7 @@ use agentidp_server::lifecycle::Upgrades;
 use tokio::task::JoinSet;
 
 use super::Vaulted;
+use crate::interposed::Before;
 use crate::support::process::until;
 
 /// Clients that log in twice at once.
@@ -76,4 +77,19 @@ async fn a_rotation_between_two_logins_locks_no_client_out_and_shows_no_presente
     for (shown, presented) in clients.join_all().await {
         assert!(vaulted.site.accepts(agent, &shown).await && !vaulted.site.accepts(agent, &presented).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_presented_secret_that_a_failed_move_has_left_in_vault_is_never_shown() {
+    let vaulted = Vaulted::upgrading(false).await;
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, presented) = vaulted.bcrypt_credential(agent).await;
+    vaulted.commits.next_upgrade(Before::Outage);
+    vaulted.site.granted(agent, &presented).await;
+    until("the write", async || vaulted.in_vault(agent, credential).await).await;
+    let reply = vaulted.site.rotate(agent, credential).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_ne!(reply.secret(), presented);
+    assert!(vaulted.site.accepts(agent, &reply.secret()).await);
+    assert!(!vaulted.site.accepts(agent, &presented).await);
 }

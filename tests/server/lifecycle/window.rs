@@ -101,6 +101,21 @@ async fn versions_written_by_hand_between_rotations_cost_no_acknowledged_secret(
     }
 }
 
+/// The setting says 10 and the mount keeps three: that the version before the pinned one is gone shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_that_keeps_fewer_versions_than_the_setting_says_costs_no_acknowledged_secret() {
+    let vaulted = Vaulted::new().await.keeping(3, false).await;
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, _) = vaulted.site.credential(agent).await;
+    let secret = vaulted.site.rotate(agent, credential).await.secret();
+    support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
+    for _ in 0..4 {
+        vaulted.commits.next(Before::Outage);
+        assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
+        assert!(vaulted.site.accepts(agent, &secret).await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_ten_versions_written_by_hand_at_once_the_next_rotation_works() {
     let vaulted = Vaulted::new().await;

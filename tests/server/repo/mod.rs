@@ -6,6 +6,7 @@ mod credentials;
 mod database;
 mod dead_connections;
 mod drift;
+mod open_writes;
 mod purges;
 mod retention;
 mod tokens;

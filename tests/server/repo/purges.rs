@@ -132,7 +132,12 @@ async fn what_is_scheduled_during_a_claim_is_done_again(db: Database) {
 async fn a_job_that_is_not_due_or_not_needed_cannot_be_claimed(db: Database) {
     let agent = db.agent().await;
     let live = db.credential(&agent, vaulted("secret/data/live", 1)).await;
-    let jobs = [job(Uuid::new_v4(), "secret/data/a", later(1)), job(live.credential_id, "secret/data/live", now())];
+    let jobs = [
+        job(Uuid::new_v4(), "secret/data/a", later(1)),
+        job(live.credential_id, "secret/data/live", now()),
+        // The credential may come back to it.
+        job(live.credential_id, "secret/data/elsewhere", now()),
+    ];
     for job in &jobs {
         db.repos.purges.schedule(job).await.unwrap();
         assert_eq!(db.repos.purges.claim(job, now(), later(60)).await.unwrap(), None);
