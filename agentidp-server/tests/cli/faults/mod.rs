@@ -4,8 +4,11 @@
 //! `./scripts/test` has each fault once. `./scripts/soak MINUTES` sets `SOAK_MINUTES`, and they come at random for so long.
 
 mod account;
+mod aimed;
 mod driver;
 mod field;
+mod neighbour;
+mod proxy;
 mod tally;
 
 use std::time::{Duration, Instant};
@@ -32,9 +35,6 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_loses_a_secret_or_lets_another_in() {
-    let setting = |name: &str| -> Option<u64> {
-        std::env::var_os(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
-    };
     let soak = setting("SOAK_MINUTES").map(|minutes| now() + Duration::from_secs(60 * minutes));
     let seed = setting("SOAK_SEED").unwrap_or(if soak.is_some() { u64::from(std::process::id()) } else { 1 });
     say(&format!("seed {seed} (set it with SOAK_SEED)"));
@@ -58,6 +58,10 @@ async fn no_fault_loses_a_secret_or_lets_another_in() {
     driver.check(&mut field, &mut tally, usize::MAX).await;
     say(&tally.report(&driver));
     assert!(!tally.is_bad(&driver), "{}", tally.report(&driver));
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var_os(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
 }
 
 fn now() -> Instant {

@@ -13,6 +13,8 @@ use super::field::Fault;
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) operations: AtomicU64,
+    /// Fresh secrets that the other server accepted at once.
+    pub(super) fresh: AtomicU64,
     /// Nobody could say, or nobody answered: an outage, told as one.
     pub(super) outages: AtomicU64,
     pub(super) wrongly_accepted: AtomicU64,
@@ -61,6 +63,7 @@ impl Tally {
         let (counts, mut text) = (driver.counts(), String::new());
         let get = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         let _ = writeln!(text, "operations            {}", get(&counts.operations));
+        let _ = writeln!(text, "fresh at the other    {}", get(&counts.fresh));
         let _ = writeln!(text, "outages, told as such {}", get(&counts.outages));
         for (fault, (count, longest)) in &self.faults {
             let _ =
