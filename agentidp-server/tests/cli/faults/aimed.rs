@@ -21,6 +21,9 @@ const FAILING: [(u64, usize); 2] = [(10, 12), (2, 3)];
 /// Rotations of one credential at once.
 const RACING: usize = 40;
 
+/// Credentials of earlier faults that stay active.
+const MOST: usize = 4;
+
 impl Driver {
     /// Rotations whose commit fails, many in a row (F2): the secret that was shown last works throughout, and so does the next
     /// rotation.
@@ -118,7 +121,6 @@ impl Driver {
     }
 
     async fn make(&self, account: &mut RwLockWriteGuard<'_, Account>, server: usize) -> Entry {
-        // Of earlier faults one is left, for the checks.
         while let Some(old) = account.credentials.iter().rev().filter(|entry| !entry.ended).nth(MOST) {
             let path = format!("/api/v1/agents/{}/credentials/{}", account.agent, old.id);
             let id = old.id.clone();
@@ -184,9 +186,6 @@ impl Driver {
         accepted
     }
 }
-
-/// Credentials of earlier faults that stay active.
-const MOST: usize = 4;
 
 fn rotation(account: &Account, entry: &Entry) -> String {
     format!("/api/v1/agents/{}/credentials/{}/rotate", account.agent, entry.id)

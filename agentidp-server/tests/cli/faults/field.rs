@@ -10,6 +10,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::driver::Driver;
+use super::fault::Fault;
 use super::proxy::Proxies;
 use super::{Dice, now, setting};
 use crate::binary::{Place, Running};
@@ -18,72 +19,15 @@ use crate::support::bao::{Bao, Mount, least_privilege};
 use crate::support::process::until;
 use crate::support::{Cluster, Postgres};
 
-/// What happens to the services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
-    LeaderKilled,
-    LeaderSealed,
-    LeaderCutOff,
-    StandbyCutOff,
-    TokensRevoked,
-    TokensExpired,
-    PostgresKilled,
-    ServerKilled,
-    /// A second deployment on the same folder (F1).
-    SecondDeployment,
-    /// PostgreSQL cuts the connection of each rotation that commits (F2).
-    CommitsCut,
-    /// Rotations of one credential at both servers at once (F2).
-    Races,
-    /// Vault carries out calls of one server long after it gave up (F3).
-    CallsLate,
-}
-
-impl Fault {
-    pub(super) const ALL: [Self; 12] = [
-        Self::LeaderKilled,
-        Self::LeaderSealed,
-        Self::LeaderCutOff,
-        Self::StandbyCutOff,
-        Self::TokensRevoked,
-        Self::TokensExpired,
-        Self::PostgresKilled,
-        Self::ServerKilled,
-        Self::SecondDeployment,
-        Self::CommitsCut,
-        Self::Races,
-        Self::CallsLate,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::LeaderKilled => "Vault leader killed",
-            Self::LeaderSealed => "Vault leader sealed",
-            Self::LeaderCutOff => "Vault leader cut off",
-            Self::StandbyCutOff => "Vault standby cut off",
-            Self::TokensRevoked => "Vault tokens revoked",
-            Self::TokensExpired => "Vault tokens expired",
-            Self::PostgresKilled => "PostgreSQL killed",
-            Self::ServerKilled => "server killed",
-            Self::SecondDeployment => "second deployment",
-            Self::CommitsCut => "commits cut",
-            Self::Races => "rotations at once",
-            Self::CallsLate => "calls late",
-        }
-    }
-
-    /// Whether digests and warm credentials must not notice.
-    pub(super) fn is_vaults(self) -> bool {
-        !matches!(self, Self::PostgresKilled | Self::ServerKilled | Self::CommitsCut)
-    }
-}
-
 /// How many operations a fault meets at least before it is mended, and how many come after.
 const UNDER_LOAD: u64 = 60;
 
-/// How long after its caller's end a call is carried out: `LATE_SECONDS`, or ten.
+/// How long a caller waits for Vault.
+const CALL: Duration = Duration::from_secs(5);
+
+/// How long after a call was made Vault carries it out: its caller gave up `LATE_SECONDS` before, or ten.
 fn late_by() -> Duration {
-    Duration::from_secs(setting("LATE_SECONDS").unwrap_or(10))
+    CALL + Duration::from_secs(setting("LATE_SECONDS").unwrap_or(10))
 }
 
 /// Where requests go, by number of the server.

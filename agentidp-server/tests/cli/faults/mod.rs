@@ -5,7 +5,9 @@
 
 mod account;
 mod aimed;
+mod check;
 mod driver;
+mod fault;
 mod field;
 mod neighbour;
 mod proxy;
@@ -16,7 +18,8 @@ use std::time::{Duration, Instant};
 use agentidp_secrets::{Clock as _, SystemClock};
 
 use self::driver::Driver;
-use self::field::{Fault, Field};
+use self::fault::Fault;
+use self::field::Field;
 use self::tally::Tally;
 
 /// Numbers that look random and come again with the same seed (splitmix64, public domain, by S. Vigna).

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::driver::Driver;
-use super::field::Fault;
+use super::fault::Fault;
 
 /// Counted while the load is on, by many at once.
 #[derive(Debug, Default)]
