@@ -10,7 +10,6 @@ use tokio::sync::RwLockWriteGuard;
 use super::account::{Account, Change, Entry, TOLD};
 use super::driver::{Driver, nothing_was_done, secret, text};
 use super::field::Field;
-use super::proxy::Proxies;
 use super::tally::Counts;
 use super::{now, say};
 use crate::support::process::{pause, until};
@@ -37,11 +36,11 @@ impl Driver {
                 let answer = self.api(number % 2, Method::POST, &rotation(&account, &entry)).await;
                 let status = answer.map(|(status, _)| status);
                 assert!(status.is_none_or(|status| status >= 500), "{entry:?}: {status:?} without a commit");
-                self.must_count(&account.agent, &entry).await;
+                self.must_count(field, &account.agent, &entry).await;
             }
             field.cut_commits(false).await;
             self.rotate_on(&account.agent, &mut entry, 1).await;
-            self.must_count(&account.agent, &entry).await;
+            self.must_count(field, &account.agent, &entry).await;
             account.credentials.push(entry);
         }
     }
@@ -78,25 +77,31 @@ impl Driver {
             for number in others {
                 entry.rotated(Some(shown[number].clone()), 1);
             }
+            if last.is_some() {
+                self.must_count(field, &account.agent, &entry).await;
+            }
             account.credentials.push(entry);
         }
     }
 
     /// A rotation, a creation and a deletion by one server that Vault carries out after their caller gave up (F3), the
     /// other server's rotation meanwhile. Further calls are held up as the load makes them.
-    pub(super) async fn change_late(&self, proxies: &Proxies) {
+    pub(super) async fn change_late(&self, field: &Field) {
         let mut account = self.aimed_at().write().await;
         let (mut rotated, mut revoked) = (self.make(&mut account, 1).await, self.make(&mut account, 1).await);
         let credentials = format!("/api/v1/agents/{}/credentials", account.agent);
         let (rotate, revoke) = (rotation(&account, &rotated), format!("{credentials}/{}", revoked.id));
-        proxies.hold_up(true);
+        field.proxies.hold_up(true);
         let (rotation, creation, revocation) = tokio::join!(
             self.api(0, Method::POST, &rotate),
             self.api(0, Method::POST, &credentials),
             self.api(0, Method::DELETE, &revoke),
         );
-        until("calls to be held up", async || proxies.held_up("POST") >= 2 && proxies.held_up("DELETE") >= 1).await;
-        proxies.hold_up(false);
+        until("calls to be held up", async || {
+            field.proxies.held_up("POST") >= 2 && field.proxies.held_up("DELETE") >= 1
+        })
+        .await;
+        field.proxies.hold_up(false);
         assert!(rotation.is_none_or(|(status, _)| status >= 500), "{rotated:?}: a rotation without Vault");
         assert!(creation.as_ref().is_none_or(|(status, _)| *status >= 500), "a creation without Vault");
         account.creations += usize::from(!nothing_was_done(&creation));
@@ -104,19 +109,19 @@ impl Driver {
             Some((204, _)) => revoked.revoked(0),
             _ => revoked.uncertain = Some(Change::Revocation),
         }
-        self.must_count(&account.agent, &rotated).await;
+        self.must_count(field, &account.agent, &rotated).await;
         self.rotate_on(&account.agent, &mut rotated, 1).await;
-        self.must_count(&account.agent, &rotated).await;
+        self.must_count(field, &account.agent, &rotated).await;
         account.credentials.extend([rotated, revoked]);
     }
 
     /// Vault carries out what was held up, each call so long after it was made.
-    pub(super) async fn carry_out(&self, proxies: &Proxies, age: Duration) {
-        let (all, done) = proxies.carry_out(age).await;
+    pub(super) async fn carry_out(&self, field: &Field, age: Duration) {
+        let (all, done) = field.proxies.carry_out(age).await;
         say(&format!("                      {all} calls came {} s late, {done} were carried out", age.as_secs()));
         let account = self.aimed_at().read().await;
         for entry in account.credentials.iter().rev().filter(|entry| entry.current.is_some()).take(2) {
-            self.must_count(&account.agent, entry).await;
+            self.must_count(field, &account.agent, entry).await;
         }
     }
 
@@ -154,9 +159,13 @@ impl Driver {
         }
     }
 
-    /// Both servers accept the current secret at once.
-    async fn must_count(&self, agent: &str, entry: &Entry) {
+    /// Vault holds the current secret where the row says, and both servers accept it at once. They may remember it: Vault is looked
+    /// at as well.
+    async fn must_count(&self, field: &Field, agent: &str, entry: &Entry) {
         let (counts, secret) = (self.counts(), entry.current.as_ref().unwrap());
+        if field.held(agent, &entry.id).await.as_ref() != Some(secret) {
+            counts.note(&counts.lost, format!("Vault does not hold what {entry:?} pins"));
+        }
         for server in 0..2 {
             until("an answer", async || match self.token(server, agent, secret).await {
                 Some((200, _)) => true,

@@ -6,14 +6,13 @@ use std::sync::Mutex;
 use super::account::{Account, Entry, TOLD};
 use super::driver::Driver;
 use super::field::Field;
-use super::tally::Tally;
 use super::{now, say};
 use crate::support::process::until;
 
 impl Driver {
     /// Stops the load and looks: rows, trail and Vault agree, every secret ever shown counts or was knowingly retired. Of the
     /// retired ones of each credential the latest `retired` are tried.
-    pub(super) async fn check(&self, field: &mut Field, tally: &mut Tally, retired: usize) {
+    pub(super) async fn check(&self, field: &mut Field, retired: usize) {
         let _alone = self.0.gate.write().await;
         field.reconcile().await;
         let mut database = field.database().await;
@@ -35,7 +34,7 @@ impl Driver {
             let nothing = BTreeMap::new();
             account.credentials.iter_mut().for_each(|entry| entry.settle(told.get(&entry.id).unwrap_or(&nothing)));
             for server in 0..2 {
-                self.ask_all(&account, server, tally, retired).await;
+                self.ask_all(&account, server, retired).await;
             }
             account.credentials.iter_mut().for_each(|entry| entry.warm = [entry.current.is_some(); 2]);
         }
@@ -53,14 +52,13 @@ impl Driver {
         account.credentials.extend(new.into_iter().map(|id| Entry::new(id, None, 0)));
     }
 
-    async fn ask_all(&self, account: &Account, server: usize, tally: &mut Tally, retired: usize) {
+    async fn ask_all(&self, account: &Account, server: usize, retired: usize) {
         let counts = self.counts();
         for entry in &account.credentials {
             if let Some(secret) = &entry.current
                 && !self.settles(server, &account.agent, secret, 200).await
             {
-                tally.lost += 1;
-                counts.notes.lock().unwrap().push(format!("{} is lost at {server}", entry.id));
+                counts.note(&counts.lost, format!("{} is lost at {server}", entry.id));
             }
             for secret in entry.retired.iter().rev().take(retired) {
                 if !self.settles(server, &account.agent, secret, 401).await {

@@ -36,7 +36,7 @@ pub(super) type Origins = Arc<Mutex<[String; 2]>>;
 pub(super) struct Field {
     cluster: Cluster,
     /// Between the nodes and server 0. Server 1 reaches them directly.
-    proxies: Proxies,
+    pub(super) proxies: Proxies,
     postgres: Postgres,
     place: Place,
     servers: Vec<Running>,
@@ -118,14 +118,14 @@ impl Field {
             Fault::SecondDeployment => self.meet_neighbour().await,
             Fault::CommitsCut => driver.rotate_in_vain(self).await,
             Fault::Races => driver.race(self).await,
-            Fault::CallsLate => driver.change_late(&self.proxies).await,
+            Fault::CallsLate => driver.change_late(self).await,
         }
         let load = driver.operations();
         driver.of_use(2).await;
         let recovery = now() - begun;
         until("load under the fault", async || driver.operations() >= load + UNDER_LOAD).await;
         if fault == Fault::CallsLate {
-            driver.carry_out(&self.proxies, late_by()).await;
+            driver.carry_out(self, late_by()).await;
         }
         self.cluster.heal().await;
         driver.of_use(2).await;
@@ -205,6 +205,16 @@ impl Field {
         let leader = self.cluster.node(self.cluster.leader().await);
         let path = format!("{}/metadata/agentidp/agents/{agent}/credentials/{credential}", self.mount.name);
         leader.root(Method::POST, &path, json!({ "max_versions": kept })).await;
+    }
+
+    /// The secret in the version that the row of a credential pins.
+    pub(super) async fn held(&self, agent: &str, credential: &str) -> Option<String> {
+        let sql = "SELECT vault_path || '?version=' || vault_version FROM credentials WHERE client_id::text = $1 AND \
+                   credential_id::text = $2 AND status = 'active'";
+        let find = sqlx::query_scalar(sql).bind(agent).bind(credential);
+        let pinned: String = find.fetch_one(&mut self.database().await).await.unwrap();
+        let leader = self.cluster.node(self.cluster.leader().await);
+        leader.read_root(&pinned).await.map(|held| held.client_secret().to_owned())
     }
 
     pub(super) async fn fresh_database(&self) -> String {

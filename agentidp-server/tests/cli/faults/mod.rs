@@ -52,15 +52,15 @@ async fn no_fault_loses_a_secret_or_lets_another_in() {
         let recovery = field.meet(fault, &driver, &mut dice).await;
         say(&format!("{:<21} {:.1} s", fault.name(), recovery.as_secs_f64()));
         tally.recovered(fault, recovery);
-        driver.check(&mut field, &mut tally, 3).await;
+        driver.check(&mut field, 3).await;
         let last = soak.map_or(order.is_empty(), |until| now() > until);
-        if last || tally.is_bad(&driver) {
+        if last || Tally::is_bad(&driver) {
             break;
         }
     }
-    driver.check(&mut field, &mut tally, usize::MAX).await;
+    driver.check(&mut field, usize::MAX).await;
     say(&tally.report(&driver));
-    assert!(!tally.is_bad(&driver), "{}", tally.report(&driver));
+    assert!(!Tally::is_bad(&driver), "{}", tally.report(&driver));
 }
 
 fn setting(name: &str) -> Option<u64> {

@@ -44,6 +44,7 @@ impl Field {
             "SELECT credential_id::text, client_id::text, vault_path FROM credentials WHERE vault_path IS NOT NULL";
         let places: Vec<(String, String, String)> =
             sqlx::query_as(sql).fetch_all(&mut self.database().await).await.unwrap();
+        assert!(!places.is_empty(), "nothing of the first could be deleted");
         let mut second = PgConnection::connect(url).await.unwrap();
         for (credential, client, path) in places {
             let owe = "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at) \

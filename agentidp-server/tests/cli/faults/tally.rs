@@ -17,6 +17,8 @@ pub(super) struct Counts {
     pub(super) fresh: AtomicU64,
     /// Nobody could say, or nobody answered: an outage, told as one.
     pub(super) outages: AtomicU64,
+    /// Secrets that count and that nobody accepts, or that Vault does not hold.
+    pub(super) lost: AtomicU64,
     pub(super) wrongly_accepted: AtomicU64,
     pub(super) wrongly_refused: AtomicU64,
     /// Digests and warm credentials that met an outage of Vault.
@@ -43,7 +45,6 @@ impl Counts {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     faults: BTreeMap<Fault, (u64, Duration)>,
-    pub(super) lost: u64,
 }
 
 impl Tally {
@@ -53,10 +54,10 @@ impl Tally {
         *longest = after.max(*longest);
     }
 
-    pub(super) fn is_bad(&self, driver: &Driver) -> bool {
+    pub(super) fn is_bad(driver: &Driver) -> bool {
         let counts = driver.counts();
-        let bad = [&counts.wrongly_accepted, &counts.wrongly_refused, &counts.warm_errors];
-        self.lost > 0 || bad.iter().any(|counter| counter.load(Ordering::SeqCst) > 0)
+        let bad = [&counts.lost, &counts.wrongly_accepted, &counts.wrongly_refused, &counts.warm_errors];
+        bad.iter().any(|counter| counter.load(Ordering::SeqCst) > 0)
     }
 
     pub(super) fn report(&self, driver: &Driver) -> String {
@@ -69,7 +70,7 @@ impl Tally {
             let _ =
                 writeln!(text, "{:<21} {count} times, longest recovery {:.1} s", fault.name(), longest.as_secs_f64());
         }
-        let _ = writeln!(text, "lost                  {}", self.lost);
+        let _ = writeln!(text, "lost                  {}", get(&counts.lost));
         let _ = writeln!(text, "wrongly accepted      {}", get(&counts.wrongly_accepted));
         let _ = writeln!(text, "wrongly refused       {}", get(&counts.wrongly_refused));
         let _ = writeln!(text, "warm or digest errors {}", get(&counts.warm_errors));
