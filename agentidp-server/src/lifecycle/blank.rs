@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::domain::{OpenWrite, OpenWriteKind, PurgeJob};
 use crate::error::ApiError;
 
-/// Versions that are written at the most. Vault keeps 10 unless it is told otherwise.
+/// Versions that are written at the most. Vault keeps 10 unless set.
 const MOST: u64 = 128;
 
 /// Writes blank versions until none of the secrets is left that were there. Each is a compare-and-set on the one before it, so

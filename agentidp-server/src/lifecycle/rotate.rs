@@ -262,11 +262,7 @@ impl<'a> Rotation<'a> {
         };
         let after = Credential { secret, ..before.clone() };
         let commit = self.app.repos.credentials.upgrade(before, &after).await;
-        let pinned = settled(self.app, &after, commit).await;
-        if !matches!(pinned, Ok(true)) {
-            lease.end().await;
-        }
-        Ok(pinned?)
+        Ok(settled(self.app, &after, Some(&lease), commit).await?)
     }
 
     /// Makes the new secret count. Nothing when another server has changed the row meanwhile.
@@ -287,15 +283,10 @@ impl<'a> Rotation<'a> {
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
         let commit = idempotency::rotate(self.app, claim, &before, &after, &event).await;
-        let rotated = settled(self.app, &after, commit).await;
-        if matches!(rotated, Ok(true)) {
+        if settled(self.app, &after, lease.as_ref(), commit).await? {
             fail_point("rotate.committed");
             return Ok(Some(Shown { credential: after, secret, replayed: false }));
         }
-        if let Some(lease) = lease {
-            lease.end().await;
-        }
-        rotated?;
         self.clear_away(after.secret.vault_path).await
     }
 

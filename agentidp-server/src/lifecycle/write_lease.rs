@@ -123,7 +123,7 @@ impl<'a> WriteLease<'a> {
     }
 
     /// Something was written, or may have been, and is not committed.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(&self) {
         let (id, attempt, now) = (self.write.credential_id, self.write.attempt, self.app.now());
         self.in_time(self.app.repos.open_writes.end_lease(id, attempt, now)).await;
     }

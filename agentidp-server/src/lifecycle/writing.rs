@@ -1,4 +1,4 @@
-//! Writing a secret to its place, so that nothing is evicted that counts and nothing is shown that somebody presented.
+//! Writing a secret to its place, so that no version that counts is evicted and no presented secret is shown.
 //!
 //! The caller holds the [`WriteLease`] and commits what was written. Compare-and-set on the version keeps out every writer that
 //! holds none: an older release, or an operator's hand.
@@ -91,7 +91,7 @@ pub(super) async fn in_place<'a>(
 }
 
 /// Writes `secret` at a place that no row points to, over whatever lies there. Nothing there is ever adopted: it may be a
-/// secret that somebody presented.
+/// secret that a client has presented.
 ///
 /// # Errors
 /// As [`in_place`].

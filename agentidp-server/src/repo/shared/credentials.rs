@@ -198,7 +198,7 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     Ok(())
 }
 
-/// The attempt that writes the columns. Whoever writes them without one gets a fresh revision all the same.
+/// The attempt that writes the columns; a fresh revision for a write without one.
 fn fresh_revision(after: &Credential) -> Uuid {
     after.secret.revision.unwrap_or_else(Uuid::new_v4)
 }

@@ -68,7 +68,7 @@ impl OpenWriteRepo for Store {
     }
 
     async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
-        // What was there before the attempt, and what an earlier holder noted, is told by more digests than one.
+        // More than one digest: an earlier holder left something.
         let statements = [
             "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind IN ('rotate', 'pin', 'blank') \
              AND digests NOT LIKE '% %' AND lease_until > $3",
@@ -119,7 +119,9 @@ impl OpenWriteRepo for Store {
     async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         let work = || async {
             let rows: Vec<(Id, Id)> = sqlx::query_as(
-                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 LIMIT $2",
+                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 \
+                 AND EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = open_writes.credential_id \
+                 AND c.status = 'active') LIMIT $2",
             )
             .bind(now)
             .bind(i64::from(limit))
@@ -150,7 +152,7 @@ async fn is_being_purged(connection: &mut Connection, write: &OpenWrite, now: Ti
     Ok(claimed.is_some())
 }
 
-/// Makes the write where there is none; the row is locked until the transaction ends, whoever made it.
+/// Makes the write where there is none; the row is locked until the transaction ends.
 async fn insert_or_lock(connection: &mut Connection, write: &OpenWrite, until: Timestamp) -> sqlx::Result<bool> {
     let touched = sqlx::query(
         "INSERT INTO open_writes (credential_id, client_id, kind, vault_path, base, attempt, digests, lease_until) \
