@@ -35,16 +35,38 @@ pub(super) async fn blank(app: &App, job: &PurgeJob) -> Result<Result<(), Error>
     let Some(lease) = WriteLease::try_open(app, write).await? else {
         return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential is under way")));
     };
-    let blanked = push_out(app, &key).await;
+    // It may have moved back, and its commit may have been the last before ours. From here on none is.
+    let blanked = match app.repos.credentials.find(job.client_id, job.credential_id).await {
+        Ok(Some(row)) if row.secret.vault_path.as_ref() == Some(&job.vault_path) => {
+            Ok(Err(refused(ErrorKind::Conflict, "the credential has moved back")))
+        }
+        Ok(_) => push_out(app, &key, &lease).await,
+        Err(error) => Err(error.into()),
+    };
     lease.close().await;
-    Ok(blanked)
+    blanked
 }
 
-async fn push_out(app: &App, key: &CredentialKey) -> Result<(), Error> {
-    let Held::Version { version: last, secret, .. } = app.store.inspect(key, None).await? else { return Ok(()) };
-    if secret.is_none() && !holds_secret(app, key, last).await? {
-        return Ok(());
+async fn push_out(app: &App, key: &CredentialKey, lease: &WriteLease<'_>) -> Result<Result<(), Error>, ApiError> {
+    let last = match last_to_push_out(app, key).await {
+        Ok(Some(last)) => last,
+        Ok(None) => return Ok(Ok(())),
+        Err(error) => return Ok(Err(error)),
+    };
+    if !lease.renew().await? {
+        return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential was begun meanwhile")));
     }
+    Ok(write_blanks(app, key, last).await)
+}
+
+/// The latest version, if it or one below it holds a secret.
+async fn last_to_push_out(app: &App, key: &CredentialKey) -> Result<Option<u64>, Error> {
+    let Held::Version { version: last, secret, .. } = app.store.inspect(key, None).await? else { return Ok(None) };
+    let holds = secret.is_some() || holds_secret(app, key, last).await?;
+    Ok(holds.then_some(last))
+}
+
+async fn write_blanks(app: &App, key: &CredentialKey, last: u64) -> Result<(), Error> {
     for latest in last..last + MOST {
         app.store.blank(key, latest).await?;
         if matches!(app.store.inspect(key, Some(last)).await?, Held::Nothing) {

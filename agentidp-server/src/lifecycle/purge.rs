@@ -46,7 +46,7 @@ async fn purge_within(app: &App, job: &PurgeJob, bound: Duration) -> Result<(), 
     }
     let now = app.now();
     let Some(claim) = app.repos.purges.claim(job, now, now.plus(CLAIM_LIFE)).await? else {
-        debug!(credential_id = %job.credential_id, "a purge is another's, or not needed any more");
+        debug!(credential_id = %job.credential_id, "another server holds this purge, or it is void");
         return Ok(());
     };
     fail_point("purge.claimed");

@@ -119,6 +119,14 @@ impl Upgrade {
         let write = OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None };
         // An upgrade never waits: the write that is open is a rotation's, or another login's.
         let Some(lease) = WriteLease::try_open(&self.app, write).await? else { return Ok(None) };
+        // Another login, or a rotation, may have been committed since the row was read. From here on none is.
+        match self.is_unchanged().await {
+            Ok(true) => {}
+            changed => {
+                lease.close().await;
+                return changed.map(|_| Some(false));
+            }
+        }
         fail_point("upgrade.intended");
         let (new, lease) = writing::moving_in(&self.app, key, self.proved.clone(), lease).await?;
         fail_point("upgrade.written");
@@ -142,6 +150,12 @@ impl Upgrade {
             self.clear_away(after.secret.vault_path).await?;
         }
         Ok(Some(upgraded))
+    }
+
+    async fn is_unchanged(&self) -> Result<bool, ApiError> {
+        let Credential { client_id, credential_id, .. } = self.before;
+        let row = self.app.repos.credentials.find(client_id, credential_id).await?;
+        Ok(row.is_some_and(|row| row.secret.revision == self.before.secret.revision))
     }
 
     async fn is_over(&self) -> Result<bool, ApiError> {

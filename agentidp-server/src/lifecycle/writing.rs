@@ -13,8 +13,9 @@ use tracing::{info, warn};
 use super::window::{Next, Place};
 use super::write_lease::WriteLease;
 use crate::app::App;
-use crate::domain::OpenWriteKind;
+use crate::domain::{OpenWriteKind, SecretDigest};
 use crate::error::ApiError;
+use crate::ledger::LedgerState;
 
 /// How often another writer may be faster at one place, before the client is asked to try again.
 const ATTEMPTS: usize = 5;
@@ -71,6 +72,9 @@ pub(super) async fn in_place<'a>(
             Ok(looked) => looked,
             Err(error) => return Err(lease.failed(error).await),
         };
+        if !lease.renew().await? {
+            return Err(contended());
+        }
         let written = match place.next() {
             Next::Adopt => {
                 info!(credential_id = %key.credential_id(), "a secret that was written and never shown is taken");
@@ -109,11 +113,14 @@ pub(super) async fn moving_in<'a>(
         }
     }
     for _ in 0..ATTEMPTS {
-        let written = match app.store.inspect(key, None).await {
-            Ok(latest) => app.store.overwrite(key, latest.version(), secret.clone()).await,
-            Err(error) => Err(error.with_operation(Operation::Rotate)),
+        let latest = match app.store.inspect(key, None).await {
+            Ok(latest) => latest.version(),
+            Err(error) => return Err(lease.failed(error.with_operation(Operation::Rotate)).await),
         };
-        match written {
+        if !lease.renew().await? {
+            return Err(contended());
+        }
+        match app.store.overwrite(key, latest, secret.clone()).await {
             Ok(issued) => return Ok((issued.into(), lease)),
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(lease.failed(error).await),
@@ -128,7 +135,7 @@ async fn look(app: &App, key: &CredentialKey, base: u64, lease: &WriteLease<'_>)
     let inspect =
         async |version| app.store.inspect(key, version).await.map_err(|error| error.with_operation(Operation::Rotate));
     let latest = inspect(None).await?;
-    let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
+    let is_noted = may_adopt(app) && latest.secret().is_some_and(|secret| lease.has_noted(secret));
     let kept = app.vault.as_ref().map_or(0, |place| place.versions_kept);
     let mut place = Place { base, latest: latest.version(), is_noted, has_base: true, has_older: None, kept };
     if place.latest > base && place.next() != Next::Adopt {
@@ -138,6 +145,11 @@ async fn look(app: &App, key: &CredentialKey, base: u64, lease: &WriteLease<'_>)
         }
     }
     Ok((place, latest))
+}
+
+/// Whether what was noted here was never committed: a restored database may hold a note of a secret that was shown since.
+fn may_adopt(app: &App) -> bool {
+    matches!(app.gate.state(), LedgerState::Agrees | LedgerState::Watching)
 }
 
 /// Writes the current secret over the latest version. A digest of it is noted first: should the commit never come, the next
@@ -165,7 +177,7 @@ async fn repair<'a>(
         credential_id = %key.credential_id(),
         "Vault holds later versions that no row points to, and would soon drop the one that counts: it is written anew",
     );
-    lease.reopen(OpenWriteKind::Repair, place.base, Some(&current)).await?;
+    lease.reopen(OpenWriteKind::Repair, place.base, SecretDigest::of_current(&current)).await?;
     match app.store.overwrite(key, place.latest, current).await {
         Ok(repaired) => Ok(Written::Repaired(repaired.stored, lease)),
         Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -186,7 +198,7 @@ pub(super) async fn repaired(
     lease: &WriteLease<'_>,
 ) -> Result<Option<StoredSecret>, Error> {
     match app.store.inspect(key, None).await? {
-        Held::Version { stored, secret: Some(secret), .. } if lease.has_noted(&secret) => Ok(Some(stored)),
+        Held::Version { stored, secret: Some(secret), .. } if lease.has_repaired(&secret) => Ok(Some(stored)),
         _ => Ok(None),
     }
 }

@@ -230,7 +230,9 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     }
     // After the row, as a revocation locks them: the other way round the two could wait for each other.
     let (left, kept) = (before.secret.place(), after.secret.place());
-    if kept.is_some() && left != kept && !open_writes::redeem(connection, after).await? {
+    // A path that was deleted by hand begins at 1 again, so the number of a new version may be the old one's.
+    let redeemed = kept.is_some() && open_writes::redeem(connection, after).await?;
+    if kept.is_some() && left != kept && !redeemed {
         return Ok(false);
     }
     if let Some(vault_path) = &before.secret.vault_path

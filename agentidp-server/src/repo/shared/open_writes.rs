@@ -19,6 +19,9 @@ const LONGEST_LEASE: Duration = Duration::from_secs(1800);
 /// How long a claim of an older release counts after its end: its DELETE may reach Vault late.
 pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);
 
+/// Of one attempt.
+const SET_LEASE: &str = "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2";
+
 #[derive(FromRow)]
 struct OpenWriteRow {
     client_id: Id,
@@ -50,6 +53,7 @@ impl OpenWriteRepo for Store {
             if write.kind != OpenWriteKind::Create && !is_active(&mut tx, write.credential_id).await? {
                 return Ok(Opened::Ended);
             }
+            purges::take_back_old_job(&mut tx, write).await?;
             if is_being_purged(&mut tx, write, now).await? || !insert_or_lock(&mut tx, write, until).await? {
                 return Ok(Opened::Busy);
             }
@@ -67,12 +71,25 @@ impl OpenWriteRepo for Store {
         self.watch.again("open_writes.open", work).await
     }
 
+    async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool> {
+        let work = || async {
+            let renewed = sqlx::query(SET_LEASE)
+                .bind(Id(credential_id))
+                .bind(Id(attempt))
+                .bind(until)
+                .execute(&self.write)
+                .await?;
+            Ok(renewed.rows_affected() == 1)
+        };
+        self.watch.again("open_writes.renew", work).await
+    }
+
     async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         // More than one digest: an earlier holder left something.
         let statements = [
             "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind IN ('rotate', 'pin', 'blank') \
              AND digests NOT LIKE '% %' AND lease_until > $3",
-            "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2",
+            SET_LEASE,
         ];
         let work = || async {
             for statement in statements {
@@ -85,7 +102,7 @@ impl OpenWriteRepo for Store {
 
     async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         let work = || async {
-            sqlx::query("UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2")
+            sqlx::query(SET_LEASE)
                 .bind(Id(credential_id))
                 .bind(Id(attempt))
                 .bind(now)
@@ -119,9 +136,9 @@ impl OpenWriteRepo for Store {
     async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         let work = || async {
             let rows: Vec<(Id, Id)> = sqlx::query_as(
-                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 \
+                "SELECT client_id, credential_id FROM open_writes WHERE digests LIKE '%current:%' AND lease_until <= $1 \
                  AND EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = open_writes.credential_id \
-                 AND c.status = 'active') LIMIT $2",
+                 AND c.status = 'active') ORDER BY lease_until LIMIT $2",
             )
             .bind(now)
             .bind(i64::from(limit))

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::open_writes::OLD_CLAIM_MARGIN;
 use super::{Connection, Store};
-use crate::domain::{Credential, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
+use crate::domain::{Credential, OpenWrite, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::PurgeRow;
 use crate::repo::{PurgeRepo, Result};
@@ -38,7 +38,7 @@ impl PurgeRepo for Store {
             tx.commit().await?;
             let mut tx = self.begin().await?;
             give_up_unfinished(&mut tx, now).await?;
-            // Its commit did come, by a way that did not drop the job.
+            // An active row points to the place, so the job is void.
             sqlx::query(
                 "DELETE FROM purge_debts WHERE kind <> 'rest' AND due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
                  WHERE c.credential_id = purge_debts.credential_id AND c.vault_path = purge_debts.vault_path \
@@ -64,7 +64,7 @@ impl PurgeRepo for Store {
     }
 
     async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>> {
-        // Done twice it finds its own claim and is in vain: the job is done when that has ended.
+        // A repeated claim finds the first one and returns nothing; the job runs when that claim has ended.
         let work = || async {
             let claimed = sqlx::query(
                 "UPDATE purge_debts SET claimed_until = $5, due_at = $5 \
@@ -188,6 +188,21 @@ async fn take_over_old_jobs(connection: &mut Connection, now: Timestamp) -> sqlx
     Ok(())
 }
 
+/// A job of an older release at the place of a write that is about to happen: its server could delete the place after the
+/// write and before the commit. The credential is active, so no end has scheduled it.
+pub(super) async fn take_back_old_job(connection: &mut Connection, write: &OpenWrite) -> sqlx::Result<()> {
+    let taken =
+        sqlx::query("DELETE FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until IS NULL")
+            .bind(Id(write.credential_id))
+            .bind(&write.vault_path)
+            .execute(&mut *connection)
+            .await?;
+    if taken.rows_affected() == 1 {
+        keep_in_mind(connection, write.client_id, write.credential_id, &write.vault_path).await?;
+    }
+    Ok(())
+}
+
 /// New credentials whose server died before the commit: their ids are never used again. With them whatever else is kept in mind
 /// of credentials that have ended, where a server of an older release or an operator's SQL ended them.
 async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
@@ -283,8 +298,9 @@ pub(super) async fn delete_all(
 /// release holds a claim to delete it.
 pub(super) async fn void(connection: &mut Connection, credential_id: Uuid, vault_path: &str) -> sqlx::Result<bool> {
     let statements = [
-        "DELETE FROM purge_debts WHERE credential_id = $1 AND vault_path = $2",
+        // In the order in which the other transactions lock them.
         "DELETE FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until IS NULL",
+        "DELETE FROM purge_debts WHERE credential_id = $1 AND vault_path = $2",
     ];
     for statement in statements {
         sqlx::query(statement).bind(Id(credential_id)).bind(vault_path).execute(&mut *connection).await?;
@@ -297,7 +313,7 @@ pub(super) async fn void(connection: &mut Connection, credential_id: Uuid, vault
     Ok(claimed.is_none())
 }
 
-/// Due since ever.
+/// Due at once.
 fn long_ago() -> Timestamp {
     Timestamp::from(SystemTime::UNIX_EPOCH)
 }
