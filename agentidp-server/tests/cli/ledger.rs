@@ -166,7 +166,8 @@ async fn paths_without_a_row_are_removed_by_their_number_and_only_on_a_folder_of
     assert!(code == Some(0) && told.ends_with("2 removed, 0 left because their credential is active or has a purge\n"));
     assert!(!support::bao().metadata_exists(&orphan(0)).await && !support::bao().metadata_exists(&orphan(1)).await);
 
-    for number in 0..=100 {
+    // The first two would be deleted once more, by the repetition of their purge.
+    for number in 2..=102 {
         support::bao().write_root(&orphan(number), "sk_live_orphan").await;
     }
     let (code, _, why) = remove("101", &["--yes"]).await;

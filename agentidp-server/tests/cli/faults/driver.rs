@@ -1,6 +1,5 @@
 //! A modest load, and the account of it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
 
-use super::account::{Account, Change, Entry, TOLD};
-use super::field::{Fault, Field, Origins};
-use super::tally::{Counts, Tally};
-use super::{Dice, now, say};
+use super::Dice;
+use super::account::{Account, Change, Entry};
+use super::fault::Fault;
+use super::field::{Field, Origins};
+use super::tally::Counts;
 use crate::support::process::until;
 
 /// Clients at work, each with an agent of its own; and agents whose secrets are digests, which all of them ask for.
@@ -23,26 +23,29 @@ const DIGESTS: usize = 2;
 /// Credentials of an agent that are alive.
 const MOST: usize = 4;
 
+/// The agent of the faults that aim at a credential: its number comes after those of the clients.
+const AIMED_AT: usize = DIGESTS + CLIENTS;
+
 /// Clones are the same.
 #[derive(Clone)]
-pub(super) struct Driver(Arc<Inner>);
+pub(super) struct Driver(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     http: Client,
     origins: Origins,
     operator: String,
-    accounts: Vec<RwLock<Account>>,
+    pub(super) accounts: Vec<RwLock<Account>>,
     fault: Mutex<Option<Fault>>,
     counts: Counts,
     /// Held shared for each operation, and alone by who checks.
-    gate: RwLock<()>,
+    pub(super) gate: RwLock<()>,
     /// The agent whose credentials tell whether the servers are of use.
     probe: String,
     tasks: Mutex<JoinSet<()>>,
 }
 
 /// What a request came to: status and body, none when nobody answered.
-type Answer = Option<(u16, Value)>;
+pub(super) type Answer = Option<(u16, Value)>;
 
 impl Driver {
     /// Makes the digests, then starts the servers and the load.
@@ -54,7 +57,7 @@ impl Driver {
             let entry = Entry::new(client.credential, Some(client.secret), 0);
             accounts.push(Account { agent: client.id, credentials: vec![entry], creations: 0, digests: true });
         }
-        for _ in 0..CLIENTS {
+        for _ in 0..=CLIENTS {
             let agent = first.agent(&field.operator).await;
             accounts.push(Account { agent, credentials: Vec::new(), creations: 0, digests: false });
         }
@@ -88,6 +91,10 @@ impl Driver {
 
     pub(super) fn counts(&self) -> &Counts {
         &self.0.counts
+    }
+
+    pub(super) fn aimed_at(&self) -> &RwLock<Account> {
+        &self.0.accounts[AIMED_AT]
     }
 
     pub(super) fn operations(&self) -> u64 {
@@ -140,7 +147,9 @@ impl Driver {
         let path = format!("/api/v1/agents/{}/credentials", account.agent);
         match self.api(server, Method::POST, &path).await {
             Some((201, body)) => {
-                account.credentials.push(Entry::new(text(&body, "credentialId"), secret(&body), server))
+                let mut entry = Entry::new(text(&body, "credentialId"), secret(&body), server);
+                self.ask_fresh(&account.agent, &mut entry, 1 - server).await;
+                account.credentials.push(entry);
             }
             answer if nothing_was_done(&answer) => Counts::add(&self.0.counts.outages),
             _ => {
@@ -156,7 +165,10 @@ impl Driver {
         let Some(entry) = alive(&mut account, dice) else { return };
         let path = format!("/api/v1/agents/{agent}/credentials/{}/rotate", entry.id);
         match self.api(server, Method::POST, &path).await {
-            Some((200, body)) => entry.rotated(secret(&body), server),
+            Some((200, body)) => {
+                entry.rotated(secret(&body), server);
+                self.ask_fresh(&agent, entry, 1 - server).await;
+            }
             answer if nothing_was_done(&answer) => Counts::add(&self.0.counts.outages),
             _ => self.uncertain(entry, Change::Rotation),
         }
@@ -173,6 +185,19 @@ impl Driver {
         }
     }
 
+    /// Presents a secret at the server that did not make it, right after it was shown (F8).
+    async fn ask_fresh(&self, agent: &str, entry: &mut Entry, server: usize) {
+        let counts = &self.0.counts;
+        match self.token(server, agent, entry.current.as_ref().unwrap()).await {
+            Some((200, _)) => {
+                Counts::add(&counts.fresh);
+                entry.warm[server] = true;
+            }
+            Some((401, _)) => counts.note(&counts.wrongly_refused, format!("{} fresh, by {server}", entry.id)),
+            _ => Counts::add(&counts.outages),
+        }
+    }
+
     fn uncertain(&self, entry: &mut Entry, change: Change) {
         entry.uncertain = Some(change);
         Counts::add(&self.0.counts.outages);
@@ -180,9 +205,8 @@ impl Driver {
 
     async fn ask_right(&self, number: usize, server: usize, dice: &mut Dice) {
         let account = self.0.accounts[number].read().await;
-        let known: Vec<&Entry> = account.credentials.iter().filter(|entry| entry.uncertain.is_none()).collect();
-        let known: Vec<_> =
-            known.into_iter().filter(|entry| entry.current.is_some() && entry.is_known_to(server)).collect();
+        let known = account.credentials.iter().filter(|entry| entry.uncertain.is_none() && entry.current.is_some());
+        let known: Vec<&Entry> = known.collect();
         if known.is_empty() {
             return;
         }
@@ -225,110 +249,17 @@ impl Driver {
         }
     }
 
-    /// Stops the load and looks: rows, trail and Vault agree, every secret ever shown counts or was knowingly retired. Of the
-    /// retired ones of each credential the latest `retired` are tried.
-    pub(super) async fn check(&self, field: &mut Field, tally: &mut Tally, retired: usize) {
-        let _alone = self.0.gate.write().await;
-        field.reconcile().await;
-        let mut database = field.database().await;
-        let events: Vec<(String, String, i64)> = sqlx::query_as(
-            "SELECT metadata->>'credentialId', action, count(*) FROM audit_events \
-             WHERE action LIKE 'credential.%' AND outcome = 'success' GROUP BY 1, 2",
-        )
-        .fetch_all(&mut database)
-        .await
-        .unwrap();
-        let mut told: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
-        for (id, action, count) in events {
-            told.entry(id).or_default().insert(action, count);
-        }
-        let rows = agreed_rows(field).await;
-        for account in &self.0.accounts {
-            let mut account = account.write().await;
-            self.adopt(&mut account, &rows);
-            let nothing = BTreeMap::new();
-            account.credentials.iter_mut().for_each(|entry| entry.settle(told.get(&entry.id).unwrap_or(&nothing)));
-            for server in 0..2 {
-                self.ask_all(&account, server, tally, retired).await;
-            }
-            account.credentials.iter_mut().for_each(|entry| entry.warm = [entry.current.is_some(); 2]);
-        }
-    }
-
-    /// Credentials whose creation nobody heard of have no secret that anybody could ask for.
-    fn adopt(&self, account: &mut Account, rows: &[Row]) {
-        let known: BTreeSet<&str> = account.credentials.iter().map(|entry| entry.id.as_str()).collect();
-        let of_agent = rows.iter().filter(|(agent, ..)| *agent == account.agent);
-        let ids: BTreeSet<&str> = of_agent.map(|(_, id, ..)| id.as_str()).collect();
-        assert!(known.is_subset(&ids), "a credential that was shown has no row");
-        let new: Vec<String> = ids.difference(&known).map(|id| (*id).to_owned()).collect();
-        assert!(new.len() <= account.creations, "rows that nobody asked for: {new:?}");
-        account.creations = 0;
-        account.credentials.extend(new.into_iter().map(|id| Entry::new(id, None, 0)));
-    }
-
-    async fn ask_all(&self, account: &Account, server: usize, tally: &mut Tally, retired: usize) {
-        let counts = &self.0.counts;
-        for entry in &account.credentials {
-            if let Some(secret) = &entry.current
-                && !self.settles(server, &account.agent, secret, 200).await
-            {
-                tally.lost += 1;
-                counts.notes.lock().unwrap().push(format!("{} is lost at {server}", entry.id));
-            }
-            for secret in entry.retired.iter().rev().take(retired) {
-                if !self.settles(server, &account.agent, secret, 401).await {
-                    counts.note(&counts.wrongly_accepted, format!("an old secret of {} at {server}", entry.id));
-                }
-            }
-        }
-    }
-
-    /// Whether the answer is as it has to be, within the time in which a server is told of another one's changes.
-    async fn settles(&self, server: usize, agent: &str, secret: &str, expected: u16) -> bool {
-        let begun = now();
-        loop {
-            let answer = self.token(server, agent, secret).await.map(|(status, _)| status);
-            if answer == Some(expected) || now() - begun > TOLD {
-                return answer == Some(expected);
-            }
-        }
-    }
-
-    async fn api(&self, server: usize, method: Method, path: &str) -> Answer {
+    pub(super) async fn api(&self, server: usize, method: Method, path: &str) -> Answer {
         let origin = self.0.origins.lock().unwrap()[server].clone();
         let request = self.0.http.request(method, format!("{origin}{path}")).bearer_auth(&self.0.operator);
         answer(request).await
     }
 
-    async fn token(&self, server: usize, agent: &str, secret: &str) -> Answer {
+    pub(super) async fn token(&self, server: usize, agent: &str, secret: &str) -> Answer {
         let origin = self.0.origins.lock().unwrap()[server].clone();
         let form = [("grant_type", "client_credentials"), ("client_id", agent), ("client_secret", secret)];
         answer(self.0.http.post(format!("{origin}/api/v1/token")).form(&form)).await
     }
-}
-
-/// Agent, credential, whether it is active, and its path.
-type Row = (String, String, bool, Option<String>);
-
-/// The rows, once each path in Vault is an active row's and the other way round. A purge that a server has just claimed may
-/// be under way yet; what is left for good is no purge.
-async fn agreed_rows(field: &Field) -> Vec<Row> {
-    let found = Mutex::new(Vec::new());
-    until("paths in Vault and rows to agree", async || {
-        let sql = "SELECT client_id::text, credential_id::text, status = 'active', vault_path FROM credentials";
-        let rows: Vec<Row> = sqlx::query_as(sql).fetch_all(&mut field.database().await).await.unwrap();
-        let active = rows.iter().filter(|(_, _, active, _)| *active).filter_map(|(.., path)| path.clone());
-        let (active, paths) = (active.collect::<BTreeSet<_>>(), field.paths().await);
-        *found.lock().unwrap() = rows;
-        let differences: Vec<_> = paths.symmetric_difference(&active).collect();
-        if !differences.is_empty() {
-            say(&format!("Vault has {} paths, rows {}, not in both: {differences:?}", paths.len(), active.len()));
-        }
-        differences.is_empty()
-    })
-    .await;
-    found.into_inner().unwrap()
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Answer {
@@ -339,7 +270,7 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
 }
 
 /// Vault did not take the secret: then there is none, and an old one stays.
-fn nothing_was_done(answer: &Answer) -> bool {
+pub(super) fn nothing_was_done(answer: &Answer) -> bool {
     answer.as_ref().is_some_and(|(_, body)| body["code"] == json!("VAULT_WRITE_ERROR"))
 }
 
@@ -349,10 +280,10 @@ fn alive<'a>(account: &'a mut Account, dice: &mut Dice) -> Option<&'a mut Entry>
     if alive.is_empty() { None } else { Some(alive.swap_remove(dice.below(alive.len()))) }
 }
 
-fn text(body: &Value, name: &str) -> String {
+pub(super) fn text(body: &Value, name: &str) -> String {
     body[name].as_str().unwrap().to_owned()
 }
 
-fn secret(body: &Value) -> Option<String> {
+pub(super) fn secret(body: &Value) -> Option<String> {
     Some(text(body, "clientSecret"))
 }

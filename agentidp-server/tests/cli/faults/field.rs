@@ -10,65 +10,33 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
 use super::driver::Driver;
-use super::{Dice, now};
+use super::fault::Fault;
+use super::proxy::Proxies;
+use super::{Dice, now, setting};
 use crate::binary::{Place, Running};
 use crate::support::bao::auth::Role;
 use crate::support::bao::{Bao, Mount, least_privilege};
 use crate::support::process::until;
 use crate::support::{Cluster, Postgres};
 
-/// What happens to the services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
-    LeaderKilled,
-    LeaderSealed,
-    LeaderCutOff,
-    StandbyCutOff,
-    TokensRevoked,
-    TokensExpired,
-    PostgresKilled,
-    ServerKilled,
-}
-
-impl Fault {
-    pub(super) const ALL: [Self; 8] = [
-        Self::LeaderKilled,
-        Self::LeaderSealed,
-        Self::LeaderCutOff,
-        Self::StandbyCutOff,
-        Self::TokensRevoked,
-        Self::TokensExpired,
-        Self::PostgresKilled,
-        Self::ServerKilled,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::LeaderKilled => "Vault leader killed",
-            Self::LeaderSealed => "Vault leader sealed",
-            Self::LeaderCutOff => "Vault leader cut off",
-            Self::StandbyCutOff => "Vault standby cut off",
-            Self::TokensRevoked => "Vault tokens revoked",
-            Self::TokensExpired => "Vault tokens expired",
-            Self::PostgresKilled => "PostgreSQL killed",
-            Self::ServerKilled => "server killed",
-        }
-    }
-
-    /// Whether digests and warm credentials must not notice.
-    pub(super) fn is_vaults(self) -> bool {
-        !matches!(self, Self::PostgresKilled | Self::ServerKilled)
-    }
-}
-
 /// How many operations a fault meets at least before it is mended, and how many come after.
 const UNDER_LOAD: u64 = 60;
+
+/// How long a caller waits for Vault.
+const CALL: Duration = Duration::from_secs(5);
+
+/// How long after a call was made Vault carries it out: its caller gave up `LATE_SECONDS` before, or ten.
+fn late_by() -> Duration {
+    CALL + Duration::from_secs(setting("LATE_SECONDS").unwrap_or(10))
+}
 
 /// Where requests go, by number of the server.
 pub(super) type Origins = Arc<Mutex<[String; 2]>>;
 
 pub(super) struct Field {
     cluster: Cluster,
+    /// Between the nodes and server 0. Server 1 reaches them directly.
+    pub(super) proxies: Proxies,
     postgres: Postgres,
     place: Place,
     servers: Vec<Running>,
@@ -77,7 +45,8 @@ pub(super) struct Field {
     key: String,
     mount: Mount,
     role: Role,
-    addresses: String,
+    /// Of Vault, for each server.
+    addresses: [String; 2],
     pub(super) operator: String,
 }
 
@@ -92,10 +61,12 @@ impl Field {
         let role = leader.app_role(&mount, json!({})).await;
         let key = place.path().join("key.pem");
         std::fs::write(&key, SigningKey::generate_pem(KeyAlgorithm::EdDsa).unwrap().as_bytes()).unwrap();
-        let (key, addresses) = (key.to_str().unwrap().to_owned(), cluster.addresses().join(","));
-        let (origins, operator) = (Origins::default(), String::new());
+        let proxies = Proxies::start(&cluster.addresses()).await;
+        let addresses = [proxies.addresses.join(","), cluster.addresses().join(",")];
+        let (key, origins) = (key.to_str().unwrap().to_owned(), Origins::default());
+        let (servers, operator) = (Vec::new(), String::new());
         let mut field =
-            Self { cluster, postgres, place, servers: Vec::new(), origins, url, key, mount, role, addresses, operator };
+            Self { cluster, proxies, postgres, place, servers, origins, url, key, mount, role, addresses, operator };
         let minted = field.place.run(&["operator-token", "--ttl", "24h"], &field.without_vault()).await;
         field.operator = String::from_utf8(minted.stdout).unwrap().trim_end().to_owned();
         field
@@ -108,7 +79,7 @@ impl Field {
 
     pub(super) async fn start_servers(&mut self) {
         for number in 0..2 {
-            let server = self.place.serve(&self.settings()).await;
+            let server = self.place.serve(&self.settings(number)).await;
             self.origins.lock().unwrap()[number].clone_from(&server.origin);
             self.servers.push(server);
         }
@@ -140,15 +111,22 @@ impl Field {
                 let number = dice.below(2);
                 self.servers[number].signal("KILL").await;
                 assert_eq!(self.servers[number].ended().await, None);
-                self.servers[number] = self.place.serve(&self.settings()).await;
+                self.servers[number] = self.place.serve(&self.settings(number)).await;
                 driver.restarted(number).await;
                 self.origins.lock().unwrap()[number].clone_from(&self.servers[number].origin);
             }
+            Fault::SecondDeployment => self.meet_neighbour().await,
+            Fault::CommitsCut => driver.rotate_in_vain(self).await,
+            Fault::Races => driver.race(self).await,
+            Fault::CallsLate => driver.change_late(self).await,
         }
         let load = driver.operations();
         driver.of_use(2).await;
         let recovery = now() - begun;
         until("load under the fault", async || driver.operations() >= load + UNDER_LOAD).await;
+        if fault == Fault::CallsLate {
+            driver.carry_out(self, late_by()).await;
+        }
         self.cluster.heal().await;
         driver.of_use(2).await;
         driver.set_fault(None);
@@ -190,21 +168,57 @@ impl Field {
         }
     }
 
-    /// What a crash left is finished or undone; intents and claims end with time, which is set back for that.
+    /// What a crash left is finished or undone; leases and claims end with time, which is set back for that. Nothing is late any
+    /// more, so one deletion of a place is enough.
     pub(super) async fn reconcile(&self) {
-        for sql in [
-            "UPDATE purge_jobs SET due_at = '2000-01-01T00:00:00.000Z'",
-            "UPDATE purge_jobs SET claimed_until = due_at WHERE claimed_until IS NOT NULL",
-        ] {
-            sqlx::raw_sql(sql).execute(&mut self.database().await).await.unwrap();
-        }
+        self.sql("UPDATE open_writes SET lease_until = '2000-01-01T00:00:00Z'").await;
+        self.sql("UPDATE purge_debts SET claimed_until = NULL, due_at = '2000-01-01T00:00:00Z', deletions = 0").await;
         let mut said = String::new();
         for _ in 0..2 {
-            let output = self.place.run(&["reconcile"], &self.settings()).await;
+            let output = self.place.run(&["reconcile"], &self.settings(1)).await;
             said = String::from_utf8(output.stdout).unwrap();
             assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
         }
         assert!(said.contains("purges: 0 due"), "nothing is left to be done: {said}");
+        self.sql("DELETE FROM purge_debts WHERE kind = 'delete' AND deletions > 0 AND claimed_until IS NULL").await;
+    }
+
+    /// Has PostgreSQL cut the connection of each rotation in its commit, or not any more.
+    pub(super) async fn cut_commits(&self, cut: bool) {
+        let sql = if cut {
+            "CREATE FUNCTION cut_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             PERFORM pg_terminate_backend(pg_backend_pid()); RAISE EXCEPTION 'cut'; END $$; \
+             CREATE CONSTRAINT TRIGGER cut_commit AFTER UPDATE ON credentials DEFERRABLE INITIALLY DEFERRED \
+             FOR EACH ROW WHEN (OLD.vault_version IS DISTINCT FROM NEW.vault_version) EXECUTE FUNCTION cut_commit()"
+        } else {
+            "DROP FUNCTION cut_commit CASCADE"
+        };
+        self.sql(sql).await;
+    }
+
+    async fn sql(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(&mut self.database().await).await.unwrap();
+    }
+
+    /// Has Vault keep so many versions of a credential's place.
+    pub(super) async fn keep_versions(&self, agent: &str, credential: &str, kept: u64) {
+        let leader = self.cluster.node(self.cluster.leader().await);
+        let path = format!("{}/metadata/agentidp/agents/{agent}/credentials/{credential}", self.mount.name);
+        leader.root(Method::POST, &path, json!({ "max_versions": kept })).await;
+    }
+
+    /// The secret in the version that the row of a credential pins.
+    pub(super) async fn held(&self, agent: &str, credential: &str) -> Option<String> {
+        let sql = "SELECT vault_path || '?version=' || vault_version FROM credentials WHERE client_id::text = $1 AND \
+                   credential_id::text = $2 AND status = 'active'";
+        let find = sqlx::query_scalar(sql).bind(agent).bind(credential);
+        let pinned: String = find.fetch_one(&mut self.database().await).await.unwrap();
+        let leader = self.cluster.node(self.cluster.leader().await);
+        leader.read_root(&pinned).await.map(|held| held.client_secret().to_owned())
+    }
+
+    pub(super) async fn fresh_database(&self) -> String {
+        self.postgres.fresh_database().await
     }
 
     pub(super) async fn database(&self) -> PgConnection {
@@ -231,7 +245,7 @@ impl Field {
         keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
     }
 
-    fn without_vault(&self) -> Vec<(&str, &str)> {
+    pub(super) fn without_vault(&self) -> Vec<(&str, &str)> {
         vec![
             ("DATABASE_URL", &self.url),
             ("JWT_PRIVATE_KEY_FILE", &self.key),
@@ -240,9 +254,10 @@ impl Field {
         ]
     }
 
-    fn settings(&self) -> Vec<(&str, &str)> {
+    /// Of this server, with Vault.
+    pub(super) fn settings(&self, server: usize) -> Vec<(&str, &str)> {
         let vault = [
-            ("VAULT_ADDR", self.addresses.as_str()),
+            ("VAULT_ADDR", self.addresses[server].as_str()),
             ("VAULT_KV_MOUNT", &self.mount.name),
             ("VAULT_ROLE_ID", &self.role.role_id),
             ("VAULT_SECRET_ID", &self.role.secret_id),

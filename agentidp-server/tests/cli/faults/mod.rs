@@ -4,8 +4,13 @@
 //! `./scripts/test` has each fault once. `./scripts/soak MINUTES` sets `SOAK_MINUTES`, and they come at random for so long.
 
 mod account;
+mod aimed;
+mod check;
 mod driver;
+mod fault;
 mod field;
+mod neighbour;
+mod proxy;
 mod tally;
 
 use std::time::{Duration, Instant};
@@ -13,7 +18,8 @@ use std::time::{Duration, Instant};
 use agentidp_secrets::{Clock as _, SystemClock};
 
 use self::driver::Driver;
-use self::field::{Fault, Field};
+use self::fault::Fault;
+use self::field::Field;
 use self::tally::Tally;
 
 /// Numbers that look random and come again with the same seed (splitmix64, public domain, by S. Vigna).
@@ -32,9 +38,6 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_loses_a_secret_or_lets_another_in() {
-    let setting = |name: &str| -> Option<u64> {
-        std::env::var_os(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
-    };
     let soak = setting("SOAK_MINUTES").map(|minutes| now() + Duration::from_secs(60 * minutes));
     let seed = setting("SOAK_SEED").unwrap_or(if soak.is_some() { u64::from(std::process::id()) } else { 1 });
     say(&format!("seed {seed} (set it with SOAK_SEED)"));
@@ -49,15 +52,19 @@ async fn no_fault_loses_a_secret_or_lets_another_in() {
         let recovery = field.meet(fault, &driver, &mut dice).await;
         say(&format!("{:<21} {:.1} s", fault.name(), recovery.as_secs_f64()));
         tally.recovered(fault, recovery);
-        driver.check(&mut field, &mut tally, 3).await;
+        driver.check(&mut field, 3).await;
         let last = soak.map_or(order.is_empty(), |until| now() > until);
-        if last || tally.is_bad(&driver) {
+        if last || Tally::is_bad(&driver) {
             break;
         }
     }
-    driver.check(&mut field, &mut tally, usize::MAX).await;
+    driver.check(&mut field, usize::MAX).await;
     say(&tally.report(&driver));
-    assert!(!tally.is_bad(&driver), "{}", tally.report(&driver));
+    assert!(!Tally::is_bad(&driver), "{}", tally.report(&driver));
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var_os(name).map(|text| text.to_str().and_then(|text| text.parse().ok()).expect("a number"))
 }
 
 fn now() -> Instant {
