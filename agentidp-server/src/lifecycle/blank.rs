@@ -35,13 +35,21 @@ pub(super) async fn blank(app: &App, job: &PurgeJob) -> Result<Result<(), Error>
     let Some(lease) = WriteLease::try_open(app, write).await? else {
         return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential is under way")));
     };
-    let blanked = push_out(app, &key).await;
+    let blanked = match app.store.inspect(&key, None).await {
+        // Asked after the look: what such a server writes from now on makes the first compare-and-set fail.
+        Ok(latest) => match app.repos.purges.is_moving_in(job).await {
+            Ok(true) => Ok(Err(refused(ErrorKind::Conflict, "a server of an older release is writing there"))),
+            Ok(false) => Ok(push_out(app, &key, latest).await),
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => Ok(Err(error)),
+    };
     lease.close().await;
-    Ok(blanked)
+    blanked
 }
 
-async fn push_out(app: &App, key: &CredentialKey) -> Result<(), Error> {
-    let Held::Version { version: last, secret, .. } = app.store.inspect(key, None).await? else { return Ok(()) };
+async fn push_out(app: &App, key: &CredentialKey, latest: Held) -> Result<(), Error> {
+    let Held::Version { version: last, secret, .. } = latest else { return Ok(()) };
     if secret.is_none() && !holds_secret(app, key, last).await? {
         return Ok(());
     }

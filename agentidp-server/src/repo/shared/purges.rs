@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::open_writes::OLD_CLAIM_MARGIN;
-use super::{Connection, Store};
+use super::{Connection, Store, leftovers};
 use crate::domain::{Credential, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::PurgeRow;
@@ -33,8 +32,7 @@ impl PurgeRepo for Store {
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
         let work = || async {
             let mut tx = self.begin().await?;
-            take_over_old_jobs(&mut tx, now).await?;
-            give_up_unfinished(&mut tx, now).await?;
+            leftovers::take_over(&mut tx, now, LONGEST).await?;
             // Its commit did come, by a way that did not drop the job.
             sqlx::query(
                 "DELETE FROM purge_debts WHERE kind <> 'rest' AND due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
@@ -145,6 +143,22 @@ impl PurgeRepo for Store {
         self.watch.again("purges.failed", work).await
     }
 
+    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
+        // One statement, so one moment: its job turns into its row by one commit.
+        let work = || async {
+            let moving: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2) \
+                 OR EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND vault_path = $2 AND status = 'active')",
+            )
+            .bind(Id(job.credential_id))
+            .bind(&job.vault_path)
+            .fetch_one(&self.write)
+            .await?;
+            Ok(moving)
+        };
+        self.watch.again("purges.is_moving_in", work).await
+    }
+
     async fn pending(&self) -> Result<u64> {
         let work = || async {
             let pending: i64 = sqlx::query_scalar(
@@ -157,48 +171,6 @@ impl PurgeRepo for Store {
         };
         self.watch.again("purges.pending", work).await
     }
-}
-
-/// Jobs of servers of an older release that are due and not claimed. They delete places that can come back: of a credential
-/// that counts elsewhere the place is only kept in mind.
-async fn take_over_old_jobs(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
-    let due: Vec<(Id, Id, String)> = sqlx::query_as(
-        "DELETE FROM purge_jobs WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $2) \
-         RETURNING credential_id, client_id, vault_path",
-    )
-    .bind(now)
-    .bind(now.minus(OLD_CLAIM_MARGIN))
-    .fetch_all(&mut *connection)
-    .await?;
-    for (Id(credential_id), Id(client_id), vault_path) in due {
-        let active: Option<(Option<String>,)> =
-            sqlx::query_as("SELECT vault_path FROM credentials WHERE credential_id = $1 AND status = 'active'")
-                .bind(Id(credential_id))
-                .fetch_optional(&mut *connection)
-                .await?;
-        match active {
-            Some((path,)) if path.as_deref() == Some(&vault_path) => {}
-            Some(_) => keep_in_mind(connection, client_id, credential_id, &vault_path).await?,
-            None => schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?,
-        }
-    }
-    Ok(())
-}
-
-/// New credentials whose server died before the commit: their ids are never used again.
-async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
-    let dead: Vec<(Id, Id, String)> = sqlx::query_as(
-        "DELETE FROM open_writes WHERE kind = 'create' AND (lease_until <= $1 OR lease_until > $2) \
-         RETURNING credential_id, client_id, vault_path",
-    )
-    .bind(now)
-    .bind(now.plus(LONGEST))
-    .fetch_all(&mut *connection)
-    .await?;
-    for (Id(credential_id), Id(client_id), vault_path) in dead {
-        schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?;
-    }
-    Ok(())
 }
 
 /// Schedules a deletion; a job that the place has already takes its due time, and begins anew.
