@@ -115,7 +115,7 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
 
     /// Says what the backend holds at the key's place: a version, or the latest one.
     ///
-    /// For whoever takes over a write that was not finished, and for a move over what a lost commit has left. Optional: only a backend with custody that keeps
+    /// For a server that takes over a write that was not finished, and before a move over what a lost commit has left. Optional: only a backend with custody that keeps
     /// numbered versions can say it, and the default refuses.
     ///
     /// # Contract

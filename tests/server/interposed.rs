@@ -32,6 +32,7 @@ pub(crate) struct Interposed {
     script: Arc<Mutex<VecDeque<Before>>>,
     upgrades: Arc<Mutex<VecDeque<Before>>>,
     after_a_read: Arc<Mutex<Option<Happening>>>,
+    after_a_find: Arc<Mutex<Option<Happening>>>,
     outage: Arc<Mutex<bool>>,
 }
 
@@ -43,6 +44,7 @@ impl Interposed {
             script: Arc::default(),
             upgrades: Arc::default(),
             after_a_read: Arc::default(),
+            after_a_find: Arc::default(),
             outage: Arc::default(),
         };
         app.repos.credentials = Arc::new(this.clone());
@@ -65,6 +67,11 @@ impl Interposed {
     /// Once, between the next login's reading its rows and its going on.
     pub(crate) fn after_a_read(&self, happens: impl Future<Output = ()> + Send + 'static) {
         *self.after_a_read.lock().unwrap() = Some(Box::pin(happens));
+    }
+
+    /// Once, right after the next sequence has read its row.
+    pub(crate) fn after_a_find(&self, happens: impl Future<Output = ()> + Send + 'static) {
+        *self.after_a_find.lock().unwrap() = Some(Box::pin(happens));
     }
 
     pub(crate) fn end_outage(&self) {
@@ -99,7 +106,12 @@ impl CredentialRepo for Interposed {
         if *self.outage.lock().unwrap() {
             return Err(gone());
         }
-        self.inner.find(client_id, credential_id).await
+        let found = self.inner.find(client_id, credential_id).await;
+        let happens = self.after_a_find.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens.await;
+        }
+        found
     }
 
     async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>> {

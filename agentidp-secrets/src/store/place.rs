@@ -21,8 +21,8 @@ impl SecretStore {
     /// Writes `secret` over whatever lies at the key's place on the primary backend, if `latest` is still the latest version
     /// there; 0: nothing is there.
     ///
-    /// For whoever knows that no row points to that place, or holds the right to write there. The secret may be one that was
-    /// presented and proved.
+    /// For a caller that knows that no row points to that place, or holds the right to write there. The secret may be one that
+    /// a client has presented and proved.
     ///
     /// # Errors
     /// Those of [`SecretBackend::overwrite`](crate::SecretBackend::overwrite).

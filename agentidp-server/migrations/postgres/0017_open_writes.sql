@@ -9,8 +9,8 @@ CREATE TABLE open_writes (
     base bigint NOT NULL,
     -- Whose it is. The commit sets it as the row's revision.
     attempt uuid NOT NULL,
-    -- Of secrets that were generated for this base, `salt:sha256` in hexadecimal digits, separated by blanks. Not of any secret
-    -- that somebody has presented.
+    -- Of secrets that were generated for this base, `salt:sha256` in hexadecimal digits, separated by blanks. Never of a
+    -- secret that a client has presented, but for the current one in a repair, after `current:`: it is pinned, never shown.
     digests text NOT NULL,
     -- Until then others wait.
     lease_until timestamptz NOT NULL

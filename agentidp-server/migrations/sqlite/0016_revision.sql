@@ -1,5 +1,5 @@
--- Names one state of a credential's secret: compare-and-set is on it. Whoever writes the secret's columns sets a fresh one.
--- Null: nobody has written them since this migration.
+-- Names one state of a credential's secret. Every write of the secret's columns compares it and sets a fresh one.
+-- Null: not written since this migration.
 ALTER TABLE credentials ADD COLUMN revision text;
 
 -- A server of an older release, or SQL by hand, knows no revision: its write gets a fresh one all the same.

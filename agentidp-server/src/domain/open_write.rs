@@ -43,7 +43,7 @@ pub struct OpenWrite {
     pub base: u64,
     /// Whose it is. The commit makes it the row's revision.
     pub attempt: Uuid,
-    /// Of the generated secret that is about to be written.
+    /// Of the secret that is about to be written: a generated one, or the current one in a repair.
     pub digest: Option<SecretDigest>,
 }
 
@@ -65,11 +65,27 @@ impl fmt::Debug for OpenWrite {
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretDigest(String);
 
+/// Stands before the digest of a current secret, which a repair writes anew: it is pinned and never shown, and what was generated
+/// and never shown must not be taken for it.
+const CURRENT: &str = "current:";
+
 impl SecretDigest {
     /// Of `secret`, with a salt of its own; none where the secret is not of the generated form.
     #[must_use]
     pub fn of(secret: &ClientSecret) -> Option<Self> {
         secret.has_generated_form().then(|| Self::salted(Uuid::new_v4(), secret))
+    }
+
+    /// Of `secret`, the current one, which a repair writes once more.
+    #[must_use]
+    pub fn of_current(secret: &ClientSecret) -> Option<Self> {
+        Self::of(secret).map(|Self(digest)| Self(format!("{CURRENT}{digest}")))
+    }
+
+    /// Whether it is of a current secret.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.0.starts_with(CURRENT)
     }
 
     /// Reads the form of [`as_str`](Self::as_str); what is no digest matches nothing.
@@ -78,7 +94,7 @@ impl SecretDigest {
         Self(text.to_owned())
     }
 
-    /// `salt:digest`, in hexadecimal digits.
+    /// `salt:digest`, in hexadecimal digits, after `current:` where it is of a current secret.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,8 +103,9 @@ impl SecretDigest {
     /// Whether it is of `secret`.
     #[must_use]
     pub fn is_of(&self, secret: &ClientSecret) -> bool {
-        let salt = self.0.split_once(':').and_then(|(salt, _)| Uuid::try_parse(salt).ok());
-        salt.is_some_and(|salt| Self::salted(salt, secret).0.as_bytes().ct_eq(self.0.as_bytes()).into())
+        let digest = self.0.strip_prefix(CURRENT).unwrap_or(&self.0);
+        let salt = digest.split_once(':').and_then(|(salt, _)| Uuid::try_parse(salt).ok());
+        salt.is_some_and(|salt| Self::salted(salt, secret).0.as_bytes().ct_eq(digest.as_bytes()).into())
     }
 
     fn salted(salt: Uuid, secret: &ClientSecret) -> Self {
@@ -123,7 +140,9 @@ mod tests {
         let digest = SecretDigest::of(&one).unwrap();
         assert!(digest.is_of(&one) && !digest.is_of(&two));
         assert_ne!(SecretDigest::of(&one), Some(digest.clone()), "each has a salt of its own");
-        assert!(SecretDigest::parse(digest.as_str()).is_of(&one));
+        assert!(SecretDigest::parse(digest.as_str()).is_of(&one) && !digest.is_current());
+        let current = SecretDigest::parse(SecretDigest::of_current(&one).unwrap().as_str());
+        assert!(current.is_current() && current.is_of(&one) && !current.is_of(&two));
         for damaged in ["", ":", "x:y", &digest.as_str()[..40]] {
             assert!(!SecretDigest::parse(damaged).is_of(&one), "{damaged}");
         }

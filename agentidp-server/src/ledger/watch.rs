@@ -23,7 +23,7 @@ pub const LOOK_PERIOD: Duration = Duration::from_secs(10);
 /// Age of the last advance at which a process makes the next one.
 const ADVANCE_AFTER: Duration = Duration::from_secs(60);
 
-/// How long the gate stays open after a look. A process that hangs has made its last advance [`ADVANCE_AFTER`] and a look
+/// How long the gate stays open after a look. A process that hangs has made its last advance a minute and a look
 /// before its last look at most, so its gate is closed before a copy has watched for [`WATCH_TIME`].
 pub const GATE_LEASE: Duration = Duration::from_secs(40);
 

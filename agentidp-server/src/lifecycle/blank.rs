@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::domain::{OpenWrite, OpenWriteKind, PurgeJob};
 use crate::error::ApiError;
 
-/// Versions that are written at the most. Vault keeps 10 unless it is told otherwise.
+/// Versions that are written at the most. Vault keeps 10 unless set.
 const MOST: u64 = 128;
 
 /// Writes blank versions until none of the secrets is left that were there. Each is a compare-and-set on the one before it, so
@@ -35,24 +35,47 @@ pub(super) async fn blank(app: &App, job: &PurgeJob) -> Result<Result<(), Error>
     let Some(lease) = WriteLease::try_open(app, write).await? else {
         return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential is under way")));
     };
-    let blanked = match app.store.inspect(&key, None).await {
-        // Asked after the look: what such a server writes from now on makes the first compare-and-set fail.
-        Ok(latest) => match app.repos.purges.is_moving_in(job).await {
-            Ok(true) => Ok(Err(refused(ErrorKind::Conflict, "a server of an older release is writing there"))),
-            Ok(false) => Ok(push_out(app, &key, latest).await),
-            Err(error) => Err(error.into()),
-        },
-        Err(error) => Ok(Err(error)),
+    // It may have moved back, and its commit may have been the last before ours. From here on none is.
+    let blanked = match app.repos.credentials.find(job.client_id, job.credential_id).await {
+        Ok(Some(row)) if row.secret.vault_path.as_ref() == Some(&job.vault_path) => {
+            Ok(Err(refused(ErrorKind::Conflict, "the credential has moved back")))
+        }
+        Ok(_) => push_out(app, job, &key, &lease).await,
+        Err(error) => Err(error.into()),
     };
     lease.close().await;
     blanked
 }
 
-async fn push_out(app: &App, key: &CredentialKey, latest: Held) -> Result<(), Error> {
-    let Held::Version { version: last, secret, .. } = latest else { return Ok(()) };
-    if secret.is_none() && !holds_secret(app, key, last).await? {
-        return Ok(());
+async fn push_out(
+    app: &App,
+    job: &PurgeJob,
+    key: &CredentialKey,
+    lease: &WriteLease<'_>,
+) -> Result<Result<(), Error>, ApiError> {
+    let last = match last_to_push_out(app, key).await {
+        Ok(Some(last)) => last,
+        Ok(None) => return Ok(Ok(())),
+        Err(error) => return Ok(Err(error)),
+    };
+    // Asked after the look: what such a server writes from now on makes the first compare-and-set fail.
+    if app.repos.purges.is_moving_in(job).await? {
+        return Ok(Err(refused(ErrorKind::Conflict, "a server of an older release is moving the credential back")));
     }
+    if !lease.renew().await? {
+        return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential was begun meanwhile")));
+    }
+    Ok(write_blanks(app, key, last).await)
+}
+
+/// The latest version, if it or one below it holds a secret.
+async fn last_to_push_out(app: &App, key: &CredentialKey) -> Result<Option<u64>, Error> {
+    let Held::Version { version: last, secret, .. } = app.store.inspect(key, None).await? else { return Ok(None) };
+    let holds = secret.is_some() || holds_secret(app, key, last).await?;
+    Ok(holds.then_some(last))
+}
+
+async fn write_blanks(app: &App, key: &CredentialKey, last: u64) -> Result<(), Error> {
     for latest in last..last + MOST {
         app.store.blank(key, latest).await?;
         if matches!(app.store.inspect(key, Some(last)).await?, Held::Nothing) {

@@ -90,7 +90,7 @@ async fn sequence(
         refused = Some(outcome).filter(|outcome| *outcome != InsertCredential::Inserted);
         refused.is_none()
     });
-    match settled(app, &credential, commit).await {
+    match settled(app, &credential, lease.as_ref(), commit).await {
         Ok(true) => {
             fail_point("create.committed");
             return Ok(Shown { credential, secret: issued.secret, replayed: false });

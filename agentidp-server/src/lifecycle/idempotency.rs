@@ -178,14 +178,9 @@ async fn replace(app: &App, actor: &Actor, claim: &Claim, before: Credential) ->
     });
     let event = actor.event(AuditAction::CredentialRotated, before.client_id, about, app.now());
     let commit = app.repos.idempotency.replace(claim, &before, &after, &event).await;
-    let replaced = settled(app, &after, commit).await;
-    if matches!(replaced, Ok(true)) {
+    if settled(app, &after, lease.as_ref(), commit).await? {
         return Ok(Shown { credential: after, secret, replayed: true });
     }
-    if let Some(lease) = lease {
-        lease.end().await;
-    }
-    replaced?;
     // Another retry, a login or a change was faster: the next try finds out which.
     Err(ApiError::IdempotencyKeyInUse)
 }

@@ -165,22 +165,21 @@ impl<'a> Rotation<'a> {
             vault_path: place.clone(),
             base,
             attempt: Uuid::new_v4(),
-            digest: noted(kind, &secret).and_then(SecretDigest::of),
+            digest: noted(kind, &secret),
         };
         let mut lease = WriteLease::open(self.app, write).await?;
         fail_point("rotate.intended");
-        if lease.waited {
-            // What the other one did is known only now.
-            before = match self.active().await {
-                Ok(now) => now,
-                Err(error) => {
-                    lease.close().await;
-                    return Err(error);
-                }
-            };
-        }
+        // Another one may have been committed since the row was read. From here on none is.
+        before = match self.active().await {
+            Ok(now) => now,
+            Err(error) => {
+                lease.close().await;
+                return Err(error);
+            }
+        };
+        let planned = (kind, base);
         let (mut kind, base) = plan(&before, &place);
-        if lease.waited {
+        if (kind, base) != planned {
             lease.reopen(kind, base, noted(kind, &secret)).await?;
         }
         if kind == OpenWriteKind::Pin {
@@ -192,7 +191,7 @@ impl<'a> Rotation<'a> {
             let (new, lease) = writing::moving_in(self.app, &self.key, secret, lease).await?;
             return Ok(Some(Uncommitted { before, new, attempt, lease: Some(lease) }));
         }
-        if lease.left.as_ref().is_some_and(|left| left.kind == OpenWriteKind::Repair) {
+        if lease.has_repair() {
             match writing::repaired(self.app, &self.key, &lease).await {
                 Ok(Some(stored)) => return self.pin_to(&before, &stored, lease).await.map(|_| None),
                 Ok(None) => {}
@@ -262,11 +261,7 @@ impl<'a> Rotation<'a> {
         };
         let after = Credential { secret, ..before.clone() };
         let commit = self.app.repos.credentials.upgrade(before, &after).await;
-        let pinned = settled(self.app, &after, commit).await;
-        if !matches!(pinned, Ok(true)) {
-            lease.end().await;
-        }
-        Ok(pinned?)
+        Ok(settled(self.app, &after, Some(&lease), commit).await?)
     }
 
     /// Makes the new secret count. Nothing when another server has changed the row meanwhile.
@@ -287,15 +282,10 @@ impl<'a> Rotation<'a> {
         let metadata = json!({ "credentialId": self.credential_id, "expiresAt": after.expires_at });
         let event = actor.event(AuditAction::CredentialRotated, self.client_id, metadata, now);
         let commit = idempotency::rotate(self.app, claim, &before, &after, &event).await;
-        let rotated = settled(self.app, &after, commit).await;
-        if matches!(rotated, Ok(true)) {
+        if settled(self.app, &after, lease.as_ref(), commit).await? {
             fail_point("rotate.committed");
             return Ok(Some(Shown { credential: after, secret, replayed: false }));
         }
-        if let Some(lease) = lease {
-            lease.end().await;
-        }
-        rotated?;
         self.clear_away(after.secret.vault_path).await
     }
 
@@ -329,7 +319,7 @@ fn plan(before: &Credential, place: &str) -> (OpenWriteKind, u64) {
     }
 }
 
-/// The secret of which a digest is noted: a generated one that becomes the next version in place.
-fn noted(kind: OpenWriteKind, secret: &ClientSecret) -> Option<&ClientSecret> {
-    (kind == OpenWriteKind::Rotate).then_some(secret)
+/// What is noted of a generated secret: a digest where it becomes the next version in place.
+fn noted(kind: OpenWriteKind, secret: &ClientSecret) -> Option<SecretDigest> {
+    if kind == OpenWriteKind::Rotate { SecretDigest::of(secret) } else { None }
 }

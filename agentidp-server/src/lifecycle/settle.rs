@@ -1,10 +1,11 @@
-//! Commits of which nobody knows whether they took place.
+//! Commits whose outcome is unknown.
 
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::write_lease::WriteLease;
 use crate::app::App;
 use crate::domain::Credential;
 
@@ -14,13 +15,19 @@ const ON_THE_SPOT: Duration = Duration::from_secs(2);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What became of a commit of `after`. Where it failed, the row tells: it has the revision of this attempt if the commit took
-/// place after all.
+/// What became of a commit of `after`. A lease ends where it did not take place.
+///
+/// Where the commit failed, the row tells: it has the revision of this attempt if the commit took place after all. The lease is
+/// ended first, which waits for a commit that is still under way: it holds the lock of the open write.
 pub(super) async fn settled<E: std::fmt::Display>(
     app: &App,
     after: &Credential,
+    lease: Option<&WriteLease<'_>>,
     commit: Result<bool, E>,
 ) -> Result<bool, E> {
+    if let Some(lease) = lease.filter(|_| !matches!(commit, Ok(true))) {
+        lease.end().await;
+    }
     let error = match commit {
         Ok(committed) => return Ok(committed),
         Err(error) => error,
@@ -32,14 +39,13 @@ pub(super) async fn settled<E: std::fmt::Display>(
         }
         Ok(false) => Err(error),
         Err(_) => {
-            warn!(credential_id = %after.credential_id, "nobody knows whether a commit took place: the database is silent");
+            warn!(credential_id = %after.credential_id, "the outcome of a commit is unknown: the database does not answer");
             Err(error)
         }
     }
 }
 
-/// Asks until there is an answer. A commit that is still under way holds the row's lock and is waited for by whoever writes it;
-/// it may come after this look, and is then found by the next sequence.
+/// Asks until there is an answer.
 async fn is_committed(app: &App, after: &Credential) -> bool {
     loop {
         match app.repos.credentials.find(after.client_id, after.credential_id).await {

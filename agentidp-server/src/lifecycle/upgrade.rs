@@ -87,7 +87,8 @@ impl Upgrade {
         if !self.anew {
             let Some(selector) = self.proof.selector else { return Ok(None) };
             let secret_selector = Some(selector.to_text());
-            return self.commit(SecretColumns { secret_selector, ..self.before.secret.clone() }, Uuid::new_v4()).await;
+            let secret = SecretColumns { secret_selector, ..self.before.secret.clone() };
+            return self.commit(secret, Uuid::new_v4(), None).await;
         }
         let key = key(self.before.client_id, self.before.credential_id)?;
         match vault_path(&self.app, &key)? {
@@ -103,7 +104,7 @@ impl Upgrade {
         let Some(new) = upgraded.map_err(ApiError::vault)? else { return Ok(None) };
         fail_point("upgrade.written");
         let secret = SecretColumns::new(&new.stored, new.selector).map_err(ApiError::internal)?;
-        self.commit(secret, Uuid::new_v4()).await
+        self.commit(secret, Uuid::new_v4(), None).await
     }
 
     /// Moves the secret to Vault. The one that was proved is written over whatever lies there, and no digest of it is noted: it
@@ -116,30 +117,45 @@ impl Upgrade {
         }
         let (kind, attempt) = (OpenWriteKind::Move, Uuid::new_v4());
         let write = OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None };
-        // Nobody waits for an upgrade: the one that writes has begun from a later login, or is a rotation.
+        // An upgrade never waits: the write that is open is a rotation's, or another login's.
         let Some(lease) = WriteLease::try_open(&self.app, write).await? else { return Ok(None) };
+        // Another login, or a rotation, may have been committed since the row was read. From here on none is.
+        match self.is_unchanged().await {
+            Ok(true) => {}
+            changed => {
+                lease.close().await;
+                return changed.map(|_| Some(false));
+            }
+        }
         fail_point("upgrade.intended");
         let (new, lease) = writing::moving_in(&self.app, key, self.proved.clone(), lease).await?;
         fail_point("upgrade.written");
         let secret = SecretColumns::new(&new.stored, new.selector).map_err(ApiError::internal)?;
-        let upgraded = self.commit(secret, attempt).await;
-        if !matches!(upgraded, Ok(Some(true))) {
-            // What was written counts for nothing, and stays until the next move, or the end.
-            lease.end().await;
-        }
-        upgraded
+        // What is not committed counts for nothing, and stays until the next move, or the end.
+        self.commit(secret, attempt, Some(&lease)).await
     }
 
-    async fn commit(&self, secret: SecretColumns, attempt: Uuid) -> Result<Option<bool>, ApiError> {
+    async fn commit(
+        &self,
+        secret: SecretColumns,
+        attempt: Uuid,
+        lease: Option<&WriteLease<'_>>,
+    ) -> Result<Option<bool>, ApiError> {
         let after = Credential { secret: secret.written_by(attempt), ..self.before.clone() };
         let commit = self.app.repos.credentials.upgrade(&self.before, &after).await;
-        let upgraded = settled(&self.app, &after, commit).await?;
+        let upgraded = settled(&self.app, &after, lease, commit).await?;
         if upgraded {
             fail_point("upgrade.committed");
         } else if self.is_over().await? {
             self.clear_away(after.secret.vault_path).await?;
         }
         Ok(Some(upgraded))
+    }
+
+    async fn is_unchanged(&self) -> Result<bool, ApiError> {
+        let Credential { client_id, credential_id, .. } = self.before;
+        let row = self.app.repos.credentials.find(client_id, credential_id).await?;
+        Ok(row.is_some_and(|row| row.secret.revision == self.before.secret.revision))
     }
 
     async fn is_over(&self) -> Result<bool, ApiError> {

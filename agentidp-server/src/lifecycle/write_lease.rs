@@ -34,8 +34,6 @@ pub(super) struct WriteLease<'a> {
     write: OpenWrite,
     /// What an earlier holder left whose commit never came.
     pub(super) left: Option<LeftWrite>,
-    /// Whether another held it first: then rows that were read before may have changed.
-    pub(super) waited: bool,
 }
 
 impl<'a> WriteLease<'a> {
@@ -45,10 +43,9 @@ impl<'a> WriteLease<'a> {
     /// `CREDENTIAL_ALREADY_REVOKED`; `SERVICE_UNAVAILABLE` when another write lasts longer than 5 s; those of the database.
     pub(super) async fn open(app: &'a App, write: OpenWrite) -> Result<Self, ApiError> {
         let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
-        let mut waited = false;
         loop {
             match Self::ask(app, &write).await? {
-                Opened::Ours(left) => return Ok(Self { app, write, left, waited }),
+                Opened::Ours(left) => return Ok(Self { app, write, left }),
                 Opened::Ended => return Err(ApiError::CredentialAlreadyRevoked),
                 Opened::Busy => {}
             }
@@ -60,14 +57,14 @@ impl<'a> WriteLease<'a> {
                 return Err(ApiError::Busy(None));
             }
             sleep(pause).await;
-            (waited, pause) = (true, (pause * 2).min(LONGEST_PAUSE));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
     /// The same without waiting. `None`: another holds it, or the credential has ended.
     pub(super) async fn try_open(app: &'a App, write: OpenWrite) -> Result<Option<Self>, ApiError> {
         match Self::ask(app, &write).await? {
-            Opened::Ours(left) => Ok(Some(Self { app, write, left, waited: false })),
+            Opened::Ours(left) => Ok(Some(Self { app, write, left })),
             Opened::Busy | Opened::Ended => Ok(None),
         }
     }
@@ -83,23 +80,42 @@ impl<'a> WriteLease<'a> {
         &mut self,
         kind: OpenWriteKind,
         base: u64,
-        secret: Option<&ClientSecret>,
+        digest: Option<SecretDigest>,
     ) -> Result<(), ApiError> {
-        let digest = secret.and_then(SecretDigest::of);
         let write = OpenWrite { kind, base, digest, ..self.write.clone() };
         let Some(again) = Self::try_open(self.app, write).await? else { return Err(ApiError::Busy(None)) };
-        *self = Self { left: again.left.or(self.left.take()), waited: false, ..again };
+        *self = Self { left: again.left.or(self.left.take()), ..again };
         Ok(())
+    }
+
+    /// Says whether the write is still ours, and extends its lease. Ask between a look at the place and the write over what was
+    /// seen: a server that stalls past its lease would else write over what another has committed.
+    pub(super) async fn renew(&self) -> Result<bool, ApiError> {
+        let (id, attempt, until) = (self.write.credential_id, self.write.attempt, self.app.now().plus(LEASE));
+        Ok(self.app.repos.open_writes.renew(id, attempt, until).await?)
     }
 
     pub(super) fn attempt(&self) -> Uuid {
         self.write.attempt
     }
 
-    /// Whether an earlier attempt, or this one, noted this secret for the version that the row pins.
+    /// Whether an earlier attempt, or this one, generated this secret for the version that the row pins.
     pub(super) fn has_noted(&self, secret: &ClientSecret) -> bool {
-        let left = self.left.iter().flat_map(|left| &left.digests);
-        left.chain(&self.write.digest).any(|digest| digest.is_of(secret))
+        self.noted().any(|digest| !digest.is_current() && digest.is_of(secret))
+    }
+
+    /// Whether an earlier attempt has begun to write the current secret anew.
+    pub(super) fn has_repair(&self) -> bool {
+        self.noted().any(SecretDigest::is_current)
+    }
+
+    /// Whether this is the current secret, which an earlier attempt was about to write anew.
+    pub(super) fn has_repaired(&self, secret: &ClientSecret) -> bool {
+        self.noted().any(|digest| digest.is_current() && digest.is_of(secret))
+    }
+
+    fn noted(&self) -> impl Iterator<Item = &SecretDigest> {
+        self.left.iter().flat_map(|left| &left.digests).chain(&self.write.digest)
     }
 
     /// Vault has failed: nothing was written where that is certain, else what was noted stays for the next writer.
@@ -116,14 +132,17 @@ impl<'a> WriteLease<'a> {
         ApiError::vault(error)
     }
 
-    /// Nothing was written.
+    /// Nothing was written; what an earlier attempt noted stays.
     pub(super) async fn close(self) {
+        if self.left.as_ref().is_some_and(|left| !left.digests.is_empty()) {
+            return self.end().await;
+        }
         let (id, attempt, now) = (self.write.credential_id, self.write.attempt, self.app.now());
         self.in_time(self.app.repos.open_writes.close(id, attempt, now)).await;
     }
 
     /// Something was written, or may have been, and is not committed.
-    pub(super) async fn end(self) {
+    pub(super) async fn end(&self) {
         let (id, attempt, now) = (self.write.credential_id, self.write.attempt, self.app.now());
         self.in_time(self.app.repos.open_writes.end_lease(id, attempt, now)).await;
     }

@@ -1,4 +1,4 @@
-//! Writing a secret to its place, so that nothing is evicted that counts and nothing is shown that somebody presented.
+//! Writing a secret to its place, so that no version that counts is evicted and no presented secret is shown.
 //!
 //! The caller holds the [`WriteLease`] and commits what was written. Compare-and-set on the version keeps out every writer that
 //! holds none: an older release, or an operator's hand.
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::window::{Next, Place};
 use super::write_lease::WriteLease;
 use crate::app::App;
-use crate::domain::OpenWriteKind;
+use crate::domain::{OpenWriteKind, SecretDigest};
 use crate::error::ApiError;
 
 /// How often another writer may be faster at one place, before the client is asked to try again.
@@ -71,6 +71,9 @@ pub(super) async fn in_place<'a>(
             Ok(looked) => looked,
             Err(error) => return Err(lease.failed(error).await),
         };
+        if !lease.renew().await? {
+            return Err(contended());
+        }
         let written = match place.next() {
             Next::Adopt => {
                 info!(credential_id = %key.credential_id(), "a secret that was written and never shown is taken");
@@ -91,7 +94,7 @@ pub(super) async fn in_place<'a>(
 }
 
 /// Writes `secret` at a place that no row points to, over whatever lies there. Nothing there is ever adopted: it may be a
-/// secret that somebody presented.
+/// secret that a client has presented.
 ///
 /// # Errors
 /// As [`in_place`].
@@ -109,11 +112,14 @@ pub(super) async fn moving_in<'a>(
         }
     }
     for _ in 0..ATTEMPTS {
-        let written = match app.store.inspect(key, None).await {
-            Ok(latest) => app.store.overwrite(key, latest.version(), secret.clone()).await,
-            Err(error) => Err(error.with_operation(Operation::Rotate)),
+        let latest = match app.store.inspect(key, None).await {
+            Ok(latest) => latest.version(),
+            Err(error) => return Err(lease.failed(error.with_operation(Operation::Rotate)).await),
         };
-        match written {
+        if !lease.renew().await? {
+            return Err(contended());
+        }
+        match app.store.overwrite(key, latest, secret.clone()).await {
             Ok(issued) => return Ok((issued.into(), lease)),
             Err(error) if error.kind() == ErrorKind::Conflict => {}
             Err(error) => return Err(lease.failed(error).await),
@@ -165,7 +171,7 @@ async fn repair<'a>(
         credential_id = %key.credential_id(),
         "Vault holds later versions that no row points to, and would soon drop the one that counts: it is written anew",
     );
-    lease.reopen(OpenWriteKind::Repair, place.base, Some(&current)).await?;
+    lease.reopen(OpenWriteKind::Repair, place.base, SecretDigest::of_current(&current)).await?;
     match app.store.overwrite(key, place.latest, current).await {
         Ok(repaired) => Ok(Written::Repaired(repaired.stored, lease)),
         Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -186,7 +192,7 @@ pub(super) async fn repaired(
     lease: &WriteLease<'_>,
 ) -> Result<Option<StoredSecret>, Error> {
     match app.store.inspect(key, None).await? {
-        Held::Version { stored, secret: Some(secret), .. } if lease.has_noted(&secret) => Ok(Some(stored)),
+        Held::Version { stored, secret: Some(secret), .. } if lease.has_repaired(&secret) => Ok(Some(stored)),
         _ => Ok(None),
     }
 }

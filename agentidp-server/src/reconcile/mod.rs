@@ -113,12 +113,13 @@ impl Pass<'_> {
         // A purge that meets a closed gate leaves its job as it is.
         while self.app.gate.may_delete() {
             let jobs = self.app.repos.purges.due(self.app.now(), u32::from(PAGE)).await?;
-            let mut failed = jobs.is_empty();
+            // A job that cannot be claimed stays due: a page that is not full is the last one.
+            let mut last = jobs.len() < usize::from(PAGE);
             for job in jobs {
                 // It was logged, and the job put off, where it happened.
-                failed |= lifecycle::purge(self.app, &job).await.is_err();
+                last |= lifecycle::purge(self.app, &job).await.is_err();
             }
-            if failed {
+            if last {
                 break;
             }
         }

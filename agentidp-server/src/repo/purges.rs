@@ -17,8 +17,8 @@ pub trait PurgeRepo: Send + Sync + 'static {
     /// its holder leaves the job to be done once more.
     async fn schedule(&self, job: &PurgeJob) -> Result<()>;
 
-    /// Up to `limit` jobs that are due and unclaimed, oldest first. Jobs of an older release, and new credentials whose commit
-    /// did not come in time, become jobs here first; one whose place an active row points to is dropped.
+    /// Up to `limit` jobs that are due and unclaimed, oldest first. Jobs of an older release, and places of credentials that
+    /// were never committed or have ended elsewhere, become jobs here first; one whose place an active row points to is dropped.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>>;
 
     /// Claims a job that is due, until then. Nothing when another server holds a claim, the job is gone or put off, or a row

@@ -13,12 +13,19 @@ pub(super) const PERIOD: Duration = Duration::from_secs(5);
 /// Jobs of one round; the rest waits for the next.
 const BATCH: u32 = 32;
 
-/// Tries the jobs that are due, and finishes repairs whose server died. They stay without Vault, and while the gate for deletions
-/// is closed.
+/// Tries the jobs that are due, and finishes repairs whose server died. Without Vault both stay, and the jobs also while the
+/// gate for deletions is closed.
 pub async fn round(app: &App) {
-    if app.vault.is_none() || !app.gate.may_delete() {
+    if app.vault.is_none() {
         return;
     }
+    if app.gate.may_delete() {
+        purge_due(app).await;
+    }
+    finish_repairs(app).await;
+}
+
+async fn purge_due(app: &App) {
     match app.repos.purges.due(app.now(), BATCH).await {
         Ok(jobs) => {
             for job in jobs {
@@ -28,6 +35,10 @@ pub async fn round(app: &App) {
         }
         Err(error) => error!(%error, "due purges could not be read: trying again in a few seconds"),
     }
+}
+
+/// Deletes nothing, so it does not ask the gate.
+async fn finish_repairs(app: &App) {
     match app.repos.open_writes.unfinished_repairs(app.now(), BATCH).await {
         Ok(repairs) => {
             for (client_id, credential_id) in repairs {

@@ -1,6 +1,8 @@
 //! States that come back: an older database, an older Vault, an entry that is gone.
 
+use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome, SecretColumns};
 use agentidp_server::ledger::{Disagreement, LedgerState, Others};
+use agentidp_server::repo::InsertCredential;
 
 use super::*;
 
@@ -95,4 +97,43 @@ async fn databases_that_are_gone_can_be_removed_from_the_entry() {
     gone.ledger().admit(&gone.ledger().compare().await.unwrap(), Others::Keep).await.unwrap();
     let error = server.ledger().admit(&found, Others::Keep).await.unwrap_err();
     assert!(error.to_string().contains("changed meanwhile"), "{error}");
+}
+
+/// The restored state is one between the write to Vault and its commit: of a new credential, and of a rotation.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_write_in_a_restored_database_deletes_nothing() {
+    let (mount, original) = (listable_mount().await, File::new());
+    let mut server = Server::at(&original.url(), &mount).await;
+    let (agent, rotated, _) = credential(&server).await;
+    server.run(3 * MINUTE).await;
+
+    // Writes that were under way when the copy was made: of a rotation, and of a credential that is committed a moment later.
+    let row = server.site.row(agent, rotated).await;
+    let created = Credential { credential_id: Uuid::new_v4(), ..row.clone() };
+    let mut written = Vec::new();
+    for (row, version) in [(&row, 2), (&created, 1)] {
+        let place = format!("{}/data/agentidp/agents/{agent}/credentials/{}", mount.name, row.credential_id);
+        let columns =
+            SecretColumns { vault_path: Some(place.clone()), vault_version: Some(version), ..row.secret.clone() };
+        let open = Credential { secret: columns.written_by(Uuid::new_v4()), ..row.clone() };
+        server.site.open_write(&open).await;
+        support::bao().write_root(&place, "sk_live_committed-after-the-copy").await;
+        written.push(open);
+    }
+    let backup = original.copy().await;
+    let [after, created] = written.as_slice() else { unreachable!() };
+    let origin = Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
+    let event =
+        |action| AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), server.site.app.now());
+    let credentials = &server.site.app.repos.credentials;
+    assert!(credentials.rotate(&row, after, &event(AuditAction::CredentialRotated)).await.unwrap());
+    let inserted = credentials.insert(created, &event(AuditAction::CredentialGenerated)).await.unwrap();
+    assert_eq!(inserted, InsertCredential::Inserted);
+    server.run(3 * MINUTE).await;
+    let mut copy = Server::at(&backup.url(), &mount).await;
+    copy.run(30 * MINUTE).await;
+    for credential in [rotated, created.credential_id] {
+        assert!(exists(&mount, agent, credential).await, "it is another database's by now");
+    }
+    assert!(copy.jobs().await > 0, "the deletion waits for an operator");
 }

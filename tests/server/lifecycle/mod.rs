@@ -1,5 +1,6 @@
 //! Sequences over database and Vault: what is left when something goes wrong between two steps.
 
+mod between;
 mod create;
 mod late;
 mod moves;

@@ -310,6 +310,10 @@ impl OpenWriteRepo for Mortal<Arc<dyn OpenWriteRepo>> {
         self.fate.call(self.inner.open(write, now, until)).await
     }
 
+    async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool> {
+        self.fate.call(self.inner.renew(credential_id, attempt, until)).await
+    }
+
     async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         self.fate.call(self.inner.close(credential_id, attempt, now)).await
     }

@@ -16,6 +16,7 @@ on_both!(
     a_claim_that_a_wrong_clock_made_is_over,
     a_place_that_can_come_back_is_never_deleted,
     jobs_of_an_older_release_are_taken_over,
+    what_an_ended_credential_has_left_is_deleted_whoever_ended_it,
     what_is_scheduled_during_a_claim_is_done_again,
     a_job_that_is_not_due_or_not_needed_cannot_be_claimed,
     a_path_that_an_active_row_vouches_for_is_not_purged,
@@ -234,4 +235,27 @@ async fn jobs_of_an_older_release_are_taken_over(db: Database) {
     let ended = db.repos.credentials.revoke(agent.agent_id, moved.credential_id, later(1), &revoked).await.unwrap();
     let Revoke::Revoked(jobs) = ended else { panic!("{ended:?}") };
     assert_eq!(jobs.iter().map(|job| job.vault_path.as_str()).collect::<Vec<_>>(), ["secret/data/moved"]);
+}
+
+/// A server of an older release, or an operator's SQL, ends a credential and knows nothing of what it has left elsewhere.
+async fn what_an_ended_credential_has_left_is_deleted_whoever_ended_it(db: Database) {
+    let agent = db.agent().await;
+    let moving = db.credential(&agent, digest("moving")).await;
+    let moved = db.credential(&agent, vaulted("secret/data/left", 1)).await;
+    let away = Credential { secret: digest("away"), ..moved.clone() };
+    let rotated = event(AuditAction::CredentialRotated, agent.agent_id);
+    assert!(db.repos.credentials.rotate(&moved, &away, &rotated).await.unwrap());
+    db.open_write(&Credential { secret: vaulted("secret/data/written", 1), ..moving.clone() }).await;
+    let end = format!("UPDATE credentials SET status = 'revoked' WHERE client_id = '{}'", agent.agent_id);
+    db.sql(&end).await.unwrap();
+
+    let due = async |at| -> Vec<(String, PurgeKind)> {
+        let due = db.repos.purges.due(at, 10).await.unwrap();
+        let mut due: Vec<_> = due.into_iter().map(|job| (job.vault_path, job.kind)).collect();
+        due.sort_by(|one, other| one.0.cmp(&other.0));
+        due
+    };
+    let deleted = |path: &str| (path.to_owned(), PurgeKind::Delete);
+    assert_eq!(due(now()).await, [deleted("secret/data/left")], "a write is under way at the other place");
+    assert_eq!(due(later(30)).await, [deleted("secret/data/left"), deleted("secret/data/written")]);
 }

@@ -198,7 +198,7 @@ async fn insert(connection: &mut Connection, credential: &Credential) -> sqlx::R
     Ok(())
 }
 
-/// The attempt that writes the columns. Whoever writes them without one gets a fresh revision all the same.
+/// The attempt that writes the columns; a fresh revision for a write without one.
 fn fresh_revision(after: &Credential) -> Uuid {
     after.secret.revision.unwrap_or_else(Uuid::new_v4)
 }
@@ -230,7 +230,9 @@ async fn replace_record(connection: &mut Connection, before: &Credential, after:
     }
     // After the row, as a revocation locks them: the other way round the two could wait for each other.
     let (left, kept) = (before.secret.place(), after.secret.place());
-    if kept.is_some() && left != kept && !open_writes::redeem(connection, after).await? {
+    // A path that was deleted by hand begins at 1 again, so the number of a new version may be the old one's.
+    let redeemed = kept.is_some() && open_writes::redeem(connection, after).await?;
+    if kept.is_some() && left != kept && !redeemed {
         return Ok(false);
     }
     if let Some(vault_path) = &before.secret.vault_path

@@ -12,7 +12,6 @@ mod credentials;
 mod drift;
 mod idempotency;
 mod ledger;
-mod leftovers;
 mod list;
 mod open_writes;
 mod purges;

@@ -22,6 +22,9 @@ pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);
 /// How long an older release waits for the commit of a write before it deletes the place.
 const OLD_INTENT_LIFE: Duration = Duration::from_secs(600);
 
+/// Of one attempt.
+const SET_LEASE: &str = "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2";
+
 #[derive(FromRow)]
 struct OpenWriteRow {
     client_id: Id,
@@ -70,12 +73,25 @@ impl OpenWriteRepo for Store {
         self.watch.again("open_writes.open", work).await
     }
 
+    async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool> {
+        let work = || async {
+            let renewed = sqlx::query(SET_LEASE)
+                .bind(Id(credential_id))
+                .bind(Id(attempt))
+                .bind(until)
+                .execute(&self.write)
+                .await?;
+            Ok(renewed.rows_affected() == 1)
+        };
+        self.watch.again("open_writes.renew", work).await
+    }
+
     async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
-        // What was there before the attempt, and what an earlier holder noted, is told by more digests than one.
+        // More than one digest: an earlier holder left something.
         let statements = [
             "DELETE FROM open_writes WHERE credential_id = $1 AND attempt = $2 AND kind IN ('rotate', 'pin', 'blank') \
              AND digests NOT LIKE '% %' AND lease_until > $3",
-            "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2",
+            SET_LEASE,
         ];
         let work = || async {
             for statement in statements {
@@ -88,7 +104,7 @@ impl OpenWriteRepo for Store {
 
     async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
         let work = || async {
-            sqlx::query("UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2")
+            sqlx::query(SET_LEASE)
                 .bind(Id(credential_id))
                 .bind(Id(attempt))
                 .bind(now)
@@ -122,7 +138,9 @@ impl OpenWriteRepo for Store {
     async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         let work = || async {
             let rows: Vec<(Id, Id)> = sqlx::query_as(
-                "SELECT client_id, credential_id FROM open_writes WHERE kind = 'repair' AND lease_until <= $1 LIMIT $2",
+                "SELECT client_id, credential_id FROM open_writes WHERE digests LIKE '%current:%' AND lease_until <= $1 \
+                 AND EXISTS (SELECT 1 FROM credentials c WHERE c.credential_id = open_writes.credential_id \
+                 AND c.status = 'active') ORDER BY lease_until LIMIT $2",
             )
             .bind(now)
             .bind(i64::from(limit))
@@ -171,7 +189,7 @@ async fn hold_off_purge(connection: &mut Connection, write: &OpenWrite, now: Tim
     Ok(claimed.is_none())
 }
 
-/// Makes the write where there is none; the row is locked until the transaction ends, whoever made it.
+/// Makes the write where there is none; the row is locked until the transaction ends.
 async fn insert_or_lock(connection: &mut Connection, write: &OpenWrite, until: Timestamp) -> sqlx::Result<bool> {
     let touched = sqlx::query(
         "INSERT INTO open_writes (credential_id, client_id, kind, vault_path, base, attempt, digests, lease_until) \
