@@ -89,6 +89,8 @@ mod token_vault;
 #[cfg(test)]
 mod upgrade;
 #[cfg(test)]
+mod upgrade_from_before;
+#[cfg(test)]
 mod vault_token;
 #[cfg(test)]
 mod warm;

@@ -40,19 +40,28 @@ pub(super) async fn blank(app: &App, job: &PurgeJob) -> Result<Result<(), Error>
         Ok(Some(row)) if row.secret.vault_path.as_ref() == Some(&job.vault_path) => {
             Ok(Err(refused(ErrorKind::Conflict, "the credential has moved back")))
         }
-        Ok(_) => push_out(app, &key, &lease).await,
+        Ok(_) => push_out(app, job, &key, &lease).await,
         Err(error) => Err(error.into()),
     };
     lease.close().await;
     blanked
 }
 
-async fn push_out(app: &App, key: &CredentialKey, lease: &WriteLease<'_>) -> Result<Result<(), Error>, ApiError> {
+async fn push_out(
+    app: &App,
+    job: &PurgeJob,
+    key: &CredentialKey,
+    lease: &WriteLease<'_>,
+) -> Result<Result<(), Error>, ApiError> {
     let last = match last_to_push_out(app, key).await {
         Ok(Some(last)) => last,
         Ok(None) => return Ok(Ok(())),
         Err(error) => return Ok(Err(error)),
     };
+    // Asked after the look: what such a server writes from now on makes the first compare-and-set fail.
+    if app.repos.purges.is_moving_in(job).await? {
+        return Ok(Err(refused(ErrorKind::Conflict, "a server of an older release is moving the credential back")));
+    }
     if !lease.renew().await? {
         return Ok(Err(refused(ErrorKind::Conflict, "another write of this credential was begun meanwhile")));
     }

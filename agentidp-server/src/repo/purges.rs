@@ -33,6 +33,10 @@ pub trait PurgeRepo: Send + Sync + 'static {
     /// It failed; try again at `next`. A claim that has passed to another server changes nothing, here and in `done`.
     async fn failed(&self, claim: &PurgeClaim, next: Timestamp) -> Result<()>;
 
+    /// Whether a server of an older release may be moving the credential to the job's place, or has moved it. It knows no open
+    /// writes: from before its write to Vault it has a job there, and then its row.
+    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool>;
+
     /// How many jobs Vault has not done yet, due or not, with new credentials that are not committed yet. Repetitions do not
     /// count.
     async fn pending(&self) -> Result<u64>;

@@ -36,8 +36,8 @@ async fn listable_mount() -> Mount {
 }
 
 /// A server with its ledger on a mount.
-struct Server {
-    site: Site,
+pub(crate) struct Server {
+    pub(crate) site: Site,
     reconciler: Reconciler,
 }
 
@@ -50,7 +50,7 @@ impl Server {
         Self::of(Site::build_at(url, |app| use_ledger(app, mount)).await)
     }
 
-    fn of(site: Site) -> Self {
+    pub(crate) fn of(site: Site) -> Self {
         Self { site, reconciler: Reconciler::default() }
     }
 
@@ -63,7 +63,7 @@ impl Server {
     }
 
     /// One round of each worker.
-    async fn round(&mut self) -> LedgerState {
+    pub(crate) async fn round(&mut self) -> LedgerState {
         let app = &self.site.app;
         workers::ledger::round(app).await;
         workers::purge::round(app).await;
@@ -72,17 +72,17 @@ impl Server {
     }
 
     /// Rounds for as long, one a [`STEP`].
-    async fn run(&mut self, time: Duration) -> LedgerState {
+    pub(crate) async fn run(&mut self, time: Duration) -> LedgerState {
         run(&mut [self], time).await;
         self.site.app.gate.state()
     }
 
     /// Revokes a credential, which owes a deletion.
-    async fn revoke(&self, agent: Uuid, credential: Uuid) {
+    pub(crate) async fn revoke(&self, agent: Uuid, credential: Uuid) {
         assert_eq!(self.site.revoke(agent, credential).await.status, 204);
     }
 
-    async fn jobs(&self) -> u64 {
+    pub(crate) async fn jobs(&self) -> u64 {
         self.site.app.repos.purges.pending().await.unwrap()
     }
 }
@@ -100,6 +100,11 @@ async fn run(servers: &mut [&mut Server], time: Duration) {
 /// With Vault on `mount`, and a gate that the folder's entry opens.
 fn use_ledger(app: &mut App, mount: &Mount) {
     use_vault(app, mount, &FaultLayer::new());
+    add_ledger(app, mount);
+}
+
+/// A gate that the entry of the folder on `mount` opens.
+pub(crate) fn add_ledger(app: &mut App, mount: &Mount) {
     let (vault, repo) = (app.vault_client.clone().unwrap(), Arc::clone(&app.repos.ledger));
     app.gate = DeletionGate::closed(Arc::clone(&app.clock));
     let folder = format!("{}/agentidp", mount.name);

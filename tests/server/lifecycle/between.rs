@@ -62,6 +62,10 @@ impl PurgeRepo for AfterClaim {
         self.inner.failed(claim, next).await
     }
 
+    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
+        self.inner.is_moving_in(job).await
+    }
+
     async fn pending(&self) -> Result<u64> {
         self.inner.pending().await
     }

@@ -353,6 +353,10 @@ impl PurgeRepo for Mortal<Arc<dyn PurgeRepo>> {
         self.fate.call(self.inner.failed(claim, next)).await
     }
 
+    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
+        self.fate.call(self.inner.is_moving_in(job)).await
+    }
+
     async fn pending(&self) -> Result<u64> {
         self.fate.call(self.inner.pending()).await
     }

@@ -19,6 +19,9 @@ const LONGEST_LEASE: Duration = Duration::from_secs(1800);
 /// How long a claim of an older release counts after its end: its DELETE may reach Vault late.
 pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);
 
+/// How long an older release waits for the commit of a write before it deletes the place.
+const OLD_INTENT_LIFE: Duration = Duration::from_secs(600);
+
 /// Of one attempt.
 const SET_LEASE: &str = "UPDATE open_writes SET lease_until = $3 WHERE credential_id = $1 AND attempt = $2";
 
@@ -53,8 +56,7 @@ impl OpenWriteRepo for Store {
             if write.kind != OpenWriteKind::Create && !is_active(&mut tx, write.credential_id).await? {
                 return Ok(Opened::Ended);
             }
-            purges::take_back_old_job(&mut tx, write).await?;
-            if is_being_purged(&mut tx, write, now).await? || !insert_or_lock(&mut tx, write, until).await? {
+            if !insert_or_lock(&mut tx, write, until).await? || !hold_off_purge(&mut tx, write, now).await? {
                 return Ok(Opened::Busy);
             }
             let found = read(&mut tx, write.credential_id).await?;
@@ -157,16 +159,34 @@ async fn is_active(connection: &mut Connection, credential_id: Uuid) -> sqlx::Re
     Ok(status == Some((CredentialStatus::Active,)))
 }
 
-/// Whether an older release holds a claim to delete the place.
-async fn is_being_purged(connection: &mut Connection, write: &OpenWrite, now: Timestamp) -> sqlx::Result<bool> {
+/// Keeps servers of an older release from deleting the place while this writes there; says whether that can be. It cannot
+/// while one of them holds a claim.
+///
+/// Such a server may delete the place of a credential that moves in, once its job there is due. Every job that it makes from
+/// now on is due only after [`OLD_INTENT_LIFE`], and the commit redeems it.
+async fn hold_off_purge(connection: &mut Connection, write: &OpenWrite, now: Timestamp) -> sqlx::Result<bool> {
+    let claim_counts = now.minus(OLD_CLAIM_MARGIN);
+    // A blank version is no write that counts, and waits for what the job is for.
+    if write.kind != OpenWriteKind::Blank {
+        sqlx::query(
+            "UPDATE purge_jobs SET due_at = $3, claimed_until = NULL WHERE credential_id = $1 AND vault_path = $2 \
+             AND (claimed_until IS NULL OR claimed_until <= $4)",
+        )
+        .bind(Id(write.credential_id))
+        .bind(&write.vault_path)
+        .bind(now.plus(OLD_INTENT_LIFE))
+        .bind(claim_counts)
+        .execute(&mut *connection)
+        .await?;
+    }
     let claimed =
         sqlx::query("SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until > $3")
             .bind(Id(write.credential_id))
             .bind(&write.vault_path)
-            .bind(now.minus(OLD_CLAIM_MARGIN))
+            .bind(claim_counts)
             .fetch_optional(connection)
             .await?;
-    Ok(claimed.is_some())
+    Ok(claimed.is_none())
 }
 
 /// Makes the write where there is none; the row is locked until the transaction ends.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::open_writes::OLD_CLAIM_MARGIN;
 use super::{Connection, Store};
-use crate::domain::{Credential, OpenWrite, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
+use crate::domain::{Credential, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::PurgeRow;
 use crate::repo::{PurgeRepo, Result};
@@ -148,6 +148,22 @@ impl PurgeRepo for Store {
         self.watch.again("purges.failed", work).await
     }
 
+    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
+        // One statement, so one moment: its job turns into its row by one commit.
+        let work = || async {
+            let moving: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2) \
+                 OR EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND vault_path = $2 AND status = 'active')",
+            )
+            .bind(Id(job.credential_id))
+            .bind(&job.vault_path)
+            .fetch_one(&self.write)
+            .await?;
+            Ok(moving)
+        };
+        self.watch.again("purges.is_moving_in", work).await
+    }
+
     async fn pending(&self) -> Result<u64> {
         let work = || async {
             let pending: i64 = sqlx::query_scalar(
@@ -184,21 +200,6 @@ async fn take_over_old_jobs(connection: &mut Connection, now: Timestamp) -> sqlx
             Some(_) => keep_in_mind(connection, client_id, credential_id, &vault_path).await?,
             None => schedule(connection, &PurgeJob::delete(client_id, credential_id, vault_path, now)).await?,
         }
-    }
-    Ok(())
-}
-
-/// A job of an older release at the place of a write that is about to happen: its server could delete the place after the
-/// write and before the commit. The credential is active, so no end has scheduled it.
-pub(super) async fn take_back_old_job(connection: &mut Connection, write: &OpenWrite) -> sqlx::Result<()> {
-    let taken =
-        sqlx::query("DELETE FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2 AND claimed_until IS NULL")
-            .bind(Id(write.credential_id))
-            .bind(&write.vault_path)
-            .execute(&mut *connection)
-            .await?;
-    if taken.rows_affected() == 1 {
-        keep_in_mind(connection, write.client_id, write.credential_id, &write.vault_path).await?;
     }
     Ok(())
 }
