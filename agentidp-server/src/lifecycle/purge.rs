@@ -28,6 +28,9 @@ const CLAIM_LIFE: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// Wait for a place on another mount or prefix than this server's: only a change of settings brings it within reach.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(24 * 3600);
+
 /// Makes Vault forget a place: deletes it with all its versions, or pushes its secrets out. On failure the job is put off. A job
 /// that is not due, that another server has claimed or whose place counts after all is left as it is. So is every
 /// job while the [gate](crate::ledger::DeletionGate) is closed.
@@ -63,7 +66,7 @@ async fn purge_within(app: &App, job: &PurgeJob, bound: Duration) -> Result<(), 
             Ok(())
         }
         Err(error) => {
-            let wait = wait_after(job.attempts);
+            let wait = if error.kind() == ErrorKind::Malformed { ELSEWHERE_WAIT } else { wait_after(job.attempts) };
             warn!(
                 credential_id = %job.credential_id, error = %error, retry_in_s = wait.as_secs(),
                 "Vault did not forget a secret; it no longer authenticates, and Vault is asked again",

@@ -12,6 +12,7 @@ mod credentials;
 mod drift;
 mod idempotency;
 mod ledger;
+mod leftovers;
 mod list;
 mod open_writes;
 mod purges;
