@@ -34,6 +34,8 @@ mod vault_nodes;
 #[cfg(test)]
 mod vault_refusals;
 #[cfg(test)]
+mod vault_retention;
+#[cfg(test)]
 mod vault_tls;
 #[cfg(test)]
 mod vault_token;

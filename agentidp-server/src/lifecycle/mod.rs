@@ -30,6 +30,7 @@ mod blank;
 mod create;
 mod fail_point;
 mod idempotency;
+mod pin;
 mod purge;
 mod revoke;
 mod rotate;
@@ -52,9 +53,10 @@ pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
 pub(crate) use authenticate::{Authenticator, Decision, Proof};
 pub(crate) use create::create;
+pub(crate) use pin::finish_repair;
 pub use purge::purge;
 pub(crate) use revoke::revoke;
-pub(crate) use rotate::{finish_repair, rotate};
+pub(crate) use rotate::rotate;
 pub use upgrade::Upgrades;
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain,

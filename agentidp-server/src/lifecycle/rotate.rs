@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, Operation, StoredSecret};
+use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, Operation};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -47,19 +47,11 @@ pub(crate) async fn rotate(
     .await
 }
 
-/// Finishes what a server left that died while it wrote a current secret anew.
-///
-/// # Errors
-/// As [`rotate`].
-pub(crate) async fn finish_repair(app: &App, client_id: Uuid, credential_id: Uuid) -> Result<(), ApiError> {
-    Rotation::of(app, client_id, credential_id)?.finish_repair().await
-}
-
 pub(super) struct Rotation<'a> {
-    app: &'a App,
-    key: CredentialKey,
-    client_id: Uuid,
-    credential_id: Uuid,
+    pub(super) app: &'a App,
+    pub(super) key: CredentialKey,
+    pub(super) client_id: Uuid,
+    pub(super) credential_id: Uuid,
 }
 
 /// A secret that is written and not yet committed.
@@ -118,7 +110,7 @@ impl<'a> Rotation<'a> {
         Ok(self.app.repos.credentials.find(self.client_id, self.credential_id).await?)
     }
 
-    async fn active(&self) -> Result<Credential, ApiError> {
+    pub(super) async fn active(&self) -> Result<Credential, ApiError> {
         let credential = self.find().await?.ok_or(ApiError::CredentialNotFound)?;
         match credential.status {
             CredentialStatus::Active => Ok(credential),
@@ -208,62 +200,6 @@ impl<'a> Rotation<'a> {
         }
     }
 
-    async fn finish_repair(&self) -> Result<(), ApiError> {
-        let (Some(place), before) = (vault_path(self.app, &self.key)?, self.active().await?) else { return Ok(()) };
-        let (kind, base) = plan(&before, &place);
-        let write = OpenWrite {
-            credential_id: self.credential_id,
-            client_id: self.client_id,
-            kind,
-            vault_path: place,
-            base,
-            attempt: Uuid::new_v4(),
-            digest: None,
-        };
-        let Some(lease) = WriteLease::try_open(self.app, write).await? else { return Ok(()) };
-        match writing::repaired(self.app, &self.key, &lease).await {
-            Ok(Some(stored)) => self.pin_to(&before, &stored, lease).await.map(drop),
-            Ok(None) => {
-                lease.end().await;
-                Ok(())
-            }
-            Err(error) => Err(lease.failed(error.with_operation(Operation::Rotate)).await),
-        }
-    }
-
-    /// Has the row pin the version that its bare path means now, before anything is written over it. Gives the lease back where
-    /// there is no secret to pin.
-    async fn pin(&self, before: &Credential, mut lease: WriteLease<'a>) -> Result<Option<WriteLease<'a>>, ApiError> {
-        let record = before.secret.to_record().map_err(ApiError::internal)?;
-        match self.app.store.pin(&self.key, &record).await {
-            Ok(pinned) => self.pin_to(before, &pinned, lease).await.map(|_| None),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => {
-                lease.reopen(OpenWriteKind::Move, 0, None).await?;
-                Ok(Some(lease))
-            }
-            Err(error) => Err(lease.failed(error.with_operation(Operation::Rotate)).await),
-        }
-    }
-
-    /// Has the row pin another version of the same secret; says whether the row still was as `before`.
-    async fn pin_to(
-        &self,
-        before: &Credential,
-        stored: &StoredSecret,
-        lease: WriteLease<'a>,
-    ) -> Result<bool, ApiError> {
-        let columns = SecretColumns::new(stored, None).map_err(ApiError::internal)?;
-        let secret = SecretColumns {
-            vault_version: columns.vault_version,
-            secret_selector: before.secret.secret_selector.clone(),
-            awaits_use: before.secret.awaits_use,
-            ..columns.written_by(lease.attempt())
-        };
-        let after = Credential { secret, ..before.clone() };
-        let commit = self.app.repos.credentials.upgrade(before, &after).await;
-        Ok(settled(self.app, &after, Some(&lease), commit).await?)
-    }
-
     /// Makes the new secret count. Nothing when another server has changed the row meanwhile.
     async fn commit(
         &self,
@@ -306,7 +242,7 @@ impl<'a> Rotation<'a> {
 }
 
 /// What a write to `place` is for, and the version that the row pins there.
-fn plan(before: &Credential, place: &str) -> (OpenWriteKind, u64) {
+pub(super) fn plan(before: &Credential, place: &str) -> (OpenWriteKind, u64) {
     if before.secret.vault_path.as_deref() != Some(place) {
         return (OpenWriteKind::Move, 0);
     }

@@ -78,6 +78,31 @@ async fn each_right_that_is_missing_is_named_with_the_policy_to_paste() {
 }
 
 #[tokio::test]
+async fn a_mount_that_keeps_too_few_versions_is_named_with_the_setting_to_change() {
+    let bao = support::bao();
+    let table = [
+        (json!({ "max_versions": 3 }), "10", "set VAULT_MAX_VERSIONS=3, or max_versions of the mount"),
+        (json!({ "max_versions": 3 }), "3", ""),
+        (json!({ "max_versions": 1 }), "10", "set max_versions of the mount to 2 or more"),
+        (json!({ "delete_version_after": "1h" }), "10", "set delete_version_after of the mount to 0s"),
+    ];
+    for (config, expected, advice) in table {
+        let mount = bao.fresh_mount(2).await;
+        bao.root(Method::POST, &format!("{}/config", mount.name), config.clone()).await;
+        let settings = [
+            ("VAULT_ADDR", bao.address()),
+            ("VAULT_TOKEN", &mount.policy_token),
+            ("VAULT_KV_MOUNT", &mount.name),
+            ("VAULT_MAX_VERSIONS", expected),
+        ];
+        let (code, table) = check(&Place::new(), &settings).await;
+        assert_eq!(code, Some(i32::from(!advice.is_empty())), "{config}: {table}");
+        let failed = failures(&table);
+        assert!(advice.is_empty() || (failed.len() == 1 && failed[0].contains(advice)), "{config}: {table}");
+    }
+}
+
+#[tokio::test]
 async fn clocks_that_differ_by_more_than_a_minute_fail() {
     let url = support::postgres().fresh_database().await;
     let place = Place::new();
