@@ -14,7 +14,7 @@ use crate::error::ApiError;
 /// Finishes what a server left that died while it wrote a current secret anew.
 ///
 /// # Errors
-/// As [`rotate`].
+/// As `rotate`.
 pub(crate) async fn finish_repair(app: &App, client_id: Uuid, credential_id: Uuid) -> Result<(), ApiError> {
     Rotation::of(app, client_id, credential_id)?.finish_repair().await
 }
