@@ -32,8 +32,11 @@ async fn every_process_finds_the_entry_as_it_was_last_written_whichever_node_it_
                 behind += u32::from(process.ledger_entry().await.unwrap() != expected);
             }
         }
-        let lost = only(writer).write_ledger_entry(&written, round).await.unwrap_err();
+        let other = counters(round + 100);
+        let lost = only(writer).write_ledger_entry(&other, round).await.unwrap_err();
         assert_eq!(lost.kind(), ErrorKind::Conflict);
+        let again = only(writer).write_ledger_entry(&written, round).await;
+        assert_eq!(again.unwrap(), round + 1, "what was carried out already is no conflict");
     }
     assert_eq!(behind, 0, "of 180");
 }

@@ -92,19 +92,35 @@ impl VaultKv2 {
     /// Writes the ledger entry if its latest version is `version` (0: if there is none), and returns the new version.
     ///
     /// # Errors
-    /// `Conflict` when the entry has another version; `Unavailable` when Vault cannot be reached, or its answer was lost: then
+    /// `Conflict` when the entry has another version, and other counters than these; `Unavailable` when Vault cannot be reached, or its answer was lost: then
     /// the entry says whether it was written. `Denied` and `InvalidConfig` as `store`.
     pub async fn write_ledger_entry(&self, counters: &BTreeMap<String, LedgerCounter>, version: u64) -> Result<u64> {
-        let folder = &self.site.folder;
-        let data = json!({ "ledgers": counters });
-        let written = match self.vault.write_document(folder.mount(), &self.ledger_path(), data, version).await {
-            Ok(answer) => {
-                let right = if version == 0 { Right::Create } else { Right::Update };
-                answer::written(answer.status, &answer.body, right)
-            }
-            Err(failure) => Err(failure),
+        let written = match self.write_ledger(counters, version).await {
+            Err(Failure::Conflict) => match self.read_ledger().await {
+                // An attempt whose answer was lost was sent again: the first one was carried out.
+                Ok(LedgerEntry::Live { version: found, counters: held })
+                    if found == version + 1 && held == *counters =>
+                {
+                    Ok(found)
+                }
+                // A standby judges by the state that it has, which may be a moment old. By now it is not.
+                Ok(entry) if entry.version() == version => self.write_ledger(counters, version).await,
+                _ => Err(Failure::Conflict),
+            },
+            decided => decided,
         };
         written.map_err(|failure| during_probe(failure.at(&self.site)))
+    }
+
+    async fn write_ledger(
+        &self,
+        counters: &BTreeMap<String, LedgerCounter>,
+        version: u64,
+    ) -> std::result::Result<u64, Failure> {
+        let (mount, data) = (self.site.folder.mount(), json!({ "ledgers": counters }));
+        let answer = self.vault.write_document(mount, &self.ledger_path(), data, version).await?;
+        let right = if version == 0 { Right::Create } else { Right::Update };
+        answer::written(answer.status, &answer.body, right)
     }
 
     async fn read_ledger(&self) -> std::result::Result<LedgerEntry, Failure> {
