@@ -81,15 +81,8 @@ impl KvV2 for VaultrsKv {
         }
     }
 
-    /// The first answer tells which cluster this is. Only from then on a single address in front of several nodes passes
-    /// the request on to the active one, so it is sent once more.
     async fn latest(&self, path: &VaultPath) -> Result<KvEntry, Failure> {
-        let transport = self.session.transport();
-        let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version: None };
-        let request = Request { of_active: true, ..encode(&request)? };
-        let aim = transport.aim();
-        let answer = self.session.send(request.clone()).await?;
-        let answer = if transport.aim() == aim { answer } else { self.session.send(request).await? };
+        let answer = self.read_document(path.mount(), &path.below_mount()).await?;
         answer::entry(answer.status, &answer.body, None)
     }
 
@@ -151,16 +144,22 @@ impl VaultrsKv {
         answer::deletes_by_itself(answer.status, &answer.body)
     }
 
-    /// Reads the latest version of a document that is no credential's, from the active node.
+    /// Reads the latest version at a path, from the active node.
+    ///
+    /// The first success tells which cluster this is. Only from then on a standby passes the request on to the active node, so
+    /// it is sent once more. A path that is missing is no success: then the mount is asked about, which is one.
     pub(crate) async fn read_document(&self, mount: &str, path: &str) -> Result<Answer, Failure> {
+        let transport = self.session.transport();
         let request = ReadSecretRequest { mount: mount.to_owned(), path: path.to_owned(), version: None };
         let request = Request { of_active: true, ..encode(&request)? };
-        let aim = self.session.transport().aim();
+        let aim = transport.aim();
         let answer = self.session.send(request.clone()).await?;
-        if self.session.transport().aim() == aim {
+        if aim.is_none() && answer.status == 404 && transport.aim().is_none() && transport.may_be_behind().await {
+            self.mount(mount).await?;
+        }
+        if transport.aim() == aim {
             return Ok(answer);
         }
-        // The cluster is known only now, and the standby that answered may be behind.
         self.session.send(request).await
     }
 
