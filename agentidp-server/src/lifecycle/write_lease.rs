@@ -89,7 +89,7 @@ impl<'a> WriteLease<'a> {
     }
 
     /// Says whether the write is still ours, and extends its lease. Ask between a look at the place and the write over what was
-    /// seen: a server that stalls past its lease would else write over what another has committed.
+    /// seen: without it, a server that stalls past its lease could write over what another server has committed.
     pub(super) async fn renew(&self) -> Result<bool, ApiError> {
         let (id, attempt, until) = (self.write.credential_id, self.write.attempt, self.app.now().plus(LEASE));
         Ok(self.app.repos.open_writes.renew(id, attempt, until).await?)

@@ -15,8 +15,8 @@ pub trait OpenWriteRepo: Send + Sync + 'static {
     /// another purpose.
     async fn open(&self, write: &OpenWrite, now: Timestamp, until: Timestamp) -> Result<Opened>;
 
-    /// Extends the lease until then, if the write is still this attempt's; says whether it is. Then nobody else has written
-    /// since it was opened.
+    /// Extends the lease until then, if the write is still this attempt's; says whether it is. If it is, no other server has
+    /// written since it was opened.
     async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool>;
 
     /// Vault has definitely written nothing. The write is forgotten, unless an earlier holder left something.

@@ -1,6 +1,6 @@
 //! What crashes and servers of an older release leave, which becomes jobs here.
 
-use super::open_writes::OLD_CLAIM_MARGIN;
+use super::open_writes::{LONGEST_LEASE, OLD_CLAIM_MARGIN};
 use super::{Connection, purges};
 use crate::domain::{PurgeJob, Timestamp};
 use crate::repo::columns::Id;
@@ -33,18 +33,14 @@ pub(super) async fn take_over_old_jobs(connection: &mut Connection, now: Timesta
 
 /// New credentials whose server died before the commit: their ids are never used again. With them whatever else is kept in mind
 /// of credentials that have ended, where a server of an older release or an operator's SQL ended them.
-pub(super) async fn give_up_unfinished(
-    connection: &mut Connection,
-    longest_lease: Timestamp,
-    now: Timestamp,
-) -> sqlx::Result<()> {
+pub(super) async fn give_up_unfinished(connection: &mut Connection, now: Timestamp) -> sqlx::Result<()> {
     let dead: Vec<(Id, Id, String)> = sqlx::query_as(
         "DELETE FROM open_writes WHERE (lease_until <= $1 OR lease_until > $2) AND NOT EXISTS (SELECT 1 \
          FROM credentials c WHERE c.credential_id = open_writes.credential_id AND c.status = 'active') \
          RETURNING credential_id, client_id, vault_path",
     )
     .bind(now)
-    .bind(longest_lease)
+    .bind(now.plus(LONGEST_LEASE))
     .fetch_all(&mut *connection)
     .await?;
     for (Id(credential_id), Id(client_id), vault_path) in dead {

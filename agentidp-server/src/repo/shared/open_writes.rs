@@ -13,8 +13,8 @@ use crate::domain::{
 use crate::repo::columns::Id;
 use crate::repo::{OpenWriteRepo, Opened, Result};
 
-/// No lease lasts longer. One that ends later was made by a wrong clock, and is over.
-const LONGEST_LEASE: Duration = Duration::from_secs(1800);
+/// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.
+pub(super) const LONGEST_LEASE: Duration = Duration::from_secs(1800);
 
 /// How long a claim of an older release counts after its end: its DELETE may reach Vault late.
 pub(super) const OLD_CLAIM_MARGIN: Duration = Duration::from_secs(120);

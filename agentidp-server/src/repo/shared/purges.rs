@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use uuid::Uuid;
 
+use super::open_writes::LONGEST_LEASE;
 use super::{Connection, Store, leftovers};
 use crate::domain::{Credential, PurgeClaim, PurgeJob, PurgeKind, Timestamp};
 use crate::repo::columns::Id;
@@ -15,9 +16,6 @@ use crate::repo::{PurgeRepo, Result};
 /// ones catch what a proxy or a paused machine held back.
 const REPEATED_AFTER: [Duration; 3] =
     [Duration::from_secs(90), Duration::from_secs(3600), Duration::from_secs(24 * 3600)];
-
-/// No claim and no lease of a new credential lasts longer. One that ends later was made by a wrong clock, and is over.
-const LONGEST: Duration = Duration::from_secs(1800);
 
 #[async_trait]
 impl PurgeRepo for Store {
@@ -36,7 +34,7 @@ impl PurgeRepo for Store {
             leftovers::take_over_old_jobs(&mut tx, now).await?;
             tx.commit().await?;
             let mut tx = self.begin().await?;
-            leftovers::give_up_unfinished(&mut tx, now.plus(LONGEST), now).await?;
+            leftovers::give_up_unfinished(&mut tx, now).await?;
             // An active row points to the place, so the job is void.
             sqlx::query(
                 "DELETE FROM purge_debts WHERE kind <> 'rest' AND due_at <= $1 AND EXISTS (SELECT 1 FROM credentials c \
@@ -53,7 +51,7 @@ impl PurgeRepo for Store {
                  OR claimed_until > $2) ORDER BY due_at, credential_id LIMIT $3",
             )
             .bind(now)
-            .bind(now.plus(LONGEST))
+            .bind(now.plus(LONGEST_LEASE))
             .bind(i64::from(limit))
             .fetch_all(&self.read)
             .await?;
@@ -77,7 +75,7 @@ impl PurgeRepo for Store {
             .bind(job.kind)
             .bind(now)
             .bind(until)
-            .bind(now.plus(LONGEST))
+            .bind(now.plus(LONGEST_LEASE))
             .execute(&self.write)
             .await?;
             let (credential_id, vault_path) = (job.credential_id, job.vault_path.clone());
