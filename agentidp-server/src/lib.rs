@@ -3,6 +3,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod data_dir;
 pub mod domain;
 pub mod error;
@@ -11,7 +12,6 @@ pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod ledger_clock;
-pub mod lifecycle;
 pub mod metrics;
 pub mod rate_limit;
 pub mod reconcile;

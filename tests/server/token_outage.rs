@@ -3,11 +3,9 @@
 use agentidp_secrets::backends::Bcrypt;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{CredentialKey, ErrorKind, Operation, SecretStore};
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, SecretColumns};
-use serde_json::json;
+use agentidp_server::domain::{Credential, CredentialStatus, SecretColumns};
 use uuid::Uuid;
 
-use super::requests::PEER;
 use super::site::Site;
 use super::support;
 
@@ -110,9 +108,5 @@ async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
         expires_at: None,
         revoked_at: None,
     };
-    let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
-    let event =
-        AuditEvent::new(AuditAction::CredentialGenerated, Outcome::Success, Some(agent), &origin, json!({}), now);
-    site.open_write(&credential).await;
-    site.app.repos.credentials.insert(&credential, &event).await.unwrap();
+    site.put(&credential).await;
 }

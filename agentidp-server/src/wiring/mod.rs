@@ -11,7 +11,7 @@ mod ledger;
 mod signing;
 mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
@@ -30,7 +30,6 @@ use crate::data_dir::DataDir;
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
-use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
@@ -103,12 +102,12 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
     let app = App {
         settings: settings(config),
         store,
-        upgrades: Upgrades::new(config.digests.upgrade),
-        vault: config.vault.as_ref().map(|vault| VaultPlace {
-            mount: vault.mount.clone(),
-            prefix: vault.prefix.clone(),
-            versions_kept: vault.versions_kept,
-        }),
+        upgrades: config.digests.upgrade,
+        life: OnceLock::new(),
+        vault: config
+            .vault
+            .as_ref()
+            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault.prefix.clone() }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         gate,
@@ -200,6 +199,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         agent_limit: config.limits.agents,
         monthly_token_limit: config.limits.monthly_tokens,
+        max_overlap: config.limits.max_overlap,
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,

@@ -17,6 +17,7 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
         .clock(Arc::clone(clock))
         .mount(settings.mount.as_str())
         .prefix(settings.prefix.as_str())
+        .versions_kept(settings.versions_kept)
         .connect_timeout(settings.connect_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_connection_age(settings.max_connection_age)

@@ -41,6 +41,13 @@ impl VaultKv2Builder {
         self
     }
 
+    /// How many versions of a secret the mount keeps: its `max_versions`, or 10 where it has none, which is the default. A
+    /// [`Lifecycle`](crate::lifecycle::Lifecycle) writes no more of them than there is room for beside those that count.
+    pub fn versions_kept(mut self, versions: u64) -> Self {
+        self.config.versions_kept = versions;
+        self
+    }
+
     /// The namespace. Default none.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.config.namespace = Some(namespace.into());
@@ -146,7 +153,7 @@ impl VaultKv2Builder {
             Route { bases, namespace, dial, read_timeout: config.read_timeout, write_timeout: config.write_timeout };
         let transport = Transport::new(route, Arc::clone(&self.clock))?;
         let client = VaultrsKv { session: Session::new(transport, config.auth, self.clock)? };
-        Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }))
+        Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }, config.versions_kept))
     }
 }
 

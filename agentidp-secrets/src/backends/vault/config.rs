@@ -34,6 +34,9 @@ pub struct VaultKv2Config {
     /// Our folder on the mount. Default `agentidp`.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// How many versions of a secret the mount keeps: its `max_versions`, or 10 where it has none. Default 10.
+    #[serde(default = "default_versions_kept")]
+    pub versions_kept: u64,
     /// The namespace, where the server has any.
     #[serde(default)]
     pub namespace: Option<String>,
@@ -90,6 +93,7 @@ impl VaultKv2Config {
             auth: auth.into(),
             mount: default_mount(),
             prefix: default_prefix(),
+            versions_kept: default_versions_kept(),
             namespace: None,
             ca_cert_pem: None,
             client_cert: None,
@@ -116,6 +120,7 @@ impl fmt::Debug for VaultKv2Config {
             .field("auth", &self.auth)
             .field("mount", &self.mount)
             .field("prefix", &self.prefix)
+            .field("versions_kept", &self.versions_kept)
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
@@ -128,6 +133,10 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
 /// What `-dev` servers and most guides mount.
 fn default_mount() -> String {
     "secret".to_owned()
+}
+
+fn default_versions_kept() -> u64 {
+    10
 }
 
 fn default_prefix() -> String {

@@ -122,11 +122,12 @@ impl VaultKv2 {
         secret.map_err(during(Operation::Verify))
     }
 
-    fn over(vault: Arc<VaultrsKv>, site: Site) -> Self {
+    fn over(vault: Arc<VaultrsKv>, site: Site, versions_kept: u64) -> Self {
         // A bare path means whatever is the latest version.
         let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
             .with_max_secret_len(Self::MAX_SECRET_LEN)
-            .with_pin_mark("?version=");
+            .with_pin_mark("?version=")
+            .with_versions_kept(versions_kept);
         Self { info, kv: Arc::clone(&vault) as Arc<dyn KvV2>, vault, site: Arc::new(site) }
     }
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::{CommitError, Ledger as _};
+use agentidp_secrets::{ClientId, CredentialKey};
+use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::fail_point::fail_point;
-use super::purge::purge_now;
 use super::{ATTEMPTS, Actor, uncut};
 use crate::app::App;
-use crate::domain::{Agent, AgentStatus, AuditAction, Timestamp};
+use crate::domain::{Agent, AgentStatus, AuditAction, Timestamp, key};
 use crate::error::ApiError;
-use crate::repo::Replace;
 
 /// Changes an agent. One that becomes decommissioned loses its credentials in the same commit, and Vault is asked to
 /// forget them.
@@ -37,21 +37,56 @@ pub(crate) async fn change_agent(
             }
             let now = app.now();
             let after = Agent { updated_at: moved_forward(before.updated_at, now), ..change(&before) };
-            let metadata = json!({ "changed": changed(&before, &after) });
-            let event = actor.event(action(before.status, after.status), agent_id, metadata, now);
-            match app.repos.agents.replace(&before, &after, &event, &actor.origin).await? {
-                Replace::Replaced(jobs) => {
-                    fail_point("change_agent.committed");
-                    purge_now(&app, &jobs).await;
-                    return Ok(after);
-                }
-                Replace::Lost => {}
+            if let Some(ended) = replace(&app, &actor, &before, &after, now).await? {
+                let life = app.life();
+                life.ledger().acknowledge(&client(agent_id)?).await;
+                join_all(ended.iter().map(|key| life.ended(key))).await;
+                return Ok(after);
             }
         }
         // Nothing is broken and nothing was changed: the client may simply ask again.
         Err(ApiError::Busy(None))
     })
     .await
+}
+
+/// Puts `after` in place of `before`, with the ends of its credentials where it ends: their keys. Nothing where somebody else was
+/// faster.
+async fn replace(
+    app: &App,
+    actor: &Actor,
+    before: &Agent,
+    after: &Agent,
+    now: Timestamp,
+) -> Result<Option<Vec<CredentialKey>>, ApiError> {
+    let (life, agent_id) = (app.life(), before.agent_id);
+    let mut tx = life.ledger().begin().await?;
+    if tx.lock_agent(agent_id).await?.is_none_or(|(_, updated_at)| updated_at != before.updated_at) {
+        return Ok(None);
+    }
+    tx.update_agent(after).await?;
+    let about = json!({ "changed": changed(before, after) });
+    tx.append(&actor.event(action(before.status, after.status), agent_id, about, now)).await?;
+    let mut ended = Vec::new();
+    if after.status == AgentStatus::Decommissioned {
+        for credential_id in tx.active_credentials(agent_id).await? {
+            let key = key(agent_id, credential_id).map_err(ApiError::internal)?;
+            // Otherwise it was revoked in between, and has its event.
+            if life.end_in(&mut tx, &key).await?.is_some() {
+                let about = json!({ "credentialId": credential_id });
+                tx.append(&actor.event(AuditAction::CredentialRevoked, agent_id, about, now)).await?;
+                ended.push(key);
+            }
+        }
+    }
+    match life.ledger().commit(tx).await {
+        Ok(()) => Ok(Some(ended)),
+        Err(CommitError::NotDone(error) | CommitError::Unknown(error)) => Err(error),
+    }
+}
+
+fn client(agent_id: Uuid) -> Result<ClientId, ApiError> {
+    ClientId::parse(&agent_id.to_string()).map_err(ApiError::internal)
 }
 
 /// `updated_at` is the row's version, so it moves even when the clock does not.

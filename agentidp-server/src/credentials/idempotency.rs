@@ -11,19 +11,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{Error, ErrorKind, Operation, StoredSecret};
-use serde_json::json;
+use agentidp_secrets::lifecycle::Failure;
+use agentidp_secrets::{BackendId, Error, ErrorKind, Operation};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, debug, warn};
 
-use super::rotate::Rotation;
-use super::settle::settled;
-use super::{Actor, Shown, key};
+use super::change::Made;
+use super::{Actor, Shown};
 use crate::app::App;
 use crate::domain::idempotency::{Carried, Claim, KeyedRequest, record_sha256};
-use crate::domain::{AuditAction, AuditEvent, Credential, CredentialStatus};
+use crate::domain::{AuditAction, Credential, CredentialStatus, key};
 use crate::error::{ApiError, NotShownAgain};
-use crate::repo::{Claimed, InsertCredential, Once};
+use crate::repo::Claimed;
 
 /// How long a failed request waits for its key to be given back: a healthy database takes some milliseconds.
 const ON_THE_SPOT: Duration = Duration::from_secs(2);
@@ -43,11 +42,11 @@ enum Begun {
 ///
 /// # Errors
 /// Those of `work`; then the claim is given back. `IDEMPOTENCY_KEY_IN_USE`, `IDEMPOTENCY_KEY_REUSED`, and those of [`again`].
-pub(super) async fn once<W: Future<Output = Result<Shown, ApiError>>>(
+pub(super) async fn once(
     app: &Arc<App>,
     actor: &Actor,
     request: Option<KeyedRequest>,
-    work: impl FnOnce(Option<Claim>) -> W,
+    work: impl AsyncFnOnce(Option<Claim>) -> Result<Shown, ApiError>,
 ) -> Result<Shown, ApiError> {
     match begin(app, request).await? {
         Begun::Again(claim, carried) => again(app, actor, &claim, carried).await,
@@ -93,37 +92,6 @@ async fn release(app: Arc<App>, claim: Claim) {
     }
 }
 
-/// Commits a new credential, under the claim if there is one.
-pub(super) async fn insert(
-    app: &App,
-    claim: Option<&Claim>,
-    credential: &Credential,
-    event: &AuditEvent,
-) -> Result<InsertCredential, ApiError> {
-    let Some(claim) = claim else { return Ok(app.repos.credentials.insert(credential, event).await?) };
-    in_time(app.repos.idempotency.insert(claim, credential, event).await?)
-}
-
-/// Commits a rotation, under the claim if there is one.
-pub(super) async fn rotate(
-    app: &App,
-    claim: Option<&Claim>,
-    before: &Credential,
-    after: &Credential,
-    event: &AuditEvent,
-) -> Result<bool, ApiError> {
-    let Some(claim) = claim else { return Ok(app.repos.credentials.rotate(before, after, event).await?) };
-    in_time(app.repos.idempotency.rotate(claim, before, after, event).await?)
-}
-
-fn in_time<T>(commit: Once<T>) -> Result<T, ApiError> {
-    match commit {
-        Once::Decided(outcome) => Ok(outcome),
-        // Another has taken over, and it is theirs to answer.
-        Once::TooLate => Err(ApiError::IdempotencyKeyInUse),
-    }
-}
-
 /// Answers a request that has been carried out, as it was answered then if that can be.
 ///
 /// # Errors
@@ -136,8 +104,8 @@ async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Res
     let Some(row) = row.filter(|row| row.status == CredentialStatus::Active) else {
         return Err(not_shown(NotShownAgain::Revoked));
     };
-    let record = row.secret.to_record().ok().filter(|record| record_sha256(record) == carried.record_sha256);
-    let Some(record) = record else {
+    let has_it = row.secret.to_record().is_ok_and(|record| record_sha256(&record) == carried.record_sha256);
+    if !has_it {
         // Another retry may have replaced it between our two looks.
         return match app.repos.idempotency.claim(claim, app.now()).await? {
             Claimed::Done(now) if now == carried => Err(not_shown(NotShownAgain::Changed)),
@@ -145,7 +113,7 @@ async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Res
         };
     };
     if row.secret.vault_path.is_some() {
-        return read_back(app, row, &record).await;
+        return read_back(app, row).await;
     }
     if !row.secret.awaits_use {
         return Err(not_shown(NotShownAgain::Used));
@@ -153,34 +121,29 @@ async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Res
     replace(app, actor, claim, row).await
 }
 
-async fn read_back(app: &App, row: Credential, record: &StoredSecret) -> Result<Shown, ApiError> {
-    let key = key(row.client_id, row.credential_id)?;
-    let Some(vault) = &app.vault_client else {
-        let error = Error::new(ErrorKind::UnknownBackend, "the secret is in Vault, and VAULT_ADDR is not set");
-        return Err(ApiError::vault(error.with_operation(Operation::Verify).with_backend(record.backend().clone())));
+async fn read_back(app: &App, credential: Credential) -> Result<Shown, ApiError> {
+    let row = credential.to_row().map_err(ApiError::internal)?;
+    let shown = match row.revision {
+        Some(revision) => app.life().reveal(&row.key, revision).await?,
+        None => None,
     };
-    let secret = vault.read_secret(&key, record).await.map_err(ApiError::vault)?;
-    Ok(Shown { credential: row, secret, replayed: true })
+    match shown {
+        Some(shown) => Ok(Shown { credential, secret: shown.secret, replayed: true }),
+        None => {
+            let error = Error::new(ErrorKind::NotFound, "Vault no longer holds the secret: rotate the credential");
+            Err(ApiError::vault(error.with_operation(Operation::Verify).with_backend(BackendId::VAULT_KV2)))
+        }
+    }
 }
 
-/// Puts a fresh secret in place of one that nobody has used.
+/// Puts a fresh secret in place of one that nobody has used. Where another retry, a login or a change was faster, the next try finds
+/// out which.
 async fn replace(app: &App, actor: &Actor, claim: &Claim, before: Credential) -> Result<Shown, ApiError> {
-    let rotation = Rotation::of(app, before.client_id, before.credential_id)?;
-    let Some(written) = rotation.write().await? else { return Err(ApiError::IdempotencyKeyInUse) };
-    if written.before != before {
-        written.give_up().await;
-        return Err(ApiError::IdempotencyKeyInUse);
+    let key = key(before.client_id, before.credential_id).map_err(ApiError::internal)?;
+    let made = Made::new(app, actor, AuditAction::CredentialRotated).under(Some(claim.clone())).instead_of(before);
+    match app.life().rotate(&key, Duration::ZERO, made.clone()).await {
+        Ok(shown) => made.shown(shown.secret),
+        Err(Failure::Busy | Failure::Ended | Failure::NotFound) => Err(ApiError::IdempotencyKeyInUse),
+        Err(failure) => Err(failure.into()),
     }
-    let (secret, columns, lease) = written.into_parts(true)?;
-    let after = Credential { secret: columns, ..before.clone() };
-    let about = json!({
-        "credentialId": before.credential_id, "expiresAt": before.expires_at, "idempotentReplay": true,
-    });
-    let event = actor.event(AuditAction::CredentialRotated, before.client_id, about, app.now());
-    let commit = app.repos.idempotency.replace(claim, &before, &after, &event).await;
-    if settled(app, &after, lease.as_ref(), commit).await? {
-        return Ok(Shown { credential: after, secret, replayed: true });
-    }
-    // Another retry, a login or a change was faster: the next try finds out which.
-    Err(ApiError::IdempotencyKeyInUse)
 }
