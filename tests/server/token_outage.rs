@@ -99,14 +99,27 @@ async fn bcrypt_backed(site: &Site, agent: Uuid) -> String {
 /// Puts a credential into the database that the server would not have written.
 async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
     let now = site.app.now();
-    let credential = Credential {
+    let whole = Credential {
         credential_id: Uuid::new_v4(),
         client_id: agent,
         status: CredentialStatus::Active,
-        secret: secret.written_by(Uuid::new_v4()),
+        secret: secret.clone().written_by(Uuid::new_v4()),
         created_at: now,
         expires_at: None,
         revoked_at: None,
     };
-    site.put(&credential).await;
+    if secret.to_secrets().is_ok() {
+        return site.put(&whole).await;
+    }
+    let path = SecretColumns { vault_path: Some("secret/data/any".to_owned()), ..SecretColumns::default() };
+    site.put(&Credential { secret: path.written_by(Uuid::new_v4()), ..whole.clone() }).await;
+    let text = |column: Option<String>| column.map_or("NULL".to_owned(), |text| format!("'{text}'"));
+    let (hash, path) = (text(secret.secret_hash), text(secret.vault_path));
+    let version = secret.vault_version.map_or("NULL".to_owned(), |version| version.to_string());
+    let sql = format!(
+        "UPDATE credentials SET secret_hash = {hash}, vault_path = {path}, vault_version = {version} \
+         WHERE credential_id = '{}'",
+        whole.credential_id
+    );
+    sql_at(&site.url, &sql).await.unwrap();
 }

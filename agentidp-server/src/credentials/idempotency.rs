@@ -123,11 +123,7 @@ async fn again(app: &App, actor: &Actor, claim: &Claim, carried: Carried) -> Res
 
 async fn read_back(app: &App, credential: Credential) -> Result<Shown, ApiError> {
     let row = credential.to_row().map_err(ApiError::internal)?;
-    let shown = match row.revision {
-        Some(revision) => app.life().reveal(&row.key, revision).await?,
-        None => None,
-    };
-    match shown {
+    match app.life().reveal(&row.key, row.revision).await? {
         Some(shown) => Ok(Shown { credential, secret: shown.secret, replayed: true }),
         None => {
             let error = Error::new(ErrorKind::NotFound, "Vault no longer holds the secret: rotate the credential");

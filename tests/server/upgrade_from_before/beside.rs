@@ -36,8 +36,9 @@ impl Beside {
     async fn of(before: Before) -> Self {
         let mut server = before.start(&[]).await;
         server.round().await;
-        let commits = Interposed::into_app(Arc::get_mut(&mut server.site.app).unwrap());
-        Self { vault: before.vault(), before: Arc::new(before), server, commits }
+        let mut commits = None;
+        server.site.change(|app| commits = Some(Interposed::into_app(app)));
+        Self { vault: before.vault(), before: Arc::new(before), server, commits: commits.unwrap() }
     }
 
     fn now(&self) -> Timestamp {
