@@ -18,8 +18,6 @@ mod bcrypt;
 mod digest;
 mod keyed_digest;
 mod memory;
-#[cfg(feature = "vault")]
-mod vault;
 
 #[cfg(feature = "argon2")]
 #[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
@@ -32,7 +30,8 @@ pub use self::keyed_digest::KeyedDigest;
 pub use self::memory::Memory;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
-pub use self::vault::{
+#[doc(inline)]
+pub use crate::vault::{
     AppRole, AuthKind, ClientCert, Kubernetes, LedgerCounter, LedgerEntry, NamePage, Retention, Right, RightCheck,
     Standing, Tended, TokenCare, TokenLife, TokenStatus, VaultAuth, VaultKv2, VaultKv2Builder, VaultKv2Config,
     VaultPath, VaultToken,

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use super::VaultAuth;
 use super::life::{Life, Term, TokenLife};
 use super::session::{Held, LONGEST_PAUSE, Pass, Session};
-use crate::backends::vault::answer::{self, Inspected};
-use crate::backends::vault::failure::Failure;
-use crate::backends::vault::transport::Request;
 use crate::error::Error;
+use crate::vault::answer::{self, Inspected};
+use crate::vault::failure::Failure;
+use crate::vault::transport::Request;
 
 /// Longest time between two looks. A look costs a request only when something is due.
 const LOOK: Duration = Duration::from_secs(10);

@@ -10,11 +10,11 @@ use tokio::sync::Mutex;
 
 use super::life::Life;
 use super::{AuthKind, Grant, VaultAuth, VaultToken};
-use crate::backends::vault::answer;
-use crate::backends::vault::failure::Failure;
-use crate::backends::vault::transport::{Answer, Request, Transport};
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::vault::answer;
+use crate::vault::failure::Failure;
+use crate::vault::transport::{Answer, Request, Transport};
 
 /// The pause after a first login that failed; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

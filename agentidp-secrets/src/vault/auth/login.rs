@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{AuthKind, Grant, Hidden, VaultToken, file};
-use crate::backends::vault::answer;
-use crate::backends::vault::failure::Failure;
-use crate::backends::vault::path::Folder;
-use crate::backends::vault::transport::{Request, Transport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::answer;
+use crate::vault::failure::Failure;
+use crate::vault::path::Folder;
+use crate::vault::transport::{Request, Transport};
 
 /// The AppRole login: a role id and a secret id, one of a program and one of where it runs.
 ///
