@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentidp_secrets::backends::{AuthKind, Tended, TokenLife, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AuthKind, RenewalOutcome, TokenLife};
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
@@ -72,15 +73,15 @@ impl VaultToken {
         let care = self.vault.tend_token().await;
         let ttl = self.life().map(|life| life.left.as_secs());
         match &care.outcome {
-            Ok(Tended::Renewed) => {
+            Ok(RenewalOutcome::Renewed) => {
                 metrics.vault_token(Renewal::Renewed);
                 info!(ttl, "renewed the Vault token");
             }
-            Ok(Tended::Replaced) => {
+            Ok(RenewalOutcome::Replaced) => {
                 metrics.vault_token(Renewal::Replaced);
                 info!(ttl, kind = %self.vault.auth_kind(), "took another Vault token into use");
             }
-            Ok(Tended::Inspected) => self.tell(ttl),
+            Ok(RenewalOutcome::Inspected) => self.tell(ttl),
             Ok(_) => {}
             Err(error) => {
                 metrics.vault_token(Renewal::Failed);

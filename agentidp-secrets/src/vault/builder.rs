@@ -3,16 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::{Host, Url};
-
-use super::VaultKv2;
-use super::auth::Session;
-use super::client::VaultrsKv;
-use super::config::{ClientCert, VaultKv2Config};
+use super::auth::{ClientCert, Session, VaultAuth};
+use super::config::VaultKv2Config;
 use super::failure::Site;
+use super::kv::VaultrsKv;
+use super::kv2::VaultKv2;
 use super::path::Folder;
-use super::pool::Dial;
-use super::transport::{Route, Transport};
+use super::wire::{Dial, Route, Transport, parse_addresses};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,12 +17,27 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until it is built"]
 pub struct VaultKv2Builder {
-    pub(super) config: VaultKv2Config,
-    pub(super) clock: Arc<dyn Clock>,
+    config: VaultKv2Config,
+    clock: Arc<dyn Clock>,
+}
+
+impl VaultKv2 {
+    /// Sets up a backend on the server at `address`, or on a cluster whose nodes' addresses are separated by commas.
+    /// A text for `auth` is the token.
+    pub fn builder(address: impl Into<String>, auth: impl Into<VaultAuth>) -> VaultKv2Builder {
+        VaultKv2Config::new(address, auth).into_builder()
+    }
+}
+
+impl VaultKv2Config {
+    /// A builder that starts from these settings.
+    pub fn into_builder(self) -> VaultKv2Builder {
+        VaultKv2Builder::new(self)
+    }
 }
 
 impl VaultKv2Builder {
-    pub(super) fn new(config: VaultKv2Config) -> Self {
+    fn new(config: VaultKv2Config) -> Self {
         Self { config, clock: Arc::new(SystemClock) }
     }
 
@@ -147,44 +159,6 @@ impl VaultKv2Builder {
         let transport = Transport::new(route, Arc::clone(&self.clock))?;
         let client = VaultrsKv { session: Session::new(transport, config.auth, self.clock)? };
         Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }))
-    }
-}
-
-fn parse_addresses(text: &str, allow_plain_http: bool) -> Result<Vec<Url>> {
-    let mut bases: Vec<Url> = Vec::new();
-    for part in text.split(',') {
-        let base = parse_address(part, allow_plain_http)?;
-        if !bases.contains(&base) {
-            bases.push(base);
-        }
-    }
-    Ok(bases)
-}
-
-fn parse_address(text: &str, allow_plain_http: bool) -> Result<Url> {
-    let form = "the Vault address is http://host:port or https://host:port and nothing else, several separated by \
-                commas: VAULT_ADDR";
-    let url = Url::parse(text.trim()).map_err(|_| invalid(form))?;
-    let bare = url.username().is_empty()
-        && url.password().is_none()
-        && matches!(url.path(), "" | "/")
-        && url.query().is_none()
-        && url.fragment().is_none();
-    let local = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(invalid(form)),
-    };
-    match url.scheme() {
-        _ if !bare => Err(invalid(form)),
-        "https" => Ok(url),
-        "http" if local || allow_plain_http => Ok(url),
-        "http" => Err(invalid(
-            "plain http to another host shows the token and every secret to the network: use https in VAULT_ADDR, or \
-             set VAULT_ALLOW_PLAIN_HTTP=true if the network is private",
-        )),
-        _ => Err(invalid(form)),
     }
 }
 

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::auth::{Hidden, VaultAuth};
-use super::builder::VaultKv2Builder;
+use super::auth::{ClientCert, VaultAuth};
 
 /// Settings of a [`VaultKv2`](super::VaultKv2) as data. Only the address and where the token comes from have no default.
 ///
 /// ```
-/// use agentidp_secrets::backends::VaultKv2Config;
+/// use agentidp_secrets::vault::VaultKv2Config;
 ///
 /// let text = r#"{ "address": "http://127.0.0.1:8200", "auth": { "token": "s.x" } }"#;
 /// let config: VaultKv2Config = serde_json::from_str(text)?;
@@ -66,24 +65,9 @@ pub struct VaultKv2Config {
     pub danger_allow_plain_http: bool,
 }
 
-/// A certificate with its key, for servers that ask for one (mutual TLS). `Debug` does not show the key.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientCert {
-    /// The certificate and those that lead to its CA.
-    pub(super) certificate_pem: String,
-    pub(super) key_pem: Hidden,
-}
-
-impl ClientCert {
-    /// A certificate, followed by those that lead to its CA, and its key, all in PEM form.
-    pub fn new(certificate_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
-        Self { certificate_pem: certificate_pem.into(), key_pem: Hidden::from(key_pem.into()) }
-    }
-}
-
 impl VaultKv2Config {
-    /// The settings for a server, or the nodes of a cluster separated by commas, and where the token comes from, with defaults for the rest.
+    /// The settings for a server, or the nodes of a cluster separated by commas, and where the token comes from, with
+    /// defaults for the rest.
     pub fn new(address: impl Into<String>, auth: impl Into<VaultAuth>) -> Self {
         Self {
             address: address.into(),
@@ -101,11 +85,6 @@ impl VaultKv2Config {
             write_timeout: default_write_timeout(),
             danger_allow_plain_http: false,
         }
-    }
-
-    /// A builder that starts from these settings.
-    pub fn into_builder(self) -> VaultKv2Builder {
-        VaultKv2Builder::new(self)
     }
 }
 

@@ -3,20 +3,19 @@
 use http::Method;
 use serde::Deserialize;
 
-use super::VaultKv2;
-use super::answer;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
+use super::kv2::{VaultKv2, during};
 use super::rights;
-use super::transport::Request;
+use super::wire::{Request, answer};
 use crate::credential::CredentialKey;
-use crate::error::{Error, Operation, Result};
-use crate::record::{BackendId, StoredSecret};
+use crate::error::{Operation, Result};
+use crate::record::StoredSecret;
 
-/// How Vault stands to a record. Nothing of the secret is kept.
+/// What Vault holds for a record. Nothing of the secret is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Standing {
+pub enum RecordState {
     /// The record can be verified, and what it pins is the latest version.
     Sound,
     /// The record can be verified; Vault has a later version that it does not vouch for, as a rotation leaves it whose
@@ -61,8 +60,8 @@ impl VaultKv2 {
     /// # Errors
     /// `Malformed` when the record is not one of the key's in this folder; `Unavailable`, `Denied` and `InvalidConfig`
     /// as `verify`. What is missing in Vault is no error here.
-    pub async fn standing(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Standing> {
-        let path = self.locate(key, stored).map_err(located)?;
+    pub async fn record_state(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<RecordState> {
+        let path = self.locate(key, stored).map_err(during(Operation::Probe))?;
         // The pinned one first: it is asked for again where a standby may not have it yet.
         let pinned = match path.version() {
             Some(version) => self.found(self.kv.read(&path, Some(version)).await)?,
@@ -70,13 +69,13 @@ impl VaultKv2 {
         };
         let latest = self.found(self.kv.read(&path, None).await)?;
         Ok(match (pinned.as_ref().map(|entry| (entry.version, of_entry(entry))), latest) {
-            (Some((version, Standing::Sound)), Some(latest)) if latest.version > version => {
-                Standing::Behind { latest: latest.version }
+            (Some((version, RecordState::Sound)), Some(latest)) if latest.version > version => {
+                RecordState::Behind { latest: latest.version }
             }
-            (Some((_, standing)), _) => standing,
-            (None, Some(latest)) if path.version().is_some() => Standing::VersionGone { latest: latest.version },
+            (Some((_, state)), _) => state,
+            (None, Some(latest)) if path.version().is_some() => RecordState::VersionGone { latest: latest.version },
             (None, Some(latest)) => of_entry(&latest),
-            (None, None) => Standing::Absent,
+            (None, None) => RecordState::Absent,
         })
     }
 
@@ -98,7 +97,7 @@ impl VaultKv2 {
     /// As [`clients`](Self::clients); `Malformed` when `client` is no client id.
     pub async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
         // Checked, because it becomes a part of a path.
-        CredentialKey::parse(client, "any").map_err(located)?;
+        CredentialKey::parse(client, "any").map_err(during(Operation::Probe))?;
         self.names(&format!("agents/{client}/credentials"), after, limit).await
     }
 
@@ -125,7 +124,7 @@ impl VaultKv2 {
         let mut keys = match listed {
             Ok(Keys { keys }) => keys,
             Err(Failure::Missing) => Vec::new(),
-            Err(failure) => return Err(self.refusal(failure)),
+            Err(failure) => return Err(self.probe_error(failure)),
         };
         // A server that lists everything at once does so again: what was had before is dropped.
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
@@ -138,12 +137,8 @@ impl VaultKv2 {
         match read {
             Ok(entry) => Ok(Some(entry)),
             Err(Failure::Missing) => Ok(None),
-            Err(failure) => Err(self.refusal(failure)),
+            Err(failure) => Err(self.probe_error(failure)),
         }
-    }
-
-    fn refusal(&self, failure: Failure) -> Error {
-        located(failure.at(&self.site))
     }
 }
 
@@ -156,15 +151,11 @@ fn listing(after: Option<&str>, limit: usize) -> String {
     query.finish()
 }
 
-fn of_entry(entry: &KvEntry) -> Standing {
+fn of_entry(entry: &KvEntry) -> RecordState {
     match entry.value {
-        KvValue::Secret(_) => Standing::Sound,
-        KvValue::Deleted => Standing::SoftDeleted,
-        KvValue::Destroyed => Standing::Destroyed,
-        KvValue::Unreadable => Standing::Unreadable,
+        KvValue::Secret(_) => RecordState::Sound,
+        KvValue::Deleted => RecordState::SoftDeleted,
+        KvValue::Destroyed => RecordState::Destroyed,
+        KvValue::Unreadable => RecordState::Unreadable,
     }
-}
-
-fn located(error: Error) -> Error {
-    error.with_operation(Operation::Probe).with_backend(BackendId::VAULT_KV2)
 }

@@ -8,13 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::VaultKv2;
-use super::answer;
 use super::failure::Failure;
-use super::kv::KvValue;
+use super::kv::{KvValue, answer};
+use super::kv2::VaultKv2;
 use super::rights::Right;
-use crate::error::{Error, Operation, Result};
-use crate::record::BackendId;
+use crate::error::Result;
 
 /// The name of the entry below the prefix. Credentials live below `agents/`, so none can have it.
 const NAME: &str = "ledger";
@@ -86,14 +84,14 @@ impl VaultKv2 {
     /// # Errors
     /// `Unavailable` when Vault cannot be reached; `Denied` and `InvalidConfig` as `verify`.
     pub async fn ledger_entry(&self) -> Result<LedgerEntry> {
-        self.read_ledger().await.map_err(|failure| during_probe(failure.at(&self.site)))
+        self.read_ledger().await.map_err(|failure| self.probe_error(failure))
     }
 
     /// Writes the ledger entry if its latest version is `version` (0: if there is none), and returns the new version.
     ///
     /// # Errors
-    /// `Conflict` when the entry has another version, and other counters than these; `Unavailable` when Vault cannot be reached, or its answer was lost: then
-    /// the entry says whether it was written. `Denied` and `InvalidConfig` as `store`.
+    /// `Conflict` when the entry has another version, and other counters than these; `Unavailable` when Vault cannot be
+    /// reached, or its answer was lost: then the entry says whether it was written. `Denied` and `InvalidConfig` as `store`.
     pub async fn write_ledger_entry(&self, counters: &BTreeMap<String, LedgerCounter>, version: u64) -> Result<u64> {
         let written = match self.write_ledger(counters, version).await {
             Err(Failure::Conflict) => match self.read_ledger().await {
@@ -109,7 +107,7 @@ impl VaultKv2 {
             },
             decided => decided,
         };
-        written.map_err(|failure| during_probe(failure.at(&self.site)))
+        written.map_err(|failure| self.probe_error(failure))
     }
 
     async fn write_ledger(
@@ -146,8 +144,4 @@ impl VaultKv2 {
 fn parse(body: &[u8]) -> Option<BTreeMap<String, LedgerCounter>> {
     let envelope: Envelope = serde_json::from_slice(body).ok()?;
     serde_json::from_value::<Counters>(envelope.data.data).ok().map(|counters| counters.ledgers)
-}
-
-fn during_probe(error: Error) -> Error {
-    error.with_operation(Operation::Probe).with_backend(BackendId::VAULT_KV2)
 }

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// ```
 /// use agentidp_secrets::CredentialKey;
-/// use agentidp_secrets::backends::VaultPath;
+/// use agentidp_secrets::vault::VaultPath;
 ///
 /// let key = CredentialKey::parse("agent-7", "c1")?;
 /// let path = VaultPath::for_key("secret", "agentidp", &key)?.with_version(3)?;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use mockall::predicate::eq;
 
-use super::failure::{Cause, Failure};
+use super::cause::Cause;
+use super::failure::Failure;
 use super::kv::{KvEntry, KvValue, MockKvV2};
-use super::{Right, VaultKv2, VaultPath};
+use super::rights::Right;
+use super::{VaultKv2, VaultPath};
 use crate::backend::{SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation};

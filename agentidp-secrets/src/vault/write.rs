@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
+use super::kv2::{VaultKv2, record};
 use super::path::VaultPath;
-use super::{VaultKv2, record};
 use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::record::StoredSecret;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agentidp_secrets::backends::LedgerEntry;
+use agentidp_secrets::vault::ledger::LedgerEntry;
 use agentidp_secrets::{Clock, SystemClock};
 
 use super::deletions::watch_time;

@@ -40,7 +40,7 @@ mod window;
 mod write_lease;
 mod writing;
 
-use agentidp_secrets::backends::VaultPath;
+use agentidp_secrets::vault::VaultPath;
 use agentidp_secrets::{ClientSecret, CredentialKey};
 use tracing::Instrument;
 use uuid::Uuid;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::Hidden;
+use crate::vault::hidden::Hidden;
 
 /// Longest file in bytes. Tokens, secret ids and service-account JWTs have up to some 2 KiB.
 const MAX_LEN: u64 = 64 * 1024;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Lease;
+use super::grant::Lease;
 
 /// What is known of a token's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{AuthKind, Grant, Hidden, VaultToken, file};
+use super::grant::Grant;
+use super::kind::AuthKind;
+use super::token::VaultToken;
+use super::{answer, file};
 use crate::error::{Error, ErrorKind, Result};
-use crate::vault::answer;
 use crate::vault::failure::Failure;
+use crate::vault::hidden::Hidden;
 use crate::vault::path::Folder;
-use crate::vault::transport::{Request, Transport};
+use crate::vault::wire::{Request, Transport};
 
 /// The AppRole login: a role id and a secret id, one of a program and one of where it runs.
 ///
@@ -63,6 +66,16 @@ impl AppRole {
         self
     }
 
+    /// What can be found out before anything is sent.
+    pub(super) fn check(&self) -> Result<()> {
+        check_mount(&self.mount)?;
+        refuse_empty(self.role_id.expose(), "VAULT_ROLE_ID")?;
+        match &self.secret_id {
+            SecretId::Text(text) => refuse_empty(text.expose(), "VAULT_SECRET_ID"),
+            SecretId::File(_) => Ok(()),
+        }
+    }
+
     fn of(role_id: String, secret_id: SecretId) -> Self {
         Self { role_id: Hidden::from(role_id), secret_id, mount: default_app_role_mount() }
     }
@@ -106,6 +119,12 @@ impl Kubernetes {
         self
     }
 
+    /// What can be found out before anything is sent.
+    pub(super) fn check(&self) -> Result<()> {
+        check_mount(&self.mount)?;
+        refuse_empty(&self.role, "VAULT_K8S_ROLE")
+    }
+
     pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
         let jwt = file::read(&self.jwt_file).ok_or(Failure::BadFile("VAULT_K8S_JWT_FILE"))?;
         #[derive(Serialize)]
@@ -117,30 +136,19 @@ impl Kubernetes {
     }
 }
 
-impl super::VaultAuth {
-    /// What can be told before anything is sent.
-    pub(crate) fn check(&self) -> Result<()> {
-        let mount = match self {
-            Self::Token(token) => return token.header().map(drop),
-            Self::TokenFile(_) => return Ok(()),
-            Self::AppRole(role) => &role.mount,
-            Self::Kubernetes(account) => &account.mount,
-        };
-        if !Folder::is_folder(mount.trim_matches('/')) {
-            let message = "the mount of the Vault login is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: \
-                           VAULT_AUTH_MOUNT";
-            return Err(Error::new(ErrorKind::InvalidConfig, message));
-        }
-        let empty = match self {
-            Self::AppRole(role) if role.role_id.expose().is_empty() => "VAULT_ROLE_ID",
-            Self::AppRole(AppRole { secret_id: SecretId::Text(text), .. }) if text.expose().is_empty() => {
-                "VAULT_SECRET_ID"
-            }
-            Self::Kubernetes(account) if account.role.is_empty() => "VAULT_K8S_ROLE",
-            _ => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::InvalidConfig, format!("a part of the Vault login is empty: set {empty}")))
+fn check_mount(mount: &str) -> Result<()> {
+    if Folder::is_folder(mount.trim_matches('/')) {
+        return Ok(());
     }
+    let message = "the mount of the Vault login is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_AUTH_MOUNT";
+    Err(Error::new(ErrorKind::InvalidConfig, message))
+}
+
+fn refuse_empty(text: &str, setting: &str) -> Result<()> {
+    if !text.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidConfig, format!("a part of the Vault login is empty: set {setting}")))
 }
 
 async fn log_in(

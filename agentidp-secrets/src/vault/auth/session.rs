@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
+use super::grant::Grant;
+use super::kind::AuthKind;
 use super::life::Life;
-use super::{AuthKind, Grant, VaultAuth, VaultToken};
+use super::source::VaultAuth;
+use super::token::VaultToken;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::vault::answer;
 use crate::vault::failure::Failure;
-use crate::vault::transport::{Answer, Request, Transport};
+use crate::vault::wire::{Answer, Request, Transport, answer};
 
 /// The pause after a first login that failed; it doubles with every further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -30,7 +32,7 @@ pub(crate) struct Session {
     held: RwLock<Option<Held>>,
     /// Locked while the source is asked, so that it is asked once.
     attempts: Mutex<Attempts>,
-    pub(super) book: Mutex<super::tend::Book>,
+    pub(super) book: Mutex<Book>,
 }
 
 /// The token in use with what is known of it.
@@ -60,6 +62,19 @@ struct Attempts {
     failure: Option<Failure>,
 }
 
+/// What is remembered from one look to the next.
+pub(super) struct Book {
+    pub(super) failures: u32,
+    /// The number of the token that was last told of: requests get others, too.
+    pub(super) told: u64,
+}
+
+impl Book {
+    fn new(told: u64) -> Self {
+        Self { failures: 0, told }
+    }
+}
+
 impl Session {
     pub(crate) fn new(transport: Transport, auth: VaultAuth, clock: Arc<dyn Clock>) -> Result<Self> {
         auth.check()?;
@@ -67,7 +82,7 @@ impl Session {
             VaultAuth::Token(token) => Some(Held::new(1, token.header()?, Life::Unknown)),
             _ => None,
         };
-        let book = Mutex::new(super::tend::Book::new(held.as_ref().map_or(0, |held| held.pass.number)));
+        let book = Mutex::new(Book::new(held.as_ref().map_or(0, |held| held.pass.number)));
         Ok(Self { transport, auth, clock, held: RwLock::new(held), attempts: Mutex::default(), book })
     }
 

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::VaultAuth;
+use super::answer::{self, Inspected};
 use super::life::{Life, Term, TokenLife};
 use super::session::{Held, LONGEST_PAUSE, Pass, Session};
+use super::source::VaultAuth;
 use crate::error::Error;
-use crate::vault::answer::{self, Inspected};
 use crate::vault::failure::Failure;
-use crate::vault::transport::Request;
+use crate::vault::wire::Request;
+use crate::vault::wire::answer::data;
 
 /// Longest time between two looks. A look costs a request only when something is due.
 const LOOK: Duration = Duration::from_secs(10);
@@ -27,7 +28,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub struct TokenCare {
     /// What was done. An error is `Unavailable` where the next look may do better by itself, and of another kind where an
     /// operator has to act; it says how.
-    pub outcome: Result<Tended, Error>,
+    pub outcome: Result<RenewalOutcome, Error>,
     /// When to look again.
     pub next: Duration,
 }
@@ -35,34 +36,21 @@ pub struct TokenCare {
 /// What was done about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Tended {
+pub enum RenewalOutcome {
     /// Nothing: nothing was due.
     Idle,
     /// Vault was asked how long it lives.
     Inspected,
     /// It was renewed.
     Renewed,
-    /// Another one is in use: from a login, from its file, or from [`replace_token`](super::super::VaultKv2::replace_token).
+    /// Another one is in use: from a login, from its file, or from [`replace_token`](crate::vault::VaultKv2::replace_token).
     Replaced,
-}
-
-/// What is remembered from one look to the next.
-pub(super) struct Book {
-    failures: u32,
-    /// The number of the token that was last told of: requests get others, too.
-    told: u64,
-}
-
-impl Book {
-    pub(super) fn new(told: u64) -> Self {
-        Self { failures: 0, told }
-    }
 }
 
 impl Session {
     /// Does what is due: asks about a token that is not known yet, renews one at two thirds of its life, logs in where it
     /// cannot be renewed, takes up a file that has changed.
-    pub(crate) async fn tend(&self) -> (Result<Tended, Failure>, Duration) {
+    pub(crate) async fn tend(&self) -> (Result<RenewalOutcome, Failure>, Duration) {
         let mut book = self.book.lock().await;
         let outcome = self.do_what_is_due().await;
         let number = self.held().map_or(0, |held| held.pass.number);
@@ -70,7 +58,7 @@ impl Session {
         match outcome {
             Ok(done) => {
                 book.failures = 0;
-                let done = if replaced { Tended::Replaced } else { done };
+                let done = if replaced { RenewalOutcome::Replaced } else { done };
                 (Ok(done), self.until_due().clamp(BREATH, LOOK))
             }
             Err(failure) => {
@@ -85,7 +73,7 @@ impl Session {
     /// What Vault says about the token in use, or about a new one if that is dead.
     pub(crate) async fn inspected(&self) -> Result<Inspected, Failure> {
         let answer = self.send(lookup()).await?;
-        answer::data(answer.status, &answer.body)
+        data(answer.status, &answer.body)
     }
 
     /// How long the token in use lives, where that is known and not for ever.
@@ -93,26 +81,26 @@ impl Session {
         self.held()?.life.told(self.clock.instant())
     }
 
-    async fn do_what_is_due(&self) -> Result<Tended, Failure> {
+    async fn do_what_is_due(&self) -> Result<RenewalOutcome, Failure> {
         let looked = self.look_at_file().await;
         match self.look_after_token().await {
             // A file that cannot be read is told of, and keeps nobody from renewing the token in use.
-            Ok(Tended::Idle) => looked.map(|()| Tended::Idle),
+            Ok(RenewalOutcome::Idle) => looked.map(|()| RenewalOutcome::Idle),
             done => done,
         }
     }
 
-    async fn look_after_token(&self) -> Result<Tended, Failure> {
+    async fn look_after_token(&self) -> Result<RenewalOutcome, Failure> {
         let Some(Held { pass, life }) = self.held() else {
-            return self.another(None).await.map(|_| Tended::Replaced);
+            return self.another(None).await.map(|_| RenewalOutcome::Replaced);
         };
         match life {
-            Life::Mute | Life::Endless => Ok(Tended::Idle),
+            Life::Mute | Life::Endless => Ok(RenewalOutcome::Idle),
             Life::Unknown => self.inspect(&pass).await,
-            Life::Ends(term) if self.clock.instant() < term.due(pass.jitter()) => Ok(Tended::Idle),
+            Life::Ends(term) if self.clock.instant() < term.due(pass.jitter()) => Ok(RenewalOutcome::Idle),
             Life::Ends(term) if term.renewable => self.renew(&pass, term).await,
             Life::Ends(_) if self.auth.kind().logs_in() => self.replace(&pass).await,
-            Life::Ends(_) => Ok(Tended::Idle),
+            Life::Ends(_) => Ok(RenewalOutcome::Idle),
         }
     }
 
@@ -126,13 +114,13 @@ impl Session {
         Ok(())
     }
 
-    async fn inspect(&self, pass: &Pass) -> Result<Tended, Failure> {
+    async fn inspect(&self, pass: &Pass) -> Result<RenewalOutcome, Failure> {
         let now = self.clock.instant();
         let answer = self.send_as(pass, lookup()).await?;
-        match answer::data::<Inspected>(answer.status, &answer.body) {
+        match data::<Inspected>(answer.status, &answer.body) {
             Ok(found) => {
                 self.note(pass, found.life(now));
-                Ok(Tended::Inspected)
+                Ok(RenewalOutcome::Inspected)
             }
             // It lives, and there is no use in asking again.
             Err(Failure::Denied(_)) => {
@@ -144,13 +132,13 @@ impl Session {
         }
     }
 
-    async fn renew(&self, pass: &Pass, term: Term) -> Result<Tended, Failure> {
+    async fn renew(&self, pass: &Pass, term: Term) -> Result<RenewalOutcome, Failure> {
         let now = self.clock.instant();
         let answer = self.send_as(pass, renewal()).await?;
         let failure = match answer::lease(answer.status, &answer.body) {
             Ok(lease) => {
                 self.note(pass, term.renewed(lease, now));
-                return Ok(Tended::Renewed);
+                return Ok(RenewalOutcome::Renewed);
             }
             Err(Failure::TokenDead) => return self.replace(pass).await,
             Err(Failure::Denied(_)) => Failure::MayNotRenew,
@@ -161,9 +149,9 @@ impl Session {
         if self.auth.kind().logs_in() { self.replace(pass).await } else { Err(failure) }
     }
 
-    async fn replace(&self, pass: &Pass) -> Result<Tended, Failure> {
+    async fn replace(&self, pass: &Pass) -> Result<RenewalOutcome, Failure> {
         match self.another(Some(pass)).await? {
-            Some(_) => Ok(Tended::Replaced),
+            Some(_) => Ok(RenewalOutcome::Replaced),
             None => Err(Failure::TokenDead),
         }
     }

@@ -1,7 +1,6 @@
 //! The token that Vault knows us by.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -9,23 +8,13 @@ use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::hidden::Hidden;
 
 /// A Vault token. `Debug` prints `[REDACTED]`; the memory is wiped when the last clone is dropped.
 ///
 /// Surrounding white space is cut off, because tokens come from files that end in a newline.
 #[derive(Clone)]
 pub struct VaultToken(Hidden);
-
-/// A text that nobody may see: `Debug` prints `[REDACTED]`, the memory is wiped when the last clone is dropped.
-#[derive(Clone)]
-pub(crate) struct Hidden(Arc<Zeroizing<String>>);
-
-impl Hidden {
-    /// The text, without the white space around it.
-    pub(crate) fn expose(&self) -> &str {
-        self.0.trim()
-    }
-}
 
 impl VaultToken {
     /// Longest token in bytes. Batch tokens, the longest there are, have a few hundred.
@@ -48,24 +37,6 @@ impl VaultToken {
             .map_err(|_| Error::new(ErrorKind::InvalidConfig, "the Vault token does not fit into a header"))?;
         header.set_sensitive(true);
         Ok(header)
-    }
-}
-
-impl From<String> for Hidden {
-    fn from(text: String) -> Self {
-        Self(Arc::new(Zeroizing::new(text)))
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[REDACTED]")
-    }
-}
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use super::failure::Cause;
+use crate::vault::cause::Cause;
 
 /// What TLS had against a connection; none where it was not TLS.
 pub(super) fn cause(error: &(dyn StdError + 'static)) -> Option<Cause> {

@@ -13,14 +13,14 @@ use vaultrs::api::kv2::requests::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use super::answer;
-use super::auth::Session;
-use super::failure::Failure;
-use super::kv::{KvEntry, KvV2};
-use super::path::VaultPath;
-use super::rights::Right;
-use super::transport::{Answer, Request};
+use super::{KvEntry, KvV2, answer};
 use crate::secret::ClientSecret;
+use crate::vault::auth::Session;
+use crate::vault::failure::Failure;
+use crate::vault::path::VaultPath;
+use crate::vault::rights::Right;
+use crate::vault::wire::answer::data;
+use crate::vault::wire::{Answer, Request};
 
 /// The member of the entry that holds the secret, as documented.
 const MEMBER: &str = "clientSecret";
@@ -181,7 +181,7 @@ impl VaultrsKv {
     pub(crate) async fn mount(&self, mount: &str) -> Result<Mount, Failure> {
         let path = format!("sys/internal/ui/mounts/{mount}");
         let answer = self.session.send(Request::get(path)).await?;
-        answer::data(answer.status, &answer.body)
+        data(answer.status, &answer.body)
     }
 }
 

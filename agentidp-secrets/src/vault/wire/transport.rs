@@ -5,7 +5,6 @@ use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -15,13 +14,15 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::answer;
-use super::failure::{Cause, Failure};
+use super::connections::{Connections, Dial};
 use super::index::NewestIndex;
+use super::message::{Answer, Request};
 use super::nodes::Nodes;
-use super::pool::{Dial, Pool};
 use super::tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::cause::Cause;
+use crate::vault::failure::Failure;
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -39,25 +40,13 @@ const INDEX: HeaderName = HeaderName::from_static("x-vault-index");
 const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent");
 
 /// How to reach one Vault, be it a node or a cluster.
-pub(super) struct Route<'a> {
+pub(crate) struct Route<'a> {
     /// One at least.
-    pub(super) bases: Vec<Url>,
-    pub(super) namespace: Option<&'a str>,
-    pub(super) dial: Dial,
-    pub(super) read_timeout: Duration,
-    pub(super) write_timeout: Duration,
-}
-
-/// A request as Vault's API describes it. The path is below `/v1/`. Clones share the body.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    pub(crate) query: Option<String>,
-    /// In a buffer that is wiped when it is done with.
-    pub(crate) body: Option<Bytes>,
-    /// Whether the active node is to be asked, as far as it can be told: it is never behind.
-    pub(crate) of_active: bool,
+    pub(crate) bases: Vec<Url>,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) dial: Dial,
+    pub(crate) read_timeout: Duration,
+    pub(crate) write_timeout: Duration,
 }
 
 /// What a node says of its cluster.
@@ -67,19 +56,13 @@ struct Leader {
     is_self: bool,
 }
 
-/// An answer, read whole.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Zeroizing<Vec<u8>>,
-}
-
 /// The nodes of one Vault, asked one after the other until one does not turn the request away.
 ///
 /// A request goes to another node when this one was not reached, is sealed, is a standby without its leader, or is behind:
 /// then nothing was done. One that was sent and got no answer goes to another node only if it is a read; of a write nobody
 /// knows whether it was done.
 pub(crate) struct Transport {
-    pool: Pool,
+    connections: Connections,
     nodes: Nodes,
     namespace: Option<HeaderValue>,
     /// A standby that is behind the index of a request passes it on. Reads have that of our newest write, so that they are
@@ -94,10 +77,10 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(route: Route<'_>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn new(route: Route<'_>, clock: Arc<dyn Clock>) -> Result<Self> {
         let namespace = route.namespace.map(HeaderValue::from_str).transpose();
         Ok(Self {
-            pool: Pool::new(route.dial, clock)?,
+            connections: Connections::new(route.dial, clock)?,
             nodes: Nodes::new(route.bases),
             namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
             index: NewestIndex::default(),
@@ -192,7 +175,7 @@ impl Transport {
     ) -> Result<Answer, Failure> {
         let reading = request.method == Method::GET;
         let prepared = self.prepare(node, request, token, timeout);
-        let answer = self.pool.client().execute(prepared).await.map_err(|error| failure(&error))?;
+        let answer = self.connections.client().execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
             self.replicated.get_or_init(|| true);
             if reading {
@@ -217,8 +200,13 @@ impl Transport {
         let mut prepared = self.prepare(node, request, None, self.read_timeout / 2);
         // Namespaces have none.
         prepared.headers_mut().remove(NAMESPACE);
-        let answer =
-            self.pool.client().execute(prepared).await.ok().filter(|answer| answer.status() == StatusCode::OK)?;
+        let answer = self
+            .connections
+            .client()
+            .execute(prepared)
+            .await
+            .ok()
+            .filter(|answer| answer.status() == StatusCode::OK)?;
         serde_json::from_slice(&read_body(answer).await.ok()?).ok()
     }
 
@@ -268,16 +256,6 @@ impl Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("nodes", &self.nodes).finish_non_exhaustive()
-    }
-}
-
-impl Request {
-    pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: None, body: None, of_active: false }
-    }
-
-    pub(crate) fn post(path: String, body: Bytes) -> Self {
-        Self { method: Method::POST, path, query: None, body: Some(body), of_active: false }
     }
 }
 

@@ -1,12 +1,17 @@
-//! The port below [`VaultKv2`](super::VaultKv2): the four calls that it makes, so that tests can stand in for Vault.
+//! The port below [`VaultKv2`](crate::vault::VaultKv2): the calls that it makes, so that tests can stand in for Vault.
+
+pub(crate) mod answer;
+mod client;
 
 use std::fmt;
 
 use async_trait::async_trait;
 
-use super::failure::Failure;
-use super::path::VaultPath;
 use crate::secret::ClientSecret;
+use crate::vault::failure::Failure;
+use crate::vault::path::VaultPath;
+
+pub(crate) use self::client::VaultrsKv;
 
 /// KV version 2, as far as credentials need it. The least-privilege policy allows exactly these calls.
 #[cfg_attr(test, mockall::automock)]

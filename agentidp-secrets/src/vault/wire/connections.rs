@@ -6,63 +6,63 @@ use std::time::{Duration, Instant};
 use reqwest::redirect;
 use zeroize::Zeroizing;
 
-use super::auth::Hidden;
-use super::config::ClientCert;
+use super::client_cert::ClientCert;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::hidden::Hidden;
 
 /// Idle connections that are kept for each address: more in flight than this gains nothing on the servers we measured.
 const MAX_IDLE: usize = 32;
 
 /// How connections are made.
-pub(super) struct Dial {
-    pub(super) ca_cert_pem: Option<String>,
-    pub(super) client_cert: Option<ClientCert>,
-    pub(super) proxy: Option<String>,
+pub(crate) struct Dial {
+    pub(crate) ca_cert_pem: Option<String>,
+    pub(crate) client_cert: Option<ClientCert>,
+    pub(crate) proxy: Option<String>,
     /// Whether no address is spoken to with TLS.
-    pub(super) plain: bool,
-    pub(super) connect_timeout: Duration,
-    pub(super) idle_timeout: Duration,
-    pub(super) max_age: Duration,
+    pub(crate) plain: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_age: Duration,
 }
 
 /// The connections in use. Once the oldest could be over age, new requests get new ones, and the old ones end with the
 /// requests that are on them.
-pub(super) struct Pool {
+pub(super) struct Connections {
     dial: Dial,
     clock: Arc<dyn Clock>,
-    generation: RwLock<Generation>,
+    current: RwLock<Current>,
 }
 
-struct Generation {
+struct Current {
     client: reqwest::Client,
     began: Instant,
 }
 
-impl Pool {
+impl Connections {
     pub(super) fn new(dial: Dial, clock: Arc<dyn Clock>) -> Result<Self> {
-        let generation = Generation { client: dial.client()?, began: clock.instant() };
-        Ok(Self { dial, clock, generation: RwLock::new(generation) })
+        let current = Current { client: dial.client()?, began: clock.instant() };
+        Ok(Self { dial, clock, current: RwLock::new(current) })
     }
 
     pub(super) fn client(&self) -> reqwest::Client {
         let now = self.clock.instant();
-        let of_age = |generation: &Generation| now.saturating_duration_since(generation.began) < self.dial.max_age;
+        let of_age = |current: &Current| now.saturating_duration_since(current.began) < self.dial.max_age;
         {
-            let generation = self.generation.read().unwrap_or_else(PoisonError::into_inner);
-            if of_age(&generation) {
-                return generation.client.clone();
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            if of_age(&current) {
+                return current.client.clone();
             }
         }
-        let mut generation = self.generation.write().unwrap_or_else(PoisonError::into_inner);
-        if !of_age(&generation) {
-            generation.began = now;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !of_age(&current) {
+            current.began = now;
             // The same settings worked at start. Should they not work now, old connections are better than none.
             if let Ok(client) = self.dial.client() {
-                generation.client = client;
+                current.client = client;
             }
         }
-        generation.client.clone()
+        current.client.clone()
     }
 }
 

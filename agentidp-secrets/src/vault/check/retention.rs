@@ -1,11 +1,11 @@
 //! What Vault keeps of a secret's versions, tried on a path of its own.
 
-use super::VaultKv2;
-use super::failure::Failure;
-use super::path::VaultPath;
-use crate::error::{Error, Operation, Result};
-use crate::record::BackendId;
+use super::scratch_key;
+use crate::error::Result;
 use crate::secret::ClientSecret;
+use crate::vault::failure::Failure;
+use crate::vault::kv2::VaultKv2;
+use crate::vault::path::VaultPath;
 
 /// Versions that are written at the most to find out how many are kept.
 const MOST: u64 = 64;
@@ -27,12 +27,12 @@ impl VaultKv2 {
     /// # Errors
     /// `Denied` without the rights of the [policy](Self::policy); `Unavailable` and `InvalidConfig` as `verify`.
     pub async fn check_retention(&self, expected: u64) -> Result<Retention> {
-        let key = super::check::scratch_key()?;
+        let key = scratch_key()?;
         let (path, secret) = (self.site.folder.path(&key), ClientSecret::generate()?);
         let tried = self.try_retention(&path, &secret, expected.clamp(1, MOST)).await;
         let purged = self.kv.purge(&path).await;
-        let retention = tried.map_err(|failure| self.untried(failure))?;
-        purged.map_err(|failure| self.untried(failure))?;
+        let retention = tried.map_err(|failure| self.probe_error(failure))?;
+        purged.map_err(|failure| self.probe_error(failure))?;
         Ok(retention)
     }
 
@@ -58,9 +58,5 @@ impl VaultKv2 {
             Err(Failure::Missing) => Ok(false),
             Err(failure) => Err(failure),
         }
-    }
-
-    fn untried(&self, failure: Failure) -> Error {
-        failure.at(&self.site).with_operation(Operation::Probe).with_backend(BackendId::VAULT_KV2)
     }
 }
