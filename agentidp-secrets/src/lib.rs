@@ -6,6 +6,7 @@
 )]
 
 mod backend;
+mod backend_id;
 pub mod backends;
 mod clock;
 mod credential;
