@@ -10,7 +10,7 @@ use agentidp_secrets::vault::ledger::LedgerEntry;
 use agentidp_secrets::{Clock, Error, ErrorKind, SystemClock};
 
 use super::report::Report;
-use crate::cli::open_repos;
+use crate::cli::database::open_repos;
 use crate::config::{Config, Vault};
 use crate::data_dir::DataDir;
 use crate::ledger::{Disagreement, Judgement, LedgerError, WATCH_TIME};

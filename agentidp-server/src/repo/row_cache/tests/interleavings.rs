@@ -21,7 +21,7 @@ use super::{CLIENT, Deaf, credential, event, row};
 use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
 use crate::repo::{AsOf, Authentication, CredentialRepo, Freshness, InsertCredential, Result, Revoke};
 
-/// In place of `row_cache/mod.rs`'s.
+/// In place of `row_cache/sync.rs`.
 mod sync {
     pub(super) use shuttle::sync::Mutex;
     pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
