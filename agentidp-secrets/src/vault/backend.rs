@@ -5,16 +5,27 @@ use async_trait::async_trait;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::kv2::{VaultKv2, during, record};
-use crate::backend::{BackendInfo, Held, SecretBackend, Verdict};
+use super::path::VaultPath;
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result};
-use crate::record::StoredSecret;
+use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
 #[async_trait]
 impl SecretBackend for VaultKv2 {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(record(&self.site.folder.path(key)))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &BackendId::VAULT_KV2)?;
+        let version = path.version();
+        Some(Pointer { place: record(&path.unpinned()), version })
     }
 
     /// Stores the secret as version 1 of a path that does not exist yet.
