@@ -1,6 +1,6 @@
 //! What Vault can do to us, and what that means to callers: the one place where Vault's answers become [`Error`]s.
 
-use super::auth::AuthKind;
+use super::auth_kind::AuthKind;
 use super::cause::Cause;
 use super::path::Folder;
 use super::rights::Right;

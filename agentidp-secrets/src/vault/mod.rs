@@ -50,6 +50,7 @@
 //! forgotten when the credential ends.
 
 pub mod auth;
+mod auth_kind;
 mod backend;
 mod builder;
 mod cause;

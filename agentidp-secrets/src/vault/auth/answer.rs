@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::grant::Lease;
-use super::kind::AuthKind;
+use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
 use crate::vault::rights::Right;
 use crate::vault::wire::answer::{failure, parse};

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::grant::Grant;
-use super::kind::AuthKind;
 use super::token::VaultToken;
 use super::{answer, file};
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
 use crate::vault::hidden::Hidden;
 use crate::vault::path::Folder;

@@ -16,7 +16,6 @@
 mod answer;
 mod file;
 mod grant;
-mod kind;
 mod life;
 mod login;
 mod session;
@@ -25,7 +24,6 @@ mod status;
 mod tend;
 mod token;
 
-pub use self::kind::AuthKind;
 pub use self::life::TokenLife;
 pub use self::login::{AppRole, Kubernetes};
 pub(crate) use self::session::Session;
@@ -33,4 +31,5 @@ pub use self::source::VaultAuth;
 pub use self::status::TokenStatus;
 pub use self::tend::{RenewalOutcome, TokenCare};
 pub use self::token::VaultToken;
+pub use super::auth_kind::AuthKind;
 pub use super::wire::ClientCert;

@@ -9,12 +9,12 @@ use http::HeaderValue;
 use tokio::sync::Mutex;
 
 use super::grant::Grant;
-use super::kind::AuthKind;
 use super::life::Life;
 use super::source::VaultAuth;
 use super::token::VaultToken;
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
 use crate::vault::wire::{Answer, Request, Transport, answer};
 

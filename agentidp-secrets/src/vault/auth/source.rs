@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use super::file;
 use super::grant::Grant;
-use super::kind::AuthKind;
 use super::login::{AppRole, Kubernetes};
 use super::token::VaultToken;
 use crate::error::Result;
+use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
 use crate::vault::wire::Transport;
 
