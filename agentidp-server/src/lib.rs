@@ -15,6 +15,7 @@ pub mod ledger_clock;
 pub mod metrics;
 pub mod rate_limit;
 pub mod reconcile;
+pub mod renewal;
 pub mod repo;
 pub mod routes;
 pub mod server;

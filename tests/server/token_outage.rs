@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::site::Site;
 use super::support;
+use crate::repo::sql_at;
 
 #[tokio::test]
 async fn a_corrupt_row_neither_hides_a_good_one_nor_becomes_a_wrong_secret() {

@@ -13,7 +13,11 @@ impl<L: Ledger> Lifecycle<L> {
     ///
     /// # Errors
     /// [`Failure`]: `NotFound`, `Ended`, `Ledger`, `Backend`.
-    pub async fn reveal(&self, key: &CredentialKey, revision: Revision) -> Result<Option<Shown>, Failure<L::Error>> {
+    pub async fn reveal(
+        &self,
+        key: &CredentialKey,
+        revision: Option<Revision>,
+    ) -> Result<Option<Shown>, Failure<L::Error>> {
         let (row, _) = self.active(key).await?;
         let Some(secrets) = row.secrets.as_ref().filter(|_| row.revision == revision) else { return Ok(None) };
         let backend = self.0.store.backend(Operation::Verify, secrets.current.backend())?;

@@ -12,7 +12,8 @@ mod drift;
 mod listing;
 mod remove;
 
-use agentidp_secrets::backends::{Standing, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::inventory::RecordState;
 use agentidp_secrets::{Error, ErrorKind};
 use futures_util::future::join_all;
 
@@ -136,15 +137,15 @@ impl Pass<'_> {
     async fn class_of(&self, row: &Credential) -> Result<Option<DriftClass>, ReconcileError> {
         let key = key(row.client_id, row.credential_id).map_err(ReconcileError::Vault)?;
         let standing = match row.secret.to_record() {
-            Ok(record) => self.vault.standing(&key, &record).await,
+            Ok(record) => self.vault.record_state(&key, &record).await,
             Err(error) => Err(error),
         };
         match standing {
-            Ok(Standing::Sound) => Ok(None),
-            Ok(Standing::Behind { .. }) => Ok(Some(DriftClass::VersionBehind)),
-            Ok(Standing::SoftDeleted) => Ok(Some(DriftClass::SoftDeleted)),
-            Ok(Standing::Destroyed | Standing::VersionGone { .. }) => Ok(Some(DriftClass::VersionMissing)),
-            Ok(Standing::Absent) => Ok(Some(DriftClass::RowWithoutPath)),
+            Ok(RecordState::Sound) => Ok(None),
+            Ok(RecordState::Behind { .. }) => Ok(Some(DriftClass::VersionBehind)),
+            Ok(RecordState::SoftDeleted) => Ok(Some(DriftClass::SoftDeleted)),
+            Ok(RecordState::Destroyed | RecordState::VersionGone { .. }) => Ok(Some(DriftClass::VersionMissing)),
+            Ok(RecordState::Absent) => Ok(Some(DriftClass::RowWithoutPath)),
             Ok(_) => Ok(Some(DriftClass::Unreadable)),
             Err(error) if error.kind() == ErrorKind::Malformed => Ok(Some(DriftClass::Elsewhere)),
             Err(error) => Err(ReconcileError::Vault(error)),

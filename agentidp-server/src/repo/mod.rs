@@ -5,6 +5,7 @@
 
 mod changes;
 mod columns;
+mod credentials;
 mod error;
 mod group_commit;
 mod idempotency;
@@ -20,26 +21,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
-    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Outcome, Page, Paged,
-    Timestamp,
+    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, Outcome, Page, Paged, Timestamp,
 };
 
 pub use self::changes::{ChangeRepo, ChangeTx};
-pub use self::error::RepoError;
+pub use self::credentials::CredentialRepo;
+pub use self::error::{RepoError, Result};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo};
 pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{QueryObserver, open, open_observed};
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
-
-/// What every method answers.
-pub type Result<T> = std::result::Result<T, RepoError>;
 
 /// The repositories of one database.
 #[derive(Clone)]
@@ -109,40 +106,6 @@ pub struct AgentFilter {
     pub agent_type: Option<AgentType>,
     /// In this status.
     pub status: Option<AgentStatus>,
-}
-
-/// Credentials.
-#[cfg_attr(test, mockall::automock)]
-#[async_trait]
-pub trait CredentialRepo: Send + Sync + 'static {
-    /// One credential of a client; `None` also for another client's.
-    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>>;
-
-    /// A page of a client's credentials, newest first.
-    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
-
-    /// A client with its active credentials that have not expired at `now`, newest first, as the
-    /// database has them: one joined select.
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Known>>>;
-
-    /// The same rows as [`authenticate`](Self::authenticate), from memory where `freshness` and the
-    /// repository let them be.
-    async fn rows(&self, client_id: Uuid, now: Timestamp, _freshness: Freshness) -> Result<ClientRows> {
-        let known = self.authenticate(client_id, now).await?;
-        Ok(ClientRows { known, as_of: AsOf::default(), from_memory: false })
-    }
-
-    /// Whether the rows of `as_of` are what memory would serve now: changes are heard of, and none
-    /// is known of since then. Asks the database nothing. Expiry is the caller's to judge.
-    fn is_current(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
-        false
-    }
-
-    /// Whether this process has made a change to the client since `as_of`, or has heard of one.
-    /// Asks the database nothing.
-    fn is_changed(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
-        false
-    }
 }
 
 /// What a comparison of the rows with Vault reads, and the one thing that it writes.

@@ -4,6 +4,7 @@
 //! Vault-backed ones work again by themselves once it is back. What waiting would not mend (a mount that is missing or
 //! of KV version 1, a dead token) stops the start.
 
+mod data_dir;
 mod digest_threads;
 mod error;
 mod layers;
@@ -24,9 +25,9 @@ pub(crate) use ledger::ledger;
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
+use self::data_dir::{data_dir, unusable};
 use crate::app::{App, Settings, VaultPlace};
-use crate::config::{Config, ConfigError, NewDigest};
-use crate::data_dir::DataDir;
+use crate::config::{Config, NewDigest};
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
@@ -206,14 +207,4 @@ fn settings(config: &Config) -> Settings {
         reconcile_interval: config.reconcile.interval,
         ..Settings::default()
     }
-}
-
-fn data_dir(config: &Config) -> Result<DataDir, StartError> {
-    DataDir::open(&config.storage.data_dir).map_err(|error| unusable(config, &error))
-}
-
-fn unusable(config: &Config, error: &std::io::Error) -> StartError {
-    let path = config.storage.data_dir.display();
-    let problem = format!("names {path}, which cannot be used ({error}): name a folder that this user may write to");
-    ConfigError::new("AGENTIDP_DATA_DIR", problem).into()
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use agentidp_secrets::backends::VaultPath;
+use agentidp_secrets::vault::VaultPath;
 use agentidp_secrets::{
     BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Error, ErrorKind, Held, Pointer, Result,
     SecretBackend, StoredSecret, Verdict,

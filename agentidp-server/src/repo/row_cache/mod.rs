@@ -18,12 +18,8 @@ mod cache;
 mod changes;
 mod credentials;
 mod flights;
-
-/// What the cache shares between threads; `tests/interleavings` puts shuttle's in its place.
-mod sync {
-    pub(super) use std::sync::Mutex;
-    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-}
+mod outcome;
+mod sync;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,35 +31,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
+pub use self::outcome::RowCacheOutcome;
 use super::{DatabaseRepo, QueryObserver, Repos, Result, open, postgres};
-
-/// What became of a look into the row cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum RowCacheOutcome {
-    /// It was held.
-    Hit,
-    /// It was read.
-    Miss,
-    /// It was read, because nobody would tell if it changed.
-    Off,
-    /// It was held and did not let the client in, so it was read again before the client was
-    /// refused.
-    Anew,
-}
-
-impl RowCacheOutcome {
-    /// As metrics name it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Off => "off",
-            Self::Anew => "anew",
-        }
-    }
-}
 
 impl Repos {
     /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.

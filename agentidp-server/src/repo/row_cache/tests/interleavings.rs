@@ -22,7 +22,7 @@ use super::{CLIENT, Deaf, row};
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Paged, Timestamp};
 use crate::repo::{CredentialRepo, Result};
 
-/// In place of `row_cache/mod.rs`'s.
+/// In place of `row_cache/sync.rs`.
 mod sync {
     pub(super) use shuttle::sync::Mutex;
     pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
