@@ -9,11 +9,11 @@ use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
-use crate::credentials::{self, Life};
 use crate::domain::Timestamp;
 use crate::horizon::Horizon;
 use crate::ledger::{DeletionGate, Ledger};
 use crate::ledger_clock::LedgerClock;
+use crate::life::{self, Life};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::Repos;
@@ -117,7 +117,8 @@ pub struct VaultPlace {
 impl App {
     /// What issues, verifies, rotates and ends credentials.
     pub fn life(&self) -> &Life {
-        self.life.get_or_init(|| credentials::life(self))
+        let Self { store, repos, clock, gate, upgrades, .. } = self;
+        self.life.get_or_init(|| life::life(store, repos, clock, gate, *upgrades))
     }
 
     /// The time of day, as rows and events have it.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 
+use agentidp_secrets::lifecycle::Failure;
 use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -270,6 +271,20 @@ impl From<RepoError> for ApiError {
         match error {
             RepoError::Unavailable { .. } => Self::DatabaseUnavailable(error),
             error => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<Failure<ApiError>> for ApiError {
+    fn from(failure: Failure<Self>) -> Self {
+        match failure {
+            Failure::NotFound => Self::CredentialNotFound,
+            Failure::Ended => Self::CredentialAlreadyRevoked,
+            Failure::NoPrevious => Self::NoPreviousSecret,
+            Failure::Busy => Self::Busy(None),
+            Failure::Backend(error) => Self::vault(error),
+            Failure::Ledger(error) | Failure::Unknown(error) => error,
+            other => Self::internal(other.to_string()),
         }
     }
 }

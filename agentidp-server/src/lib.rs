@@ -3,7 +3,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod credentials;
+mod credentials;
 pub mod data_dir;
 pub mod domain;
 pub mod error;
@@ -12,6 +12,7 @@ pub mod http;
 pub mod keys;
 pub mod ledger;
 pub mod ledger_clock;
+pub mod life;
 pub mod metrics;
 pub mod rate_limit;
 pub mod reconcile;

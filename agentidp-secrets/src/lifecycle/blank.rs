@@ -2,9 +2,9 @@
 
 use super::commit::Why;
 use super::lease::{Asked, Lease};
-use super::ledger::{Ledger, State};
+use super::ledger::Ledger;
 use super::note::OpenWriteKind;
-use super::rows::Revision;
+use super::rows::{Revision, State};
 use super::{Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
 use crate::credential::CredentialKey;

@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
-use super::ledger::{Change, CommitError, Entry, Ledger, State};
+use super::ledger::{Change, CommitError, Entry, Ledger};
 use super::note::{DebtKind, Note};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::store::CredentialSecrets;

@@ -1,9 +1,9 @@
 //! A new credential.
 
 use super::commit::{Committed, Why, Write};
-use super::ledger::{Change, Ledger, State};
+use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
 use crate::error::Operation;

@@ -6,9 +6,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::Why;
 use super::digest::SecretDigest;
-use super::ledger::{Ledger, State};
+use super::ledger::Ledger;
 use super::note::{Note, OpenWrite, OpenWriteKind, Opened};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};

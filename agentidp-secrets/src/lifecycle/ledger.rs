@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::note::Note;
-use super::rows::{AsOf, ClientRows, Freshness, Row};
+use super::rows::{AsOf, ClientRows, Freshness, Row, State};
 use crate::credential::{ClientId, CredentialKey};
 
 /// The caller's database, as far as the protocol needs it.
@@ -147,30 +147,6 @@ pub struct Entry {
     pub state: State,
     /// What the protocol has noted.
     pub note: Option<Note>,
-}
-
-/// Whether a credential counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no fourth")]
-pub enum State {
-    /// There is no row.
-    #[default]
-    Absent,
-    /// It may authenticate. Whether it has expired does not matter here.
-    Active(Box<Row>),
-    /// It never will again.
-    Ended,
-}
-
-impl State {
-    /// The row of an active credential.
-    #[must_use]
-    pub fn active(&self) -> Option<&Row> {
-        match self {
-            Self::Active(row) => Some(row),
-            Self::Absent | Self::Ended => None,
-        }
-    }
 }
 
 /// Why a commit did not succeed.

@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::ledger::{CommitError, Entry, Ledger, State};
+use super::ledger::{CommitError, Entry, Ledger};
 use super::note::Note;
-use super::rows::{ClientRows, Freshness, Known, Row};
+use super::rows::{ClientRows, Freshness, Known, Row, State};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::{ClientId, CredentialKey};
 

@@ -62,11 +62,11 @@ pub use self::authenticate::{Decision, Proof};
 pub use self::digest::SecretDigest;
 pub use self::event::Event;
 pub use self::failure::Failure;
-pub use self::ledger::{Change, CommitError, Entry, Ledger, State};
+pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
-pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row};
+pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
@@ -130,12 +130,14 @@ pub trait Gate: Send + Sync + 'static {
 /// ```
 pub struct Lifecycle<L>(Arc<Inner<L>>);
 
+type Observer = Box<dyn Fn(&Event) + Send + Sync>;
+
 struct Inner<L> {
     store: SecretStore,
     ledger: L,
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     gate: Option<Box<dyn Gate>>,
-    observe: Option<Box<dyn Fn(&Event) + Send + Sync>>,
+    observe: Option<Observer>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
 }

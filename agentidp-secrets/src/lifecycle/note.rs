@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::digest::SecretDigest;
-use super::ledger::State;
-use super::rows::Revision;
+
+use super::rows::{Revision, State};
 use crate::record::StoredSecret;
 
 /// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.

@@ -48,6 +48,30 @@ impl Row {
     }
 }
 
+/// Whether a credential counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth")]
+pub enum State {
+    /// There is no row.
+    #[default]
+    Absent,
+    /// It may authenticate. Whether it has expired does not matter here.
+    Active(Box<Row>),
+    /// It never will again.
+    Ended,
+}
+
+impl State {
+    /// The row of an active credential.
+    #[must_use]
+    pub fn active(&self) -> Option<&Row> {
+        match self {
+            Self::Active(row) => Some(row),
+            Self::Absent | Self::Ended => None,
+        }
+    }
+}
+
 /// Names one state of a row's secret columns: each write sets a fresh one, and compare-and-set is on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision([u8; 16]);

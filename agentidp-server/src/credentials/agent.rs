@@ -9,7 +9,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{ATTEMPTS, Actor, uncut};
+use super::Actor;
+use super::uncut::{ATTEMPTS, uncut};
 use crate::app::App;
 use crate::domain::{Agent, AgentStatus, AuditAction, Timestamp, key};
 use crate::error::ApiError;

@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Actor, Database, Shown};
+use super::actor::Actor;
+use super::shown::Shown;
 use crate::app::App;
 use crate::domain::idempotency::Claim;
-use crate::domain::{AgentStatus, AuditAction, AuditEvent, Credential, Timestamp, ids};
+use crate::domain::{AgentStatus, AuditAction, AuditEvent, Credential, SecretColumns, Timestamp, ids};
 use crate::error::ApiError;
+use crate::life::Database;
 use crate::repo::ChangeTx;
 
 /// A secret that is generated: its credential's options, its event, and the note of its request.
@@ -114,7 +116,7 @@ impl Change<Database> for Made {
         let kept = row.expires_at.map(Timestamp::from).filter(|at| *at > self.now || self.instead_of.is_some());
         let expires_at = self.expires_at.or(kept);
         // What is in Vault can be read back instead.
-        let is_digest = row.secrets.as_ref().is_some_and(|secrets| secrets.current.backend().as_str() != "vault-kv2");
+        let is_digest = SecretColumns::of(row).map_err(ApiError::internal)?.vault_path.is_none();
         let row = tx.finish(client_id, credential_id, expires_at, is_digest && self.claim.is_some()).await?;
         tx.append(&self.event(&row)).await?;
         self.carry_out(tx, &row).await?;

@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agentidp_secrets::lifecycle::Failure;
-use agentidp_secrets::{BackendId, Error, ErrorKind, Operation};
+use agentidp_secrets::{Error, ErrorKind, Operation};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, debug, warn};
 
+use super::actor::Actor;
 use super::change::Made;
-use super::{Actor, Shown};
+use super::shown::Shown;
 use crate::app::App;
 use crate::domain::idempotency::{Carried, Claim, KeyedRequest, record_sha256};
 use crate::domain::{AuditAction, Credential, CredentialStatus, key};
@@ -126,8 +127,9 @@ async fn read_back(app: &App, credential: Credential) -> Result<Shown, ApiError>
     match app.life().reveal(&row.key, row.revision).await? {
         Some(shown) => Ok(Shown { credential, secret: shown.secret, replayed: true }),
         None => {
+            let record = credential.secret.to_record().map_err(ApiError::internal)?;
             let error = Error::new(ErrorKind::NotFound, "Vault no longer holds the secret: rotate the credential");
-            Err(ApiError::vault(error.with_operation(Operation::Verify).with_backend(BackendId::VAULT_KV2)))
+            Err(ApiError::vault(error.with_operation(Operation::Verify).with_backend(record.backend().clone())))
         }
     }
 }

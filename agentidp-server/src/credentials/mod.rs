@@ -1,50 +1,33 @@
 //! What changes credentials and agents: the library's sequences, with what this server writes in the same transaction.
 //!
-//! The protocol itself, with each sequence's steps, is [`agentidp_secrets::lifecycle`]. Here is its ledger over this
-//! server's tables, and the rules that are HTTP's: who is asked for, what the audit trail tells, and requests with an
+//! The protocol itself, with each sequence's steps, is [`agentidp_secrets::lifecycle`], and `life.rs` puts it over this
+//! server's tables. Here are the rules that are HTTP's: who is asked for, what the audit trail tells, and requests with an
 //! `Idempotency-Key`, which take a claim ahead of all that and note in the commit what they made.
 
 mod actor;
 mod agent;
 mod change;
 mod idempotency;
-mod ledger;
+mod shown;
+mod uncut;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use agentidp_secrets::ClientSecret;
-use agentidp_secrets::lifecycle::{Failure, Lifecycle};
 use serde_json::json;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::idempotency::KeyedRequest;
-use crate::domain::{AuditAction, Credential, Timestamp, key};
+use crate::domain::{AuditAction, Timestamp, key};
 use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
 pub(crate) use agent::change_agent;
-pub use ledger::Database;
-pub(crate) use ledger::life;
+pub(crate) use shown::Shown;
 
 use self::change::{Ended, Made};
-
-/// How often a change starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
-/// takes that many others at once to use them up.
-const ATTEMPTS: usize = 5;
-
-/// The library's lifecycle over this server's database.
-pub type Life = Lifecycle<Database>;
-
-/// A credential whose secret may be shown, because its row is committed.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    pub(crate) credential: Credential,
-    pub(crate) secret: ClientSecret,
-    /// The request had been carried out before.
-    pub(crate) replayed: bool,
-}
+use self::uncut::uncut;
 
 /// Generates a credential for an active agent.
 ///
@@ -107,7 +90,7 @@ pub(crate) struct Rotation {
     /// A new end of the credential.
     pub(crate) expires_at: Option<Timestamp>,
     /// How long the secret before works beside the new one.
-    pub(crate) overlap: std::time::Duration,
+    pub(crate) overlap: Duration,
 }
 
 /// Revokes a credential. It takes effect with the commit, whatever Vault does; a healthy Vault has forgotten the secret
@@ -136,28 +119,4 @@ pub(crate) async fn end_previous(
     let about = json!({ "credentialId": credential_id, "ended": "previous" });
     let event = actor.event(AuditAction::CredentialRotated, client_id, about, app.now());
     Ok(app.life().end_previous(&key, Ended(event)).await?)
-}
-
-/// Runs a sequence to its end, also when nobody waits for it any more.
-async fn uncut<T: Send + 'static>(
-    sequence: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::spawn(sequence.in_current_span()).await {
-        Ok(outcome) => outcome,
-        Err(ended) => Err(ApiError::internal(ended)),
-    }
-}
-
-impl From<Failure<ApiError>> for ApiError {
-    fn from(failure: Failure<Self>) -> Self {
-        match failure {
-            Failure::NotFound => Self::CredentialNotFound,
-            Failure::Ended => Self::CredentialAlreadyRevoked,
-            Failure::NoPrevious => Self::NoPreviousSecret,
-            Failure::Busy => Self::Busy(None),
-            Failure::Backend(error) => Self::vault(error),
-            Failure::Ledger(error) | Failure::Unknown(error) => error,
-            other => Self::internal(other.to_string()),
-        }
-    }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::flaw::Flaw;
 use super::keeping::Material;
 use super::state::BrokenBackend;
-use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict, keeps_no_versions};
+use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict, keeps_no_versions};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::record::StoredSecret;
@@ -16,6 +16,16 @@ use crate::secret::ClientSecret;
 impl SecretBackend for BrokenBackend {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(StoredSecret::new(self.info.id.clone(), key.to_string()))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let (place, version) = stored.payload().split_once("#@")?;
+        let place = StoredSecret::new(self.info.id.clone(), place);
+        Some(Pointer { place, version: Some(version.parse().ok()?) })
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use agentidp_secrets::StoredSecret;
 use agentidp_secrets::lifecycle::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind, Revision, SecretDigest};
-use agentidp_secrets::{BackendId, StoredSecret};
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::{Connection, FOR_UPDATE, old_jobs};
-use crate::domain::Timestamp;
+use crate::domain::{SecretColumns, Timestamp};
 use crate::repo::columns::Id;
 
 /// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.
@@ -38,7 +38,7 @@ impl OpenWriteRow {
     fn into_open_write(self) -> sqlx::Result<OpenWrite> {
         Ok(OpenWrite {
             kind: OpenWriteKind::parse(&self.kind).ok_or_else(|| unknown("open_writes.kind"))?,
-            place: place(&self.vault_path),
+            place: place(&self.vault_path)?,
             base: self.base.unsigned_abs(),
             attempt: Revision::from_bytes(self.attempt.0.into_bytes()),
             digests: self.digests.split_whitespace().map(SecretDigest::parse).collect(),
@@ -50,7 +50,7 @@ impl OpenWriteRow {
 impl DebtRow {
     fn into_debt(self) -> sqlx::Result<Debt> {
         Ok(Debt {
-            place: place(&self.vault_path),
+            place: place(&self.vault_path)?,
             kind: DebtKind::parse(&self.kind).ok_or_else(|| unknown("purge_debts.kind"))?,
             due: self.due_at.into(),
             claimed_until: self.claimed_until.map(SystemTime::from),
@@ -177,8 +177,9 @@ pub(super) async fn pending(connection: &mut Connection) -> sqlx::Result<u64> {
 }
 
 /// The tables hold places in Vault only.
-fn place(vault_path: &str) -> StoredSecret {
-    StoredSecret::new(BackendId::VAULT_KV2, vault_path)
+fn place(vault_path: &str) -> sqlx::Result<StoredSecret> {
+    let columns = SecretColumns { vault_path: Some(vault_path.to_owned()), ..SecretColumns::default() };
+    columns.to_record().map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn unknown(column: &str) -> sqlx::Error {

@@ -1,4 +1,6 @@
-//! The library's ledger over this server's tables.
+//! The library's lifecycle over this server's database.
+//!
+//! Its ledger is made of [`ChangeRepo`]: the tables, their transactions and their clock are this server's.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -6,17 +8,15 @@ use std::time::SystemTime;
 use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
 };
-use agentidp_secrets::{ClientId, Clock, CredentialKey};
+use agentidp_secrets::{ClientId, Clock, CredentialKey, SecretStore};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
 use uuid::Uuid;
 
-use super::Life;
-use crate::app::App;
 use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
 use crate::ledger::{DeletionGate, LedgerState};
-use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo};
+use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, Repos};
 
 /// This server's database, as the library's sequences need it.
 #[expect(missing_debug_implementations, reason = "repositories show nothing")]
@@ -26,16 +26,25 @@ pub struct Database {
     clock: Arc<dyn Clock>,
 }
 
-/// The sequences over the parts of `app`.
-pub(crate) fn life(app: &App) -> Life {
+/// The library's lifecycle over this server's database.
+pub type Life = Lifecycle<Database>;
+
+/// The sequences over these parts. With `upgrades` a login puts the record that it has proved into today's form.
+pub(crate) fn life(
+    store: &SecretStore,
+    repos: &Repos,
+    clock: &Arc<dyn Clock>,
+    gate: &DeletionGate,
+    upgrades: bool,
+) -> Life {
     let database = Database {
-        changes: Arc::clone(&app.repos.changes),
-        credentials: Arc::clone(&app.repos.credentials),
-        clock: Arc::clone(&app.clock),
+        changes: Arc::clone(&repos.changes),
+        credentials: Arc::clone(&repos.credentials),
+        clock: Arc::clone(clock),
     };
-    Lifecycle::new(app.store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
-        .with_upgrades(app.upgrades)
-        .with_gate(app.gate.clone())
+    Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
+        .with_upgrades(upgrades)
+        .with_gate(gate.clone())
         .with_observer(log)
 }
 
