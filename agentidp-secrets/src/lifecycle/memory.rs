@@ -239,3 +239,6 @@ impl fmt::Debug for MemoryTx {
         f.debug_struct("MemoryTx").field("writes", &self.writes.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+crate::ledger_conformance!(conformance, MemoryLedger::new());
