@@ -96,7 +96,7 @@ impl LedgerHarness for MemoryLedger {
     }
 
     async fn suspend(&self, client: &ClientId) -> bool {
-        MemoryLedger::suspend(self, client, true);
+        Self::suspend(self, client, true);
         true
     }
 

@@ -145,7 +145,8 @@ impl Walk {
                 self.note.end([place(CURRENT)], now);
                 let all_deleted = self.note.debts.iter().all(|debt| debt.kind == DebtKind::Delete);
                 assert!(all_deleted && self.note.open.is_none(), "after the end everything is deleted");
-                let places = before.debts.iter().map(|debt| &debt.place).chain(before.open.iter().map(|open| &open.place));
+                let places =
+                    before.debts.iter().map(|debt| &debt.place).chain(before.open.iter().map(|open| &open.place));
                 for place in places.chain([&place(CURRENT)]) {
                     assert!(self.note.debts.iter().any(|debt| debt.place == *place), "the end forgets no place");
                 }
@@ -177,9 +178,9 @@ impl Walk {
                 assert_eq!(others, None, "two hold one write");
                 self.holder = Some((write.attempt, write.lease_until));
                 let open = self.note.open.as_ref().unwrap();
-                let same = before.as_ref().is_some_and(|found| {
-                    (&found.place, found.base) == (&write.place, write.base) && write.base > 0
-                });
+                let same = before
+                    .as_ref()
+                    .is_some_and(|found| (&found.place, found.base) == (&write.place, write.base) && write.base > 0);
                 let earlier = before.map(|found| found.digests).unwrap_or_default();
                 for digest in open.digests.iter().filter(|digest| !write.digests.contains(digest)) {
                     assert!(same && earlier.contains(digest), "digests stay for the same place and base only");
