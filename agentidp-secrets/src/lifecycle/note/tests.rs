@@ -181,6 +181,10 @@ impl Walk {
                 let same = before
                     .as_ref()
                     .is_some_and(|found| (&found.place, found.base) == (&write.place, write.base) && write.base > 0);
+                for left in before.iter().map(|found| &found.place).filter(|left| **left != write.place) {
+                    let is_kept = self.note.debts.iter().any(|debt| debt.place == *left);
+                    assert!(is_kept, "a place where a write may still arrive is kept in mind");
+                }
                 let earlier = before.map(|found| found.digests).unwrap_or_default();
                 for digest in open.digests.iter().filter(|digest| !write.digests.contains(digest)) {
                     assert!(same && earlier.contains(digest), "digests stay for the same place and base only");
