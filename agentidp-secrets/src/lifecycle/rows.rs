@@ -173,8 +173,8 @@ pub struct Known {
     candidates: Box<[(CredentialKey, CredentialSecrets)]>,
     /// What else they hold, at the same places.
     rests: Box<[Rest]>,
-    /// When those that cannot be read end.
-    damaged: Box<[Option<SystemTime>]>,
+    /// Those that cannot be read, and when they end.
+    damaged: Box<[(CredentialKey, Option<SystemTime>)]>,
 }
 
 /// What a row holds beside its records.
@@ -197,7 +197,7 @@ impl Known {
                     candidates.push((key, secrets));
                     rests.push(Rest { revision, expires_at, is_unused });
                 }
-                None => damaged.push(expires_at),
+                None => damaged.push((key, expires_at)),
             }
         }
         Self { may_authenticate, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
@@ -225,7 +225,7 @@ impl Known {
     #[must_use]
     pub fn unexpired(self: Arc<Self>, now: SystemTime) -> Arc<Self> {
         let lives = |expires_at: Option<SystemTime>| expires_at.is_none_or(|end| end > now);
-        let mut ends = self.rests.iter().map(|rest| rest.expires_at).chain(self.damaged.iter().copied());
+        let mut ends = self.rests.iter().map(|rest| rest.expires_at).chain(self.damaged.iter().map(|(_, end)| *end));
         if ends.all(lives) {
             return self;
         }
@@ -235,8 +235,16 @@ impl Known {
             may_authenticate: self.may_authenticate,
             candidates: candidates.into(),
             rests: rests.into(),
-            damaged: self.damaged.iter().copied().filter(|end| lives(*end)).collect(),
+            damaged: self.damaged.iter().filter(|(_, end)| lives(*end)).cloned().collect(),
         })
+    }
+
+    /// The rows; those that cannot be read come last.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let damaged = |(key, end): &(CredentialKey, _)| Row::new(key.clone(), None, None).expiring(*end);
+        let readable = (0..self.candidates.len()).filter_map(|candidate| self.row(candidate));
+        readable.chain(self.damaged.iter().map(damaged)).collect()
     }
 
     /// What to verify a secret against.

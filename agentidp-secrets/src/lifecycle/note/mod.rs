@@ -352,3 +352,6 @@ impl fmt::Debug for Debt {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
