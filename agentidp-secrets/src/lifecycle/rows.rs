@@ -166,6 +166,12 @@ impl Known {
         self.may_authenticate
     }
 
+    /// The rows; those that cannot be read come last.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     pub(super) fn candidates(&self) -> &[(CredentialKey, CredentialSecrets)] {
         &self.candidates
     }
