@@ -112,14 +112,17 @@ async fn now(_: &PgLedger, tx: &mut PgTx) -> sqlx::Result<SystemTime> {
 async fn commit(mut tx: PgTx) -> Result<(), CommitError<sqlx::Error>> {
     // PostgreSQL answers the COMMIT of a transaction that an error has ended with "ROLLBACK", which is a success to the driver.
     sqlx::raw_sql("SELECT 1").execute(&mut *tx).await.map_err(CommitError::NotDone)?;
-    tx.commit().await.map_err(|error| {
-        // One that ends the connection may come after the commit.
-        let severity = error.as_database_error().map(|error| error.downcast_ref::<PgDatabaseError>().severity());
-        match severity {
-            None | Some(PgSeverity::Fatal | PgSeverity::Panic) => CommitError::Unknown(error),
-            Some(_) => CommitError::NotDone(error),
-        }
+    tx.commit().await.map_err(|error| match error.as_database_error() {
+        Some(refusal) if !is_unknown(refusal.downcast_ref()) => CommitError::NotDone(error),
+        _ => CommitError::Unknown(error),
     })
+}
+
+/// An error that ends the connection may come after the commit. A database that speaks PostgreSQL's protocol, or a proxy, may say
+/// that it does not know: 40003, and class 08.
+fn is_unknown(error: &PgDatabaseError) -> bool {
+    let ends_connection = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    ends_connection || error.code() == "40003" || error.code().starts_with("08")
 }
 
 /// A serialization failure, or a deadlock (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).

@@ -26,4 +26,7 @@ CREATE TABLE agentidp_credentials (
     PRIMARY KEY (client_id, credential_id)
 ) STRICT;
 
+-- A login reads the active credentials of a client, however many have ended.
+CREATE INDEX agentidp_credentials_active ON agentidp_credentials (client_id, credential_id) WHERE state = 'active';
+
 CREATE INDEX agentidp_credentials_note_due ON agentidp_credentials (note_due) WHERE note_due IS NOT NULL;

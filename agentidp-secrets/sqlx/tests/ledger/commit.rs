@@ -58,6 +58,15 @@ async fn a_commit_whose_connection_is_lost_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_commit_that_the_database_knows_nothing_of_is_unknown() {
+    let site = on_postgres().await;
+    fails_at_commit(&site.pool, "RAISE EXCEPTION 'statement completion unknown' USING ERRCODE = '40003'").await;
+    let mut tx = site.ledger.begin().await.unwrap();
+    AUDIT.after(&mut tx, &Row::new(site.key.clone(), None, None)).await.unwrap();
+    assert!(matches!(site.ledger.commit(tx).await, Err(CommitError::Unknown(_))));
+}
+
+#[tokio::test]
 async fn a_connection_that_is_lost_before_the_commit_is_not_done() {
     let site = on_postgres().await;
     let mut tx = site.ledger.begin().await.unwrap();

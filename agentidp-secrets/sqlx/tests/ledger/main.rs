@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod commit;
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 #[path = "../../../../tests/support/database_clock.rs"]
 mod database_clock;
 #[cfg(test)]
