@@ -69,7 +69,12 @@ async fn pages_follow_each_other<L: Ledger, P: Sync>(site: Site<L, P>) {
 
 #[tokio::test]
 async fn pages_follow_each_other_on_postgresql() {
-    pages_follow_each_other(on_postgres().await).await;
+    let site = on_postgres().await;
+    // The cluster of the tests has no language of its own.
+    let columns = "SELECT bool_and(collation_name = 'C') FROM information_schema.columns \
+                   WHERE table_name = 'agentidp_credentials' AND column_name IN ('client_id', 'credential_id')";
+    assert!(sqlx::query_scalar::<_, bool>(columns).fetch_one(&site.pool).await.unwrap());
+    pages_follow_each_other(site).await;
 }
 
 #[tokio::test]

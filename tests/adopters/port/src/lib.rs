@@ -26,7 +26,8 @@ pub use self::ledger::{AgentLedger, key};
 
 pub type Idp = Lifecycle<AgentLedger>;
 
-/// Each sequence runs to its end as a task of tokio's, also when its client hangs up.
+/// Each sequence runs to its end as a task of tokio's, also when its client hangs up. Run `idp.work(stop)` in a task beside the
+/// server: there backends forget what has ended.
 pub fn idp(store: SecretStore, pool: PgPool) -> Idp {
     Lifecycle::new(store, AgentLedger(pool), |task| drop(tokio::spawn(task)))
 }
