@@ -119,8 +119,8 @@ impl<L: Ledger> Lifecycle<L> {
         Err(Failure::Busy)
     }
 
-    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
-    /// and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
+    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory, or with a record that
+    /// means "the latest", that lead to a refusal, and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
     async fn prove(
         &self,
         client: &ClientId,
@@ -130,7 +130,7 @@ impl<L: Ledger> Lifecycle<L> {
         for _ in 0..ATTEMPTS {
             let (outcome, freshness) = match self.attempt(&rows, secret).await? {
                 Attempt::Decided(Decision::Proved(proof)) => return Ok(Decision::Proved(proof)),
-                Attempt::Decided(refusal) if rows.from_memory => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
+                Attempt::Decided(refusal) if rows.from_memory || self.means_latest(&rows) => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
                 Attempt::Decided(refusal) => return refuse(refusal, &rows),
                 Attempt::Changed => (None, Freshness::Latest),
                 Attempt::Gone(error) => (Some(Err(Failure::Backend(error))), Freshness::Latest),
@@ -143,6 +143,13 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         Err(Failure::Busy)
+    }
+
+    /// Whether a record means "the latest" version. A rotation may have pinned it, and written a later version, since the rows
+    /// were read.
+    fn means_latest(&self, rows: &ClientRows) -> bool {
+        let is_bare = |secrets: &CredentialSecrets| self.points_to(&secrets.current).is_some_and(|to| to.version.is_none());
+        candidates(rows).iter().any(|(_, secrets)| is_bare(secrets))
     }
 
     /// The same work is done for a client that does not exist.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::Why;
 use super::digest::SecretDigest;
+use super::flaw::Flaw;
 use super::ledger::{Ledger, State};
 use super::note::{Note, OpenWrite, OpenWriteKind, Opened};
 use super::rows::{Revision, Row};
@@ -95,6 +96,11 @@ impl<L: Ledger> Lifecycle<L> {
                 Ok(planned) => planned,
                 Err(why) => return Asked::Refused(why),
             };
+            // The id was used before, and a deletion of its place may still be under way.
+            let is_used = !note.debts.is_empty() || note.open.as_ref().is_some_and(|open| open.attempt != attempt);
+            if kind == OpenWriteKind::Create && is_used {
+                return Asked::Refused(Why::Changed);
+            }
             // Only what becomes the next version in place may be adopted later.
             let own = digest.filter(|_| matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair)).cloned();
             let life = if kind == OpenWriteKind::Create { CREATE_LEASE } else { LEASE };
@@ -107,7 +113,14 @@ impl<L: Ledger> Lifecycle<L> {
                 digests: own.iter().cloned().collect(),
                 lease_until,
             };
-            match note.open(write, now) {
+            let opened = note.open(write, now);
+            if let Some(open) = note.open.as_mut().filter(|open| self.has(Flaw::NotesOneDigest) && open.attempt == attempt) {
+                open.digests = own.iter().cloned().collect();
+            }
+            if self.has(Flaw::WaitsForDeletions) && self.awaits_deletion(note, place, now) {
+                return Asked::Busy;
+            }
+            match opened {
                 Opened::Busy => Asked::Busy,
                 Opened::Ours(left) => Asked::Ours(Box::new(Lease {
                     key: key.clone(),

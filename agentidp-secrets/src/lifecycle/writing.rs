@@ -4,6 +4,7 @@
 //! holds none, such as an operator's hand.
 
 use super::digest::SecretDigest;
+use super::flaw::Flaw;
 use super::lease::Lease;
 use super::ledger::Ledger;
 use super::note::OpenWriteKind;
@@ -60,7 +61,8 @@ impl<L: Ledger> Lifecycle<L> {
             if !self.renew(lease).await? {
                 return Err(Failure::Busy);
             }
-            let written = match window.next() {
+            let next = if self.has(Flaw::WritesOnTop) { Next::Write } else { window.next() };
+            let written = match next {
                 Next::Adopt => {
                     self.tell(&Event::Adopted(key.clone()));
                     match latest {
@@ -79,7 +81,9 @@ impl<L: Ledger> Lifecycle<L> {
                         "the backend keeps too few versions for another one beside those that count: raise max_versions, or \
                          wait for the end of the overlap",
                     );
-                    return Err(self.failed(lease, rotating(error, backend)).await);
+                    // Nothing was written.
+                    self.close(lease).await;
+                    return Err(rotating(error, backend).into());
                 }
             };
             match written {
@@ -109,6 +113,9 @@ impl<L: Ledger> Lifecycle<L> {
         }
         for _ in 0..ATTEMPTS {
             let latest = match backend.inspect(key, None).await {
+                Ok(Held::Version { stored, secret: Some(there), .. }) if self.has(Flaw::AdoptsWhatIsThere) => {
+                    return Ok(self.new_secret(key, stored, there));
+                }
                 Ok(latest) => latest.version(),
                 Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
             };

@@ -29,6 +29,7 @@ mod faults;
 mod harness;
 mod mock;
 mod redaction;
+pub mod simulation;
 
 pub use self::conformance::{CallerFlaw, Check, CheckFuture, StoreCheck, checks, store_checks};
 pub use self::faults::{Fault, FaultLayer};
