@@ -18,7 +18,7 @@ use super::{ATTEMPTS, Failure, Lifecycle};
 use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, VerifyError};
 use crate::secret::ClientSecret;
-use crate::store::{CredentialSecrets, Verified};
+use crate::store::{CredentialSecrets, Generation, Verified};
 
 /// What an authentication came to.
 #[derive(Debug)]
@@ -100,14 +100,14 @@ impl<L: Ledger> Lifecycle<L> {
     pub async fn still_counts(&self, mut proof: Proof, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
         let (client, ledger) = (proof.key().client_id().clone(), &self.0.ledger);
         for _ in 0..ATTEMPTS {
-            if ledger.is_current(&proof.row, proof.as_of) {
+            if !self.is_over(&proof) && ledger.is_current(&proof.row, proof.as_of) {
                 return Ok(Decision::Proved(proof));
             }
             let rows = self.rows(&client, Freshness::Latest).await?;
             if ledger.is_changed(&client, rows.as_of) {
                 continue;
             }
-            if proof.counts_by(&rows) {
+            if !self.is_over(&proof) && proof.counts_by(&rows) {
                 return Ok(Decision::Proved(proof));
             }
             // The record has changed, or is gone: the secret is tried against what there is now, and that is looked at.
@@ -117,6 +117,13 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         Err(Failure::Busy)
+    }
+
+    /// Whether the overlap has ended since a previous secret was proved.
+    fn is_over(&self, proof: &Proof) -> bool {
+        let previous = proof.row.secrets.as_ref().and_then(|secrets| secrets.previous.as_ref());
+        let is_previous = proof.verified.generation == Generation::Previous;
+        is_previous && previous.is_none_or(|previous| previous.valid_until <= self.0.store.now())
     }
 
     /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory, or with a record that

@@ -57,6 +57,15 @@ impl Write {
             _ => false,
         }
     }
+
+    /// Whether the credential is as it was before.
+    fn has_not_happened(&self, state: &State) -> bool {
+        match (self, state) {
+            (Self::End, State::Active(_)) => true,
+            (Self::Replace { before, .. }, State::Active(row)) => row.revision == *before,
+            _ => false,
+        }
+    }
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -143,13 +152,13 @@ impl<L: Ledger> Lifecycle<L> {
         };
         match write {
             Write::Insert(row) => {
-                // What is owed is of an earlier use of the id: a deletion may still be under way.
-                if *state != State::Absent || note.debts.iter().any(|debt| debt.kind == DebtKind::Delete) {
-                    return Err(if note.is_of(attempt) { Why::WriteLost } else { Why::Changed });
+                if *state != State::Absent {
+                    return Err(Why::Changed);
                 }
                 let after = Row { revision: Some(attempt), ..row.clone() };
+                let is_used = note.is_of_another(attempt);
                 self.redeem(None, &after, attempt, note)?;
-                Ok(after)
+                if is_used { Err(Why::Changed) } else { Ok(after) }
             }
             Write::Replace { before, after } => {
                 let row = active()?;
@@ -237,10 +246,10 @@ impl<L: Ledger> Lifecycle<L> {
                 };
                 Ok(Committed::Done(row))
             }
-            // Nothing was there to be locked, so the commit may still be under way.
-            Ok((State::Absent, false)) => Err(Failure::Unknown(error)),
-            Ok(_) => Err(Failure::Ledger(error)),
-            Err(_) => Err(Failure::Unknown(error)),
+            Ok((state, was_ours)) if was_ours || write.has_not_happened(&state) => Err(Failure::Ledger(error)),
+            // Nothing was there to be locked, so the commit may still be under way; or another change was committed since, and
+            // hides whether this one was.
+            Ok(_) | Err(_) => Err(Failure::Unknown(error)),
         }
     }
 }

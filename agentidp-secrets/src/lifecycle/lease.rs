@@ -96,9 +96,7 @@ impl<L: Ledger> Lifecycle<L> {
                 Ok(planned) => planned,
                 Err(why) => return Asked::Refused(why),
             };
-            // The id was used before, and a deletion of its place may still be under way.
-            let is_used = !note.debts.is_empty() || note.open.as_ref().is_some_and(|open| open.attempt != attempt);
-            if kind == OpenWriteKind::Create && is_used {
+            if kind == OpenWriteKind::Create && note.is_of_another(attempt) {
                 return Asked::Refused(Why::Changed);
             }
             // Only what becomes the next version in place may be adopted later.

@@ -163,10 +163,7 @@ impl World {
             let current = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current));
             for mount in (0..MOUNTS).filter(|mount| Some(*mount) != current) {
                 let left = self.mounts[mount].places.get(&key).into_iter().flat_map(|place| place.secrets().cloned());
-                let left = left.filter(|secret| self.oracle.was_vouched_for(secret)).collect::<Vec<_>>();
-                // A move that failed may have left the secret that counts elsewhere.
-                let counts = self.oracle.meaning(&key).and_then(|meaning| meaning.current.clone());
-                let left: Vec<_> = left.into_iter().filter(|left| !counts.as_ref().is_some_and(|now| now.ct_eq(left))).collect();
+                let left: Vec<_> = left.filter(|secret| self.oracle.has_left(secret, mount)).collect();
                 if let Some(secret) = left.first() {
                     self.violate("a place that a credential has left keeps none of its secrets", |world| {
                         format!("{key} at mount {mount}: {}; {}", world.alias(Some(secret)), world.describe(&key))

@@ -97,6 +97,8 @@ pub struct Counts {
     pub failures: u64,
     /// Jumps of the clock.
     pub jumps: u64,
+    /// Looks at which a current secret was written anew and not yet pinned again.
+    pub gaps: u64,
 }
 
 /// A rule that did not hold.
@@ -177,6 +179,7 @@ impl AddAssign for Counts {
         self.unknown_commits += other.unknown_commits;
         self.failures += other.failures;
         self.jumps += other.jumps;
+        self.gaps += other.gaps;
     }
 }
 

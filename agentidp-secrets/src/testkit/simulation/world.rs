@@ -162,6 +162,13 @@ impl World {
             self.refuse_to_forget_what_counts(key);
         }
         let outcome = self.mounts.get_mut(mount).and_then(|mount| mount.apply(key, change));
+        if let (Change::Write { secret: Some(secret), .. }, Some(_)) = (change, outcome) {
+            let state = self.ledger.entry(key).state;
+            let current = state.active().and_then(|row| row.secrets.as_ref()).and_then(|secrets| mount_of(&secrets.current));
+            if current != Some(mount) {
+                self.oracle.moves_in(secret, mount);
+            }
+        }
         self.tell(|world| match (change, outcome) {
             (Change::Delete, _) => format!("mount {mount}: {key} is deleted"),
             (Change::Write { secret, .. }, Some(version)) => {
