@@ -157,7 +157,7 @@ impl World {
 
     fn meaning_of(&self, row: &Row) -> Meaning {
         let Some(secrets) = &row.secrets else { return Meaning::default() };
-        let previous = secrets.previous.as_ref().filter(|previous| previous.valid_until > self.now());
+        let previous = secrets.previous.as_ref();
         Meaning {
             current: self.resolve(&secrets.current).cloned(),
             previous: previous
@@ -184,8 +184,8 @@ impl World {
         }
         let was = &seen.meaning;
         let keeps_current = alike(was.current.as_ref(), meaning.current.as_ref());
-        let previous = |of: &Meaning| of.previous.as_ref().map(|(secret, _)| secret.clone());
-        let (old_previous, new_previous) = (was.previous.clone().filter(|(_, until)| *until > self.now()), previous(&meaning));
+        let counting = |of: &Meaning| of.previous.clone().filter(|(_, end)| *end > self.now()).map(|(secret, _)| secret);
+        let (old_previous, new_previous) = (counting(was), counting(&meaning));
         let is_new = meaning.current.as_ref().is_some_and(|current| !self.oracle.origin(current).is_known);
         let has_jumped = self.counts.jumps > 0;
         let is_right = match (&seen.state, &state, kind) {
@@ -199,8 +199,7 @@ impl World {
             }
             (State::Active(_), State::Active(_), Some(Kind::EndPrevious)) => keeps_current && new_previous.is_none(),
             (State::Active(_), State::Active(_), None) => {
-                let old = old_previous.as_ref().map(|(secret, _)| secret);
-                keeps_current && (seen.is_over || alike(old, new_previous.as_ref()))
+                keeps_current && (seen.is_over || alike(old_previous.as_ref(), new_previous.as_ref()))
             }
             (State::Active(_), State::Ended, Some(Kind::End)) => true,
             _ => false,
@@ -224,8 +223,8 @@ impl World {
             let Some(row) = seen.state.active() else { continue };
             let now = self.meaning_of(row);
             let is_current = alike(seen.meaning.current.as_ref(), now.current.as_ref()) && now.current.is_some();
-            let due = seen.meaning.previous.as_ref().filter(|(_, until)| *until > self.now()).map(|(secret, _)| secret);
-            let is_previous = seen.is_over || alike(due, now.previous.as_ref().map(|(secret, _)| secret));
+            let counting = |of: &Meaning| of.previous.clone().filter(|(_, end)| *end > self.now()).map(|(secret, _)| secret);
+            let is_previous = seen.is_over || alike(counting(&seen.meaning).as_ref(), counting(&now).as_ref());
             if !is_current && is_previous && self.is_repaired(&key, row) {
                 self.counts.gaps += 1;
                 continue;

@@ -28,6 +28,8 @@ pub(super) struct Setting {
     /// How many processes of a thousand are set to another one.
     pub(super) others: u32,
     pub(super) has_selectors: bool,
+    /// How fast operations follow each other: at once, or with time for leases and overlaps to end.
+    pub(super) pace: usize,
 }
 
 impl Site {
@@ -48,7 +50,7 @@ impl Site {
     fn start(&self) -> Result<Replica> {
         let (primary, has_selectors, memory, clock) = {
             let mut world = self.world.lock();
-            let Setting { primary, others, has_selectors } = world.setting;
+            let Setting { primary, others, has_selectors, .. } = world.setting;
             let is_another = world.chance.happens(others);
             let primary = if is_another { world.chance.below(MOUNTS + 1) } else { primary };
             (primary, has_selectors, world.ledger.clone(), Arc::clone(&world.clock))

@@ -25,7 +25,7 @@ pub(super) async fn drive(world: Shared, executor: Executor) {
     }
     let steps = {
         let mut world = world.lock();
-        6 + world.chance.below(16)
+        6 + world.chance.below(20)
     };
     for _ in 0..steps {
         if world.lock().is_violated() {
@@ -46,10 +46,10 @@ fn begin(world: &Shared, executor: &Executor) -> Result<()> {
     let replicas = {
         let mut world = world.lock();
         let (primary, others) = (world.chance.below(MOUNTS + 1), world.chance.one_of(&[0, 0, 200, 600]));
-        let has_selectors = world.chance.happens(300);
-        world.setting = Setting { primary, others: u32::try_from(others).unwrap_or(0), has_selectors };
+        let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
+        world.setting = Setting { primary, others: u32::try_from(others).unwrap_or(0), has_selectors, pace };
         let is_one_client = world.chance.happens(700);
-        for number in 0..=world.chance.below(3) {
+        for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
             let client = if is_one_client { "client".to_owned() } else { format!("client-{number}") };
             let key = CredentialKey::parse(&client, &format!("c{number}"))?;
             world.oracle.keys.push(key.clone());
@@ -132,7 +132,12 @@ impl World {
 fn act(shared: &Shared) -> Duration {
     let mut guard = shared.lock();
     let world = &mut *guard;
-    let wait = Duration::from_millis(world.chance.one_of(&[0, 0, 0, 5, 200, 3_000, 40_000, 200_000]));
+    let waits: &[u64] = match world.setting.pace {
+        0 => &[0, 0, 0, 0, 1, 20, 300],
+        1 => &[0, 0, 20, 300, 6_000, 35_000],
+        _ => &[0, 0, 0, 5, 200, 3_000, 40_000, 200_000, 700_000],
+    };
+    let wait = Duration::from_millis(world.chance.one_of(waits));
     let (Some(replica), Some(key)) = (world.a_replica(), world.a_key()) else { return wait };
     let overlap = Duration::from_secs(world.chance.one_of(&[0, 0, 1, 60, 3600, 40_000]));
     let is_absent = *world.oracle_state(&key) == crate::lifecycle::State::Absent;

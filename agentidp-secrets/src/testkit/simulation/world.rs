@@ -114,7 +114,7 @@ impl World {
             digests: Vec::new(),
             replicas: Vec::new(),
             processes: 0,
-            setting: Setting { primary: 0, others: 0, has_selectors: false },
+            setting: Setting { primary: 0, others: 0, has_selectors: false, pace: 0 },
             operations: Vec::new(),
             oracle: Oracle::default(),
             counts: Counts::default(),
