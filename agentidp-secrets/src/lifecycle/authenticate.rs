@@ -20,7 +20,7 @@ use super::{ATTEMPTS, Failure, Lifecycle};
 use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, VerifyError};
 use crate::secret::ClientSecret;
-use crate::store::{CredentialSecrets, Verified};
+use crate::store::{CredentialSecrets, Generation, Verified};
 
 /// What an authentication came to.
 #[derive(Debug)]
@@ -105,14 +105,15 @@ impl<L: Ledger> Lifecycle<L> {
     pub async fn still_counts(&self, mut proof: Proof, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
         let (client, ledger) = (proof.key().client_id().clone(), &self.0.ledger);
         for _ in 0..ATTEMPTS {
-            if ledger.is_current(&client, proof.as_of, proof.known.expires_at(proof.candidate)) {
+            let expires_at = proof.known.expires_at(proof.candidate);
+            if !self.is_over(&proof) && ledger.is_current(&client, proof.as_of, expires_at) {
                 return Ok(Decision::Proved(proof));
             }
             let rows = self.rows(&client, Freshness::Latest).await?;
             if ledger.is_changed(&client, rows.as_of) {
                 continue;
             }
-            if proof.counts_by(&rows) {
+            if !self.is_over(&proof) && proof.counts_by(&rows) {
                 return Ok(Decision::Proved(proof));
             }
             // The record has changed, or is gone: the secret is tried against what there is now, and that is looked at.
@@ -124,8 +125,15 @@ impl<L: Ledger> Lifecycle<L> {
         Err(Failure::Busy)
     }
 
-    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
-    /// and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
+    /// Whether the overlap has ended since a previous secret was proved.
+    fn is_over(&self, proof: &Proof) -> bool {
+        let end = proof.known.previous_ends_at(proof.candidate);
+        let is_previous = proof.verified.generation == Generation::Previous;
+        is_previous && end.is_none_or(|end| end <= self.0.store.now())
+    }
+
+    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory, or with a record that
+    /// means "the latest", that lead to a refusal, and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
     async fn prove(
         &self,
         client: &ClientId,
@@ -135,7 +143,9 @@ impl<L: Ledger> Lifecycle<L> {
         for _ in 0..ATTEMPTS {
             let (outcome, freshness) = match self.attempt(&rows, secret).await? {
                 Attempt::Decided(Decision::Proved(proof)) => return Ok(Decision::Proved(proof)),
-                Attempt::Decided(refusal) if rows.from_memory => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
+                Attempt::Decided(refusal) if rows.from_memory || self.means_latest(&rows) => {
+                    (Some(Ok(refusal)), Freshness::After(rows.as_of))
+                }
                 Attempt::Decided(refusal) => return refuse(refusal, &rows),
                 Attempt::Changed => (None, Freshness::Latest),
                 Attempt::Gone(error) => (Some(Err(Failure::Backend(error))), Freshness::Latest),
@@ -148,6 +158,14 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         Err(Failure::Busy)
+    }
+
+    /// Whether a record means "the latest" version. A rotation may have pinned it, and written a later version, since the rows
+    /// were read.
+    fn means_latest(&self, rows: &ClientRows) -> bool {
+        let is_bare =
+            |secrets: &CredentialSecrets| self.points_to(&secrets.current).is_some_and(|to| to.version.is_none());
+        candidates(rows).iter().any(|(_, secrets)| is_bare(secrets))
     }
 
     /// The same work is done for a client that does not exist.

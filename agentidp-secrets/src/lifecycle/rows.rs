@@ -261,6 +261,10 @@ impl Known {
         self.rests.get(candidate)?.expires_at
     }
 
+    pub(super) fn previous_ends_at(&self, candidate: usize) -> Option<SystemTime> {
+        Some(self.candidates.get(candidate)?.1.previous.as_ref()?.valid_until)
+    }
+
     pub(super) fn is_unused(&self, candidate: usize) -> bool {
         self.rests.get(candidate).is_some_and(|rest| rest.is_unused)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::authenticate::Proof;
 use super::commit::{Committed, Why, Write};
+use super::flaw::Flaw;
 use super::lease::Asked;
 use super::ledger::Ledger;
 use super::note::OpenWriteKind;
@@ -113,6 +114,10 @@ impl<L: Ledger> Lifecycle<L> {
             Committed::Done(_) => Ok(true),
             Committed::Lost(Why::Absent | Why::Ended) => {
                 self.clear_away(&before.key).await;
+                Ok(false)
+            }
+            Committed::Lost(_) if self.has(Flaw::DeletesLostUpgrades) => {
+                self.0.store.primary_backend().forget(&before.key).await?;
                 Ok(false)
             }
             Committed::Lost(_) => Ok(false),

@@ -32,6 +32,7 @@ mod ledger_harness;
 mod mock;
 mod redaction;
 mod run;
+pub mod simulation;
 
 pub use self::conformance::{
     CallerFlaw, Check, CheckFuture, LedgerCheck, StoreCheck, checks, ledger_checks, store_checks,

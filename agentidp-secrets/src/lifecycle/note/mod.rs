@@ -208,6 +208,17 @@ impl Note {
         self.of(attempt).is_some() && self.open.take().is_some()
     }
 
+    /// Whether the id of a new credential was used before. Then a write to its place, or a deletion, may still be under way.
+    pub(super) fn is_of_another(&self, attempt: Revision) -> bool {
+        !self.debts.is_empty() || self.open.as_ref().is_some_and(|open| open.attempt != attempt)
+    }
+
+    /// Gives up a dead write at the place, so that it is never committed. Not while somebody holds it.
+    pub(super) fn give_up_at(&mut self, place: &StoredSecret, now: SystemTime) -> bool {
+        let open = self.open.take_if(|open| open.place == *place && !open.is_held(now));
+        open.is_some() || self.open.as_ref().is_none_or(|open| open.place != *place)
+    }
+
     /// Whether the write is the attempt's.
     pub(super) fn is_of(&self, attempt: Revision) -> bool {
         self.open.as_ref().is_some_and(|open| open.attempt == attempt)
