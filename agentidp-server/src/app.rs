@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+use crate::dependencies::Dependencies;
 use crate::domain::Timestamp;
 use crate::horizon::Horizon;
 use crate::ledger::{DeletionGate, Ledger};
@@ -57,6 +58,8 @@ pub struct App {
     pub horizon: Horizon,
     /// When the server started, on `clock`.
     pub started: Instant,
+    /// What is known of the database and of Vault.
+    pub dependencies: Dependencies,
     /// Cancelled as soon as the server is asked to stop: from then on it is not ready.
     pub stopping: CancellationToken,
 }

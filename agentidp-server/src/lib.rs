@@ -4,6 +4,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
+pub mod dependencies;
 pub mod domain;
 pub mod error;
 pub mod horizon;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::TokenLife;
@@ -28,6 +28,9 @@ const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
+const DATABASE_UP: &str = "agentidp_database_up";
+const DATABASE_WRITABLE: &str = "agentidp_database_writable";
+const VAULT_UP: &str = "agentidp_vault_up";
 const VAULT_TOKEN_TTL: &str = "agentidp_vault_token_ttl_seconds";
 const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
 const VAULT_BREAKER_OPEN: &str = "agentidp_vault_breaker_open";
@@ -50,6 +53,7 @@ struct Inner {
     queries: Handles<&'static str, Histogram>,
     /// By name and outcome.
     outcomes: Handles<(&'static str, &'static str), Counter>,
+    token_life: Mutex<Option<Duration>>,
 }
 
 /// What every request counts by is looked up by its name and labels once, and by few words from then on.
@@ -109,7 +113,9 @@ impl Metrics {
                 "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried \
                  out while they agree, and stopped until an operator decides while they disagree.",
             ),
-            (VAULT_TOKEN_TTL, "How long the Vault token still lives."),
+            (DATABASE_UP, "1 while the database answers, 0 otherwise."),
+            (DATABASE_WRITABLE, "1 while the database takes writes, 0 otherwise: then this server is not ready."),
+            (VAULT_UP, "1 while Vault answers and accepts this server's token, 0 otherwise."),
             (VAULT_BREAKER_OPEN, "1 while Vault is not asked because it could not be, 0 otherwise."),
         ] {
             recorder.describe_gauge(name.into(), None, text.into());
@@ -120,6 +126,7 @@ impl Metrics {
             requests: Handles::new(),
             queries: Handles::new(),
             outcomes: Handles::new(),
+            token_life: Mutex::new(None),
         }));
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
@@ -170,11 +177,20 @@ impl Metrics {
         }
     }
 
-    /// How long the Vault token lives; none leaves out the gauge, as a token that never ends should.
+    /// Whether the database answers, and takes writes.
+    pub fn database(&self, answers: bool, writes: bool) {
+        self.gauge(DATABASE_UP, f64::from(u8::from(answers)));
+        self.gauge(DATABASE_WRITABLE, f64::from(u8::from(writes)));
+    }
+
+    /// Whether Vault answers and accepts the token. A server without Vault has no such gauge.
+    pub fn vault_up(&self, up: bool) {
+        self.gauge(VAULT_UP, f64::from(u8::from(up)));
+    }
+
+    /// How long the Vault token lives; none leaves out the gauge: the token never ends, is dead, or its life is unknown.
     pub fn vault_token_life(&self, life: Option<TokenLife>) {
-        if let Some(life) = life {
-            self.gauge(VAULT_TOKEN_TTL, life.left.as_secs_f64());
-        }
+        *self.0.token_life.lock().unwrap_or_else(PoisonError::into_inner) = life.map(|life| life.left);
     }
 
     /// Whether Vault is given up on for now. A server without Vault has no such gauge.
@@ -201,7 +217,16 @@ impl Metrics {
     /// All of it in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.recorder.handle().render()
+        let mut text = self.0.recorder.handle().render();
+        // The recorder cannot take a gauge back.
+        if let Some(left) = *self.0.token_life.lock().unwrap_or_else(PoisonError::into_inner) {
+            text.push_str(&format!(
+                "# HELP {VAULT_TOKEN_TTL} How long the Vault token still lives.\n# TYPE {VAULT_TOKEN_TTL} gauge\n\
+                 {VAULT_TOKEN_TTL} {}\n\n",
+                left.as_secs_f64()
+            ));
+        }
+        text
     }
 
     fn outcome(&self, name: &'static str, outcome: &'static str, by: u64) {

@@ -1,13 +1,15 @@
 //! Clients that are slow, large, many or unlucky.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use agentidp_server::repo::{DatabaseRepo, Result};
+use agentidp_server::domain::{AuditEvent, Page, Paged, Timestamp};
+use agentidp_server::repo::{AuditFilter, AuditRepo, Result};
 use agentidp_server::server::Bounds;
 use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::site::Site;
 use crate::wire::{Served, TOKEN_BODY};
@@ -77,36 +79,39 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// A database that is a fault of ours.
+/// A repository that is a fault of ours.
 struct Panicking;
 
 #[async_trait]
-impl DatabaseRepo for Panicking {
-    async fn migrate(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn is_current(&self) -> Result<bool> {
-        self.ping().await.map(|()| true)
-    }
-
-    async fn ping(&self) -> Result<()> {
+impl AuditRepo for Panicking {
+    async fn append(&self, _event: &AuditEvent) -> Result<()> {
         panic!("canary")
     }
 
-    async fn now(&self) -> Result<Option<SystemTime>> {
-        Ok(None)
+    async fn append_all(&self, _events: &[AuditEvent]) -> Result<()> {
+        panic!("canary")
     }
 
-    async fn close(&self) {}
+    async fn find(&self, _event_id: Uuid, _not_before: Timestamp) -> Result<Option<AuditEvent>> {
+        panic!("canary")
+    }
+
+    async fn list(&self, _filter: &AuditFilter, _page: Page) -> Result<Paged<AuditEvent>> {
+        panic!("canary")
+    }
+
+    async fn prune(&self, _before: Timestamp) -> Result<u64> {
+        panic!("canary")
+    }
 }
 
 #[tokio::test]
 async fn a_panic_in_a_handler_is_answered_and_the_connection_lives() {
-    let site = Site::build(|app| app.repos.database = Arc::new(Panicking)).await;
+    let site = Site::build(|app| app.repos.audit = Arc::new(Panicking)).await;
     let served = Served::within(Bounds::default(), &site.app).await;
-    let two = "GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answers = served.client(two).await.rest().await;
+    let head = format!("GET /api/v1/audit HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", site.operator);
+    let two = format!("{head}GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = served.client(&two).await.rest().await;
     assert!(answers.starts_with("HTTP/1.1 500 ") && answers.contains("INTERNAL_SERVER_ERROR"), "{answers}");
     assert!(answers.contains("HTTP/1.1 200 ") && !answers.contains("canary"), "{answers}");
 }

@@ -8,6 +8,7 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
+use agentidp_server::dependencies::Dependencies;
 use agentidp_server::domain::{Credential, OpenWrite, OpenWriteKind, Page, PurgeJob, Scopes, Timestamp};
 use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
@@ -17,7 +18,7 @@ use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo::{AuditMode, Opened, Repos};
 use agentidp_server::tokens::{OPERATOR, Tokens};
-use agentidp_server::{repo, routes};
+use agentidp_server::{repo, routes, workers};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -142,8 +143,15 @@ impl Site {
         self.call("GET", path, Value::Null).await
     }
 
+    /// Asks the database and Vault, as the background task of a server does.
+    pub(crate) async fn ask_dependencies(&self) {
+        workers::dependencies::database_round(&self.app).await;
+        workers::dependencies::vault_round(&self.app).await;
+    }
+
     /// What `/health` says.
     pub(crate) async fn get_health(&self) -> Value {
+        self.ask_dependencies().await;
         self.handle(hyper::Request::get("/health").body(Full::new(Bytes::new())).unwrap()).await.json()
     }
 
@@ -268,6 +276,7 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         limiter: RateLimiter::new(0, Arc::clone(&shared)),
         metrics,
         started: clock.instant(),
+        dependencies: Dependencies::default(),
         stopping: CancellationToken::new(),
         clock: shared,
         ledger_clock: None,

@@ -14,6 +14,7 @@ mod open;
 mod open_writes;
 mod postgres;
 mod purges;
+mod reach;
 mod retention;
 mod row_cache;
 mod rows;
@@ -332,6 +333,9 @@ pub trait DatabaseRepo: Send + Sync + 'static {
     /// Whether every migration that this server knows has been applied. More of them are fine: a newer server may have
     /// begun to replace this one.
     async fn is_current(&self) -> Result<bool>;
+
+    /// Writes something of no meaning, to learn whether the database takes writes: it may be read-only, or its disk full.
+    async fn try_write(&self) -> Result<()>;
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;

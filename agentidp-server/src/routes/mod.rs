@@ -13,7 +13,7 @@ mod token;
 mod validate;
 mod wellknown;
 
-use std::error::Error as StdError;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use uuid::Uuid;
 use self::resource::Resource;
 use crate::app::App;
 use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead, TokensRead};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, chain};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
 
@@ -59,8 +59,8 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::AuditEvents, &Method::GET) => audit::list(r.authorize(AuditRead).await?).await,
         (On::AuditEvent(id), &Method::GET) => audit::read(r.authorize(AuditRead).await?, uuid("eventId", id)?).await,
 
-        (On::Health, &Method::GET) => health::check(&r.app).await,
-        (On::Ready, &Method::GET) => Ok(ready::check(&r.app).await),
+        (On::Health, &Method::GET) => Ok(health::check(&r.app)),
+        (On::Ready, &Method::GET) => Ok(ready::check(&r.app)),
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
         (On::ServerMetadata, &Method::GET) => wellknown::server_metadata(&r.app, &r.head.headers),
@@ -177,10 +177,4 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

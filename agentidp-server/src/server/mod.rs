@@ -70,6 +70,8 @@ pub async fn run(
 ) -> io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
     let draining = CancellationToken::new();
+    // Whoever connects first is told the truth. Both are bounded.
+    tokio::join!(workers::dependencies::database_round(&app), workers::dependencies::vault_round(&app));
     let workers = workers::start(&app, &draining);
     let permits = Arc::new(Semaphore::new(bounds.connections));
     let streams = Arc::new(Semaphore::new(bounds.connections));

@@ -27,6 +27,7 @@ pub(crate) use vault::backend as vault_backend;
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, ConfigError, NewDigest};
 use crate::data_dir::DataDir;
+use crate::dependencies::Dependencies;
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
@@ -118,6 +119,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
         metrics,
         started: clock.instant(),
+        dependencies: Dependencies::default(),
         stopping: CancellationToken::new(),
         clock,
         ledger_clock: Some(ledger_clock),

@@ -35,8 +35,13 @@ impl Place {
 
     /// Starts a server on a free port, and waits until it says that it listens.
     pub(crate) async fn serve(&self, settings: &[(&str, &str)]) -> Running {
+        self.serve_through(&[], settings).await
+    }
+
+    /// As [`serve`](Self::serve), by a command that gets the binary as its last argument.
+    pub(crate) async fn serve_through(&self, through: &[&str], settings: &[(&str, &str)]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
-        let mut command = self.command(&[], &[settings, &[("PORT", "0")]].concat());
+        let mut command = self.command_through(through, &[], &[settings, &[("PORT", "0")]].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(first) = lines.next_line().await.unwrap() else { panic!("no line: {}", self.log()) };
@@ -57,8 +62,13 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agentidp-server"));
-        command.args(arguments).current_dir(self.path()).env_clear().env("AGENTIDP_LEDGER_WATCH", "0s");
+        self.command_through(&[], arguments, settings)
+    }
+
+    fn command_through(&self, through: &[&str], arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut line = through.iter().copied().chain([env!("CARGO_BIN_EXE_agentidp-server")]);
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).args(arguments).current_dir(self.path()).env_clear().env("AGENTIDP_LEDGER_WATCH", "0s");
         command.envs(settings.iter().copied());
         command.kill_on_drop(true);
         command
@@ -88,8 +98,12 @@ impl Running {
         rest
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
     }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL 14 or newer.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -10,6 +11,7 @@ use sqlx::{Connection as _, PgPool};
 use time::OffsetDateTime;
 
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
+use super::reach::Reach;
 use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
 use crate::domain::AuditEvent;
 
@@ -94,13 +96,23 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     // A pool would try again until its time is over, and then not say why.
     let reached = async { connect(&options).await?.close().await };
     reached.await.map_err(|error| RepoError::new("open", error))?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // What is sent on a dead one is sent again on another, where that is safe: see `on_a_live_connection`.
-        .test_before_acquire(false)
-        .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]));
-    let store = shared::Store { read: pool.clone(), write: pool, watch: watch.clone() };
+    let reach = Reach::postgres(&options);
+    let pool = |connections| {
+        let reach = reach.clone();
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // What is sent on a dead one is sent again on another, where that is safe: see `on_a_live_connection`.
+            .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let may_use = reach.may_use(connection.age);
+                Box::pin(async move { Ok(may_use) })
+            })
+            .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]))
+    };
+    let (shared, probe) = (pool(CONNECTIONS), pool(1));
+    let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
+    let store = shared::Store { read, write, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store, options }))
 }
 
@@ -130,6 +142,10 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.store.has_applied(&MIGRATIONS).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.store.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {

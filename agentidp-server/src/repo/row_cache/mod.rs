@@ -150,6 +150,10 @@ impl DatabaseRepo for Database {
         self.inner.is_current().await
     }
 
+    async fn try_write(&self) -> Result<()> {
+        self.inner.try_write().await
+    }
+
     async fn ping(&self) -> Result<()> {
         self.inner.ping().await
     }

@@ -1,12 +1,13 @@
 //! SQLite, the embedded default.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{QueryBuilder, SqlitePool};
+use sqlx::{Connection as _, QueryBuilder, SqlitePool};
 
 use super::columns::Id;
 use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
@@ -82,13 +83,19 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             .foreign_keys(true)
             // For other processes: those of this one queue for the single writing connection.
             .busy_timeout(ACQUIRE_TIMEOUT);
-        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        // A commit that the disk had no room for leaves the driver in a transaction that SQLite has rolled back. Such a
+        // connection is replaced: nothing could be written on it again.
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        });
         let write = connect(pool.clone().max_connections(1), &options).await?;
+        let probe = pool.clone().max_connections(1).connect_lazy_with(options.clone());
         let read = pool.max_connections(CONNECTIONS).connect_lazy_with(options);
-        Ok((read, write))
+        Ok((read, write, probe))
     };
-    let (read, write) = opened.await.map_err(|error| RepoError::new("open", error))?;
-    let store = shared::Store { read, write, watch };
+    let (read, write, probe) = opened.await.map_err(|error| RepoError::new("open", error))?;
+    let store = shared::Store { read, write, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store }))
 }
 
@@ -130,6 +137,10 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.store.has_applied(&MIGRATIONS).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.store.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {
