@@ -24,6 +24,7 @@ const SAMPLES_PER_UPKEEP: u32 = 4096;
 
 const TOKENS_ISSUED: &str = "agentidp_tokens_issued_total";
 const AGENTS_REGISTERED: &str = "agentidp_agents_registered_total";
+const UNKNOWN_CLIENTS: &str = "agentidp_unknown_client_failures_total";
 const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
@@ -85,6 +86,11 @@ impl Metrics {
             (TOKENS_ISSUED, "Token requests by outcome."),
             (AGENTS_REGISTERED, "Agent registrations by outcome."),
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
+            (
+                UNKNOWN_CLIENTS,
+                "Failed authentications of clients that do not exist, by whether the audit trail has them: of a flood it has \
+                 samples.",
+            ),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
@@ -158,6 +164,15 @@ impl Metrics {
         });
         answered.increment(1);
         self.record(&duration, elapsed);
+    }
+
+    /// A client that does not exist failed to authenticate.
+    pub fn unknown_client(&self, recorded: bool) {
+        for label in [true, false] {
+            let value = if label { "true" } else { "false" };
+            let counter = self.0.counter(UNKNOWN_CLIENTS, vec![Label::from_static_parts("recorded", value)]);
+            counter.increment(u64::from(label == recorded));
+        }
     }
 
     /// The rate limit refused a request.

@@ -77,6 +77,8 @@ mod shutdown;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,7 +16,6 @@ use crate::domain::idempotency::{KeyedRequest, fingerprint};
 use crate::domain::{Origin, Scope};
 use crate::error::{ApiError, ApiResult};
 use crate::rate_limit::{self, Allowance};
-use crate::tokens::OPERATOR;
 
 /// A request whose sender is not known yet.
 #[derive(Debug)]
@@ -34,6 +33,14 @@ pub struct Request {
     pub allowance: Option<Allowance>,
     /// The authenticated client, for the log.
     pub client: Option<String>,
+    /// The client that it claims to come from, once that was counted.
+    pub claimed: Option<rate_limit::Key>,
+    /// The id of that client, where it is one.
+    pub claimed_id: Option<Uuid>,
+    /// Whether it asks about a token, which has a budget of its own.
+    pub introspects: bool,
+    /// What went wrong on our side, for the log.
+    pub failure: Option<(&'static str, String)>,
 }
 
 /// A request of a caller who may make it. It is past authentication, scope and rate limit; the body is still unread.
@@ -46,6 +53,8 @@ pub struct Call<'r> {
     pub origin: &'r Origin,
     /// Who calls.
     pub caller: Caller,
+    /// The name in the token: an agent's id, `operator`, or `operator:` and a name.
+    pub subject: String,
     head: &'r Parts,
     body: &'r mut Option<Body>,
 }
@@ -64,7 +73,7 @@ impl Request {
     /// A request of `head` and `body`.
     #[must_use]
     pub fn new(app: Arc<App>, origin: Origin, head: Parts, body: Body) -> Self {
-        Self { app, origin, head, body: Some(body), allowance: None, client: None }
+        Self { app, origin, head, body: Some(body), allowance: None, client: None, claimed: None, claimed_id: None, introspects: false, failure: None }
     }
 
     /// Lets the request pass if its bearer token is sound, has `scope`, and its sender has not called too often, in
@@ -78,12 +87,14 @@ impl Request {
             return Err(ApiError::Forbidden(format!("the token lacks the scope {}", scope.as_str()).into()));
         }
         let caller = claims.agent_id().map_or(Caller::Operator, Caller::Agent);
-        self.client = Some(claims.client_id);
-        self.limit(match caller {
+        let limiter = &self.app.limiter;
+        let key = match caller {
             Caller::Agent(id) => rate_limit::Key::Agent(id),
-            Caller::Operator => rate_limit::Key::Operator,
-        })?;
-        Ok(Call { app: &self.app, origin: &self.origin, caller, head: &self.head, body: &mut self.body })
+            Caller::Operator => limiter.operator(&claims.client_id),
+        };
+        let subject = self.client.insert(claims.client_id).clone();
+        self.limit(key)?;
+        Ok(Call { app: &self.app, origin: &self.origin, caller, subject, head: &self.head, body: &mut self.body })
     }
 
     /// Counts the request against the rate limit of `key`.
@@ -91,7 +102,11 @@ impl Request {
     /// # Errors
     /// `RateLimitExceeded`.
     pub fn limit(&mut self, key: rate_limit::Key) -> ApiResult<()> {
-        self.allowance = self.app.limiter.check(key);
+        let limiter = &self.app.limiter;
+        if matches!(key, rate_limit::Key::Claimed { .. }) {
+            self.claimed = Some(key);
+        }
+        self.allowance = limiter.check(if self.introspects { limiter.introspecting(key) } else { key });
         match self.allowance.and_then(|allowance| allowance.retry_after) {
             None => Ok(()),
             Some(retry_after) => {
@@ -99,6 +114,21 @@ impl Request {
                 Err(ApiError::RateLimitExceeded { retry_after })
             }
         }
+    }
+
+    /// Whether the failure of a client that does not exist goes into the audit trail, and then how many before it did not.
+    /// Each is counted in the metrics.
+    #[must_use]
+    pub(crate) fn record_stranger(&self) -> Option<u64> {
+        let limiter = &self.app.limiter;
+        let unrecorded = limiter.strangers.record(limiter.network(self.origin.ip_address));
+        self.app.metrics.unknown_client(unrecorded.is_some());
+        if let Some(unrecorded) = unrecorded {
+            let claimed = self.claimed_id.map(tracing::field::display);
+            let reason = if claimed.is_some() { "no such client" } else { "no id of a client" };
+            tracing::warn!(client_id = claimed, reason, unrecorded, "a client failed to authenticate");
+        }
+        unrecorded
     }
 
     /// Reads the body, which has to be a form.
@@ -124,7 +154,7 @@ impl Call<'_> {
     /// `Validation` when the key is none.
     pub(crate) fn keyed(&self, path: &str, body: &[u8]) -> ApiResult<Option<KeyedRequest>> {
         let Some(key) = idempotency_key(&self.head.headers)? else { return Ok(None) };
-        let caller = self.caller.agent_id().map_or_else(|| OPERATOR.to_owned(), |id| id.to_string());
+        let caller = self.subject.clone();
         Ok(Some(KeyedRequest { caller, key, fingerprint: fingerprint(self.head.method.as_str(), path, body) }))
     }
 

@@ -197,9 +197,10 @@ fn refuse(refusal: Decision, client_id: Option<Uuid>, rows: &ClientRows) -> ApiR
         return Err(ApiError::internal(corrupt.clone()));
     }
     let agent_id = client_id.filter(|_| rows.known.is_some());
-    let reason = if agent_id.is_none() { "no such client" } else { "no active credential matches" };
-    let claimed = client_id.map(tracing::field::display);
-    tracing::warn!(client_id = claimed, reason, "a client failed to authenticate");
+    // A client that does not exist gets its line where its failure is sampled.
+    if let Some(client_id) = agent_id {
+        tracing::warn!(%client_id, reason = "no active credential matches", "a client failed to authenticate");
+    }
     Ok(Decision::Failed { agent_id })
 }
 

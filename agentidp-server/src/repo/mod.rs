@@ -313,6 +313,10 @@ pub trait AuditRepo: Send + Sync + 'static {
 pub struct AuditFilter {
     /// Of this agent.
     pub agent_id: Option<Uuid>,
+    /// About this credential.
+    pub credential_id: Option<Uuid>,
+    /// Caused by this agent or operator.
+    pub actor: Option<String>,
     /// Of this kind.
     pub action: Option<AuditAction>,
     /// With this outcome.

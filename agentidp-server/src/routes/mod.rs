@@ -31,6 +31,7 @@ use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead, TokensRead};
 use crate::error::{ApiError, ApiResult, chain};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
+use crate::rate_limit::Key;
 
 /// Which endpoint answers. A handler that takes a call runs behind authentication, scope and rate limit.
 async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method) -> ApiResult<Response> {
@@ -93,7 +94,18 @@ where
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
     let resource = Resource::at(&path);
     let origin = http::origin(&head.headers, peer, &app.settings.trusted_proxies);
+    if http::is_forwarded_by_unknown(&head.headers, peer, &app.settings.trusted_proxies)
+        && app.limiter.strangers.first_undeclared_proxy()
+    {
+        tracing::warn!(
+            peer = %peer.ip(),
+            "a request carries X-Forwarded-For, which counts only from TRUSTED_PROXIES: if the peer is your proxy, name it \
+             there, or all of its clients are limited as one address"
+        );
+    }
     let mut request = Request::new(Arc::clone(app), origin, head, body.map_err(Into::into).boxed());
+
+    request.introspects = resource == Resource::Introspection;
 
     let span = tracing::info_span!("request", request_id);
     let mut response = answer(&mut request, resource, &method).instrument(span.clone()).await;
@@ -101,16 +113,52 @@ where
 
     let (elapsed, status) = (app.clock.instant().saturating_duration_since(start), response.status().as_u16());
     app.metrics.http_request(method_label(&method), resource.pattern(), status, elapsed);
-    tracing::info!(
-        parent: &span,
-        method = method_label(&method),
-        path = resource.pattern(),
-        status,
-        elapsed_ms = elapsed.as_secs_f64() * 1000.0,
-        client_id = request.client,
-        "answered"
-    );
+    settle(&request, status);
+    let _entered = span.enter();
+    if let Some(unlogged) = is_logged(&request, status) {
+        if let Some((code, cause)) = &request.failure {
+            tracing::error!(code, cause, "the request failed");
+        }
+        tracing::info!(
+            method = method_label(&method),
+            path = resource.pattern(),
+            status,
+            elapsed_ms = elapsed.as_secs_f64() * 1000.0,
+            client_id = request.client,
+            unlogged,
+            "answered"
+        );
+    }
     response
+}
+
+/// Notes whether the client that the request claimed to come from has proved it.
+fn settle(request: &Request, status: u16) {
+    let (limiter, Some(key)) = (&request.app.limiter, request.claimed) else { return };
+    let Key::Claimed { pair, network } = key else { return };
+    match status {
+        200 if request.client.is_some() => limiter.strangers.proved(pair),
+        401 => {
+            limiter.strangers.failed(network);
+            if request.introspects {
+                // It was counted as an introspection, and turned out to be a guess.
+                let _ = limiter.check(key);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the request gets its lines in the log, and then how many before it got none. What a client asks for within its
+/// rate is logged; senders that are not known, and what is beyond the rate, have a bound for each address or client.
+fn is_logged(request: &Request, status: u16) -> Option<Option<u64>> {
+    let limiter = &request.app.limiter;
+    let key = match &request.client {
+        Some(_) if status != 429 => return Some(None),
+        Some(client) => limiter.hash(client),
+        None => limiter.network(request.origin.ip_address),
+    };
+    limiter.strangers.log(key).map(|unlogged| Some(unlogged).filter(|count| *count > 0))
 }
 
 async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) -> Response {
@@ -125,7 +173,7 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
         Err(error) => error,
     };
     if let Some(cause) = error.source() {
-        tracing::error!(code = error.code(), cause = chain(cause), "the request failed");
+        request.failure = Some((error.code(), chain(cause)));
     }
     match resource {
         Resource::Token => respond::error_in_both_forms(&error),

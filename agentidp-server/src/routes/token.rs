@@ -57,6 +57,7 @@ impl<E: Into<ApiError>> From<E> for Refusal {
 async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
     let (presented, scope) = read(request).await?;
     let client_id = http::uuid(&presented.client_id);
+    request.claimed_id = client_id;
     // One spelling a client: another spelling of its id must not be another bucket.
     let claimed = client_id.map_or(presented.client_id.clone(), |id| id.to_string());
     request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
@@ -144,7 +145,15 @@ async fn fail(
     error: OAuthError,
     token_id: Option<Uuid>,
 ) -> ApiResult<OAuthError> {
-    let about = Metadata::of(&Failed { error: error.code(), token_id });
+    // What a stranger guesses leaves samples. The trail of a known client is complete.
+    let unrecorded = match agent_id {
+        Some(_) => None,
+        None => match request.record_stranger() {
+            Some(unrecorded) => Some(unrecorded).filter(|count| *count > 0),
+            None => return Ok(error),
+        },
+    };
+    let about = Metadata::of(&Failed { error: error.code(), token_id, unrecorded });
     let event = event(request, AuditAction::AuthFailed, Outcome::Failure, agent_id, about);
     request.app.repos.audit.append(&event).await?;
     Ok(error)
@@ -201,6 +210,9 @@ struct Failed {
     /// Of a token that was issued meanwhile and did not go out.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_id: Option<Uuid>,
+    /// How many failures of unknown clients before this one are not in the trail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unrecorded: Option<u64>,
 }
 
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.

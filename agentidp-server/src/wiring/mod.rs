@@ -116,7 +116,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         ledger,
         repos,
         tokens,
-        limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
+        limiter: RateLimiter::with(config.limits.rates, Arc::clone(&clock)),
         metrics,
         started: clock.instant(),
         dependencies: Dependencies::default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::rules::{count, from_date, one_of, owner, to_date, uuid};
+use super::rules::{actor, count, from_date, one_of, owner, to_date, uuid};
 use super::{Problems, Reason};
 use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, Outcome, Page};
 use crate::repo::{AgentFilter, AuditFilter};
@@ -41,6 +41,8 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
     let mut parameters = Parameters::parse(query);
     let filter = AuditFilter {
         agent_id: parameters.optional("agentId", uuid),
+        credential_id: parameters.optional("credentialId", uuid),
+        actor: parameters.optional("actor", actor),
         action: parameters.optional("action", one_of(AuditAction::ALL, AuditAction::as_str)),
         outcome: parameters.optional("outcome", one_of(Outcome::ALL, Outcome::as_str)),
         from: parameters.optional("fromDate", from_date),
