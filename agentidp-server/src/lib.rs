@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod ledger_clock;
 pub mod lifecycle;
 pub mod metrics;
+mod places;
 pub mod rate_limit;
 pub mod reconcile;
 pub mod repo;

@@ -29,6 +29,9 @@ const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
+const CONNECTIONS: &str = "agentidp_connections";
+const CONNECTIONS_EVICTED: &str = "agentidp_connections_evicted_total";
+const REQUESTS_WAITING: &str = "agentidp_requests_waiting";
 const DATABASE_UP: &str = "agentidp_database_up";
 const DATABASE_WRITABLE: &str = "agentidp_database_writable";
 const VAULT_UP: &str = "agentidp_vault_up";
@@ -92,6 +95,7 @@ impl Metrics {
                  samples.",
             ),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+            (CONNECTIONS_EVICTED, "Connections closed because there were too many: the server did no work on them."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
             (
@@ -119,6 +123,8 @@ impl Metrics {
                 "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried \
                  out while they agree, and stopped until an operator decides while they disagree.",
             ),
+            (CONNECTIONS, "Open connections, when the last one was accepted."),
+            (REQUESTS_WAITING, "Requests that waited for a place when the last connection was accepted."),
             (DATABASE_UP, "1 while the database answers, 0 otherwise."),
             (DATABASE_WRITABLE, "1 while the database takes writes, 0 otherwise: then this server is not ready."),
             (VAULT_UP, "1 while Vault answers and accepts this server's token, 0 otherwise."),
@@ -190,6 +196,13 @@ impl Metrics {
         for known in Renewal::ALL {
             self.outcome(VAULT_TOKEN_RENEWALS, known.as_str(), u64::from(known == outcome));
         }
+    }
+
+    /// A connection was accepted, and maybe another one had to go.
+    pub fn connections(&self, open: usize, waiting: usize, evicted: bool) {
+        self.gauge(CONNECTIONS, open as f64);
+        self.gauge(REQUESTS_WAITING, waiting as f64);
+        self.counter(CONNECTIONS_EVICTED, Vec::new(), u64::from(evicted));
     }
 
     /// Whether the database answers, and takes writes.

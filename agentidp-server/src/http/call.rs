@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::domain::idempotency::{KeyedRequest, fingerprint};
 use crate::domain::{Origin, Scope};
 use crate::error::{ApiError, ApiResult};
+use crate::places::Seat;
 use crate::rate_limit::{self, Allowance};
 
 /// A request whose sender is not known yet.
@@ -41,6 +42,7 @@ pub struct Request {
     pub introspects: bool,
     /// What went wrong on our side, for the log.
     pub failure: Option<(&'static str, String)>,
+    seat: Option<Arc<Seat>>,
 }
 
 /// A request of a caller who may make it. It is past authentication, scope and rate limit; the body is still unread.
@@ -57,6 +59,7 @@ pub struct Call<'r> {
     pub subject: String,
     head: &'r Parts,
     body: &'r mut Option<Body>,
+    seat: Option<&'r Arc<Seat>>,
 }
 
 /// Who calls.
@@ -73,7 +76,20 @@ impl Request {
     /// A request of `head` and `body`.
     #[must_use]
     pub fn new(app: Arc<App>, origin: Origin, head: Parts, body: Body) -> Self {
-        Self { app, origin, head, body: Some(body), allowance: None, client: None, claimed: None, claimed_id: None, introspects: false, failure: None }
+        // Where requests come from a socket.
+        let seat = head.extensions.get::<Arc<Seat>>().cloned();
+        Self { app, origin, head, seat, body: Some(body), allowance: None, client: None, claimed: None, claimed_id: None, introspects: false, failure: None }
+    }
+
+    /// Waits until the server has a place for the request.
+    ///
+    /// # Errors
+    /// `Busy` when its connection had to go meanwhile.
+    pub(crate) async fn take_place(&self) -> ApiResult<()> {
+        match &self.seat {
+            Some(seat) => seat.take().await.map_err(|_| ApiError::Busy(None)),
+            None => Ok(()),
+        }
     }
 
     /// Lets the request pass if its bearer token is sound, has `scope`, and its sender has not called too often, in
@@ -94,7 +110,7 @@ impl Request {
         };
         let subject = self.client.insert(claims.client_id).clone();
         self.limit(key)?;
-        Ok(Call { app: &self.app, origin: &self.origin, caller, subject, head: &self.head, body: &mut self.body })
+        Ok(Call { app: &self.app, origin: &self.origin, caller, subject, head: &self.head, body: &mut self.body, seat: self.seat.as_ref() })
     }
 
     /// Counts the request against the rate limit of `key`.
@@ -136,7 +152,7 @@ impl Request {
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(&self.app, &self.head, &mut self.body).await
+        form(&self.app, &self.head, &mut self.body, self.seat.as_ref()).await
     }
 }
 
@@ -163,7 +179,7 @@ impl Call<'_> {
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn json(&mut self) -> ApiResult<Bytes> {
-        let body = read(self.app, self.body).await?;
+        let body = read(self.app, self.body, self.seat).await?;
         // A body without an announced length may turn out to be empty, too.
         if !body.is_empty() {
             body::expect_media_type(&self.head.headers, body::JSON)?;
@@ -176,7 +192,7 @@ impl Call<'_> {
     /// # Errors
     /// As [`Request::form`].
     pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(self.app, self.head, self.body).await
+        form(self.app, self.head, self.body, self.seat).await
     }
 
     /// Reads the form of an introspection or a revocation: its `token`, which is a secret of its owner.
@@ -214,15 +230,18 @@ impl Caller {
     }
 }
 
-async fn form(app: &App, head: &Parts, body: &mut Option<Body>) -> ApiResult<Bytes> {
+async fn form(app: &App, head: &Parts, body: &mut Option<Body>, seat: Option<&Arc<Seat>>) -> ApiResult<Bytes> {
     body::expect_media_type(&head.headers, body::FORM)?;
-    read(app, body).await
+    read(app, body, seat).await
 }
 
-/// A body that was read before is empty.
-async fn read(app: &App, body: &mut Option<Body>) -> ApiResult<Bytes> {
-    match body.take() {
-        Some(body) => body::read(body, app.settings.body_limit, app.settings.body_timeout).await,
-        None => Ok(Bytes::new()),
-    }
+/// Reads the body, without a place while the client sends it. A body that was read before is empty.
+async fn read(app: &App, body: &mut Option<Body>, seat: Option<&Arc<Seat>>) -> ApiResult<Bytes> {
+    let Some(body) = body.take() else { return Ok(Bytes::new()) };
+    let reading = body::read(body, app.settings.body_limit, app.settings.body_timeout);
+    let Some(seat) = seat else { return reading.await };
+    seat.give_back();
+    let whole = seat.unless_evicted(reading).await.map_err(|_| ApiError::Busy(None))??;
+    seat.take().await.map_err(|_| ApiError::Busy(None))?;
+    Ok(whole)
 }

@@ -210,15 +210,15 @@ mod tests {
     fn a_bucket_empties_and_refills_evenly() {
         let (limiter, clock) = limiter(60);
         for remaining in (0..60).rev() {
-            let allowance = limiter.check(Key::Operator(1)).unwrap();
+            let allowance = limiter.check(Key::Agent(Uuid::from_u128(9))).unwrap();
             assert_eq!((allowance.remaining, allowance.retry_after), (remaining, None));
             assert_eq!(allowance.reset, 60 - i64::from(remaining));
         }
-        let refused = limiter.check(Key::Operator(1)).unwrap();
+        let refused = limiter.check(Key::Agent(Uuid::from_u128(9))).unwrap();
         assert_eq!((refused.remaining, refused.retry_after, refused.reset), (0, Some(1), 1));
         clock.advance(Duration::from_secs(1));
-        assert_eq!(limiter.check(Key::Operator(1)).unwrap().retry_after, None);
-        assert_eq!(limiter.check(Key::Operator(1)).unwrap().retry_after, Some(1));
+        assert_eq!(limiter.check(Key::Agent(Uuid::from_u128(9))).unwrap().retry_after, None);
+        assert_eq!(limiter.check(Key::Agent(Uuid::from_u128(9))).unwrap().retry_after, Some(1));
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         let (limiter, _) = limiter(1);
         let (here, there): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
         let callers = [
-            Key::Operator(1),
+            Key::Agent(Uuid::from_u128(9)),
             Key::Agent(Uuid::from_u128(1)),
             Key::Agent(Uuid::from_u128(2)),
             limiter.claimed("a", here),
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        assert_eq!(limiter(0).0.check(Key::Operator(1)), None);
+        assert_eq!(limiter(0).0.check(Key::Agent(Uuid::from_u128(9))), None);
     }
 
     #[test]

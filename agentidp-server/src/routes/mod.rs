@@ -167,7 +167,14 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
     }
     let as_read = if method == Method::HEAD { &Method::GET } else { method };
     let timeout = request.app.settings.request_timeout;
-    let answered = tokio::time::timeout(timeout, dispatch(request, resource, as_read)).await;
+    let answered = tokio::time::timeout(timeout, async {
+        // Probes wait for nobody.
+        if !matches!(resource, Resource::Health | Resource::Ready | Resource::Metrics) {
+            request.take_place().await?;
+        }
+        dispatch(request, resource, as_read).await
+    });
+    let answered = answered.await;
     let error = match answered.unwrap_or(Err(ApiError::Busy(None))) {
         Ok(response) => return response,
         Err(error) => error,

@@ -1,7 +1,5 @@
 //! A disk without room.
 
-use std::process::Stdio;
-
 use serde_json::json;
 use tokio::process::Command;
 
