@@ -61,7 +61,7 @@ pub(super) struct Connection {
     /// No new requests from now on.
     pub(super) draining: CancellationToken,
     /// Room for requests, of all connections together.
-    pub(super) places: Arc<Places>,
+    pub(super) places: Places,
 }
 
 /// What each request of a connection needs.
@@ -69,7 +69,7 @@ pub(super) struct Connection {
 struct Context {
     app: Arc<App>,
     peer: SocketAddr,
-    places: Arc<Places>,
+    places: Places,
     activity: Arc<Activity>,
 }
 

@@ -101,7 +101,7 @@ pub async fn run(
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let (listed, evicted) = listed.list(network(peer.ip().to_canonical()));
                 app.metrics.connections(connections.len() + 1, places.waiting(), evicted);
-                let (draining, places) = (draining.clone(), Arc::clone(&places));
+                let (draining, places) = (draining.clone(), places.clone());
                 let connection = Connection { stream, peer, permit, listed, draining, places };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));
             }

@@ -174,9 +174,9 @@ pub async fn secret_store(
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits());
+    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits(config.digests.floor));
     let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
-    let argon2 = layers::around_digests(Argon2id::builder().limits(digest_threads::limits()).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?, warm.as_ref());
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {
