@@ -85,6 +85,8 @@ mod token;
 #[cfg(test)]
 mod token_outage;
 #[cfg(test)]
+mod token_questions;
+#[cfg(test)]
 mod token_vault;
 #[cfg(test)]
 mod upgrade;

@@ -15,12 +15,12 @@ pub mod respond;
 
 pub use body::Body;
 pub use call::{Call, Caller, Request};
+pub use oauth::OAuthError;
 pub use respond::Response;
 
-pub(crate) use client_auth::{ClientAuthError, ClientCredentials};
+pub(crate) use client_auth::{ClientAuthError, ClientCredentials, ONE_METHOD};
 pub(crate) use cors::Cors;
 pub(crate) use form::Form;
-pub(crate) use oauth::OAuthError;
 pub(crate) use path::{segments, uuid};
 pub(crate) use peer::origin;
 pub(crate) use request_id::{mark, request_id};

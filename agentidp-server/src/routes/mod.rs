@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod client;
 mod credentials;
 mod health;
 mod introspection;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 
 use self::resource::Resource;
 use crate::app::App;
-use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead, TokensRead};
+use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead};
 use crate::error::{ApiError, ApiResult};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
@@ -53,8 +54,8 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         }
 
         (On::Token, &Method::POST) => token::issue(r).await,
-        (On::Introspection, &Method::POST) => introspection::introspect(r.authorize(TokensRead).await?).await,
-        (On::Revocation, &Method::POST) => revocation::revoke(r.authorize(TokensRead).await?).await,
+        (On::Introspection, &Method::POST) => introspection::introspect(r).await,
+        (On::Revocation, &Method::POST) => revocation::revoke(r).await,
 
         (On::AuditEvents, &Method::GET) => audit::list(r.authorize(AuditRead).await?).await,
         (On::AuditEvent(id), &Method::GET) => audit::read(r.authorize(AuditRead).await?, uuid("eventId", id)?).await,
@@ -63,7 +64,7 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::Ready, &Method::GET) => Ok(ready::check(&r.app).await),
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
-        (On::ServerMetadata, &Method::GET) => wellknown::server_metadata(&r.app, &r.head.headers),
+        (On::ServerMetadata(path), &Method::GET) => wellknown::server_metadata(&r.app, path),
 
         (On::Unknown, _) => Err(ApiError::NotFound),
         (known, _) => Err(ApiError::MethodNotAllowed(known.methods())),
@@ -127,9 +128,15 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
     if let Some(cause) = error.source() {
         tracing::error!(code = error.code(), cause = chain(cause), "the request failed");
     }
+    refuse(resource, &error)
+}
+
+/// The error in the form that the endpoint's clients read.
+fn refuse(resource: Resource<'_>, error: &ApiError) -> Response {
     match resource {
-        Resource::Token => respond::error_in_both_forms(&error),
-        _ => respond::error(&error),
+        Resource::Token if matches!(error, ApiError::OAuth(_)) => respond::oauth_error(error),
+        Resource::Token | Resource::Introspection | Resource::Revocation => respond::error_in_both_forms(error),
+        _ => respond::error(error),
     }
 }
 
