@@ -22,6 +22,8 @@ mod certificates;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 #[path = "../support/database_clock.rs"]

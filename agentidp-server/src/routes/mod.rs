@@ -89,6 +89,25 @@ where
     B: HttpBody<Data = Bytes> + Send + Sync + 'static,
     B::Error: Into<BoxError>,
 {
+    decide(app, request, peer, Ok(())).await
+}
+
+/// The same for a request that came over a connection: it has to name its host.
+pub(crate) async fn handle_from_wire<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
+    let host = http::check_host(&request);
+    decide(app, request, peer, host).await
+}
+
+/// Answers a request, or refuses it with what was `checked` ahead.
+async fn decide<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr, checked: ApiResult<()>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
     let start = app.clock.instant();
     let (head, body) = request.into_parts();
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
@@ -97,7 +116,10 @@ where
     let mut request = Request::new(Arc::clone(app), origin, head, body.map_err(Into::into).boxed());
 
     let span = tracing::info_span!("request", request_id);
-    let mut response = answer(&mut request, resource, &method).instrument(span.clone()).await;
+    let mut response = match checked {
+        Ok(()) => answer(&mut request, resource, &method).instrument(span.clone()).await,
+        Err(error) => refuse(resource, &error),
+    };
     finish(&mut response, &request, resource, &method, &request_id);
 
     let (elapsed, status) = (app.clock.instant().saturating_duration_since(start), response.status().as_u16());

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -117,6 +117,8 @@ async fn serve_http1(
         // Also how long a connection may stay idle.
         .header_read_timeout(bounds.header_timeout)
         .max_header_size(usize::from(MAX_HEADER_SIZE))
+        // A client that has sent its request may close its half, and is answered.
+        .half_close(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -149,7 +151,7 @@ async fn serve_http2(
         async move {
             // Nobody closes the semaphore.
             let place = streams.acquire_owned().await;
-            let answer = answer(&app, with_host(request), peer).await;
+            let answer = answer(&app, request, peer).await;
             Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, place))))
         }
     });
@@ -174,20 +176,9 @@ async fn serve_http2(
     tokio::time::timeout(longest, connection).await.unwrap_or(Ok(()))
 }
 
-/// HTTP/2 names the host in the request's target.
-fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
-    if request.version() == Version::HTTP_2 && !request.headers().contains_key(HOST) {
-        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        if let Some(host) = host {
-            request.headers_mut().insert(HOST, host);
-        }
-    }
-    request
-}
-
 /// A panic is a fault of ours: the client is told so, and the connection and the process live on.
 async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    AssertUnwindSafe(routes::handle(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
+    AssertUnwindSafe(routes::handle_from_wire(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
         // The panic hook has logged where.
         respond::error(&ApiError::internal("a handler panicked"))
     })
