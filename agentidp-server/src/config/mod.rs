@@ -14,6 +14,8 @@ mod limits;
 mod listen;
 mod log;
 mod lookup;
+mod misspelt;
+mod postgres_url;
 mod reconcile;
 mod secret;
 mod storage;
@@ -33,6 +35,7 @@ pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use lookup::parse_duration;
+pub use misspelt::misspelt;
 pub use reconcile::Reconcile;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
@@ -82,7 +85,7 @@ impl Config {
     pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let lookup = Lookup::new(&get);
         let mut warnings = Vec::new();
-        let storage = Storage::read(&lookup)?;
+        let storage = Storage::read(&lookup, &mut warnings)?;
         let config = Self {
             listen: Listen::read(&lookup)?,
             jwt: Jwt::read(&lookup, &storage)?,

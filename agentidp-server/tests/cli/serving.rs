@@ -253,6 +253,37 @@ async fn an_embedded_server_is_its_own_issuer_and_others_are_told_to_name_theirs
 }
 
 #[tokio::test]
+async fn a_misspelt_setting_is_a_warning_at_start_and_in_check() {
+    let place = Place::new();
+    let settings =
+        [("RATE_LIMIT_PER_MINTUE", "canary"), ("VAULT_SKIP_VERIFY", "1"), ("AGENTIDP_PORT", "tcp://10.0.0.1:80")];
+    std::fs::write(place.path().join(".env"), "VAULT_TOKN_FILE=canary\n").unwrap();
+    place.serve(&settings).await.stop().await;
+    let checked = place.run(&["check"], &settings).await;
+    let report = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{report}");
+    for text in [place.log(), report] {
+        for meant in ["RATE_LIMIT_PER_MINTUE is no setting", "is VAULT_TOKEN_FILE meant?"] {
+            assert_eq!(text.matches(meant).count(), 1, "{text}");
+        }
+        assert!(!text.contains("SKIP_VERIFY") && !text.contains("AGENTIDP_PORT") && !text.contains("canary"), "{text}");
+    }
+}
+
+/// libpq's form with a user and a port, and the place as a parameter: as for the folder of a socket.
+#[tokio::test]
+async fn postgresql_is_reached_where_the_host_is_a_parameter() {
+    let place = Place::new();
+    place.operator(&[]).await;
+    let url = support::postgres().fresh_database().await;
+    let url = format!("{}?host=127.0.0.1", url.replace("@127.0.0.1", "@"));
+    let key = place.data("jwt-key.pem");
+    let settings = [("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY_FILE", key.to_str().unwrap())];
+    let migrated = place.run(&["migrate"], &settings).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+}
+
+#[tokio::test]
 async fn help_shows_examples_and_the_version_is_told() {
     let place = Place::new();
     let help = String::from_utf8(place.run(&["--help"], &[]).await.stdout).unwrap();
