@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Layer, Result as StoreResult, SecretBackend, SharedBackend, StoredSecret,
-    Verdict,
+    BackendInfo, ClientSecret, CredentialKey, Layer, Pointer, Result as StoreResult, SecretBackend, SharedBackend,
+    StoredSecret, Verdict,
 };
 use agentidp_server::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
 use agentidp_server::repo::{
@@ -105,6 +105,14 @@ struct Guarded<T> {
 impl SecretBackend for Guarded<SharedBackend> {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {
