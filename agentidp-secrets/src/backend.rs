@@ -34,7 +34,7 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all eleven methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all thirteen methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
 /// the cache behind it, and one that does not forward [`pin`](Self::pin),
 /// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite) or [`forget`](Self::forget) takes them from the store. Run the conformance suite
@@ -48,6 +48,29 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// Says which backend this is, who holds the material, and how long a secret may be. Constant over the backend's
     /// life.
     fn info(&self) -> &BackendInfo;
+
+    /// Names the place where the backend keeps the key's secret: a record without a version, which no row has to hold.
+    ///
+    /// [`Lifecycle`](crate::lifecycle::Lifecycle) notes by it what has to be forgotten. With [`Custody::Record`] there is no
+    /// place, and that is the default. A backend with custody implements it, or the lifecycle refuses it.
+    ///
+    /// # Contract
+    /// Computed, without a request. The same for a key over the backend's life; another one for another key. One line of text.
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        let _ = key;
+        None
+    }
+
+    /// Says at which place a record of this backend points, and at which version there.
+    ///
+    /// # Contract
+    /// Computed, without a request. For what `store`, `rotate` and `overwrite` return for a key the place is that of
+    /// [`place`](Self::place), with a version. Another place means that the record points to where this backend does not write any more.
+    /// `None` for a record that is damaged, and with [`Custody::Record`].
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let _ = stored;
+        None
+    }
 
     /// Stores the first secret of a credential and returns its record.
     ///
@@ -225,6 +248,16 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     async fn probe(&self) -> Result<()>;
 }
 
+/// Where a record points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "backends make it")]
+pub struct Pointer {
+    /// The place, as [`SecretBackend::place`] names it.
+    pub place: StoredSecret,
+    /// The version that is meant there, 1 or more; none for whichever is the latest.
+    pub version: Option<u64>,
+}
+
 /// What a backend holds at the place of a key.
 #[derive(Clone, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "callers must handle both")]
@@ -285,6 +318,8 @@ pub struct BackendInfo {
     /// How many verifications of one client to ask for at once, at least 1: more where several together take little
     /// longer than one.
     pub lanes: usize,
+    /// How many versions of a secret are kept, the latest included; none where all are. An older one is gone for good.
+    pub versions_kept: Option<u64>,
     pinned: Pinned,
 }
 
@@ -305,7 +340,16 @@ impl BackendInfo {
             Custody::Backend => (false, Pinned::None),
             Custody::Record => (true, Pinned::All),
         };
-        Self { id, custody, max_secret_len: None, generated_only: false, slow_digest, lanes: 1, pinned }
+        Self {
+            id,
+            custody,
+            max_secret_len: None,
+            generated_only: false,
+            slow_digest,
+            lanes: 1,
+            versions_kept: None,
+            pinned,
+        }
     }
 
     /// Sets the longest secret in bytes that can be stored.
@@ -333,6 +377,13 @@ impl BackendInfo {
     #[must_use]
     pub fn with_lanes(mut self, lanes: usize) -> Self {
         self.lanes = lanes;
+        self
+    }
+
+    /// Sets how many versions of a secret are kept.
+    #[must_use]
+    pub fn with_versions_kept(mut self, versions: u64) -> Self {
+        self.versions_kept = Some(versions);
         self
     }
 
@@ -428,6 +479,14 @@ impl Verdict {
 impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
     fn info(&self) -> &BackendInfo {
         (**self).info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        (**self).place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        (**self).points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

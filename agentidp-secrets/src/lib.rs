@@ -14,6 +14,7 @@ pub mod guide;
 mod keys;
 mod layer;
 pub mod layers;
+pub mod lifecycle;
 mod record;
 mod secret;
 mod selector;
@@ -23,7 +24,7 @@ mod store;
 #[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]
 pub mod testkit;
 
-pub use crate::backend::{BackendInfo, Custody, Held, SecretBackend, SharedBackend, Verdict};
+pub use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::credential::{ClientId, CredentialId, CredentialKey};
 pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Layer, Result as StoreResult, SecretBackend, SharedBackend, StoredSecret,
-    Verdict,
+    BackendInfo, ClientSecret, CredentialKey, Layer, Pointer, Result as StoreResult, SecretBackend, SharedBackend,
+    StoredSecret, Verdict,
 };
 use agentidp_server::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
 use agentidp_server::repo::{
@@ -107,6 +107,14 @@ impl SecretBackend for Guarded<SharedBackend> {
         self.inner.info()
     }
 
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {
         self.inner.store(key, secret).await
     }
@@ -204,8 +212,8 @@ impl TokenRepo for Guarded<Arc<dyn TokenRepo>> {
         issued
     }
 
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer> {
-        self.inner.bearer(token_id, agent_id).await
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer> {
+        self.inner.bearer(token_id, agent_id, credential_id).await
     }
 
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()> {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Error, ErrorKind, Held, Layer, Operation, Result, SecretBackend,
+    BackendInfo, ClientSecret, CredentialKey, Error, ErrorKind, Held, Layer, Operation, Pointer, Result, SecretBackend,
     SharedBackend, StoredSecret, Verdict,
 };
 use async_trait::async_trait;
@@ -73,6 +73,14 @@ impl Late {
 impl SecretBackend for Late {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -22,6 +22,8 @@ mod certificates;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 #[path = "../support/database_clock.rs"]
@@ -86,6 +88,8 @@ mod support;
 mod token;
 #[cfg(test)]
 mod token_outage;
+#[cfg(test)]
+mod token_questions;
 #[cfg(test)]
 mod token_vault;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo::{AuditMode, Opened, Repos};
-use agentidp_server::tokens::{OPERATOR, Tokens};
+use agentidp_server::tokens::{Issuer, OPERATOR, TokenProfile, Tokens};
 use agentidp_server::{repo, routes, workers};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -282,6 +282,12 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         ledger_clock: None,
         horizon: Horizon::default(),
     }
+}
+
+/// Gives an app's tokens an issuer and a form.
+pub(crate) fn use_issuer(app: &mut App, issuer: &str, profile: TokenProfile) {
+    let key = SigningKey::from_pem(signing_key()).unwrap();
+    app.tokens = Tokens::with_profile(key, Vec::new(), Some(Issuer::new(issuer)), profile, Arc::clone(&app.clock));
 }
 
 /// Turns an app to Vault mode, bcrypt accepted.

@@ -1,15 +1,15 @@
 //! Secrets in this process's memory, for tests and demonstrations: everything is lost with the process.
 //!
-//! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, old versions kept
+//! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, the last ten versions kept
 //! until all are revoked. The record is `client/credential?version=N`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -18,19 +18,57 @@ use crate::secret::ClientSecret;
 /// A versioned store in memory. Plaintext secrets, no persistence: for tests and demonstrations.
 pub struct Memory {
     info: BackendInfo,
-    /// Versions of each credential; version `n` is at `n - 1`, and nothing is in a blank one.
-    secrets: Mutex<HashMap<CredentialKey, Vec<Option<ClientSecret>>>>,
+    secrets: Mutex<HashMap<CredentialKey, Versions>>,
+}
+
+/// Versions of a credential. Nothing is in a blank one.
+#[derive(Default)]
+struct Versions {
+    /// How many were evicted, the first ones.
+    evicted: usize,
+    kept: VecDeque<Option<ClientSecret>>,
+}
+
+impl Versions {
+    fn latest(&self) -> usize {
+        self.evicted + self.kept.len()
+    }
+
+    fn get(&self, version: usize) -> Option<&Option<ClientSecret>> {
+        self.kept.get(version.checked_sub(self.evicted + 1)?)
+    }
+
+    fn push(&mut self, secret: Option<ClientSecret>, most: u64) -> usize {
+        self.kept.push_back(secret);
+        while self.kept.len() as u64 > most {
+            self.kept.pop_front();
+            self.evicted += 1;
+        }
+        self.latest()
+    }
 }
 
 impl Memory {
-    /// An empty store.
+    /// An empty store that keeps ten versions of a secret.
     #[must_use]
     pub fn new() -> Self {
-        let info = BackendInfo::new(BackendId::MEMORY, Custody::Backend).with_pin_mark("?version=");
+        Self::keeping(10)
+    }
+
+    /// An empty store that keeps so many versions of a secret, at least 1.
+    #[must_use]
+    pub fn keeping(versions: u64) -> Self {
+        let info = BackendInfo::new(BackendId::MEMORY, Custody::Backend)
+            .with_pin_mark("?version=")
+            .with_versions_kept(versions.max(1));
         Self { info, secrets: Mutex::default() }
     }
 
-    fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Vec<Option<ClientSecret>>>> {
+    fn most(&self) -> u64 {
+        self.info.versions_kept.unwrap_or(u64::MAX)
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Versions>> {
         // No code panics while it holds the lock, and every write is a single step.
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -54,19 +92,29 @@ impl SecretBackend for Memory {
         &self.info
     }
 
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(StoredSecret::new(BackendId::MEMORY, key.to_string()))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let (path, version) = stored.payload().split_once("?version=")?;
+        let version = version.parse().ok().filter(|version| *version > 0)?;
+        Some(Pointer { place: StoredSecret::new(BackendId::MEMORY, path), version: Some(version) })
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Store))?;
         let mut secrets = self.secrets();
         if secrets.contains_key(key) {
             return Err(error(ErrorKind::Conflict, Operation::Store, "the credential already has a secret"));
         }
-        secrets.insert(key.clone(), vec![Some(secret.clone())]);
+        secrets.entry(key.clone()).or_default().push(Some(secret.clone()), self.most());
         Ok(record(key, 1))
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
         let version = pinned_version(Operation::Verify, key, stored)?;
-        let secret = self.secrets().get(key).and_then(|versions| versions.get(version - 1)).cloned().flatten();
+        let secret = self.secrets().get(key).and_then(|versions| versions.get(version)).cloned().flatten();
         match secret {
             Some(secret) if secret.ct_eq(candidate) => Ok(Verdict::Match),
             Some(_) => Ok(Verdict::Mismatch),
@@ -76,9 +124,9 @@ impl SecretBackend for Memory {
 
     async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
         let secrets = self.secrets();
-        let versions = secrets.get(key).map_or(&[][..], Vec::as_slice);
-        let number = version.map_or(versions.len(), |version| usize::try_from(version).unwrap_or(usize::MAX));
-        Ok(match number.checked_sub(1).and_then(|place| versions.get(place)) {
+        let Some(versions) = secrets.get(key) else { return Ok(Held::Nothing) };
+        let number = version.map_or(versions.latest(), |version| usize::try_from(version).unwrap_or(usize::MAX));
+        Ok(match versions.get(number) {
             Some(secret) => {
                 Held::Version { version: number as u64, stored: record(key, number), secret: secret.clone() }
             }
@@ -91,7 +139,7 @@ impl SecretBackend for Memory {
             self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Rotate))?;
         }
         let mut secrets = self.secrets();
-        let held = secrets.get(key).map_or(0, Vec::len);
+        let held = secrets.get(key).map_or(0, Versions::latest);
         if held as u64 != latest {
             return Err(error(
                 ErrorKind::Conflict,
@@ -99,8 +147,8 @@ impl SecretBackend for Memory {
                 "another version is the latest; read the row again",
             ));
         }
-        secrets.entry(key.clone()).or_default().push(secret.cloned());
-        Ok(record(key, held + 1))
+        let version = secrets.entry(key.clone()).or_default().push(secret.cloned(), self.most());
+        Ok(record(key, version))
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -108,9 +156,8 @@ impl SecretBackend for Memory {
         self.info.check_secret(secret).map_err(|error| error.with_operation(Operation::Rotate))?;
         let mut secrets = self.secrets();
         match secrets.get_mut(key) {
-            Some(versions) if versions.len() == version => {
-                versions.push(Some(secret.clone()));
-                Ok(record(key, version + 1))
+            Some(versions) if versions.latest() == version => {
+                Ok(record(key, versions.push(Some(secret.clone()), self.most())))
             }
             _ => Err(error(ErrorKind::Conflict, Operation::Rotate, "the record is not the latest; read the row again")),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
@@ -170,6 +170,14 @@ impl Drop for Report<'_> {
 impl SecretBackend for Observe {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pause::{jittered, system_random};
-use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Layer;
@@ -139,6 +139,14 @@ impl Retry {
 impl SecretBackend for Retry {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -85,7 +85,11 @@ impl SecretStore {
         iter::once(&self.0.primary).chain(&self.0.accepted)
     }
 
-    fn backend(&self, operation: Operation, id: &BackendId) -> Result<&SharedBackend> {
+    pub(crate) fn primary_backend(&self) -> &SharedBackend {
+        &self.0.primary
+    }
+
+    pub(crate) fn backend(&self, operation: Operation, id: &BackendId) -> Result<&SharedBackend> {
         self.backends().find(|backend| backend.info().id == *id).ok_or_else(|| {
             let message =
                 format!("the record was written by the backend `{id}`, which this store was not given; configure it");

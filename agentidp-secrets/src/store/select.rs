@@ -134,7 +134,7 @@ impl SecretStore {
     }
 
     /// The selector of a secret, where there are keys and the record stands for this secret for ever.
-    pub(super) fn selector_for(
+    pub(crate) fn selector_for(
         &self,
         key: &CredentialKey,
         stored: &StoredSecret,

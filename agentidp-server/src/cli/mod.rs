@@ -19,7 +19,7 @@ use agentidp_secrets::{Clock, SystemClock};
 use clap::{Parser, Subcommand};
 use tracing::warn;
 
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, misspelt};
 use crate::ledger::Others;
 use crate::metrics::Metrics;
 use crate::reconcile::Mode;
@@ -105,7 +105,8 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, StartError> {
     let environment = Environment::read(Path::new("."))?;
-    let config = Config::from_lookup(|name| environment.get(name))?;
+    let mut config = Config::from_lookup(|name| environment.get(name))?;
+    config.warnings.extend(misspelt(&environment.names()));
     telemetry::init(&config.log);
     for warning in &config.warnings {
         warn!("{warning}");

@@ -10,7 +10,7 @@ use agentidp_secrets::SystemClock;
 use super::print as print_out;
 use crate::config::{Config, parse_duration};
 use crate::domain::Scopes;
-use crate::tokens::{LONGEST_LIFE, OPERATOR};
+use crate::tokens::{Issuer, LONGEST_LIFE, OPERATOR};
 use crate::wiring::{self, StartError};
 
 /// An operator token cannot be tied to an agent's status, so it does not live for long.
@@ -34,7 +34,9 @@ pub(super) fn parse_name(text: &str) -> Result<String, String> {
 
 /// Prints a token, signed with the server's key. Needs no database, and no server that runs.
 pub(super) fn print(config: &Config, ttl: Duration, name: Option<&str>) -> Result<ExitCode, StartError> {
-    let tokens = wiring::tokens(config, Arc::new(SystemClock::default()))?;
+    // Only the issuer that is set: HOST and PORT of this shell need not be the server's.
+    let issuer = config.jwt.issuer.clone().map(Issuer::new);
+    let tokens = wiring::tokens(config, issuer, Arc::new(SystemClock::default()))?;
     let subject = name.map_or_else(|| OPERATOR.to_owned(), |name| format!("{OPERATOR}:{name}"));
     let issued = tokens.issue_now(&subject, Scopes::ALL, ttl, true).map_err(|error| StartError::System {
         what: "the token could not be signed",

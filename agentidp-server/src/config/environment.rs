@@ -32,6 +32,16 @@ impl Environment {
         Ok(Self { file })
     }
 
+    /// The names that are set here or there. What is no UTF-8 is no name of ours.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let process = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut names: Vec<_> = process.chain(self.file.keys().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// The value of `name`.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place where the server reads the environment")]

@@ -433,6 +433,11 @@ fn every_setting_is_in_the_example_file_and_in_the_readme() {
     assert_eq!(readme, names, "README.md");
 }
 
+#[test]
+fn misspelt_names_are_held_against_every_setting() {
+    assert_eq!(misspelt::settings(), known_names());
+}
+
 fn is_name(text: &str) -> bool {
     text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::bearer;
 use super::body::{self, Body};
-use super::form::Form;
 use super::idempotency_key::idempotency_key;
 use crate::app::App;
 use crate::domain::idempotency::{KeyedRequest, fingerprint};
@@ -100,7 +98,7 @@ impl Request {
     pub async fn authorize(&mut self, scope: Scope) -> ApiResult<Call<'_>> {
         let claims = bearer::authenticate(&self.app, &self.head.headers).await?;
         if !claims.scope.contains(scope) {
-            return Err(ApiError::Forbidden(format!("the token lacks the scope {}", scope.as_str()).into()));
+            return Err(ApiError::InsufficientScope(scope));
         }
         let caller = claims.agent_id().map_or(Caller::Operator, Caller::Agent);
         let limiter = &self.app.limiter;
@@ -152,7 +150,8 @@ impl Request {
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(&self.app, &self.head, &mut self.body, self.seat.as_ref()).await
+        body::expect_media_type(&self.head.headers, body::FORM)?;
+        read(&self.app, &mut self.body, self.seat.as_ref()).await
     }
 }
 
@@ -186,25 +185,6 @@ impl Call<'_> {
         }
         Ok(body)
     }
-
-    /// Reads the body, which has to be a form.
-    ///
-    /// # Errors
-    /// As [`Request::form`].
-    pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(self.app, self.head, self.body, self.seat).await
-    }
-
-    /// Reads the form of an introspection or a revocation: its `token`, which is a secret of its owner.
-    ///
-    /// # Errors
-    /// `Validation` when it is missing or the form is malformed, and those of [`form`](Self::form).
-    pub(crate) async fn token_parameter(&mut self) -> ApiResult<Zeroizing<String>> {
-        let form = Form::parse(&self.form().await?)
-            .map_err(|_| ApiError::field("body", "must be a form without repeated parameters"))?;
-        let token = form.get("token").ok_or_else(|| ApiError::field("token", "is missing"))?;
-        Ok(Zeroizing::new(token.to_owned()))
-    }
 }
 
 impl Caller {
@@ -228,11 +208,6 @@ impl Caller {
             Self::Agent(_) => Err(ApiError::Forbidden("an agent may change itself only".into())),
         }
     }
-}
-
-async fn form(app: &App, head: &Parts, body: &mut Option<Body>, seat: Option<&Arc<Seat>>) -> ApiResult<Bytes> {
-    body::expect_media_type(&head.headers, body::FORM)?;
-    read(app, body, seat).await
 }
 
 /// Reads the body, without a place while the client sends it. A body that was read before is empty.

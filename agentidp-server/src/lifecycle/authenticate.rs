@@ -63,10 +63,17 @@ impl Proof {
         Some(row)
     }
 
+    /// The epoch of the client's tokens by the rows that it was proved by.
+    pub(crate) fn token_epoch(&self) -> i64 {
+        self.known.token_epoch
+    }
+
     /// Whether `rows` still let the client in by the proved record.
     fn counts_by(&self, rows: &ClientRows) -> bool {
         let Some(known) = &rows.known else { return false };
-        known.agent_status == AgentStatus::Active && known.vouches_for(&self.known, self.candidate)
+        known.agent_status == AgentStatus::Active
+            && known.token_epoch == self.known.token_epoch
+            && known.vouches_for(&self.known, self.candidate)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::domain::{AgentStatus, Credential, CredentialStatus, SecretColumns, Ti
 pub struct Authentication {
     /// Whether the agent may authenticate.
     pub agent_status: AgentStatus,
+    /// The epoch that tokens issued now belong to. A suspension moves it on.
+    pub token_epoch: i64,
     client_id: Uuid,
     /// The active, unexpired credentials that can be tried.
     candidates: Box<[(CredentialKey, CredentialSecrets)]>,
@@ -40,7 +42,7 @@ struct Rest {
 impl Authentication {
     /// Reads the record of each of a client's rows.
     #[must_use]
-    pub fn new(client_id: Uuid, agent_status: AgentStatus, credentials: Vec<Credential>) -> Self {
+    pub fn new(client_id: Uuid, agent_status: AgentStatus, token_epoch: i64, credentials: Vec<Credential>) -> Self {
         let (mut candidates, mut rests, mut corrupt) = (Vec::new(), Vec::new(), Vec::new());
         let client = ClientId::parse(&client_id.to_string());
         for Credential { credential_id, secret, created_at, expires_at, .. } in credentials {
@@ -63,7 +65,7 @@ impl Authentication {
             }
         }
         let (candidates, rests) = (candidates.into(), rests.into());
-        Self { agent_status, client_id, candidates, rests, corrupt: corrupt.into() }
+        Self { agent_status, token_epoch, client_id, candidates, rests, corrupt: corrupt.into() }
     }
 
     /// What to verify a secret against.
@@ -143,6 +145,7 @@ impl Authentication {
             kept.map(|(candidate, rest)| (candidate.clone(), rest.clone())).unzip();
         Arc::new(Self {
             agent_status: self.agent_status,
+            token_epoch: self.token_epoch,
             client_id: self.client_id,
             candidates: candidates.into(),
             rests: rests.into(),
@@ -181,7 +184,7 @@ mod tests {
     }
 
     fn known(rows: &[Credential]) -> Arc<Authentication> {
-        Arc::new(Authentication::new(Uuid::from_u128(7), AgentStatus::Active, rows.to_vec()))
+        Arc::new(Authentication::new(Uuid::from_u128(7), AgentStatus::Active, 0, rows.to_vec()))
     }
 
     #[test]

@@ -266,8 +266,8 @@ pub trait TokenRepo: Send + Sync + 'static {
     /// is reached. Says whether the token may go out.
     async fn issued(&self, client_id: Uuid, monthly_limit: Option<u64>, event: &AuditEvent) -> Result<bool>;
 
-    /// Whether a token was revoked, and its agent's status: one select.
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer>;
+    /// Whether a token was revoked, and what its agent and its credential are now: one select.
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer>;
 
     /// Revokes a token until it would have expired. Revoking twice is fine, and one event.
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()>;
@@ -284,6 +284,10 @@ pub struct Bearer {
     pub revoked: bool,
     /// The agent's status; none when there is no such agent.
     pub agent_status: Option<AgentStatus>,
+    /// How often the agent was suspended; none when there is no such agent.
+    pub token_epoch: Option<i64>,
+    /// The credential's status; none when the agent has no such credential.
+    pub credential_status: Option<CredentialStatus>,
 }
 
 /// The audit trail. Append-only: rows leave by age and in no other way.

@@ -102,6 +102,7 @@ impl From<CredentialRow> for Credential {
 #[derive(FromRow)]
 pub(super) struct AuthenticationRow {
     pub(super) agent_status: AgentStatus,
+    pub(super) token_epoch: i64,
     client_id: Id,
     credential_id: Option<Id>,
     secret_hash: Option<String>,

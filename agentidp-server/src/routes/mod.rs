@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod client;
 mod credentials;
 mod health;
 mod introspection;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 
 use self::resource::Resource;
 use crate::app::App;
-use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead, TokensRead};
+use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead};
 use crate::error::{ApiError, ApiResult, chain};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
@@ -54,8 +55,8 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         }
 
         (On::Token, &Method::POST) => token::issue(r).await,
-        (On::Introspection, &Method::POST) => introspection::introspect(r.authorize(TokensRead).await?).await,
-        (On::Revocation, &Method::POST) => revocation::revoke(r.authorize(TokensRead).await?).await,
+        (On::Introspection, &Method::POST) => introspection::introspect(r).await,
+        (On::Revocation, &Method::POST) => revocation::revoke(r).await,
 
         (On::AuditEvents, &Method::GET) => audit::list(r.authorize(AuditRead).await?).await,
         (On::AuditEvent(id), &Method::GET) => audit::read(r.authorize(AuditRead).await?, uuid("eventId", id)?).await,
@@ -64,7 +65,7 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::Ready, &Method::GET) => Ok(ready::check(&r.app)),
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
-        (On::ServerMetadata, &Method::GET) => wellknown::server_metadata(&r.app, &r.head.headers),
+        (On::ServerMetadata(path), &Method::GET) => wellknown::server_metadata(&r.app, path),
 
         (On::Unknown, _) => Err(ApiError::NotFound),
         (known, _) => Err(ApiError::MethodNotAllowed(known.methods())),
@@ -89,6 +90,25 @@ where
     B: HttpBody<Data = Bytes> + Send + Sync + 'static,
     B::Error: Into<BoxError>,
 {
+    decide(app, request, peer, Ok(())).await
+}
+
+/// The same for a request that came over a connection: it has to name its host.
+pub(crate) async fn handle_from_wire<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
+    let host = http::check_host(&request);
+    decide(app, request, peer, host).await
+}
+
+/// Answers a request, or refuses it with what was `checked` ahead.
+async fn decide<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr, checked: ApiResult<()>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
     let start = app.clock.instant();
     let (head, body) = request.into_parts();
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
@@ -108,7 +128,10 @@ where
     request.introspects = resource == Resource::Introspection;
 
     let span = tracing::info_span!("request", request_id);
-    let mut response = answer(&mut request, resource, &method).instrument(span.clone()).await;
+    let mut response = match checked {
+        Ok(()) => answer(&mut request, resource, &method).instrument(span.clone()).await,
+        Err(error) => refuse(resource, &error),
+    };
     finish(&mut response, &request, resource, &method, &request_id);
 
     let (elapsed, status) = (app.clock.instant().saturating_duration_since(start), response.status().as_u16());
@@ -182,9 +205,15 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
     if let Some(cause) = error.source() {
         request.failure = Some((error.code(), chain(cause)));
     }
+    refuse(resource, &error)
+}
+
+/// The error in the form that the endpoint's clients read.
+fn refuse(resource: Resource<'_>, error: &ApiError) -> Response {
     match resource {
-        Resource::Token => respond::error_in_both_forms(&error),
-        _ => respond::error(&error),
+        Resource::Token if matches!(error, ApiError::OAuth(_)) => respond::oauth_error(error),
+        Resource::Token | Resource::Introspection | Resource::Revocation => respond::error_in_both_forms(error),
+        _ => respond::error(error),
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -153,6 +153,8 @@ async fn serve_http1(
         // Also how long a connection may stay idle.
         .header_read_timeout(bounds.header_timeout)
         .max_header_size(usize::from(MAX_HEADER_SIZE))
+        // A client that has sent its request may close its half, and is answered.
+        .half_close(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -182,7 +184,7 @@ async fn serve_http2(
         let (context, in_progress) = (context.clone(), all.begin());
         async move {
             let seat = context.seat();
-            let answer = answer(&context, with_host(request), &seat).await;
+            let answer = answer(&context, request, &seat).await;
             Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, seat))))
         }
     });
@@ -207,17 +209,6 @@ async fn serve_http2(
     tokio::time::timeout(longest, connection).await.unwrap_or(Ok(()))
 }
 
-/// HTTP/2 names the host in the request's target.
-fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
-    if request.version() == Version::HTTP_2 && !request.headers().contains_key(HOST) {
-        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        if let Some(host) = host {
-            request.headers_mut().insert(HOST, host);
-        }
-    }
-    request
-}
-
 impl Context {
     fn seat(&self) -> Arc<Seat> {
         Seat::new(&self.places, network(self.peer.ip().to_canonical()), &self.activity)
@@ -227,7 +218,8 @@ impl Context {
 /// A panic is a fault of ours: the client is told so, and the connection and the process live on.
 async fn answer(context: &Context, mut request: Request<Incoming>, seat: &Arc<Seat>) -> Response {
     request.extensions_mut().insert(Arc::clone(seat));
-    AssertUnwindSafe(routes::handle(&context.app, request, context.peer)).catch_unwind().await.unwrap_or_else(|_| {
+    let handled = routes::handle_from_wire(&context.app, request, context.peer);
+    AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| {
         // The panic hook has logged where.
         respond::error(&ApiError::internal("a handler panicked"))
     })

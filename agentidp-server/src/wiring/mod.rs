@@ -79,7 +79,7 @@ struct Parts {
 impl Parts {
     async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let clock = Arc::new(LedgerClock::new(clock));
-        let tokens = tokens(config, Arc::clone(&clock) as _)?;
+        let tokens = tokens(config, config.issuer(), Arc::clone(&clock) as _)?;
         let metrics = Metrics::new();
         let repos = open_repos(config, &(Arc::clone(&clock) as _), &metrics).await?;
         clock.read(&*repos.database).await.map_err(|error| StartError::database(config, &error))?;

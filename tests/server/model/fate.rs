@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Result as StoreResult, SecretBackend, SharedBackend,
-    StoredSecret, Verdict,
+    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Pointer, Result as StoreResult, SecretBackend,
+    SharedBackend, StoredSecret, Verdict,
 };
 use agentidp_server::app::App;
 use agentidp_server::domain::idempotency::Claim;
@@ -153,6 +153,14 @@ struct Mortal<T> {
 impl SecretBackend for Mortal<SharedBackend> {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {

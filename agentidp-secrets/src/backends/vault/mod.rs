@@ -65,7 +65,7 @@ use async_trait::async_trait;
 use self::client::VaultrsKv;
 use self::failure::{Failure, Site};
 use self::kv::{KvEntry, KvV2, KvValue};
-use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -186,6 +186,16 @@ impl VaultKv2 {
 impl SecretBackend for VaultKv2 {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(record(&self.site.folder.path(key)))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &BackendId::VAULT_KV2)?;
+        let version = path.version();
+        Some(Pointer { place: record(&path.unpinned()), version })
     }
 
     /// Stores the secret as version 1 of a path that does not exist yet.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use self::circuit::{Circuit, Refusal, Signal};
 use super::pause::system_random;
-use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -184,6 +184,14 @@ impl Breaker {
 impl SecretBackend for Breaker {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
+
 pub use self::fair::{FairPermit, FairSemaphore};
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
@@ -100,6 +101,14 @@ impl Limit {
 impl SecretBackend for Limit {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -10,7 +10,7 @@ use futures_util::future::ready;
 
 use super::flights::{Answer, Flights};
 use super::proofs::{Proofs, Question};
-use crate::backend::{BackendInfo, Held, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Result};
 use crate::record::StoredSecret;
@@ -87,6 +87,14 @@ struct Written {
 impl SecretBackend for Warm {
     fn info(&self) -> &BackendInfo {
         self.inner.info()
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        self.inner.place(key)
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.inner.points_to(stored)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

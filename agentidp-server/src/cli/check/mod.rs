@@ -19,6 +19,9 @@ use crate::wiring::{self, StartError};
 pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
     let mut report = Report::default();
     report.ok("settings", "understood");
+    for warning in config.warnings.iter().map(String::as_str).chain(config.issuer_warning()) {
+        report.note("settings", warning);
+    }
     signing_key(config, &mut report);
     database(config, &mut report).await;
     vault::check(config, &mut report).await;
@@ -32,7 +35,7 @@ fn signing_key(config: &Config, report: &mut Report) {
         report.ok("signing key", format_args!("will be generated at {}", path.display()));
         return;
     }
-    match wiring::tokens(config, Arc::new(SystemClock::default())) {
+    match wiring::tokens(config, config.issuer(), Arc::new(SystemClock::default())) {
         Ok(_) => report.ok("signing key", "can sign"),
         Err(error) => report.fail("signing key", error),
     }

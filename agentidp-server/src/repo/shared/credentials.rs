@@ -45,7 +45,7 @@ impl CredentialRepo for Store {
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
-                "SELECT a.status AS agent_status, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
+                "SELECT a.status AS agent_status, a.token_epoch, a.agent_id AS client_id, c.credential_id, c.secret_hash, \
                  c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.revision, c.created_at, c.expires_at \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
                  AND (c.expires_at IS NULL OR c.expires_at > $2) \
@@ -55,9 +55,9 @@ impl CredentialRepo for Store {
             .bind(now)
             .fetch_all(&self.read)
             .await?;
-            Ok(rows.first().map(|row| row.agent_status).map(|agent_status| {
+            Ok(rows.first().map(|row| (row.agent_status, row.token_epoch)).map(|(agent_status, token_epoch)| {
                 let credentials = rows.into_iter().filter_map(AuthenticationRow::into_credential).collect();
-                Arc::new(Authentication::new(client_id, agent_status, credentials))
+                Arc::new(Authentication::new(client_id, agent_status, token_epoch, credentials))
             }))
         };
         self.watch.again("credentials.authenticate", work).await

@@ -157,7 +157,7 @@ fn credential(expires_at: Option<Timestamp>) -> Credential {
 }
 
 fn row(agent_status: AgentStatus, expiries: &[Option<Timestamp>]) -> Authentication {
-    Authentication::new(CLIENT, agent_status, expiries.iter().copied().map(credential).collect())
+    Authentication::new(CLIENT, agent_status, 0, expiries.iter().copied().map(credential).collect())
 }
 
 fn event() -> AuditEvent {

@@ -1,0 +1,207 @@
+//! Proves a client by its secret, and checks the proof again right before the answer.
+//!
+//! A login asks two questions, at two moments:
+//!
+//! - [`Lifecycle::authenticate`]: does the secret belong to a credential that counts? Rows in memory may let a client in. Before
+//!   they refuse one, the rows are read again.
+//! - [`Lifecycle::still_counts`]: does that credential still count, now that everything else is done? An end may be acknowledged
+//!   while a login waits for its digest or for its audit event. The second look follows all waits, so the login gets no token
+//!   after that acknowledgement.
+//!
+//! A change of the rows is no refusal. A change of another credential, a first use or a selector leaves the proved record as it
+//! is, and the proof counts. Where the record itself has changed, by an upgrade or a rotation, the same secret is verified
+//! against the new one.
+
+use super::ledger::Ledger;
+use super::rows::{AsOf, ClientRows, Freshness, Known, Row};
+use super::{ATTEMPTS, Failure, Lifecycle};
+use crate::credential::{ClientId, CredentialKey};
+use crate::error::{Error, ErrorKind, VerifyError};
+use crate::secret::ClientSecret;
+use crate::store::{CredentialSecrets, Verified};
+
+/// What an authentication came to.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each")]
+#[must_use = "ignoring a decision lets everybody in"]
+pub enum Decision {
+    /// The secret is one of an active client's.
+    Proved(Proof),
+    /// The secret is right, and the client may not authenticate.
+    NotActive,
+    /// The secret is wrong, or there is no such client.
+    Mismatch {
+        /// Whether the client exists: for the audit, and not for the answer.
+        known: bool,
+    },
+}
+
+/// A secret that was proved, and the row that it was proved by.
+#[derive(Debug)]
+pub struct Proof {
+    row: Row,
+    verified: Verified,
+    as_of: AsOf,
+}
+
+impl Proof {
+    /// Whose secret it is.
+    #[must_use]
+    pub fn key(&self) -> &CredentialKey {
+        &self.row.key
+    }
+
+    /// What the store says of it: which of the credential's secrets it was, and whether the proof is stale.
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The row that it was proved by, whose secret counts as used.
+    pub(super) fn row(&self) -> Row {
+        self.row.clone().unused(false)
+    }
+
+    fn counts_by(&self, rows: &ClientRows) -> bool {
+        rows.known.as_ref().is_some_and(|known| known.may_authenticate() && known.vouches_for(&self.row))
+    }
+}
+
+/// What one try came to.
+enum Attempt {
+    Decided(Decision),
+    /// The row was changed meanwhile.
+    Changed,
+    /// The backend has no such secret.
+    Gone(Error),
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Tries a secret against a client's credentials. What the proof is worth is put into today's form in the background.
+    ///
+    /// A client that does not exist costs what a wrong secret costs.
+    ///
+    /// # Errors
+    /// [`Failure`]: `Busy` when the rows change all the time; `Backend`, `Ledger`: an outage is never a refusal.
+    pub async fn authenticate(&self, client: &ClientId, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
+        let rows = self.rows(client, Freshness::Cached).await?;
+        let decision = self.prove(client, rows, secret).await?;
+        if let Decision::Proved(proof) = &decision {
+            self.begin_upgrade(proof, secret);
+        }
+        Ok(decision)
+    }
+
+    /// Looks at a proof once more, when everything but the answer is done: whether the owner may still authenticate, and the proved
+    /// record still counts. `Proved` is returned without a wait after the look: hand over the answer without another one.
+    ///
+    /// # Errors
+    /// As [`authenticate`](Self::authenticate).
+    pub async fn still_counts(&self, mut proof: Proof, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
+        let (client, ledger) = (proof.key().client_id().clone(), &self.0.ledger);
+        for _ in 0..ATTEMPTS {
+            if ledger.is_current(&proof.row, proof.as_of) {
+                return Ok(Decision::Proved(proof));
+            }
+            let rows = self.rows(&client, Freshness::Latest).await?;
+            if ledger.is_changed(&client, rows.as_of) {
+                continue;
+            }
+            if proof.counts_by(&rows) {
+                return Ok(Decision::Proved(proof));
+            }
+            // The record has changed, or is gone: the secret is tried against what there is now, and that is looked at.
+            match self.prove(&client, rows, secret).await? {
+                Decision::Proved(anew) => proof = anew,
+                refused => return Ok(refused),
+            }
+        }
+        Err(Failure::Busy)
+    }
+
+    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
+    /// and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
+    async fn prove(
+        &self,
+        client: &ClientId,
+        mut rows: ClientRows,
+        secret: &ClientSecret,
+    ) -> Result<Decision, Failure<L::Error>> {
+        for _ in 0..ATTEMPTS {
+            let (outcome, freshness) = match self.attempt(&rows, secret).await? {
+                Attempt::Decided(Decision::Proved(proof)) => return Ok(Decision::Proved(proof)),
+                Attempt::Decided(refusal) if rows.from_memory => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
+                Attempt::Decided(refusal) => return refuse(refusal, &rows),
+                Attempt::Changed => (None, Freshness::Latest),
+                Attempt::Gone(error) => (Some(Err(Failure::Backend(error))), Freshness::Latest),
+            };
+            let newer = self.rows(client, freshness).await?;
+            let outcome = outcome.filter(|_| decide_alike(&rows, &newer));
+            rows = newer;
+            if let Some(outcome) = outcome {
+                return outcome.and_then(|refusal| refuse(refusal, &rows));
+            }
+        }
+        Err(Failure::Busy)
+    }
+
+    /// The same work is done for a client that does not exist.
+    async fn attempt(&self, rows: &ClientRows, secret: &ClientSecret) -> Result<Attempt, Failure<L::Error>> {
+        let error = match (self.0.store.verify_any(candidates(rows), secret).await, rows.known.as_deref()) {
+            (Ok(matched), Some(known)) => {
+                return self.matched(known, matched.index, matched.verified, rows.as_of).await;
+            }
+            // A store that matches something against nothing would be broken.
+            (Ok(_), None) => Error::new(ErrorKind::Internal, "a secret matched no client"),
+            (Err(VerifyError::Mismatch), known) => {
+                return Ok(Attempt::Decided(Decision::Mismatch { known: known.is_some() }));
+            }
+            (Err(VerifyError::Backend(error)), _) => error,
+        };
+        if error.kind() == ErrorKind::NotFound { Ok(Attempt::Gone(error)) } else { Err(error.into()) }
+    }
+
+    async fn matched(
+        &self,
+        known: &Known,
+        candidate: usize,
+        verified: Verified,
+        as_of: AsOf,
+    ) -> Result<Attempt, Failure<L::Error>> {
+        let row = known.row(candidate).ok_or_else(|| {
+            Failure::Backend(Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried"))
+        })?;
+        // A retried request may have replaced it just now: then this is no secret of the client's any more.
+        if row.is_unused && !self.0.ledger.used(row).await.map_err(Failure::Ledger)? {
+            return Ok(Attempt::Changed);
+        }
+        Ok(Attempt::Decided(if known.may_authenticate() {
+            Decision::Proved(Proof { row: row.clone(), verified, as_of })
+        } else {
+            Decision::NotActive
+        }))
+    }
+
+    async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Failure<L::Error>> {
+        self.0.ledger.rows(client, freshness).await.map_err(Failure::Ledger)
+    }
+}
+
+/// Completes a refusal that `rows` have led to. No mismatch where a row cannot be read: it may be the one.
+fn refuse<E>(refusal: Decision, rows: &ClientRows) -> Result<Decision, Failure<E>> {
+    if matches!(refusal, Decision::Mismatch { .. }) && rows.known.as_ref().is_some_and(|known| known.is_damaged()) {
+        let message = "a row of the client cannot be read, and may be the one that was meant: rotate the credential";
+        return Err(Failure::Backend(Error::new(ErrorKind::Malformed, message)));
+    }
+    Ok(refusal)
+}
+
+/// Whether a secret that one of these did not let in is not let in by the other either.
+fn decide_alike(one: &ClientRows, other: &ClientRows) -> bool {
+    let status = |rows: &ClientRows| rows.known.as_ref().map(|known| known.may_authenticate());
+    status(one) == status(other) && candidates(one) == candidates(other)
+}
+
+fn candidates(rows: &ClientRows) -> &[(CredentialKey, CredentialSecrets)] {
+    rows.known.as_ref().map_or(&[], |known| known.candidates())
+}

@@ -1,0 +1,244 @@
+//! Making a change count: the row, what is owed by it, and the caller's own writes, in one transaction.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{sleep, timeout};
+
+use super::ledger::{Change, CommitError, Entry, Ledger, State};
+use super::note::{DebtKind, Note};
+use super::rows::{Revision, Row};
+use super::{ATTEMPTS, Event, Failure, Lifecycle};
+use crate::credential::CredentialKey;
+use crate::store::CredentialSecrets;
+
+/// How long a lost answer to a commit is looked for: a healthy database takes some milliseconds.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What is to count.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    /// A new row.
+    Insert(Row),
+    /// Other secrets, where the row still has this revision.
+    Replace { before: Option<Revision>, after: Row },
+    /// The end.
+    End,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub(super) enum Committed {
+    /// It counts. The row as it is now, or as it was at the end.
+    Done(Box<Row>),
+    /// It does not, and nothing has changed.
+    Lost(Why),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Absent,
+    Ended,
+    /// The row was changed, or is there already.
+    Changed,
+    /// The open write is not ours any more.
+    WriteLost,
+}
+
+impl Write {
+    /// Whether this is how the credential is after the attempt was committed.
+    fn has_happened(&self, attempt: Revision, state: &State) -> bool {
+        match (self, state) {
+            (Self::End, State::Ended) => true,
+            (Self::Insert(_) | Self::Replace { .. }, State::Active(row)) => row.revision == Some(attempt),
+            _ => false,
+        }
+    }
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Commits a change. Where it is not committed, the lease of the attempt is over.
+    pub(super) async fn commit(
+        &self,
+        key: &CredentialKey,
+        write: &Write,
+        attempt: Revision,
+        change: &dyn Change<L>,
+    ) -> Result<Committed, Failure<L::Error>> {
+        let mut tries = 1;
+        let outcome = loop {
+            match self.try_commit(key, write, attempt, change).await {
+                Err(CommitError::NotDone(error)) if tries < ATTEMPTS && self.0.ledger.may_repeat(&error) => tries += 1,
+                Ok(outcome) => break Ok(outcome),
+                Err(CommitError::NotDone(error)) => break Err(Failure::Ledger(error)),
+                Err(CommitError::Unknown(error)) => return self.find_out(key, write, attempt, error).await,
+            }
+        };
+        if !matches!(outcome, Ok(Committed::Done(_))) && !matches!(write, Write::End) {
+            self.end_lease(key, attempt).await;
+        }
+        outcome
+    }
+
+    async fn try_commit(
+        &self,
+        key: &CredentialKey,
+        write: &Write,
+        attempt: Revision,
+        change: &dyn Change<L>,
+    ) -> Result<Committed, CommitError<L::Error>> {
+        let ledger = &self.0.ledger;
+        let mut tx = ledger.begin().await.map_err(CommitError::NotDone)?;
+        change.before(&mut tx).await.map_err(CommitError::NotDone)?;
+        let written = self.write_in(&mut tx, key, write, attempt).await.map_err(CommitError::NotDone)?;
+        let Committed::Done(row) = &written else { return Ok(written) };
+        change.after(&mut tx, row).await.map_err(CommitError::NotDone)?;
+        ledger.commit(tx).await?;
+        Ok(written)
+    }
+
+    /// The writes of a change, to be committed by the caller.
+    pub(super) async fn write_in(
+        &self,
+        tx: &mut L::Tx,
+        key: &CredentialKey,
+        write: &Write,
+        attempt: Revision,
+    ) -> Result<Committed, L::Error> {
+        let ledger = &self.0.ledger;
+        let Entry { state, note: found } = ledger.lock(tx, key).await?;
+        let now = self.now(tx).await?;
+        let mut note = found.clone().unwrap_or_default();
+        let row = match self.apply(write, attempt, &state, &mut note, now) {
+            Ok(row) => row,
+            Err(why) => return Ok(Committed::Lost(why)),
+        };
+        match write {
+            Write::Insert(_) => ledger.insert(tx, &row).await?,
+            Write::Replace { .. } => ledger.replace(tx, &row).await?,
+            Write::End => ledger.end(tx, key).await?,
+        }
+        if note != found.clone().unwrap_or_default() {
+            ledger.note(tx, key, Some(&note).filter(|note| !note.is_empty())).await?;
+        }
+        Ok(Committed::Done(Box::new(row)))
+    }
+
+    /// What the change makes of row and note.
+    fn apply(
+        &self,
+        write: &Write,
+        attempt: Revision,
+        state: &State,
+        note: &mut Note,
+        now: SystemTime,
+    ) -> Result<Row, Why> {
+        let active = || match state {
+            State::Active(row) => Ok(&**row),
+            State::Absent => Err(Why::Absent),
+            State::Ended => Err(Why::Ended),
+        };
+        match write {
+            Write::Insert(row) => {
+                if *state != State::Absent {
+                    return Err(Why::Changed);
+                }
+                let after = Row { revision: Some(attempt), ..row.clone() };
+                self.redeem(None, &after, attempt, note)?;
+                Ok(after)
+            }
+            Write::Replace { before, after } => {
+                let row = active()?;
+                if row.revision != *before {
+                    return Err(Why::Changed);
+                }
+                let after = Row { revision: Some(attempt), ..after.clone() };
+                self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
+                if let (Some(before), Some(after)) = (&row.secrets, &after.secrets) {
+                    self.owe_left(before, after, note, now);
+                }
+                Ok(after)
+            }
+            Write::End => {
+                let row = active()?;
+                note.end(row.secrets.iter().flat_map(|secrets| self.places(secrets)), now);
+                Ok(row.clone())
+            }
+        }
+    }
+
+    /// A version that is new to the row needs its open write. What was owed at its place is void.
+    fn redeem(
+        &self,
+        before: Option<&CredentialSecrets>,
+        after: &Row,
+        attempt: Revision,
+        note: &mut Note,
+    ) -> Result<(), Why> {
+        let redeemed = note.redeem(attempt);
+        let Some(to) = after.secrets.as_ref().and_then(|after| self.points_to(&after.current)) else { return Ok(()) };
+        let is_known = before.and_then(|before| self.points_to(&before.current)).is_some_and(|from| from == to);
+        if !is_known && !redeemed {
+            return Err(Why::WriteLost);
+        }
+        note.void(&to.place);
+        Ok(())
+    }
+
+    /// Owes what has to become of the places that the credential leaves: at once, or when its previous secret is over.
+    fn owe_left(&self, before: &CredentialSecrets, after: &CredentialSecrets, note: &mut Note, now: SystemTime) {
+        let kept = self.points_to(&after.current).map(|to| to.place);
+        let previous = after.previous.as_ref();
+        let until = previous.and_then(|previous| Some((self.points_to(&previous.stored)?.place, previous.valid_until)));
+        for place in self.places(before) {
+            if kept.as_ref() == Some(&place) {
+                continue;
+            }
+            let due = until.as_ref().filter(|(held, _)| *held == place).map_or(now, |(_, until)| *until);
+            note.owe(place, DebtKind::Blank, due);
+        }
+    }
+
+    /// What became of a commit whose answer was lost: the row has the revision of this attempt if it took place after all. The
+    /// lock waits for a commit that is still under way.
+    async fn find_out(
+        &self,
+        key: &CredentialKey,
+        write: &Write,
+        attempt: Revision,
+        error: L::Error,
+    ) -> Result<Committed, Failure<L::Error>> {
+        let look = async {
+            loop {
+                let looked = self
+                    .edit(key, |state, note, now| {
+                        let was_ours = note.is_of(attempt);
+                        note.end_lease(attempt, now);
+                        (state.clone(), was_ours)
+                    })
+                    .await;
+                match looked {
+                    Ok(found) => return found,
+                    Err(_) => sleep(PAUSE).await,
+                }
+            }
+        };
+        match timeout(ON_THE_SPOT, look).await {
+            Ok((state, _)) if write.has_happened(attempt, &state) => {
+                self.tell(&Event::AnswerLost(key.clone()));
+                let row = match (write, state) {
+                    (_, State::Active(row)) => row,
+                    (Write::Insert(row) | Write::Replace { after: row, .. }, _) => Box::new(row.clone()),
+                    (Write::End, _) => Box::new(Row::new(key.clone(), None, None)),
+                };
+                Ok(Committed::Done(row))
+            }
+            // Nothing was there to be locked, so the commit may still be under way.
+            Ok((State::Absent, false)) => Err(Failure::Unknown(error)),
+            Ok(_) => Err(Failure::Ledger(error)),
+            Err(_) => Err(Failure::Unknown(error)),
+        }
+    }
+}

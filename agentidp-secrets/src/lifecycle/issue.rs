@@ -1,0 +1,93 @@
+//! A new credential.
+
+use super::commit::{Committed, Why, Write};
+use super::ledger::{Change, Ledger, State};
+use super::note::{DebtKind, OpenWriteKind};
+use super::rows::{Revision, Row};
+use super::{Event, Failure, Lifecycle, Shown};
+use crate::credential::CredentialKey;
+use crate::error::Operation;
+use crate::secret::ClientSecret;
+use crate::store::CredentialSecrets;
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Generates a secret for a new credential, and returns it when its row is committed.
+    ///
+    /// Choose a fresh credential id for each call: an id whose issue failed is not used again.
+    ///
+    /// # Errors
+    /// [`Failure`]: `Exists`; `Busy` when it took so long that the place was given up; `Backend`, `Ledger`, `Unknown`. Then no
+    /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background.
+    pub async fn issue(&self, key: &CredentialKey, change: impl Change<L>) -> Result<Shown, Failure<L::Error>> {
+        let (life, key, secret) = (self.clone(), key.clone(), ClientSecret::generate()?);
+        self.uncut(async move { life.issue_secret(&key, secret, &change).await }).await
+    }
+
+    async fn issue_secret(
+        &self,
+        key: &CredentialKey,
+        secret: ClientSecret,
+        change: &dyn Change<L>,
+    ) -> Result<Shown, Failure<L::Error>> {
+        let attempt = match self.place(key)? {
+            Some(place) => {
+                let new = |state: &State, _| match state {
+                    State::Absent => Ok((OpenWriteKind::Create, 0)),
+                    State::Active(_) | State::Ended => Err(Why::Changed),
+                };
+                match self.open(key, &place, None, new).await {
+                    Ok(lease) => lease.attempt,
+                    Err(Failure::Busy) => return Err(Failure::Exists),
+                    Err(failure) => return Err(failure),
+                }
+            }
+            None => Revision::fresh()?,
+        };
+        let primary = self.0.store.primary_backend();
+        let stored = match primary.store(key, &secret).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                // Whatever the backend has written is deleted in the background: just now it may not be able to.
+                self.give_up(key, attempt).await;
+                let error = error.with_operation(Operation::Store).with_backend(primary.info().id.clone());
+                return Err(Failure::Backend(error));
+            }
+        };
+        let selector = self.0.store.selector_for(key, &stored, &secret);
+        let secrets = CredentialSecrets { current: stored, selector, previous: None };
+        let write = Write::Insert(Row::new(key.clone(), Some(secrets), Some(attempt)));
+        match self.commit(key, &write, attempt, change).await {
+            Ok(Committed::Done(row)) => Ok(Shown { secret, row: *row }),
+            Ok(Committed::Lost(why)) => {
+                self.give_up(key, attempt).await;
+                if why == Why::WriteLost {
+                    // So slow that the place is being deleted, or was before this write: it is deleted once more.
+                    self.tell(&Event::GivenUp(key.clone()));
+                    return Err(Failure::Busy);
+                }
+                Err(Failure::Exists)
+            }
+            Err(failure) => {
+                if !matches!(failure, Failure::Unknown(_)) {
+                    self.give_up(key, attempt).await;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// The new credential is given up: what lies at its place is deleted, as soon as its backend can.
+    async fn give_up(&self, key: &CredentialKey, attempt: Revision) {
+        let Ok(Some(place)) = self.place(key) else { return };
+        let given_up = self.in_time(key, |state, note, now| {
+            let is_ours = *state == State::Absent && (note.open.is_none() || note.redeem(attempt));
+            if is_ours {
+                note.owe(place.clone(), DebtKind::Delete, now);
+            }
+            is_ours
+        });
+        if given_up.await == Some(true) {
+            self.purge_now(key).await;
+        }
+    }
+}

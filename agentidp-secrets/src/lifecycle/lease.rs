@@ -1,0 +1,222 @@
+//! The right to write to a credential's place.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::commit::Why;
+use super::digest::SecretDigest;
+use super::ledger::{Ledger, State};
+use super::note::{Note, OpenWrite, OpenWriteKind, Opened};
+use super::rows::{Revision, Row};
+use super::{Event, Failure, Lifecycle};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+
+/// How long a write and its commit may take before another takes over.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// The same of a new credential, for which nobody else waits. After it the place counts as an orphan.
+const CREATE_LEASE: Duration = Duration::from_secs(600);
+
+/// How long a sequence waits for another one's write to the same place.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two looks; each doubles it up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a failed sequence waits for the database to end its lease, which otherwise ends by itself.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// An open write that is ours.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    pub(super) key: CredentialKey,
+    pub(super) place: StoredSecret,
+    pub(super) kind: OpenWriteKind,
+    /// The version that the row pins at the place; 0 where it pins none.
+    pub(super) base: u64,
+    pub(super) attempt: Revision,
+    /// The row as it was when the write was opened. From then on no other write to it is committed.
+    pub(super) row: Option<Row>,
+    /// When that was, by the ledger's time.
+    pub(super) now: SystemTime,
+    /// What an earlier holder left whose commit never came.
+    pub(super) left: Option<Vec<SecretDigest>>,
+    own: Option<SecretDigest>,
+}
+
+/// What a write is to be for, seen under the lock of the row.
+pub(super) type Plan = Result<(OpenWriteKind, u64), Why>;
+
+/// What became of asking for a lease.
+pub(super) enum Asked {
+    Ours(Box<Lease>),
+    Busy,
+    Refused(Why),
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Opens a write, after those that are under way.
+    pub(super) async fn open(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        digest: Option<&SecretDigest>,
+        plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
+    ) -> Result<Lease, Failure<L::Error>> {
+        let (attempt, begun, mut pause) = (Revision::fresh()?, Instant::now(), FIRST_PAUSE);
+        loop {
+            match self.ask(key, place, attempt, digest, &plan).await? {
+                Asked::Ours(lease) => return Ok(*lease),
+                Asked::Refused(why) => return Err(why.into()),
+                Asked::Busy if begun.elapsed() + pause > LONGEST_WAIT => return Err(Failure::Busy),
+                Asked::Busy => {}
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The same, asked once.
+    pub(super) async fn ask(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        attempt: Revision,
+        digest: Option<&SecretDigest>,
+        plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
+    ) -> Result<Asked, Failure<L::Error>> {
+        self.edit(key, |state, note, now| {
+            let (kind, base) = match plan(state, now) {
+                Ok(planned) => planned,
+                Err(why) => return Asked::Refused(why),
+            };
+            // Only what becomes the next version in place may be adopted later.
+            let own = digest.filter(|_| matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair)).cloned();
+            let life = if kind == OpenWriteKind::Create { CREATE_LEASE } else { LEASE };
+            let lease_until = now + life;
+            let write = OpenWrite {
+                kind,
+                place: place.clone(),
+                base,
+                attempt,
+                digests: own.iter().cloned().collect(),
+                lease_until,
+            };
+            match note.open(write, now) {
+                Opened::Busy => Asked::Busy,
+                Opened::Ours(left) => Asked::Ours(Box::new(Lease {
+                    key: key.clone(),
+                    place: place.clone(),
+                    kind,
+                    base,
+                    attempt,
+                    row: state.active().cloned(),
+                    now,
+                    left,
+                    own,
+                })),
+            }
+        })
+        .await
+    }
+
+    /// Notes another purpose of the same attempt.
+    pub(super) async fn reopen(
+        &self,
+        lease: &mut Lease,
+        kind: OpenWriteKind,
+        base: u64,
+        digest: Option<&SecretDigest>,
+    ) -> Result<(), Failure<L::Error>> {
+        let plan = |state: &State, _| if state.active().is_some() { Ok((kind, base)) } else { Err(Why::Ended) };
+        match self.ask(&lease.key, &lease.place, lease.attempt, digest, plan).await? {
+            Asked::Ours(again) => {
+                let left = again.left.clone().or_else(|| lease.left.take());
+                *lease = Lease { left, ..*again };
+                Ok(())
+            }
+            Asked::Busy => Err(Failure::Busy),
+            Asked::Refused(why) => Err(why.into()),
+        }
+    }
+
+    /// Says whether the write is still ours, and extends its lease. Ask between a look at the place and the write over what was
+    /// seen: without it, a process that stalls past its lease could write over what another has committed.
+    pub(super) async fn renew(&self, lease: &Lease) -> Result<bool, Failure<L::Error>> {
+        self.edit(&lease.key, |_, note, now| note.renew(lease.attempt, now + LEASE)).await
+    }
+
+    /// The backend has failed: nothing was written where that is certain, else what was noted stays for the next writer.
+    pub(super) async fn failed(&self, lease: &Lease, error: Error) -> Failure<L::Error> {
+        let certain = matches!(
+            error.kind(),
+            ErrorKind::Denied | ErrorKind::InvalidConfig | ErrorKind::InvalidSecret | ErrorKind::Throttled
+        );
+        if certain {
+            self.close(lease).await;
+        } else {
+            self.end_lease(&lease.key, lease.attempt).await;
+        }
+        Failure::Backend(error)
+    }
+
+    /// Nothing was written; what an earlier attempt noted stays.
+    pub(super) async fn close(&self, lease: &Lease) {
+        self.in_time(&lease.key, |_, note, now| note.close(lease.attempt, now)).await;
+    }
+
+    /// Something was written, or may have been, and is not committed.
+    pub(super) async fn end_lease(&self, key: &CredentialKey, attempt: Revision) {
+        self.in_time(key, |_, note, now| note.end_lease(attempt, now)).await;
+    }
+
+    pub(super) async fn in_time<T: Send>(
+        &self,
+        key: &CredentialKey,
+        step: impl Fn(&State, &mut Note, SystemTime) -> T + Send + Sync,
+    ) -> Option<T> {
+        match timeout(ON_THE_SPOT, self.edit(key, step)).await {
+            Ok(Ok(ended)) => Some(ended),
+            Ok(Err(_)) | Err(_) => {
+                self.tell(&Event::NotClosed(key.clone()));
+                None
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// Whether an earlier attempt, or this one, generated this secret for the version that the row pins.
+    pub(super) fn has_noted(&self, secret: &ClientSecret) -> bool {
+        self.noted().any(|digest| !digest.is_current() && digest.is_of(secret))
+    }
+
+    /// Whether an earlier attempt has begun to write the current secret anew.
+    pub(super) fn has_repair(&self) -> bool {
+        self.noted().any(SecretDigest::is_current)
+    }
+
+    /// Whether this is the current secret, which an earlier attempt was about to write anew.
+    pub(super) fn has_repaired(&self, secret: &ClientSecret) -> bool {
+        self.noted().any(|digest| digest.is_current() && digest.is_of(secret))
+    }
+
+    fn noted(&self) -> impl Iterator<Item = &SecretDigest> {
+        self.left.iter().flatten().chain(&self.own)
+    }
+}
+
+impl<E> From<Why> for Failure<E> {
+    fn from(why: Why) -> Self {
+        match why {
+            Why::Absent => Self::NotFound,
+            Why::Ended => Self::Ended,
+            Why::Changed | Why::WriteLost => Self::Busy,
+        }
+    }
+}

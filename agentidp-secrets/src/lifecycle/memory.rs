@@ -1,0 +1,240 @@
+//! A ledger in this process's memory, for tests, examples and the simulation: everything is lost with the process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use super::ledger::{CommitError, Entry, Ledger, State};
+use super::note::Note;
+use super::rows::{ClientRows, Freshness, Known, Row};
+use crate::clock::{Clock, SystemClock};
+use crate::credential::{ClientId, CredentialKey};
+
+/// A ledger in memory. Clones share everything, as the processes that share a database do.
+#[derive(Clone)]
+pub struct MemoryLedger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    data: Mutex<Data>,
+    locks: Mutex<HashMap<CredentialKey, Arc<AsyncMutex<()>>>>,
+}
+
+#[derive(Clone, Default)]
+struct Data {
+    states: BTreeMap<CredentialKey, State>,
+    notes: BTreeMap<CredentialKey, Note>,
+    suspended: BTreeSet<ClientId>,
+    log: Vec<String>,
+}
+
+/// A transaction: what is written is seen by others when it is committed.
+pub struct MemoryTx {
+    locked: Vec<(CredentialKey, OwnedMutexGuard<()>)>,
+    writes: Vec<Write>,
+}
+
+enum Write {
+    State(CredentialKey, State),
+    Note(CredentialKey, Option<Note>),
+    Log(String),
+}
+
+/// What a [`MemoryLedger`] fails with: never by itself, and by what a change refuses with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryError(Box<str>);
+
+impl MemoryLedger {
+    /// An empty ledger on the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// An empty ledger whose time is this clock's.
+    #[must_use]
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { shared: Arc::new(Shared { clock, data: Mutex::default(), locks: Mutex::default() }) }
+    }
+
+    /// What changes have [logged](MemoryTx::log), in the order of their commits.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.data().log.clone()
+    }
+
+    /// What is committed of a credential.
+    #[must_use]
+    pub fn entry(&self, key: &CredentialKey) -> Entry {
+        let data = self.data();
+        Entry { state: data.states.get(key).cloned().unwrap_or_default(), note: data.notes.get(key).cloned() }
+    }
+
+    /// The credentials that it has a row or a note of.
+    #[must_use]
+    pub fn keys(&self) -> Vec<CredentialKey> {
+        let data = self.data();
+        let keys: BTreeSet<_> = data.states.keys().chain(data.notes.keys()).cloned().collect();
+        keys.into_iter().collect()
+    }
+
+    /// Suspends a client, or lets it authenticate again.
+    pub fn suspend(&self, client: &ClientId, suspended: bool) {
+        let mut data = self.data();
+        if suspended {
+            data.suspended.insert(client.clone());
+        } else {
+            data.suspended.remove(client);
+        }
+    }
+
+    /// Puts a row in place of whatever there is, as SQL by hand does.
+    pub fn put(&self, row: Row) {
+        self.data().states.insert(row.key.clone(), State::Active(Box::new(row)));
+    }
+
+    /// A ledger with the same content and a life of its own, as a restored backup or a clone of a database is.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let (clock, data) = (Arc::clone(&self.shared.clock), Mutex::new(self.data().clone()));
+        Self { shared: Arc::new(Shared { clock, data, locks: Mutex::default() }) }
+    }
+
+    fn data(&self) -> MutexGuard<'_, Data> {
+        // No code panics while it holds the lock.
+        self.shared.data.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryLedger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryTx {
+    /// Writes a line into the ledger's [log](MemoryLedger::log), when this is committed: what an audit event is elsewhere.
+    pub fn log(&mut self, line: impl Into<String>) {
+        self.writes.push(Write::Log(line.into()));
+    }
+}
+
+impl MemoryError {
+    /// A refusal of a [`Change`](super::Change).
+    #[must_use]
+    pub fn new(why: &str) -> Self {
+        Self(why.into())
+    }
+}
+
+impl fmt::Display for MemoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MemoryError {}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    type Tx = MemoryTx;
+    type Error = MemoryError;
+
+    async fn begin(&self) -> Result<MemoryTx, MemoryError> {
+        Ok(MemoryTx { locked: Vec::new(), writes: Vec::new() })
+    }
+
+    async fn commit(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
+        let mut data = self.data();
+        for write in tx.writes {
+            match write {
+                Write::State(key, state) => drop(data.states.insert(key, state)),
+                Write::Note(key, Some(note)) => drop(data.notes.insert(key, note)),
+                Write::Note(key, None) => drop(data.notes.remove(&key)),
+                Write::Log(line) => data.log.push(line),
+            }
+        }
+        Ok(())
+    }
+
+    async fn now(&self, _tx: &mut MemoryTx) -> Result<SystemTime, MemoryError> {
+        Ok(self.shared.clock.now())
+    }
+
+    async fn lock(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<Entry, MemoryError> {
+        if tx.locked.iter().all(|(locked, _)| locked != key) {
+            let lock = {
+                let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(locks.entry(key.clone()).or_default())
+            };
+            tx.locked.push((key.clone(), lock.lock_owned().await));
+        }
+        Ok(self.entry(key))
+    }
+
+    async fn insert(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
+        if self.entry(&row.key).state != State::Absent {
+            return Err(MemoryError::new("there is a row of this key already"));
+        }
+        self.replace(tx, row).await
+    }
+
+    async fn replace(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
+        tx.writes.push(Write::State(row.key.clone(), State::Active(Box::new(row.clone()))));
+        Ok(())
+    }
+
+    async fn end(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<(), MemoryError> {
+        tx.writes.push(Write::State(key.clone(), State::Ended));
+        Ok(())
+    }
+
+    async fn note(&self, tx: &mut MemoryTx, key: &CredentialKey, note: Option<&Note>) -> Result<(), MemoryError> {
+        // Through its text, as a database keeps it.
+        let note = note.map(|note| Note::parse(&note.to_text())).transpose();
+        let note = note.map_err(|error| MemoryError::new(&error.to_string()))?;
+        tx.writes.push(Write::Note(key.clone(), note));
+        Ok(())
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>, MemoryError> {
+        let (now, data) = (self.shared.clock.now(), self.data());
+        let due = |(key, note): (&CredentialKey, &Note)| Some((note.due().filter(|due| *due <= now)?, key.clone()));
+        let mut due: Vec<_> = data.notes.iter().filter_map(due).collect();
+        due.sort();
+        Ok(due.into_iter().map(|(_, key)| key).take(limit).collect())
+    }
+
+    async fn rows(&self, client: &ClientId, _freshness: Freshness) -> Result<ClientRows, MemoryError> {
+        let (now, data) = (self.shared.clock.now(), self.data());
+        let mine = data.states.iter().filter(|(key, _)| key.client_id() == client);
+        let mut is_known = false;
+        let rows = mine.inspect(|_| is_known = true).filter_map(|(_, state)| state.active()).cloned();
+        let rows = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
+        Ok(ClientRows::read(is_known.then(|| Known::new(!data.suspended.contains(client), rows))))
+    }
+
+    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
+        let data = self.data();
+        let rows = data.states.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+        Ok(rows.filter_map(|(_, state)| state.active()).take(limit).cloned().collect())
+    }
+}
+
+impl fmt::Debug for MemoryLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryLedger").field("credentials", &self.data().states.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MemoryTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTx").field("writes", &self.writes.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! Keeping the caller's database and the backends consistent, through every fault.
+//!
+//! Two stores have no common transaction, so the order of the steps keeps each moment safe: a crash, an outage or a lost race
+//! between two steps leaves either the old state or work that is done later. [`Lifecycle`] carries the steps out; the caller's
+//! database takes part through [`Ledger`].
+//!
+//! | sequence | steps |
+//! |---|---|
+//! | [`issue`](Lifecycle::issue) | open the write → write to the backend → commit the row, which redeems the open write → show |
+//! | [`rotate`](Lifecycle::rotate) | open the write, with a digest of the new secret → write the next version → commit it where the row is unchanged → show. The row pins its version, so the old secret works until the commit |
+//! | `rotate` of a record that means "the latest" | open → read the latest version → commit its number → as above |
+//! | `rotate`, and the upgrade at a login, of a credential that moves to another backend | open, without a digest → write over whatever lies there → commit |
+//! | [`end_previous`](Lifecycle::end_previous) | commit the row without its previous secret, and what is owed where only that lay |
+//! | [`end`](Lifecycle::end) | commit the end and the deletion of each place in one transaction → one attempt to delete → return |
+//! | [`authenticate`](Lifecycle::authenticate) | rows → verify → what the proof is worth is put into today's form in the background |
+//! | [`still_counts`](Lifecycle::still_counts) | look at the proof once more, right before the answer |
+//! | [`work`](Lifecycle::work) | claim what is owed → the backend forgets → a deletion is repeated three times, in case a write arrives late |
+//!
+//! At most one write a credential is open, and others wait for it. What its holder leaves when it dies is taken over: a version
+//! right on top of the one that the row pins, whose secret has a noted digest, was generated and never shown; it is committed
+//! as the new secret, so that no number of failed commits evicts the one that counts. Anything else is written over by
+//! compare-and-set. Only the place of a credential that has ended, or was never committed, is deleted: nothing that arrives
+//! late can hurt a credential that counts. What a credential that moved away leaves is pushed out by blank versions.
+//!
+//! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a caller that hangs up
+//! cannot cut it between two steps.
+
+mod authenticate;
+mod blank;
+mod commit;
+mod digest;
+mod edit;
+mod end;
+mod event;
+mod failure;
+mod issue;
+mod lease;
+mod ledger;
+mod memory;
+mod note;
+mod note_text;
+mod places;
+mod purge;
+mod reveal;
+mod rotate;
+mod rows;
+mod upgrade;
+mod window;
+mod writing;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::ClientSecret;
+use crate::store::SecretStore;
+
+pub use self::authenticate::{Decision, Proof};
+pub use self::digest::SecretDigest;
+pub use self::event::Event;
+pub use self::failure::Failure;
+pub use self::ledger::{Change, CommitError, Entry, Ledger, State};
+pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
+pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
+pub use self::purge::Round;
+pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row};
+
+/// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
+/// takes that many others at once to use them up.
+const ATTEMPTS: usize = 5;
+
+/// Upgrades under way at a time. After a change of settings every login wants one; whoever finds no room has it at a later
+/// login.
+const MOST_UPGRADES: usize = 16;
+
+/// A task that the lifecycle wants to have run to its end.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A secret whose row is committed, so that it may be shown to its owner, once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Shown {
+    /// The secret.
+    pub secret: ClientSecret,
+    /// The row that vouches for it.
+    pub row: Row,
+}
+
+/// Whether places may be deleted and left versions be taken over: a database that was cloned or restored must not. Asked before
+/// each deletion.
+pub trait Gate: Send + Sync + 'static {
+    /// Whether this database is the one that wrote the places it knows of.
+    fn may_delete(&self) -> bool;
+
+    /// Whether what was noted here of a write was never committed elsewhere.
+    fn may_adopt(&self) -> bool;
+}
+
+/// Issues, verifies, rotates and ends client secrets over a [`SecretStore`] and a [`Ledger`].
+///
+/// Cheap to clone; clones share everything.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use agentidp_secrets::backends::Memory;
+/// use agentidp_secrets::lifecycle::{Decision, Lifecycle, MemoryLedger};
+/// use agentidp_secrets::{CredentialKey, SecretStore};
+///
+/// let store = SecretStore::builder(Memory::new()).build()?;
+/// let life = Lifecycle::new(store, MemoryLedger::new(), |task| drop(tokio::spawn(task)));
+///
+/// let key = CredentialKey::parse("agent-7", "credential-1")?;
+/// let first = life.issue(&key, ()).await?;
+/// let second = life.rotate(&key, Duration::from_secs(3600), ()).await?;
+/// for secret in [&first.secret, &second.secret] {
+///     let decision = life.authenticate(key.client_id(), secret).await?;
+///     let Decision::Proved(proof) = decision else { panic!("both work within the overlap") };
+///     // … sign a token, write the audit event, and then, with no wait before the answer:
+///     assert!(matches!(life.still_counts(proof, secret).await?, Decision::Proved(_)));
+/// }
+/// life.end(&key, ()).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Lifecycle<L>(Arc<Inner<L>>);
+
+struct Inner<L> {
+    store: SecretStore,
+    ledger: L,
+    spawn: Box<dyn Fn(Task) + Send + Sync>,
+    gate: Option<Box<dyn Gate>>,
+    observe: Option<Box<dyn Fn(&Event) + Send + Sync>>,
+    upgrades_records: bool,
+    upgrades: Arc<Semaphore>,
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// A lifecycle over the store's backends and the caller's database. The library starts no task of its own: `spawn` runs each
+    /// sequence to its end, as `tokio::spawn` does.
+    pub fn new(store: SecretStore, ledger: L, spawn: impl Fn(Task) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            ledger,
+            spawn: Box::new(spawn),
+            gate: None,
+            observe: None,
+            upgrades_records: true,
+            upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
+        }))
+    }
+
+    /// Asks `gate` before anything is deleted or taken over. Without one this database must be the only one that ever writes to its
+    /// folder in a backend: two on one folder delete each other's secrets.
+    #[must_use]
+    pub fn with_gate(self, gate: impl Gate) -> Self {
+        self.with(|inner| inner.gate = Some(Box::new(gate)))
+    }
+
+    /// Tells `observe` what an operator may want to read in a log.
+    #[must_use]
+    pub fn with_observer(self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.observe = Some(Box::new(observe)))
+    }
+
+    /// Sets whether a login puts a record of another backend, or of weaker parameters, into today's form. It does unless it is
+    /// told not to. A missing selector is added in any case.
+    #[must_use]
+    pub fn with_upgrades(self, of_records: bool) -> Self {
+        self.with(|inner| inner.upgrades_records = of_records)
+    }
+
+    /// Settings come before clones; of a lifecycle that is shared already they are not changed.
+    fn with(mut self, set: impl FnOnce(&mut Inner<L>)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            set(inner);
+        }
+        self
+    }
+
+    /// The store that verifies.
+    #[must_use]
+    pub fn store(&self) -> &SecretStore {
+        &self.0.store
+    }
+
+    /// The caller's database.
+    #[must_use]
+    pub fn ledger(&self) -> &L {
+        &self.0.ledger
+    }
+
+    /// Runs a sequence to its end, also when nobody waits for it any more.
+    async fn uncut<T: Send + 'static>(
+        &self,
+        sequence: impl Future<Output = Result<T, Failure<L::Error>>> + Send + 'static,
+    ) -> Result<T, Failure<L::Error>> {
+        let (done, outcome) = oneshot::channel();
+        (self.0.spawn)(Box::pin(async move {
+            // The caller may have hung up.
+            let _ = done.send(sequence.await);
+        }));
+        outcome.await.unwrap_or_else(|_| {
+            let message = "a sequence came to no end: its task panicked, or the spawner dropped it";
+            Err(Failure::Backend(Error::new(ErrorKind::Internal, message)))
+        })
+    }
+
+    fn may_delete(&self) -> bool {
+        self.0.gate.as_ref().is_none_or(|gate| gate.may_delete())
+    }
+
+    fn may_adopt(&self) -> bool {
+        self.0.gate.as_ref().is_none_or(|gate| gate.may_adopt())
+    }
+
+    fn tell(&self, event: &Event) {
+        if let Some(observe) = &self.0.observe {
+            observe(event);
+        }
+    }
+}
+
+impl<L> Clone for Lifecycle<L> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<L> fmt::Debug for Lifecycle<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

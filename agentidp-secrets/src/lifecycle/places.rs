@@ -1,0 +1,79 @@
+//! Where records point.
+
+use std::time::SystemTime;
+
+use super::Lifecycle;
+use super::ledger::Ledger;
+use crate::backend::{Custody, Pointer, SharedBackend};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::record::StoredSecret;
+use crate::store::CredentialSecrets;
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Where new secrets of the key are kept; none where the record itself holds the digest.
+    pub(super) fn place(&self, key: &CredentialKey) -> Result<Option<StoredSecret>> {
+        let primary = self.0.store.primary_backend();
+        match (primary.info().custody, primary.place(key)) {
+            (Custody::Record, _) => Ok(None),
+            (Custody::Backend, Some(place)) => Ok(Some(place)),
+            (Custody::Backend, None) => {
+                let message =
+                    "the backend keeps secrets and names no place of a key; implement `place` and `points_to`";
+                Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(primary.info().id.clone()))
+            }
+        }
+    }
+
+    /// The backend that a place is at, if the key's secrets are kept at that place.
+    pub(super) fn backend_at(&self, key: &CredentialKey, place: &StoredSecret) -> Result<&SharedBackend> {
+        let backend = self.0.store.backend(Operation::Revoke, place.backend())?;
+        if backend.place(key).as_ref() == Some(place) {
+            return Ok(backend);
+        }
+        let message = "the place is not where this backend keeps the secrets of the key: another mount or prefix";
+        Err(Error::new(ErrorKind::Malformed, message).with_backend(place.backend().clone()))
+    }
+
+    /// Where a record points; none for a digest, and for a record that its backend cannot read.
+    pub(super) fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        self.0.store.backend(Operation::Pin, stored.backend()).ok()?.points_to(stored)
+    }
+
+    /// The places that these records point to.
+    pub(super) fn places(&self, secrets: &CredentialSecrets) -> Vec<StoredSecret> {
+        let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
+        let records = std::iter::once(&secrets.current).chain(previous);
+        records.filter_map(|record| Some(self.points_to(record)?.place)).collect()
+    }
+
+    /// The places where something counts now; with its end for a previous secret.
+    pub(super) fn counting(
+        &self,
+        secrets: &CredentialSecrets,
+        now: SystemTime,
+    ) -> Vec<(StoredSecret, Option<SystemTime>)> {
+        let secrets = without_past(secrets, now);
+        let current = self.points_to(&secrets.current).map(|to| (to.place, None));
+        let previous = secrets
+            .previous
+            .as_ref()
+            .and_then(|previous| Some((self.points_to(&previous.stored)?.place, Some(previous.valid_until))));
+        current.into_iter().chain(previous).collect()
+    }
+
+    /// The oldest version that counts at a place.
+    pub(super) fn oldest(&self, secrets: &CredentialSecrets, place: &StoredSecret, now: SystemTime) -> Option<u64> {
+        let secrets = without_past(secrets, now);
+        let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
+        let records = std::iter::once(&secrets.current).chain(previous);
+        let versions = records.filter_map(|record| self.points_to(record)).filter(|to| to.place == *place);
+        versions.filter_map(|to| to.version).min()
+    }
+}
+
+/// The same without a previous secret whose time is over.
+pub(super) fn without_past(secrets: &CredentialSecrets, now: SystemTime) -> CredentialSecrets {
+    let previous = secrets.previous.clone().filter(|previous| previous.valid_until > now);
+    CredentialSecrets { previous, ..secrets.clone() }
+}

@@ -1,0 +1,178 @@
+//! Making backends forget what does not count any more.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::select;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::ledger::{Ledger, State};
+use super::note::{Claim, DebtKind};
+use super::{Event, Failure, Lifecycle};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation};
+
+/// Time between two looks at what is due.
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// Credentials of one round; the rest waits for the next.
+const BATCH: usize = 32;
+
+/// How long a sequence waits for a backend to forget. What takes longer is left to the background.
+const ON_THE_SPOT: Duration = Duration::from_secs(2);
+
+/// How long the background waits: above the deadlines of a call (5 s with the usual settings), far below a claim's life.
+const IN_THE_BACKGROUND: Duration = Duration::from_secs(20);
+
+/// How long a claim lasts whose process was killed. The rest above one attempt is for a process that stalls between its claim
+/// and its call; should it stall longer, its deletion is late, and finds nothing that counts.
+const CLAIM_LIFE: Duration = Duration::from_secs(60);
+
+/// Wait after the first failure; each further one doubles it up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Wait for a place on another mount or prefix than the backend's: only a change of settings brings it within reach.
+const ELSEWHERE_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// What one round of the background came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Round {
+    /// Credentials that were due.
+    pub due: usize,
+    /// Places that were forgotten.
+    pub forgotten: usize,
+    /// Places whose backend failed, or whose turn did not come.
+    pub failed: usize,
+}
+
+/// What is to be done for a credential.
+enum Job {
+    Forget(Box<Claim>),
+    FinishRepair,
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Does what is due every few seconds, until `stop` is done. One process may do it, or all: they share the work.
+    pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
+        let rounds = async {
+            let mut ticks = interval(PERIOD);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                self.round().await;
+            }
+        };
+        select(pin!(stop), pin!(rounds)).await;
+    }
+
+    /// Does once what is due, up to 32 credentials. What fails is tried again later.
+    pub async fn round(&self) -> Round {
+        let keys = match self.0.ledger.due(BATCH).await {
+            Ok(keys) => keys,
+            Err(error) => {
+                self.tell(&Event::LedgerFailed(error.to_string().into()));
+                return Round::default();
+            }
+        };
+        let mut round = Round { due: keys.len(), ..Round::default() };
+        for key in &keys {
+            match self.purge(key, IN_THE_BACKGROUND).await {
+                Ok((forgotten, failed)) => {
+                    (round.forgotten, round.failed) = (round.forgotten + forgotten, round.failed + failed)
+                }
+                Err(failure) => {
+                    round.failed += 1;
+                    self.tell(&Event::LedgerFailed(failure.to_string().into()));
+                }
+            }
+        }
+        round
+    }
+
+    /// Tries at once what is due of one credential, for a bounded time. What fails is still owed.
+    pub(super) async fn purge_now(&self, key: &CredentialKey) {
+        if let Err(failure) = self.purge(key, ON_THE_SPOT).await {
+            self.tell(&Event::LedgerFailed(failure.to_string().into()));
+        }
+    }
+
+    /// Does what is due of one credential; how many places were forgotten, and how many were not.
+    async fn purge(&self, key: &CredentialKey, bound: Duration) -> Result<(usize, usize), Failure<L::Error>> {
+        let (mut forgotten, mut failed) = (0, 0);
+        while let Some(job) = self.claim(key).await? {
+            match job {
+                Job::Forget(claim) => match self.carry_out(key, &claim, bound).await? {
+                    true => forgotten += 1,
+                    false => failed += 1,
+                },
+                Job::FinishRepair => {
+                    self.finish_repair(key).await?;
+                    break;
+                }
+            }
+        }
+        Ok((forgotten, failed))
+    }
+
+    async fn claim(&self, key: &CredentialKey) -> Result<Option<Job>, Failure<L::Error>> {
+        let may_delete = self.may_delete();
+        self.edit(key, |state, note, now| {
+            let secrets = state.active().and_then(|row| row.secrets.as_ref());
+            note.settle_dead(state, &secrets.map(|secrets| self.counting(secrets, now)).unwrap_or_default(), now);
+            if matches!(state, State::Active(_)) && note.awaits_repair(now) {
+                return Some(Job::FinishRepair);
+            }
+            let claim = if may_delete { note.claim(now, now + CLAIM_LIFE) } else { None };
+            claim.map(|claim| Job::Forget(Box::new(claim)))
+        })
+        .await
+    }
+
+    /// Says whether the place was forgotten.
+    async fn carry_out(&self, key: &CredentialKey, claim: &Claim, bound: Duration) -> Result<bool, Failure<L::Error>> {
+        let outcome = match timeout(bound, self.forget(key, claim)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::new(ErrorKind::Unavailable, "the backend is slow to forget").into()),
+        };
+        let error = match outcome {
+            Ok(()) => {
+                self.edit(key, |_, note, now| note.done(claim, now)).await?;
+                self.tell(&Event::Forgotten(key.clone()));
+                return Ok(true);
+            }
+            Err(Failure::Backend(error)) => error,
+            Err(Failure::Busy) => Error::new(ErrorKind::Conflict, "another write of this credential is under way"),
+            Err(failure) => return Err(failure),
+        };
+        let wait = if error.kind() == ErrorKind::Malformed { ELSEWHERE_WAIT } else { wait_after(claim.debt.attempts) };
+        self.edit(key, |_, note, now| note.failed(claim, now + wait)).await?;
+        let error = error.with_operation(Operation::Revoke).with_backend(claim.debt.place.backend().clone());
+        self.tell(&Event::NotForgotten(key.clone(), error, wait));
+        Ok(false)
+    }
+
+    async fn forget(&self, key: &CredentialKey, claim: &Claim) -> Result<(), Failure<L::Error>> {
+        let backend = self.backend_at(key, &claim.debt.place)?;
+        match claim.debt.kind {
+            DebtKind::Delete => Ok(backend.forget(key).await?),
+            DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, &claim.debt.place).await,
+        }
+    }
+}
+
+fn wait_after(attempts: u32) -> Duration {
+    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_five_minutes() {
+        let waits = [0, 1, 2, 5, 6, 40, u32::MAX].map(|attempts| wait_after(attempts).as_secs());
+        assert_eq!(waits, [5, 10, 20, 160, 300, 300, 300]);
+    }
+}

@@ -1,0 +1,264 @@
+//! A new secret for a credential.
+
+use std::time::{Duration, SystemTime};
+
+use super::commit::{Committed, Why, Write};
+use super::digest::SecretDigest;
+use super::lease::{Asked, Lease, Plan};
+use super::ledger::{Change, Ledger, State};
+use super::note::{DebtKind, OpenWriteKind};
+use super::places::without_past;
+use super::rows::{Revision, Row};
+use super::writing::{NewSecret, Written, rotating};
+use super::{ATTEMPTS, Failure, Lifecycle, Shown};
+use crate::backend::Pointer;
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+use crate::store::{CredentialSecrets, Previous};
+
+/// A secret that is written and not yet committed.
+struct Uncommitted {
+    /// The row that it is to replace the secret of.
+    before: Row,
+    new: NewSecret,
+    attempt: Revision,
+    now: SystemTime,
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Puts a new secret in place of a credential's present one, on the primary backend, and returns it when its row is
+    /// committed. A record of another backend moves by this.
+    ///
+    /// With an `overlap` above zero the old secret works until then; the one before it is at an end. The overlap ends by itself,
+    /// or by [`end_previous`](Self::end_previous).
+    ///
+    /// Rotations that race are carried out one after the other: each returned secret was valid until the next one.
+    ///
+    /// # Errors
+    /// [`Failure`]; then the old secret works as before, and nothing was shown.
+    pub async fn rotate(
+        &self,
+        key: &CredentialKey,
+        overlap: Duration,
+        change: impl Change<L>,
+    ) -> Result<Shown, Failure<L::Error>> {
+        let (life, key) = (self.clone(), key.clone());
+        self.uncut(async move { life.rotation(&key, overlap, &change).await }).await
+    }
+
+    /// Ends the overlap of a rotation early: the previous secret does not work any more when this returns.
+    ///
+    /// # Errors
+    /// [`Failure`]: `NoPrevious` where there is none that counts.
+    pub async fn end_previous(&self, key: &CredentialKey, change: impl Change<L>) -> Result<(), Failure<L::Error>> {
+        let (life, key) = (self.clone(), key.clone());
+        self.uncut(async move { life.previous_ended(&key, &change).await }).await
+    }
+
+    async fn rotation(
+        &self,
+        key: &CredentialKey,
+        overlap: Duration,
+        change: &dyn Change<L>,
+    ) -> Result<Shown, Failure<L::Error>> {
+        for _ in 0..ATTEMPTS {
+            let secret = ClientSecret::generate()?;
+            let written = match self.place(key)? {
+                Some(place) => self.write_at(key, &place, secret).await?,
+                None => Some(self.write_digest(key, secret).await?),
+            };
+            let Some(Uncommitted { before, new, attempt, now }) = written else { continue };
+            let previous = self.previous(&before, overlap, now).await?;
+            let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous };
+            let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
+            let write = Write::Replace { before: before.revision, after };
+            match self.commit(key, &write, attempt, change).await? {
+                Committed::Done(row) => {
+                    self.0.ledger.acknowledge(key.client_id()).await;
+                    return Ok(Shown { secret: new.secret, row: *row });
+                }
+                Committed::Lost(Why::Changed | Why::WriteLost) => {}
+                Committed::Lost(why) => {
+                    self.clear_away(key).await;
+                    return Err(why.into());
+                }
+            }
+        }
+        Err(Failure::Busy)
+    }
+
+    async fn previous_ended(&self, key: &CredentialKey, change: &dyn Change<L>) -> Result<(), Failure<L::Error>> {
+        for _ in 0..ATTEMPTS {
+            let (row, now) = self.active(key).await?;
+            let secrets = row.secrets.as_ref().filter(|secrets| without_past(secrets, now).previous.is_some());
+            let secrets = secrets.ok_or(Failure::NoPrevious)?;
+            let secrets = CredentialSecrets { previous: None, ..secrets.clone() };
+            let write = Write::Replace { before: row.revision, after: Row { secrets: Some(secrets), ..row.clone() } };
+            match self.commit(key, &write, Revision::fresh()?, change).await? {
+                Committed::Done(_) => {
+                    self.0.ledger.acknowledge(key.client_id()).await;
+                    self.purge_now(key).await;
+                    return Ok(());
+                }
+                Committed::Lost(Why::Changed | Why::WriteLost) => {}
+                Committed::Lost(why) => return Err(why.into()),
+            }
+        }
+        Err(Failure::Busy)
+    }
+
+    /// The row as it is, and the ledger's time.
+    pub(super) async fn active(&self, key: &CredentialKey) -> Result<(Row, SystemTime), Failure<L::Error>> {
+        let (state, now) = self.edit(key, |state, _, now| (state.clone(), now)).await?;
+        match state {
+            State::Active(row) => Ok((*row, now)),
+            State::Absent => Err(Failure::NotFound),
+            State::Ended => Err(Failure::Ended),
+        }
+    }
+
+    /// Puts a digest in the record, which touches nothing but the row.
+    async fn write_digest(&self, key: &CredentialKey, secret: ClientSecret) -> Result<Uncommitted, Failure<L::Error>> {
+        let (before, now) = self.active(key).await?;
+        self.refuse_unknown(&before)?;
+        let primary = self.0.store.primary_backend();
+        let stored = primary.store(key, &secret).await.map_err(|error| rotating(error, primary))?;
+        let new = self.new_secret(key, stored, secret);
+        Ok(Uncommitted { before, new, attempt: Revision::fresh()?, now })
+    }
+
+    /// Writes the next version at the credential's place. Nothing when the row had to be changed first: then look again.
+    async fn write_at(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        secret: ClientSecret,
+    ) -> Result<Option<Uncommitted>, Failure<L::Error>> {
+        let digest = SecretDigest::of(&secret)?;
+        let plan = |state: &State, _| match state {
+            State::Active(row) => Ok(self.plan(row, place)),
+            State::Absent => Err(Why::Absent),
+            State::Ended => Err(Why::Ended),
+        };
+        let mut lease = self.open(key, place, digest.as_ref(), plan).await?;
+        let Some(before) = lease.row.clone() else { return Err(Failure::Ended) };
+        if let Err(failure) = self.refuse_unknown(&before) {
+            self.close(&lease).await;
+            return Err(failure);
+        }
+        if lease.kind == OpenWriteKind::Pin && self.pin(&before, &mut lease).await? {
+            return Ok(None);
+        }
+        let (attempt, now) = (lease.attempt, lease.now);
+        let Some(secrets) = before.secrets.as_ref().filter(|_| lease.kind == OpenWriteKind::Rotate) else {
+            let new = self.write_moving_in(&lease, secret).await?;
+            return Ok(Some(Uncommitted { before, new, attempt, now }));
+        };
+        if lease.has_repair() {
+            match self.repaired(&lease).await {
+                Ok(Some(stored)) => return self.pin_to(&before, stored, &lease).await.map(|_| None),
+                Ok(None) => {}
+                Err(error) => return Err(self.failed(&lease, error.with_operation(Operation::Rotate)).await),
+            }
+        }
+        // What counts until the commit has to stay.
+        let oldest = self.oldest(secrets, place, now).unwrap_or(lease.base);
+        match self.write_in_place(&mut lease, &secrets.current, oldest, secret).await? {
+            Written::New(new) => Ok(Some(Uncommitted { before, new, attempt, now })),
+            Written::Repaired(stored) => self.pin_to(&before, stored, &lease).await.map(|_| None),
+        }
+    }
+
+    /// What a write to the place is for, and the version that the row pins there.
+    pub(super) fn plan(&self, row: &Row, place: &StoredSecret) -> (OpenWriteKind, u64) {
+        let pointer = row.secrets.as_ref().and_then(|secrets| self.points_to(&secrets.current));
+        match pointer {
+            Some(Pointer { place: held, version }) if held == *place => match version {
+                Some(version) => (OpenWriteKind::Rotate, version),
+                None => (OpenWriteKind::Pin, 0),
+            },
+            _ => (OpenWriteKind::Move, 0),
+        }
+    }
+
+    /// Leaving a backend that this store was not given would strand the old secret there, silently.
+    fn refuse_unknown(&self, row: &Row) -> Result<(), Failure<L::Error>> {
+        let Some(secrets) = &row.secrets else { return Ok(()) };
+        self.0.store.backend(Operation::Rotate, secrets.current.backend())?;
+        Ok(())
+    }
+
+    /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it.
+    async fn previous(
+        &self,
+        before: &Row,
+        overlap: Duration,
+        now: SystemTime,
+    ) -> Result<Option<Previous>, Failure<L::Error>> {
+        let Some(secrets) = before.secrets.as_ref().filter(|_| !overlap.is_zero()) else { return Ok(None) };
+        let valid_until = now.checked_add(overlap).ok_or_else(|| {
+            let message = "the overlap ends after the end of time; shorten it";
+            Error::new(ErrorKind::InvalidConfig, message).with_operation(Operation::Rotate)
+        })?;
+        match self.0.store.pin(&before.key, &secrets.current).await {
+            Ok(stored) => Ok(Some(Previous { stored, selector: secrets.selector, valid_until })),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => Ok(None),
+            Err(error) => Err(error.with_operation(Operation::Rotate).into()),
+        }
+    }
+
+    /// Has the row pin the version that its record means now, before anything is written over it; says whether it was written. Where
+    /// there is no secret to pin, the lease becomes one to move in.
+    async fn pin(&self, before: &Row, lease: &mut Lease) -> Result<bool, Failure<L::Error>> {
+        let Some(secrets) = &before.secrets else { return Ok(false) };
+        match self.0.store.pin(&lease.key, &secrets.current).await {
+            Ok(pinned) => self.pin_to(before, pinned, lease).await.map(|_| true),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => {
+                self.reopen(lease, OpenWriteKind::Move, 0, None).await?;
+                lease.left = Some(lease.left.take().unwrap_or_default());
+                Ok(false)
+            }
+            Err(error) => Err(self.failed(lease, error.with_operation(Operation::Rotate)).await),
+        }
+    }
+
+    /// Has the row pin another version of the same secret; says whether the row still was as `before`.
+    pub(super) async fn pin_to(
+        &self,
+        before: &Row,
+        stored: StoredSecret,
+        lease: &Lease,
+    ) -> Result<bool, Failure<L::Error>> {
+        let secrets = before.secrets.clone().map(|secrets| CredentialSecrets { current: stored, ..secrets });
+        let write = Write::Replace { before: before.revision, after: Row { secrets, ..before.clone() } };
+        Ok(matches!(self.commit(&lease.key, &write, lease.attempt, &()).await?, Committed::Done(_)))
+    }
+
+    /// Finishes what a process left that died while it wrote a current secret anew.
+    pub(super) async fn finish_repair(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
+        let Some(place) = self.place(key)? else { return Ok(()) };
+        let plan = |state: &State, _| -> Plan { Ok(self.plan(state.active().ok_or(Why::Ended)?, &place)) };
+        let Asked::Ours(lease) = self.ask(key, &place, Revision::fresh()?, None, plan).await? else { return Ok(()) };
+        let Some(before) = lease.row.clone() else { return Ok(()) };
+        match self.repaired(&lease).await {
+            Ok(Some(stored)) => self.pin_to(&before, stored, &lease).await.map(drop),
+            Ok(None) => self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await,
+            Err(error) => Err(self.failed(&lease, error.with_operation(Operation::Rotate)).await),
+        }
+    }
+
+    /// The credential has ended meanwhile: what was written after the deletion has to go as well.
+    pub(super) async fn clear_away(&self, key: &CredentialKey) {
+        let Ok(Some(place)) = self.place(key) else { return };
+        let owed = self.in_time(key, |state, note, now| {
+            if state.active().is_none() {
+                note.owe(place.clone(), DebtKind::Delete, now);
+            }
+        });
+        if owed.await.is_some() {
+            self.purge_now(key).await;
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Rows, as the ledger has them and as authentication tries them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::CredentialSecrets;
+
+/// An active credential, as far as its secret is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Row {
+    /// Whose it is.
+    pub key: CredentialKey,
+    /// Its records. None where the columns cannot be read: such a row authenticates nobody and fails the login, and a
+    /// rotation mends it.
+    pub secrets: Option<CredentialSecrets>,
+    /// The write that these columns are of; none in a row from before the column. A write by hand that leaves it as it was is
+    /// not seen: where there are such writers, a trigger gives a fresh one.
+    pub revision: Option<Revision>,
+    /// When it ends by itself.
+    pub expires_at: Option<SystemTime>,
+    /// Whether nobody has used the secret yet, and a retried request may still replace it.
+    pub is_unused: bool,
+}
+
+impl Row {
+    /// A row without an end, whose secret counts as used.
+    #[must_use]
+    pub fn new(key: CredentialKey, secrets: Option<CredentialSecrets>, revision: Option<Revision>) -> Self {
+        Self { key, secrets, revision, expires_at: None, is_unused: false }
+    }
+
+    /// Sets when it ends by itself.
+    #[must_use]
+    pub fn expiring(mut self, at: Option<SystemTime>) -> Self {
+        self.expires_at = at;
+        self
+    }
+
+    /// Sets whether a retried request may still replace the secret.
+    #[must_use]
+    pub fn unused(mut self, is_unused: bool) -> Self {
+        self.is_unused = is_unused;
+        self
+    }
+}
+
+/// Names one state of a row's secret columns: each write sets a fresh one, and compare-and-set is on it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision([u8; 16]);
+
+impl Revision {
+    /// Of these bytes, such as those of a UUID.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// Reads the form of `Display`.
+    ///
+    /// # Errors
+    /// `Malformed` when the text is anything but 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(text, &mut bytes)
+            .map_err(|_| Error::new(ErrorKind::Malformed, "a revision is 32 hexadecimal digits"))?;
+        Ok(Self(bytes))
+    }
+
+    /// A fresh one: 128 bits from the operating system.
+    pub(super) fn fresh() -> Result<Self> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)
+            .map_err(|_| Error::new(ErrorKind::Internal, "the operating system gave no randomness for a revision"))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// 32 hexadecimal digits.
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Revision({self})")
+    }
+}
+
+/// How current the rows have to be that authentication asks for. A ledger without rows in memory reads for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a ledger must serve each of them")]
+pub enum Freshness {
+    /// Rows in memory will do.
+    Cached,
+    /// Only a read that began after these rows were read or served.
+    After(AsOf),
+    /// Only a read that begins now.
+    Latest,
+}
+
+/// A moment in the life of a client's rows, as a ledger with rows in memory counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "ledgers make it")]
+pub struct AsOf {
+    /// Which changes are in the rows.
+    pub changes: u64,
+    /// How many reads had begun by then.
+    pub reads: u64,
+}
+
+/// The rows of a client, and how current they are.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "ledgers make it")]
+pub struct ClientRows {
+    /// The client; none when there is no such one.
+    pub known: Option<Arc<Known>>,
+    /// Up to when changes are in them.
+    pub as_of: AsOf,
+    /// Whether they were in memory already, so that the database may have newer ones.
+    pub from_memory: bool,
+}
+
+impl ClientRows {
+    /// Rows that were read for this call.
+    #[must_use]
+    pub fn read(known: Option<Known>) -> Self {
+        Self { known: known.map(Arc::new), as_of: AsOf::default(), from_memory: false }
+    }
+}
+
+/// A client and its active rows, ready to be tried.
+#[derive(Debug)]
+pub struct Known {
+    may_authenticate: bool,
+    rows: Box<[Row]>,
+    /// Of the rows that can be tried, in their order.
+    candidates: Box<[(CredentialKey, CredentialSecrets)]>,
+}
+
+impl Known {
+    /// A client; `may_authenticate` is false while its owner is suspended. The order of the rows is the order in which they are
+    /// tried.
+    #[must_use]
+    pub fn new(may_authenticate: bool, rows: Vec<Row>) -> Self {
+        let (readable, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.secrets.is_some());
+        let tried = |row: &Row| Some((row.key.clone(), row.secrets.clone()?));
+        let candidates = readable.iter().filter_map(tried).collect();
+        Self { may_authenticate, rows: readable.into_iter().chain(damaged).collect(), candidates }
+    }
+
+    /// Whether the owner is active.
+    #[must_use]
+    pub fn may_authenticate(&self) -> bool {
+        self.may_authenticate
+    }
+
+    pub(super) fn candidates(&self) -> &[(CredentialKey, CredentialSecrets)] {
+        &self.candidates
+    }
+
+    pub(super) fn row(&self, candidate: usize) -> Option<&Row> {
+        self.rows.get(candidate).filter(|_| candidate < self.candidates.len())
+    }
+
+    /// Whether a row that nobody can read is among them.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.candidates.len() < self.rows.len()
+    }
+
+    /// Whether the row has the same records here as `proved` has: then a proof of its secret is one here. A selector may have
+    /// come since, and a first use may have been noted.
+    pub(super) fn vouches_for(&self, proved: &Row) -> bool {
+        let Some(secrets) = &proved.secrets else { return false };
+        self.candidates
+            .iter()
+            .any(|(key, now)| *key == proved.key && now.current == secrets.current && now.previous == secrets.previous)
+    }
+}

@@ -1,0 +1,132 @@
+//! What a login proves is put into today's form.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use super::authenticate::Proof;
+use super::commit::{Committed, Why, Write};
+use super::lease::Asked;
+use super::ledger::{Ledger, State};
+use super::note::OpenWriteKind;
+use super::rows::{Revision, Row};
+use super::writing::NewSecret;
+use super::{Event, Failure, Lifecycle};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+use crate::store::{CredentialSecrets, Generation, Verified};
+
+struct Upgrade {
+    row: Row,
+    proof: Verified,
+    proved: ClientSecret,
+    anew: bool,
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Begins what a proof is worth, and returns at once: a record of another backend or of weaker parameters is stored anew, and a
+    /// record without its selector gets one. The client keeps its secret and notices nothing; a failure is tried again at a later
+    /// login.
+    pub(super) fn begin_upgrade(&self, proof: &Proof, proved: &ClientSecret) {
+        let verified = proof.verified();
+        let anew = self.0.upgrades_records
+            && verified.outdated
+            && !verified.stale
+            && verified.generation == Generation::Current
+            && self.0.store.primary().can_store(proved);
+        if !anew && verified.selector.is_none() {
+            return;
+        }
+        let Ok(room) = Arc::clone(&self.0.upgrades).try_acquire_owned() else { return };
+        let upgrade = Upgrade { row: proof.row(), proof: verified.clone(), proved: proved.clone(), anew };
+        let life = self.clone();
+        (self.0.spawn)(Box::pin(async move {
+            let _room = room;
+            let key = upgrade.row.key.clone();
+            match life.upgrade(upgrade).await {
+                Ok(true) => life.tell(&Event::Upgraded(key)),
+                Ok(false) => {}
+                Err(failure) => {
+                    let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                    life.tell(&Event::NotUpgraded(key, format!("{failure}{cause}").into()));
+                }
+            }
+        }));
+    }
+
+    /// Whether it was committed. It is not where the row has changed meanwhile, or another is writing.
+    async fn upgrade(&self, upgrade: Upgrade) -> Result<bool, Failure<L::Error>> {
+        let Some(secrets) = upgrade.row.secrets.clone() else { return Ok(false) };
+        if !upgrade.anew {
+            let secrets = with_selector(secrets, &upgrade.proof);
+            return self.commit_upgrade(&upgrade.row, secrets, Revision::fresh()?).await;
+        }
+        let (new, attempt) = match self.place(&upgrade.row.key)? {
+            Some(place) => match self.move_to(&upgrade, &place).await? {
+                Some(moved) => moved,
+                None => return Ok(false),
+            },
+            None => {
+                let primary = self.0.store.primary_backend();
+                let stored = primary.store(&upgrade.row.key, &upgrade.proved).await?;
+                (self.new_secret(&upgrade.row.key, stored, upgrade.proved), Revision::fresh()?)
+            }
+        };
+        // What is not committed counts for nothing, and stays until the next move, or the end.
+        let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous: secrets.previous };
+        self.commit_upgrade(&upgrade.row, secrets, attempt).await
+    }
+
+    /// Moves the secret to its place on the primary backend. The one that was proved is written over whatever lies there, and no
+    /// digest of it is noted: it must never be taken for a generated one.
+    async fn move_to(
+        &self,
+        upgrade: &Upgrade,
+        place: &StoredSecret,
+    ) -> Result<Option<(NewSecret, Revision)>, Failure<L::Error>> {
+        // Another login, or a rotation, may have been committed since the row was read. From here on none is.
+        let plan = |state: &State, _| match state.active() {
+            Some(row) if row.revision == upgrade.row.revision => match self.plan(row, place) {
+                (OpenWriteKind::Move, base) => Ok((OpenWriteKind::Move, base)),
+                _ => Err(Why::Changed),
+            },
+            Some(_) => Err(Why::Changed),
+            None => Err(Why::Ended),
+        };
+        // An upgrade never waits: the write that is open is a rotation's, or another login's.
+        match self.ask(&upgrade.row.key, place, Revision::fresh()?, None, plan).await? {
+            Asked::Busy | Asked::Refused(_) => Ok(None),
+            Asked::Ours(lease) => {
+                let new = self.write_moving_in(&lease, upgrade.proved.clone()).await?;
+                Ok(Some((new, lease.attempt)))
+            }
+        }
+    }
+
+    async fn commit_upgrade(
+        &self,
+        before: &Row,
+        secrets: CredentialSecrets,
+        attempt: Revision,
+    ) -> Result<bool, Failure<L::Error>> {
+        let write = Write::Replace { before: before.revision, after: Row { secrets: Some(secrets), ..before.clone() } };
+        match self.commit(&before.key, &write, attempt, &()).await? {
+            Committed::Done(_) => Ok(true),
+            Committed::Lost(Why::Absent | Why::Ended) => {
+                self.clear_away(&before.key).await;
+                Ok(false)
+            }
+            Committed::Lost(_) => Ok(false),
+        }
+    }
+}
+
+/// The selector stands beside the record that was proved.
+fn with_selector(secrets: CredentialSecrets, proof: &Verified) -> CredentialSecrets {
+    match (proof.generation, secrets.previous) {
+        (Generation::Previous, Some(previous)) => {
+            let previous = Some(crate::store::Previous { selector: proof.selector, ..previous });
+            CredentialSecrets { previous, ..secrets }
+        }
+        (_, previous) => CredentialSecrets { selector: proof.selector, previous, ..secrets },
+    }
+}

@@ -1,0 +1,202 @@
+//! Writing a secret to its place, so that no version that counts is evicted and no presented secret is shown.
+//!
+//! The caller holds the [`Lease`] and commits what was written. Compare-and-set on the version keeps out every writer that
+//! holds none, such as an operator's hand.
+
+use super::digest::SecretDigest;
+use super::lease::Lease;
+use super::ledger::Ledger;
+use super::note::OpenWriteKind;
+use super::window::{Next, Window};
+use super::{ATTEMPTS, Event, Failure, Lifecycle};
+use crate::backend::{Held, SharedBackend};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Operation, Result as BackendResult};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
+use crate::selector::Selector;
+
+/// A secret that is written and not committed.
+#[derive(Debug)]
+pub(super) struct NewSecret {
+    pub(super) secret: ClientSecret,
+    pub(super) stored: StoredSecret,
+    pub(super) selector: Option<Selector>,
+}
+
+/// What was written at a place.
+pub(super) enum Written {
+    /// A version that is new to the row, ready to be committed.
+    New(NewSecret),
+    /// A later version of the same secret, which the row has to pin first.
+    Repaired(StoredSecret),
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Writes a generated secret as the next version of a place that the row pins as `record`. `oldest` is the oldest version
+    /// there that counts.
+    pub(super) async fn write_in_place(
+        &self,
+        lease: &mut Lease,
+        record: &StoredSecret,
+        oldest: u64,
+        secret: ClientSecret,
+    ) -> Result<Written, Failure<L::Error>> {
+        let (backend, key) = (self.0.store.primary_backend(), lease.key.clone());
+        let window = self.window(lease, oldest);
+        // Without an earlier attempt the version that the row pins ought to be the latest.
+        if lease.left.is_none() && window.next() == Next::Write {
+            match backend.rotate(&key, record, &secret).await {
+                Ok(stored) => return Ok(Written::New(self.new_secret(&key, stored, secret))),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            }
+        }
+        for _ in 0..ATTEMPTS {
+            let (window, latest) = match self.look(lease, oldest).await {
+                Ok(looked) => looked,
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            };
+            if !self.renew(lease).await? {
+                return Err(Failure::Busy);
+            }
+            let written = match window.next() {
+                Next::Adopt => {
+                    self.tell(&Event::Adopted(key.clone()));
+                    match latest {
+                        Held::Version { stored, secret: Some(secret), .. } => Ok((stored, secret)),
+                        _ => continue,
+                    }
+                }
+                Next::Write => {
+                    let stored = backend.overwrite(&key, window.latest, Some(&secret)).await;
+                    stored.map(|stored| (stored, secret.clone()))
+                }
+                Next::Repair => return self.repair(lease, &window).await.map(Written::Repaired),
+                Next::Refuse => {
+                    let error = Error::new(
+                        ErrorKind::Conflict,
+                        "the backend keeps too few versions for another one beside those that count: raise max_versions, or \
+                         wait for the end of the overlap",
+                    );
+                    return Err(self.failed(lease, rotating(error, backend)).await);
+                }
+            };
+            match written {
+                Ok((stored, secret)) => return Ok(Written::New(self.new_secret(&key, stored, secret))),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            }
+        }
+        self.end_lease(&key, lease.attempt).await;
+        Err(Failure::Busy)
+    }
+
+    /// Writes `secret` at a place that no row points to, over whatever lies there. Nothing there is ever adopted: it may be a
+    /// secret that a client has presented.
+    pub(super) async fn write_moving_in(
+        &self,
+        lease: &Lease,
+        secret: ClientSecret,
+    ) -> Result<NewSecret, Failure<L::Error>> {
+        let (backend, key) = (self.0.store.primary_backend(), &lease.key);
+        if lease.left.is_none() {
+            match backend.store(key, &secret).await {
+                Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            }
+        }
+        for _ in 0..ATTEMPTS {
+            let latest = match backend.inspect(key, None).await {
+                Ok(latest) => latest.version(),
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            };
+            if !self.renew(lease).await? {
+                return Err(Failure::Busy);
+            }
+            match backend.overwrite(key, latest, Some(&secret)).await {
+                Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+            }
+        }
+        self.end_lease(key, lease.attempt).await;
+        Err(Failure::Busy)
+    }
+
+    /// What a repair left whose commit never came: the current secret once more. None where the latest version is anything else.
+    pub(super) async fn repaired(&self, lease: &Lease) -> BackendResult<Option<StoredSecret>> {
+        match self.0.store.primary_backend().inspect(&lease.key, None).await? {
+            Held::Version { stored, secret: Some(secret), .. } if lease.has_repaired(&secret) => Ok(Some(stored)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn new_secret(&self, key: &CredentialKey, stored: StoredSecret, secret: ClientSecret) -> NewSecret {
+        let selector = self.0.store.selector_for(key, &stored, &secret);
+        NewSecret { secret, stored, selector }
+    }
+
+    fn window(&self, lease: &Lease, oldest: u64) -> Window {
+        Window {
+            base: lease.base,
+            oldest: oldest.min(lease.base),
+            latest: lease.base,
+            is_noted: false,
+            has_base: true,
+            has_older: None,
+            kept: self.0.store.primary().versions_kept.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Looks at the place on the active node.
+    async fn look(&self, lease: &Lease, oldest: u64) -> BackendResult<(Window, Held)> {
+        let (backend, key, base) = (self.0.store.primary_backend(), &lease.key, lease.base);
+        let latest = backend.inspect(key, None).await?;
+        let is_noted = self.may_adopt() && latest.secret().is_some_and(|secret| lease.has_noted(secret));
+        let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
+        if window.latest > base && window.next() != Next::Adopt {
+            window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();
+            if base > 1 {
+                window.has_older = Some(matches!(backend.inspect(key, Some(base - 1)).await?, Held::Version { .. }));
+            }
+        }
+        Ok((window, latest))
+    }
+
+    /// Writes the current secret over the latest version. A digest of it is noted first: should the commit never come, the next
+    /// writer recognises the secret and has the row pin it.
+    async fn repair(&self, lease: &mut Lease, window: &Window) -> Result<StoredSecret, Failure<L::Error>> {
+        let (backend, key) = (self.0.store.primary_backend(), lease.key.clone());
+        let current = match backend.inspect(&key, Some(window.base)).await {
+            Ok(Held::Version { secret: Some(current), .. }) => current,
+            Ok(_) => {
+                self.end_lease(&key, lease.attempt).await;
+                return Err(Failure::Busy);
+            }
+            Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
+        };
+        let digest = SecretDigest::of_current(&current)?;
+        if window.evicts_base() && digest.is_none() {
+            // No digest of a chosen secret is kept, so a repair that is not committed could not be recognised.
+            let why = "newer versions that no row points to leave no room for another; delete them in the backend, or raise \
+                       max_versions";
+            return Err(self.failed(lease, rotating(Error::new(ErrorKind::Conflict, why), backend)).await);
+        }
+        self.tell(&Event::Repaired(key.clone()));
+        self.reopen(lease, OpenWriteKind::Repair, window.base, digest.as_ref()).await?;
+        match backend.overwrite(&key, window.latest, Some(&current)).await {
+            Ok(stored) => Ok(stored),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                self.end_lease(&key, lease.attempt).await;
+                Err(Failure::Busy)
+            }
+            Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
+        }
+    }
+}
+
+pub(super) fn rotating(error: Error, backend: &SharedBackend) -> Error {
+    error.with_operation(Operation::Rotate).with_backend(backend.info().id.clone())
+}
