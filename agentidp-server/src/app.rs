@@ -70,6 +70,8 @@ pub struct App {
 pub struct Settings {
     /// How many agents there may be.
     pub agent_limit: Option<u64>,
+    /// How many active credentials an agent may have.
+    pub credential_limit: Option<u64>,
     /// How many tokens a client may get in a calendar month (UTC).
     pub monthly_token_limit: Option<u64>,
     /// Whose `X-Forwarded-For` is believed.
@@ -90,6 +92,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             agent_limit: None,
+            credential_limit: None,
             monthly_token_limit: None,
             trusted_proxies: Vec::new(),
             cors_origin: None,

@@ -32,6 +32,9 @@ const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
 const CONNECTIONS: &str = "agentidp_connections";
 const CONNECTIONS_EVICTED: &str = "agentidp_connections_evicted_total";
 const REQUESTS_WAITING: &str = "agentidp_requests_waiting";
+const UNCONFIGURED: &str = "agentidp_credentials_unconfigured";
+const BUILD_INFO: &str = "agentidp_build_info";
+const TOKENS_REFUSED: &str = "agentidp_tokens_refused_total";
 const DATABASE_UP: &str = "agentidp_database_up";
 const DATABASE_WRITABLE: &str = "agentidp_database_writable";
 const VAULT_UP: &str = "agentidp_vault_up";
@@ -95,6 +98,7 @@ impl Metrics {
                  samples.",
             ),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+            (TOKENS_REFUSED, "Bearer tokens that were refused, by cause."),
             (CONNECTIONS_EVICTED, "Connections closed because there were too many: the server did no work on them."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
@@ -125,6 +129,12 @@ impl Metrics {
             ),
             (CONNECTIONS, "Open connections, when the last one was accepted."),
             (REQUESTS_WAITING, "Requests that waited for a place when the last connection was accepted."),
+            (
+                UNCONFIGURED,
+                "Active credentials that need a backend which is not configured, by backend, counted at start: they get no \
+                 tokens.",
+            ),
+            (BUILD_INFO, "Always 1; the label is the version."),
             (DATABASE_UP, "1 while the database answers, 0 otherwise."),
             (DATABASE_WRITABLE, "1 while the database takes writes, 0 otherwise: then this server is not ready."),
             (VAULT_UP, "1 while Vault answers and accepts this server's token, 0 otherwise."),
@@ -140,6 +150,7 @@ impl Metrics {
             outcomes: Handles::new(),
             token_life: Mutex::new(None),
         }));
+        metrics.labelled_gauge(BUILD_INFO, "version", env!("CARGO_PKG_VERSION"), 1.0);
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
         metrics.counter(AUDIT_LOST, Vec::new(), 0);
@@ -205,6 +216,16 @@ impl Metrics {
         self.counter(CONNECTIONS_EVICTED, Vec::new(), u64::from(evicted));
     }
 
+    /// So many active credentials need a backend that is not configured.
+    pub fn unconfigured(&self, backend: &'static str, credentials: u64) {
+        self.labelled_gauge(UNCONFIGURED, "backend", backend, credentials as f64);
+    }
+
+    /// A bearer token was refused.
+    pub fn token_refused(&self, cause: &'static str) {
+        self.counter(TOKENS_REFUSED, vec![Label::from_static_parts("cause", cause)], 1);
+    }
+
     /// Whether the database answers, and takes writes.
     pub fn database(&self, answers: bool, writes: bool) {
         self.gauge(DATABASE_UP, f64::from(u8::from(answers)));
@@ -268,6 +289,11 @@ impl Metrics {
 
     fn gauge(&self, name: &'static str, value: f64) {
         self.0.recorder.register_gauge(&Key::from_name(name), &METADATA).set(value);
+    }
+
+    fn labelled_gauge(&self, name: &'static str, label: &'static str, text: &'static str, value: f64) {
+        let key = Key::from_parts(name, vec![Label::from_static_parts(label, text)]);
+        self.0.recorder.register_gauge(&key, &METADATA).set(value);
     }
 
     fn record(&self, histogram: &Histogram, elapsed: Duration) {

@@ -107,6 +107,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
     let environment = Environment::read(Path::new("."))?;
     let mut config = Config::from_lookup(|name| environment.get(name))?;
     config.warnings.extend(misspelt(&environment.names()));
+    config.warnings.extend(environment.warning(Path::new(".")));
     telemetry::init(&config.log);
     for warning in &config.warnings {
         warn!("{warning}");

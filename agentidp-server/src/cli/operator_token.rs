@@ -8,7 +8,8 @@ use std::time::Duration;
 use agentidp_secrets::SystemClock;
 
 use super::print as print_out;
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, ConfigError, parse_duration};
+use crate::data_dir::DataDir;
 use crate::domain::Scopes;
 use crate::tokens::{Issuer, LONGEST_LIFE, OPERATOR};
 use crate::wiring::{self, StartError};
@@ -34,6 +35,16 @@ pub(super) fn parse_name(text: &str) -> Result<String, String> {
 
 /// Prints a token, signed with the server's key. Needs no database, and no server that runs.
 pub(super) fn print(config: &Config, ttl: Duration, name: Option<&str>) -> Result<ExitCode, StartError> {
+    let key = DataDir::key_path_in(&config.storage.data_dir);
+    if config.jwt.private_key.is_none() && !key.exists() {
+        // A new key would sign a token that no server accepts.
+        let problem = format!(
+            "has no signing key ({}): run this command in the folder and with the settings of the server, after its first \
+             start",
+            key.display()
+        );
+        return Err(ConfigError::new("AGENTIDP_DATA_DIR", problem).into());
+    }
     // Only the issuer that is set: HOST and PORT of this shell need not be the server's.
     let issuer = config.jwt.issuer.clone().map(Issuer::new);
     let tokens = wiring::tokens(config, issuer, Arc::new(SystemClock::default()))?;

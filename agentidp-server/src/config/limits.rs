@@ -1,4 +1,4 @@
-//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT` and `MONTHLY_TOKEN_LIMIT`.
+//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT`, `CREDENTIAL_LIMIT` and `MONTHLY_TOKEN_LIMIT`.
 
 use super::ConfigError;
 use super::lookup::Lookup;
@@ -23,6 +23,8 @@ pub struct Limits {
     pub rates: Rates,
     /// Agents that are not decommissioned; none is no limit.
     pub agents: Option<u64>,
+    /// Active credentials of one agent; none is no limit.
+    pub credentials: Option<u64>,
     /// Tokens of one agent in a calendar month; none is no limit.
     pub monthly_tokens: Option<u64>,
 }
@@ -46,6 +48,7 @@ impl Limits {
                 ..defaults
             },
             agents: optional_limit(lookup, "AGENT_LIMIT")?,
+            credentials: optional_limit(lookup, "CREDENTIAL_LIMIT")?,
             monthly_tokens: optional_limit(lookup, "MONTHLY_TOKEN_LIMIT")?,
         })
     }

@@ -86,7 +86,7 @@ impl Config {
         let lookup = Lookup::new(&get);
         let mut warnings = Vec::new();
         let storage = Storage::read(&lookup, &mut warnings)?;
-        let config = Self {
+        let mut config = Self {
             listen: Listen::read(&lookup)?,
             jwt: Jwt::read(&lookup, &storage)?,
             storage,
@@ -104,6 +104,7 @@ impl Config {
             let problem = "is rfc9068, whose tokens name an issuer: set JWT_ISSUER to the URL that clients see";
             return Err(ConfigError::new("TOKEN_PROFILE", problem));
         }
+        config.warnings.extend(lookup.warnings());
         Ok(config)
     }
 

@@ -46,6 +46,12 @@ pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<Strin
     let (authority, database) = address.split_at(address.find('/').unwrap_or(address.len()));
     let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
 
+    if database.contains('@') || url.contains('#') {
+        return Err(problem(
+            "cannot be told apart from its password: percent-encode the characters @ : / ? # in the password (%40 %3A %2F \
+             %3F %23)",
+        ));
+    }
     let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
     let lists = |name: &str, value: &str| matches!(name, "host" | "hostaddr" | "port") && value.contains(',');
     if place.contains(',') || parameters.iter().any(|(name, value)| lists(name, value)) {
@@ -148,6 +154,8 @@ mod tests {
     fn what_would_be_ignored_stops_the_start_with_the_mend() {
         for (url, part) in [
             ("postgres://u:canary@a,b/agentidp", "names several hosts"),
+            ("postgres://u:p@ss/canary@127.0.0.1:5432/agentidp", "percent-encode the characters"),
+            ("postgres://u:p#canary@127.0.0.1:5432/agentidp", "percent-encode the characters"),
             ("postgres://u:canary@a:1,b:2/agentidp", "names several hosts"),
             ("postgres:///agentidp?host=a,b&password=canary", "names several hosts"),
             ("postgres:///agentidp?host=a&port=1,2", "names several hosts"),

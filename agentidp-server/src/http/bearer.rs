@@ -14,14 +14,22 @@ use crate::tokens::Claims;
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
     let token = token(headers).map_err(ApiError::Unauthorized)?;
     let claims = app.tokens.verify(token).map_err(|error| {
-        tracing::debug!(%error, "a bearer token was refused");
-        ApiError::Unauthorized(Challenge::Invalid)
+        refused(app, error.cause(), &error)
     })?;
     if !app.tokens.is_for_us(&claims) {
-        tracing::debug!("a bearer token was refused: its audience lacks our issuer");
-        return Err(ApiError::Unauthorized(Challenge::Invalid));
+        return Err(refused(app, "audience", "its audience lacks our issuer"));
     }
-    if is_live(app, &claims).await? { Ok(claims) } else { Err(ApiError::Unauthorized(Challenge::Invalid)) }
+    if is_live(app, &claims).await? {
+        return Ok(claims);
+    }
+    Err(refused(app, "ended", "it was revoked, or its agent or its credential is not active"))
+}
+
+/// The client is not told why. The line of its request is, and the metrics count it.
+fn refused(app: &App, cause: &'static str, reason: impl std::fmt::Display) -> ApiError {
+    app.metrics.token_refused(cause);
+    tracing::Span::current().record("refused", tracing::field::display(reason));
+    ApiError::Unauthorized(Challenge::Invalid)
 }
 
 /// Whether the database knows nothing against a token that is otherwise sound: it was not revoked, its agent is active and was

@@ -224,9 +224,22 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// How many jobs wait.
     async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
 
+    /// How many active credentials need a backend that a server may lack.
+    async fn backends(&self) -> Result<Backends>;
+
     /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
     /// its own always is.
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;
+}
+
+/// Active credentials by what verifies them, where that takes a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Backends {
+    /// Their secret is in Vault.
+    pub vault: u64,
+    /// Their row holds a keyed digest.
+    pub keyed: u64,
 }
 
 /// Being the leader, until it is dropped or its connection to the database ends.
@@ -331,6 +344,18 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
 }
 
+/// The schema of a database, compared with the one that this server knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Schema {
+    /// Numbers of migrations that are not applied.
+    pub missing: Vec<i64>,
+    /// The newest that is; none in an empty database.
+    pub newest: Option<i64>,
+    /// Whether this user may apply what is missing.
+    pub may_migrate: bool,
+}
+
 /// The database itself.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
@@ -341,6 +366,9 @@ pub trait DatabaseRepo: Send + Sync + 'static {
     /// Whether every migration that this server knows has been applied. More of them are fine: a newer server may have
     /// begun to replace this one.
     async fn is_current(&self) -> Result<bool>;
+
+    /// What is missing of the schema, and whether this user may make it.
+    async fn schema(&self) -> Result<Schema>;
 
     /// Writes something of no meaning, to learn whether the database takes writes: it may be read-only, or its disk full.
     async fn try_write(&self) -> Result<()>;

@@ -17,6 +17,9 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of one server. A statement takes about a millisecond: more would only wait in the database instead.
 pub(super) const CONNECTIONS: u32 = 8;
 
+/// Connections of their own for lists: a deep page takes seconds, and nothing else waits for it.
+pub(super) const LIST_CONNECTIONS: u32 = 2;
+
 /// Connects to the database at `url`: `postgres://…`, `postgresql://…` or `sqlite:path`. Migrates nothing.
 ///
 /// # Errors

@@ -127,7 +127,7 @@ where
 
     request.introspects = resource == Resource::Introspection;
 
-    let span = tracing::info_span!("request", request_id);
+    let span = tracing::info_span!("request", request_id, refused = tracing::field::Empty);
     let mut response = match checked {
         Ok(()) => answer(&mut request, resource, &method).instrument(span.clone()).await,
         Err(error) => refuse(resource, &error),

@@ -94,6 +94,19 @@ pub enum TokenError {
     Invalid,
 }
 
+impl TokenError {
+    /// One word for the metrics.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongIssuer => "issuer",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
 impl Tokens {
     /// Tokens signed by `key`; `issuer` becomes their `iss`. What one of `accepted` signed is as good.
     #[must_use]

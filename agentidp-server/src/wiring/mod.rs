@@ -34,7 +34,7 @@ use crate::ledger_clock::LedgerClock;
 use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
-use crate::repo::{self, Repos};
+use crate::repo::{self, Backends, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
@@ -48,12 +48,36 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let app = assemble(config, parts, ledger_watch).await?;
     ledger::refuse_the_folder_of_another(config, &app).await?;
+    warn_of_unconfigured(config, &app).await?;
     // Before the first request: what it writes must not decide where the horizon of an older database begins.
     app.horizon
         .advance(&*app.repos.retention, &*app.clock)
         .await
         .map_err(|error| StartError::database(config, &error))?;
     Ok(app)
+}
+
+/// Logs how many active credentials no backend of this server can verify. It serves the others.
+async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
+    let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
+    for (backend, credentials, setting) in unconfigured(config, held) {
+        app.metrics.unconfigured(backend, credentials);
+        if credentials > 0 {
+            warn!(
+                credentials,
+                "{credentials} active credentials need {backend}, which is not configured: they get no tokens; set {setting}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The backends that are not configured, how many active credentials need each, and the setting.
+pub(crate) fn unconfigured(config: &Config, held: Backends) -> Vec<(&'static str, u64, &'static str)> {
+    let vault = (config.vault.is_none(), "vault-kv2", held.vault, "VAULT_ADDR");
+    let keyed = (config.digests.mac_keys.is_none(), "keyed-digest", held.keyed, "MAC_KEYS_FILE");
+    let missing = [vault, keyed].into_iter().filter(|(missing, ..)| *missing);
+    missing.map(|(_, backend, credentials, setting)| (backend, credentials, setting)).collect()
 }
 
 /// As [`build`], on the database as it is.
@@ -201,6 +225,7 @@ pub async fn secret_store(
 fn settings(config: &Config) -> Settings {
     Settings {
         agent_limit: config.limits.agents,
+        credential_limit: config.limits.credentials,
         monthly_token_limit: config.limits.monthly_tokens,
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),

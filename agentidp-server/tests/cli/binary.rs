@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use agentidp_server::data_dir::DataDir;
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -56,6 +58,11 @@ impl Place {
 
     /// An operator's token.
     pub(crate) async fn operator(&self, settings: &[(&str, &str)]) -> String {
+        // As the first start of a server does.
+        if !self.data("jwt-key.pem").exists() {
+            let pem = SigningKey::generate_pem(KeyAlgorithm::default()).unwrap();
+            DataDir::open(&self.path().join("agentidp-data")).unwrap().key_pem(|| Ok::<_, std::io::Error>(pem)).unwrap();
+        }
         let output = self.run(&["operator-token"], settings).await;
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()

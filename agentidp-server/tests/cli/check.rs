@@ -144,6 +144,7 @@ async fn a_dead_token_is_told_from_a_wrong_mount_and_from_an_outage() {
     assert!(failures(&nowhere)[0].contains("Vault mount"), "{nowhere}");
     let version_1 = with(bao.address(), bao.root_token(), &bao.fresh_mount(1).await.name).await;
     assert!(failures(&version_1)[0].contains("KV version 1"), "{version_1}");
+    assert!(!version_1.contains("bao policy write"), "no policy helps: {version_1}");
     let outage = with("http://127.0.0.1:1", "hvs.any", "secret").await;
     assert!(failures(&outage)[0].contains("Vault address"), "{outage}");
 }

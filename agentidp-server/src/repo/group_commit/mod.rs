@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::batcher::Batcher;
-use super::{AuditFilter, AuditRepo, Bearer, DatabaseRepo, QueryObserver, Repos, Result, TokenRepo};
+use super::{AuditFilter, AuditRepo, Bearer, DatabaseRepo, QueryObserver, Repos, Result, Schema, TokenRepo};
 use crate::domain::{AuditEvent, Page, Paged, Timestamp};
 
 /// When a request is answered that leaves an audit event and changes nothing else.
@@ -111,6 +111,10 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.inner.is_current().await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.inner.schema().await
     }
 
     async fn try_write(&self) -> Result<()> {

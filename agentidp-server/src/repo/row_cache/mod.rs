@@ -36,7 +36,7 @@ use uuid::Uuid;
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
-use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, open, postgres};
+use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, Schema, open, postgres};
 use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
 
 /// What became of a look into the row cache.
@@ -148,6 +148,10 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.inner.is_current().await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.inner.schema().await
     }
 
     async fn try_write(&self) -> Result<()> {

@@ -27,7 +27,7 @@ use sqlx::{Database, Pool, Transaction};
 
 use super::{BEGIN, Db, LOCK_AGENT, LOCK_CREDENTIAL, LOCK_REGISTRATION, insert_events};
 use crate::repo::open::Watch;
-use crate::repo::{DatabaseRepo, Repos, Result};
+use crate::repo::{DatabaseRepo, Repos, Result, Schema};
 
 type Connection = <Db as Database>::Connection;
 
@@ -36,6 +36,8 @@ type Connection = <Db as Database>::Connection;
 pub(super) struct Store {
     pub(super) read: Pool<Db>,
     pub(super) write: Pool<Db>,
+    /// Connections of their own, so that pages of long lists are waited for by nothing else.
+    pub(super) lists: Pool<Db>,
     /// One connection of its own, so that the answer to "can it be written to" waits behind nobody's statements.
     pub(super) probe: Pool<Db>,
     pub(super) watch: Watch,
@@ -97,8 +99,22 @@ impl Store {
         self.watch.again("database.is_current", work).await
     }
 
+    /// What is missing of `migrations`, and whether this user may apply it. A database without the driver's table has none.
+    pub(super) async fn schema(&self, migrations: &Migrator, may_create: &'static str) -> Result<Schema> {
+        let known: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
+        let work = || async {
+            let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+            let applied: Vec<i64> = sqlx::query_scalar(applied).fetch_all(&self.probe).await.unwrap_or_default();
+            let may_migrate = sqlx::query_scalar(may_create).fetch_one(&self.probe).await?;
+            let missing = known.iter().filter(|version| !applied.contains(version)).copied().collect();
+            Ok(Schema { missing, newest: applied.last().copied(), may_migrate })
+        };
+        self.watch.again("database.schema", work).await
+    }
+
     pub(super) async fn close(&self) {
         self.probe.close().await;
+        self.lists.close().await;
         self.read.close().await;
         self.write.close().await;
     }

@@ -1,7 +1,7 @@
 //! SQLite, the embedded default.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -10,20 +10,29 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{Connection as _, QueryBuilder, SqlitePool};
 
 use super::columns::Id;
-use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
-use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
+use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
+use super::{DatabaseRepo, Leadership, RepoError, Repos, Result, Schema};
+use crate::data_dir::private_file;
 use crate::domain::AuditEvent;
 
 #[path = "../shared/mod.rs"]
 mod shared;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// Those that this server knows. The database may have more: a newer server may have begun to replace this one.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("migrations/sqlite");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// The database that `shared` is compiled for here.
 type Db = sqlx::Sqlite;
 
 /// Takes the write lock at once: a transaction that reads first and asks for it later could be refused it.
 const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Whoever may write the file may make tables.
+const MAY_CREATE: &str = "SELECT true";
 
 /// Reads whether a credential is active. A transaction that writes is alone here.
 const LOCK_CREDENTIAL: &str = "SELECT status FROM credentials WHERE credential_id = $1";
@@ -83,6 +92,11 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             .foreign_keys(true)
             // For other processes: those of this one queue for the single writing connection.
             .busy_timeout(ACQUIRE_TIMEOUT);
+        // SQLite would let others read the file. It gives those beside it the same mode. What cannot be opened is reported
+        // by SQLite.
+        if !url.contains(":memory:") {
+            let _ = private_file(options.get_filename());
+        }
         // A commit that the disk had no room for leaves the driver in a transaction that SQLite has rolled back. Such a
         // connection is replaced: nothing could be written on it again.
         let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).before_acquire(|connection, _| {
@@ -91,11 +105,12 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
         });
         let write = connect(pool.clone().max_connections(1), &options).await?;
         let probe = pool.clone().max_connections(1).connect_lazy_with(options.clone());
+        let lists = pool.clone().max_connections(LIST_CONNECTIONS).connect_lazy_with(options.clone());
         let read = pool.max_connections(CONNECTIONS).connect_lazy_with(options);
-        Ok((read, write, probe))
+        Ok((read, write, lists, probe))
     };
-    let (read, write, probe) = opened.await.map_err(|error| RepoError::new("open", error))?;
-    let store = shared::Store { read, write, probe, watch, writes: Arc::default() };
+    let (read, write, lists, probe) = opened.await.map_err(|error| RepoError::new("open", error))?;
+    let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store }))
 }
 
@@ -137,6 +152,10 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.store.has_applied(&MIGRATIONS).await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.store.schema(&MIGRATIONS, MAY_CREATE).await
     }
 
     async fn try_write(&self) -> Result<()> {
