@@ -81,7 +81,10 @@ impl Dependencies {
                  DATABASE_URL at the primary"
             ),
             (true, Some(problem)) => {
-                error!(problem = chain(&problem), "the database is out of reach: this server is not ready until it answers");
+                error!(
+                    problem = chain(&problem),
+                    "the database is out of reach: this server is not ready until it answers"
+                );
             }
             (false, None) => info!("the database takes writes again"),
             _ => {}
@@ -108,7 +111,9 @@ impl Dependencies {
                  dead, make a new one with `bao token create -orphan -period=768h -policy=agentidp` and put it into \
                  VAULT_TOKEN_FILE, or into VAULT_TOKEN and restart; `agentidp-server check` says what is missing"
             ),
-            (Some(error), _) => warn!(%error, "Vault cannot be asked: credentials in Vault get no tokens until it answers"),
+            (Some(error), _) => {
+                warn!(%error, "Vault cannot be asked: credentials in Vault get no tokens until it answers")
+            }
             (None, _) if before.is_some() => info!("Vault answers, and accepts this server"),
             _ => {}
         }
@@ -130,7 +135,8 @@ async fn database(app: &App) -> (Database, Option<RepoError>) {
 
 async fn vault(app: &App) -> Result<(), Error> {
     let probed = timeout(TIMEOUT, app.store.probe()).await;
-    let mut probed = probed.map_err(|_| Error::new(ErrorKind::Unavailable, "Vault did not answer in time"))?.into_iter();
+    let mut probed =
+        probed.map_err(|_| Error::new(ErrorKind::Unavailable, "Vault did not answer in time"))?.into_iter();
     match probed.find(|(backend, _)| *backend == BackendId::VAULT_KV2) {
         Some((_, outcome)) => outcome,
         None => Err(Error::new(ErrorKind::Unavailable, "the store has no Vault")),

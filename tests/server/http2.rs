@@ -158,7 +158,8 @@ async fn streams_take_a_place_when_their_request_is_whole() {
 
     // Whole requests take places, and no more than there are.
     let audit = || {
-        let request = Request::get("http://a/api/v1/audit").header("authorization", format!("Bearer {}", site.operator));
+        let request =
+            Request::get("http://a/api/v1/audit").header("authorization", format!("Bearer {}", site.operator));
         other.sender.clone().send_request(request.body(full("")).unwrap())
     };
     let requests = tokio::spawn(join_all((0..5).map(|_| audit())));

@@ -10,11 +10,13 @@ use agentidp_server::routes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use crate::log::Log;
 use crate::requests::grant_form;
 use crate::site::{Reply, Site};
+use crate::support::process::until;
 
 const HERE: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.1";
@@ -71,7 +73,8 @@ async fn failures_of_unknown_clients_are_counted_and_sampled_and_those_of_known_
         assert_eq!(login(&site, HERE, Uuid::new_v4(), "guess").await.status, 401);
         assert_eq!(login(&site, HERE, agent, "guess").await.status, 401);
     }
-    let failures = async || site.get("/audit?action=auth.failed&limit=200").await.json()["data"].as_array().unwrap().clone();
+    let failures =
+        async || site.get("/audit?action=auth.failed&limit=200").await.json()["data"].as_array().unwrap().clone();
     let of = |events: &[Value], agent_id: Value| events.iter().filter(|event| event["agentId"] == agent_id).count();
     let events = failures().await;
     assert_eq!((of(&events, json!(agent)), of(&events, Value::Null)), (30, 10));
@@ -165,4 +168,65 @@ async fn a_proxy_that_is_not_declared_is_named_once() {
     ask(HERE).await;
     ask(HERE).await;
     assert_eq!(log.text().matches("TRUSTED_PROXIES").count(), 1, "{}", log.text());
+}
+
+#[tokio::test]
+async fn a_refused_token_has_its_reason_in_the_log_and_its_cause_in_the_metrics() {
+    let (log, _listening) = Log::of_this_thread();
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let token = site.token(agent);
+    site.clock.advance(Duration::from_secs(86_400));
+    for (bearer, reason) in [(token.as_str(), "the token has expired"), ("a.b.c", "not issued by this server")] {
+        assert_eq!(site.send(bearer, "GET", "/agents", "").await.status, 401);
+        assert!(log.text().lines().last().unwrap().contains(reason), "{}", log.text());
+    }
+    let metrics = site.app.metrics.render();
+    for cause in ["expired", "invalid"] {
+        let line = format!("agentidp_tokens_refused_total{{cause=\"{cause}\"}} 1");
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_may_have_so_many_active_credentials() {
+    let site = Site::build(|app| app.settings.credential_limit = Some(2)).await;
+    let agent = site.agent("a@example.com").await;
+    let (first, _) = site.credential(agent).await;
+    site.credential(agent).await;
+    let path = format!("/agents/{agent}/credentials");
+    let refused = site.call("POST", &path, Value::Null).await;
+    assert_eq!(refused.failure(), (403, "FREE_TIER_LIMIT_EXCEEDED".to_owned()));
+    assert_eq!(refused.json()["details"]["limit"], 2);
+    assert_eq!(site.revoke(agent, first).await.status, 204);
+    site.credential(agent).await;
+}
+
+/// Deep pages of one agent took every connection to the database (B8 of the field trial).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lists_that_take_long_keep_nobody_else_waiting() {
+    let url = crate::support::postgres().fresh_database().await;
+    let site = Arc::new(Site::build_at(&url, |_| {}).await);
+    let agent = site.agent("a@example.com").await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE").execute(&mut connection).await.unwrap();
+    let lists: Vec<_> = (0..16)
+        .map(|_| {
+            let site = Arc::clone(&site);
+            tokio::spawn(async move { site.get("/audit?page=1000").await.status })
+        })
+        .collect();
+    let blocked =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("the lists to wait", async || {
+        sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut connection).await.unwrap() == 2
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(site.get(&format!("/agents/{agent}")).await.status, 200);
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
+    for list in lists {
+        assert_eq!(list.await.unwrap(), 200);
+    }
 }

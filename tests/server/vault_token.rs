@@ -242,3 +242,16 @@ async fn the_settings_lead_to_mutual_tls() {
     assert_eq!(health(&sound).await, says("ok", "connected"));
     assert_eq!(health(&site(&addresses[0], &mount, &settings[..2]).await).await, says("degraded", "disconnected"));
 }
+
+#[tokio::test]
+async fn a_token_without_a_period_is_warned_of_at_the_start() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let token = json!({ "policies": [mount.name], "ttl": "1h", "explicit_max_ttl": "1h" });
+    for (token, warned) in [(bao.create_token(token).await, true), (mount.policy_token.clone(), false)] {
+        let (log, _listening) = Log::of_this_thread();
+        let site = with_token(&token, &mount).await;
+        tend(&site).await;
+        assert_eq!(log.text().contains("the Vault token has no period"), warned, "{}", log.text());
+    }
+}

@@ -76,7 +76,19 @@ impl Request {
     pub fn new(app: Arc<App>, origin: Origin, head: Parts, body: Body) -> Self {
         // Where requests come from a socket.
         let seat = head.extensions.get::<Arc<Seat>>().cloned();
-        Self { app, origin, head, seat, body: Some(body), allowance: None, client: None, claimed: None, claimed_id: None, introspects: false, failure: None }
+        Self {
+            app,
+            origin,
+            head,
+            seat,
+            body: Some(body),
+            allowance: None,
+            client: None,
+            claimed: None,
+            claimed_id: None,
+            introspects: false,
+            failure: None,
+        }
     }
 
     /// Waits until the server has a place for the request.
@@ -108,7 +120,15 @@ impl Request {
         };
         let subject = self.client.insert(claims.client_id).clone();
         self.limit(key)?;
-        Ok(Call { app: &self.app, origin: &self.origin, caller, subject, head: &self.head, body: &mut self.body, seat: self.seat.as_ref() })
+        Ok(Call {
+            app: &self.app,
+            origin: &self.origin,
+            caller,
+            subject,
+            head: &self.head,
+            body: &mut self.body,
+            seat: self.seat.as_ref(),
+        })
     }
 
     /// Counts the request against the rate limit of `key`.

@@ -71,4 +71,3 @@ impl governor::clock::Clock for Ticks {
         self.elapsed()
     }
 }
-

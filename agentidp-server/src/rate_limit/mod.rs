@@ -46,7 +46,12 @@ impl Rates {
     /// The defaults beside this rate for each client.
     #[must_use]
     pub const fn of(client: u32) -> Self {
-        Self { client, introspection: client.saturating_mul(60), operator: client.saturating_mul(60), failures: client.saturating_mul(10) }
+        Self {
+            client,
+            introspection: client.saturating_mul(60),
+            operator: client.saturating_mul(60),
+            failures: client.saturating_mul(10),
+        }
     }
 }
 

@@ -76,7 +76,8 @@ impl Strangers {
     /// themselves from there have to wait.
     pub fn failed(&self, network: u64) {
         if let Some(Err(wait)) = self.failures.as_ref().map(|failures| failures.take(&network)) {
-            let until = self.seconds().saturating_add(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)).saturating_add(1);
+            let until =
+                self.seconds().saturating_add(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)).saturating_add(1);
             slot(&self.blocked, network).store(tag(network) | u64::from(until), Ordering::Relaxed);
         }
     }

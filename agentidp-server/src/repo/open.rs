@@ -117,7 +117,9 @@ impl Watch {
     {
         for _ in 0..CONNECTIONS {
             match work().await {
-                Err(error) if is_lost(&error) => debug!(%error, "a connection to the database was dead: trying another"),
+                Err(error) if is_lost(&error) => {
+                    debug!(%error, "a connection to the database was dead: trying another")
+                }
                 // Nothing was written. The next connection is a new one: it may lead to the primary.
                 Err(error) if is_read_only(&error) => {
                     self.reach.note(&error);

@@ -200,7 +200,10 @@ pub async fn secret_store(
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits(config.digests.floor));
     let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
-    let argon2 = layers::around_digests(Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(
+        Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?,
+        warm.as_ref(),
+    );
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {

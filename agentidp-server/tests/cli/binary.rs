@@ -61,7 +61,10 @@ impl Place {
         // As the first start of a server does.
         if !self.data("jwt-key.pem").exists() {
             let pem = SigningKey::generate_pem(KeyAlgorithm::default()).unwrap();
-            DataDir::open(&self.path().join("agentidp-data")).unwrap().key_pem(|| Ok::<_, std::io::Error>(pem)).unwrap();
+            DataDir::open(&self.path().join("agentidp-data"))
+                .unwrap()
+                .key_pem(|| Ok::<_, std::io::Error>(pem))
+                .unwrap();
         }
         let output = self.run(&["operator-token"], settings).await;
         assert!(output.status.success(), "{output:?}");

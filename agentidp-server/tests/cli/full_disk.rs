@@ -18,7 +18,8 @@ async fn a_server_that_cannot_write_is_not_ready_until_it_can() {
     let place = Place::new();
     let operator = place.operator(&[]).await;
     // A write beyond the limit fails instead of ending the process.
-    let running = place.serve_through(&["sh", "-c", "trap '' XFSZ; exec \"$0\""], &[("RATE_LIMIT_PER_MINUTE", "0")]).await;
+    let running =
+        place.serve_through(&["sh", "-c", "trap '' XFSZ; exec \"$0\""], &[("RATE_LIMIT_PER_MINUTE", "0")]).await;
     let ready = async || reqwest::get(format!("{}/ready", running.origin)).await.unwrap().status().as_u16();
     until("the first round", async || ready().await == 200).await;
 

@@ -58,7 +58,11 @@ async fn what_is_kept_is_for_the_owner_only() {
 async fn an_operator_token_is_all_that_is_printed() {
     let place = Place::new();
     let refused = place.run(&["operator-token"], &[]).await;
-    assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(2), true), "there is no key: no server was here");
+    assert_eq!(
+        (refused.status.code(), refused.stdout.is_empty()),
+        (Some(2), true),
+        "there is no key: no server was here"
+    );
     assert!(String::from_utf8_lossy(&refused.stderr).contains("in the folder and with the settings of the server"));
     assert!(!place.data("").exists(), "and none is made");
     place.operator(&[]).await;

@@ -75,11 +75,7 @@ struct Limit {
 
 impl Limit {
     /// Calls without a key have a turn of their own.
-    async fn permit(
-        &self,
-        operation: Operation,
-        key: Option<&CredentialKey>,
-    ) -> Result<FairPermit<Option<ClientId>>> {
+    async fn permit(&self, operation: Operation, key: Option<&CredentialKey>) -> Result<FairPermit<Option<ClientId>>> {
         let client = key.map(|key| key.client_id().clone());
         let permits = &self.limit.permits;
         let permit = match self.limit.max_wait {

@@ -36,7 +36,9 @@ use uuid::Uuid;
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
-use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, Schema, open, postgres};
+use super::{
+    AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, Schema, open, postgres,
+};
 use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
 
 /// What became of a look into the row cache.

@@ -81,7 +81,8 @@ impl Store {
         const FILLER: usize = 16 * 1024;
         let work = || async {
             let filler = vec![self.writes.fetch_add(1, Ordering::Relaxed); FILLER];
-            let write = "INSERT INTO write_probe (id, filler) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET filler = $1";
+            let write =
+                "INSERT INTO write_probe (id, filler) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET filler = $1";
             sqlx::query(write).bind(filler).execute(&self.probe).await.map(drop)
         };
         self.watch.again("database.try_write", work).await
