@@ -17,9 +17,9 @@ use crate::repo::RepoError;
 /// Time between two rounds.
 pub const PERIOD: Duration = Duration::from_secs(2);
 
-/// How long the database or Vault may take to answer. With [`PERIOD`] less than the 5 s within which a server says that it
-/// is not ready.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the database or Vault may take for one answer. A round takes two at most: with [`PERIOD`] that is less than the
+/// 5 s within which a server says that it is not ready.
+const TIMEOUT: Duration = Duration::from_millis(1400);
 
 /// After this time without a finished round nothing is known: the background task has stopped.
 const STALE: Duration = Duration::from_secs(10);
@@ -122,15 +122,17 @@ impl Dependencies {
 
 async fn database(app: &App) -> (Database, Option<RepoError>) {
     let database = &app.repos.database;
-    let late = |_| Err(RepoError::late("database.try_write", TIMEOUT));
-    let written = timeout(TIMEOUT, database.try_write()).await.unwrap_or_else(late);
-    let Err(problem) = written else {
-        let current = timeout(TIMEOUT, database.is_current()).await;
-        return (Database { answers: true, writes: true, current: current.ok().and_then(Result::ok) }, None);
+    let problem = match timeout(TIMEOUT, database.try_write()).await {
+        Ok(written) => written.err(),
+        Err(_) => {
+            let problem = RepoError::late("database.try_write", TIMEOUT);
+            return (Database { answers: false, writes: false, current: None }, Some(problem));
+        }
     };
-    let answers = matches!(timeout(TIMEOUT, database.ping()).await, Ok(Ok(())));
-    let current = if answers { timeout(TIMEOUT, database.is_current()).await.ok().and_then(Result::ok) } else { None };
-    (Database { answers, writes: false, current }, Some(problem))
+    let rest = async { (database.ping().await.is_ok(), database.is_current().await.ok()) };
+    let (answers, current) = timeout(TIMEOUT, rest).await.unwrap_or_default();
+    let writes = problem.is_none();
+    (Database { answers: answers || writes, writes, current }, problem)
 }
 
 async fn vault(app: &App) -> Result<(), Error> {

@@ -219,7 +219,8 @@ async fn lists_that_take_long_keep_nobody_else_waiting() {
     let blocked =
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     until("the lists to wait", async || {
-        sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut connection).await.unwrap() == 2
+        let mut observer = PgConnection::connect(&url).await.unwrap();
+        sqlx::query_scalar::<_, i64>(blocked).fetch_one(&mut observer).await.unwrap() == 2
     })
     .await;
     for _ in 0..20 {

@@ -12,15 +12,15 @@ use governor::Quota;
 use super::bucket::Bucket;
 
 /// Failures of unknown clients that are recorded: so many from one address at once, and then one a minute.
-const RECORDS: NonZeroU32 = NonZeroU32::new(10).unwrap();
+const RECORDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
 /// The same from all addresses: so many at once, and then ten a minute. At 4.4 KB an event, 63 MB a day.
-const ALL_RECORDS: NonZeroU32 = NonZeroU32::new(100).unwrap();
+const ALL_RECORDS: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
 const ALL_RECORDS_PERIOD: Duration = Duration::from_secs(6);
 
 /// Lines of the log about requests of unknown senders: so many from one address at once, and then one a second. At 0.3 KB a
 /// line, 26 MB a day.
-const LINES: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+const LINES: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
 const LINES_PERIOD: Duration = Duration::from_secs(1);
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -278,16 +278,22 @@ async fn rows_whose_backend_is_not_configured_are_counted_at_the_start_and_fail_
     assert_eq!(running.token(&client).await.0, 200, "it serves the others");
 }
 
+/// No key that anybody would guess from one of its digits.
+fn hex_of_32_bytes() -> String {
+    (1..=32_u8).map(|byte| format!("{:02x}", byte.wrapping_mul(37))).collect()
+}
+
 #[tokio::test]
 async fn files_that_every_user_may_read_are_named_and_the_database_is_for_its_owner() {
     let place = Place::new();
     let keys = place.path().join("mac-keys");
-    std::fs::write(&keys, format!("k1:{}", "ab".repeat(32))).unwrap();
+    std::fs::write(&keys, format!("k1:{}", hex_of_32_bytes())).unwrap();
     let mode = |path: &std::path::Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     let settings = [("MAC_KEYS_FILE", keys.to_str().unwrap()), ("DATABASE_URL", "sqlite:other.db")];
     for (given, warned) in [(0o644, true), (0o640, false)] {
         mode(&keys, given);
         let (code, table) = check(&place, &settings).await;
+        assert!(!table.is_empty());
         assert_eq!(table.contains("which every user of this machine may read"), warned, "{table}");
         assert_eq!(code, Some(0), "it is a note: {table}");
     }

@@ -44,7 +44,10 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
     }
 
     /// Waits for a permit.
-    pub async fn acquire(&self, key: K) -> FairPermit<K> {
+    pub async fn acquire(&self, key: K) -> FairPermit<K>
+    where
+        K: Send,
+    {
         let (request, permit) = oneshot::channel();
         self.state().enqueue(key, request);
         self.hand_out();

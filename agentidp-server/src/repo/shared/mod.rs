@@ -38,7 +38,7 @@ pub(super) struct Store {
     pub(super) write: Pool<Db>,
     /// Connections of their own, so that pages of long lists are waited for by nothing else.
     pub(super) lists: Pool<Db>,
-    /// One connection of its own, so that the answer to "can it be written to" waits behind nobody's statements.
+    /// For the question whether the database works: on PostgreSQL a connection of its own, so that it waits behind nothing.
     pub(super) probe: Pool<Db>,
     pub(super) watch: Watch,
     /// How often it was tried to write.

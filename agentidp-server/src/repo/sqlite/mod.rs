@@ -104,12 +104,13 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             Box::pin(async move { Ok(usable) })
         });
         let write = connect(pool.clone().max_connections(1), &options).await?;
-        let probe = pool.clone().max_connections(1).connect_lazy_with(options.clone());
         let lists = pool.clone().max_connections(LIST_CONNECTIONS).connect_lazy_with(options.clone());
         let read = pool.max_connections(CONNECTIONS).connect_lazy_with(options);
-        Ok((read, write, lists, probe))
+        Ok((read, write, lists))
     };
-    let (read, write, lists, probe) = opened.await.map_err(|error| RepoError::new("open", error))?;
+    let (read, write, lists) = opened.await.map_err(|error| RepoError::new("open", error))?;
+    // Another connection would have to ask for the write lock over and over, and lose under load.
+    let probe = write.clone();
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store }))
 }
