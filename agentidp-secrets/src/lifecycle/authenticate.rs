@@ -61,6 +61,12 @@ impl Proof {
         &self.verified
     }
 
+    /// The owner's [epoch](Known::in_epoch) by the rows that it was proved by.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.known.epoch()
+    }
+
     /// The row that it was proved by, whose secret counts as used.
     pub(super) fn row(&self) -> Option<Row> {
         self.known.row(self.candidate).map(|row| row.unused(false))

@@ -169,6 +169,7 @@ impl ClientRows {
 #[derive(Debug)]
 pub struct Known {
     may_authenticate: bool,
+    epoch: i64,
     /// The rows that can be tried.
     candidates: Box<[(CredentialKey, CredentialSecrets)]>,
     /// What else they hold, at the same places.
@@ -189,7 +190,7 @@ impl Known {
     /// A client; `may_authenticate` is false while its owner is suspended. The order of the rows is the order in which they are
     /// tried.
     #[must_use]
-    pub fn new(may_authenticate: bool, rows: impl IntoIterator<Item = Row>) -> Self {
+    pub fn new(may_authenticate: bool, rows: Vec<Row>) -> Self {
         let (mut candidates, mut rests, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
         for Row { key, secrets, revision, expires_at, is_unused } in rows {
             match secrets {
@@ -200,7 +201,19 @@ impl Known {
                 None => damaged.push((key, expires_at)),
             }
         }
-        Self { may_authenticate, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
+        Self { may_authenticate, epoch: 0, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
+    }
+
+    /// Sets the owner's epoch, which the caller moves on when what it has issued to the owner is to end. A proof counts only by
+    /// rows of the same one. Default 0.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: i64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch
     }
 
     /// Whether the owner is active.
@@ -233,6 +246,7 @@ impl Known {
         let (candidates, rests): (Vec<_>, Vec<_>) = kept.map(|(candidate, rest)| (candidate.clone(), *rest)).unzip();
         Arc::new(Self {
             may_authenticate: self.may_authenticate,
+            epoch: self.epoch,
             candidates: candidates.into(),
             rests: rests.into(),
             damaged: self.damaged.iter().filter(|(_, end)| lives(*end)).cloned().collect(),
