@@ -7,6 +7,7 @@ use agentidp_secrets::BackendId;
 use hyper::StatusCode;
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::ApiResult;
@@ -18,8 +19,9 @@ use crate::vault_token::VaultToken;
 /// How long a dependency may take. Load balancers usually wait for some seconds.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Serialize)]
-struct Health {
+/// How the server and what it depends on are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
     status: &'static str,
     version: &'static str,
     /// Whole seconds.
