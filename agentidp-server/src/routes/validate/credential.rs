@@ -1,6 +1,7 @@
 //! Bodies of credential creation and rotation.
 
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Problems;
 use super::json::{Members, string};
@@ -8,7 +9,8 @@ use super::rules::future;
 use crate::domain::Timestamp;
 
 /// What a caller may say about a new secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct CredentialOptions {
     /// When the credential is to end by itself. None where it was left out or `null`, which mean the same: a client that
     /// writes out every member must not lengthen a credential's life by it.
