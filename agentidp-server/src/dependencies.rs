@@ -6,13 +6,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentidp_secrets::{BackendId, Error, ErrorKind};
+use agentidp_secrets::{Clock, Error, ErrorKind, SecretStore};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::app::App;
 use crate::error::chain;
-use crate::repo::RepoError;
+use crate::metrics::Metrics;
+use crate::repo::{DatabaseRepo, RepoError};
 
 /// Time between two rounds.
 pub const PERIOD: Duration = Duration::from_secs(2);
@@ -69,10 +69,10 @@ impl Dependencies {
     }
 
     /// Asks the database. Logs each change in one line.
-    pub async fn ask_database(&self, app: &App) {
-        let (database, problem) = database(app).await;
-        let before = replace(&self.database, app.clock.instant(), database);
-        app.metrics.database(database.answers, database.writes);
+    pub async fn ask_database(&self, repo: &dyn DatabaseRepo, clock: &dyn Clock, metrics: &Metrics) {
+        let (database, problem) = database(repo).await;
+        let before = replace(&self.database, clock.instant(), database);
+        metrics.database(database.answers, database.writes);
         let was = before.is_none_or(|before| before.writes);
         match (was, problem) {
             (true, Some(problem)) if database.answers => error!(
@@ -91,18 +91,15 @@ impl Dependencies {
         }
     }
 
-    /// Asks Vault, where there is one. Logs each change in one line.
-    pub async fn ask_vault(&self, app: &App) {
-        if app.vault.is_none() {
-            return;
-        }
-        let (vault, problem) = match vault(app).await {
+    /// Asks Vault, which is the store's primary backend. Logs each change in one line.
+    pub async fn ask_vault(&self, store: &SecretStore, clock: &dyn Clock, metrics: &Metrics) {
+        let (vault, problem) = match vault(store).await {
             Ok(()) => (Vault::Up, None),
             Err(error) if error.kind() == ErrorKind::Denied => (Vault::RefusesToken, Some(error)),
             Err(error) => (Vault::OutOfReach, Some(error)),
         };
-        let before = replace(&self.vault, app.clock.instant(), vault);
-        app.metrics.vault_up(vault == Vault::Up);
+        let before = replace(&self.vault, clock.instant(), vault);
+        metrics.vault_up(vault == Vault::Up);
         match (problem, vault) {
             _ if before == Some(vault) => {}
             (Some(error), Vault::RefusesToken) => error!(
@@ -120,8 +117,7 @@ impl Dependencies {
     }
 }
 
-async fn database(app: &App) -> (Database, Option<RepoError>) {
-    let database = &app.repos.database;
+async fn database(database: &dyn DatabaseRepo) -> (Database, Option<RepoError>) {
     let problem = match timeout(TIMEOUT, database.try_write()).await {
         Ok(written) => written.err(),
         Err(_) => {
@@ -135,14 +131,11 @@ async fn database(app: &App) -> (Database, Option<RepoError>) {
     (Database { answers: answers || writes, writes, current }, problem)
 }
 
-async fn vault(app: &App) -> Result<(), Error> {
-    let probed = timeout(TIMEOUT, app.store.probe()).await;
-    let mut probed =
-        probed.map_err(|_| Error::new(ErrorKind::Unavailable, "Vault did not answer in time"))?.into_iter();
-    match probed.find(|(backend, _)| *backend == BackendId::VAULT_KV2) {
-        Some((_, outcome)) => outcome,
-        None => Err(Error::new(ErrorKind::Unavailable, "the store has no Vault")),
-    }
+async fn vault(store: &SecretStore) -> Result<(), Error> {
+    let probed = timeout(TIMEOUT, store.probe()).await;
+    let probed = probed.map_err(|_| Error::new(ErrorKind::Unavailable, "Vault did not answer in time"))?;
+    // The primary backend comes first.
+    probed.into_iter().next().map_or(Ok(()), |(_, outcome)| outcome)
 }
 
 fn known<T: Copy>(state: &Mutex<Option<(Instant, T)>>, now: Instant) -> Option<T> {

@@ -57,6 +57,8 @@ mod log;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod origin;
 #[cfg(test)]
 mod overtaken;

@@ -8,6 +8,7 @@ use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use uuid::Uuid;
 
+use super::openapi;
 use super::site::{Reply, Site};
 use agentidp_server::routes;
 
@@ -23,9 +24,13 @@ impl Site {
         B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let (head, body) = routes::handle(&self.app, request, PEER.into()).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Reply { status: head.status.as_u16(), headers: head.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let reply = Reply { status: head.status.as_u16(), headers: head.headers, text };
+        openapi::hold(&method, &path, &reply);
+        reply
     }
 
     /// A bare request to `path`, which is the whole of it.

@@ -1,6 +1,5 @@
 //! A server in this process: requests go to its handler without a socket, time stands still until it is moved.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -15,11 +14,12 @@ use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::ledger::DeletionGate;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
+use agentidp_server::repo;
 use agentidp_server::repo::{AuditMode, Repos};
 use agentidp_server::tokens::{Issuer, OPERATOR, TokenProfile, Tokens};
-use agentidp_server::{repo, routes, workers};
+use agentidp_server::workers;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -158,11 +158,7 @@ impl Site {
     }
 
     pub(crate) async fn handle(&self, request: hyper::Request<Full<Bytes>>) -> Reply {
-        let response = routes::handle(&self.app, request, SocketAddr::from(([192, 0, 2, 7], 4711))).await;
-        let (head, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Reply { status: head.status.as_u16(), headers: head.headers, text }
+        self.exchange(request).await
     }
 
     /// Registers an agent.

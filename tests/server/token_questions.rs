@@ -13,6 +13,9 @@ use super::site::{Reply, Site};
 const FORM: &str = "application/x-www-form-urlencoded";
 const BOTH: [&str; 2] = ["introspect", "revoke"];
 
+/// What is sent (name, headers, the rest of the form), and what comes back (status, our code, OAuth's).
+type Case<'a> = (&'a str, Vec<(&'a str, &'a str)>, String, u16, &'a str, &'a str);
+
 /// Asks `endpoint` with these headers and this form.
 async fn ask(site: &Site, endpoint: &str, headers: &[(&str, &str)], form: &str) -> Reply {
     let request = hyper::Request::post(format!("/api/v1/token/{endpoint}")).header(CONTENT_TYPE, FORM);
@@ -69,7 +72,7 @@ async fn a_client_that_does_not_prove_itself_is_refused_in_both_forms() {
     let bearer = format!("Bearer {}", site.token(agent));
     let (right, wrong, of_suspended) = (basic(agent, &secret), basic(agent, "wrong"), basic(suspended, &of_suspended));
     let (authorization, by_form) = ("authorization", format!("&client_id={agent}&client_secret={secret}"));
-    let table: [(&str, Vec<(&str, &str)>, String, u16, &str, &str); 15] = [
+    let table: [Case<'_>; 15] = [
         ("wrong by Basic", vec![(authorization, &wrong)], String::new(), 401, "UNAUTHORIZED", "invalid_client"),
         (
             "wrong by form",

@@ -23,6 +23,7 @@ const SETTINGS: &[&str] = &[
     "MAC_KEYS",
     "MAC_KEYS_FILE",
     "MAX_CONNECTIONS",
+    "MAX_OVERLAP",
     "MONTHLY_TOKEN_LIMIT",
     "OPERATOR_RATE_LIMIT_PER_MINUTE",
     "PORT",

@@ -1,6 +1,7 @@
 //! Agents: the clients of this identity provider.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Timestamp;
@@ -53,7 +54,7 @@ named_enum! {
 }
 
 /// An agent, in the documented JSON form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::exhaustive_structs, reason = "the documented resource")]
 pub struct Agent {

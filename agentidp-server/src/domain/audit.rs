@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Timestamp;
@@ -61,7 +62,8 @@ pub struct Origin {
 }
 
 /// More about an event: a JSON object, as its text, which is written once and goes to the database as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+#[schema(value_type = Object)]
 pub struct Metadata(Box<str>);
 
 impl Metadata {
@@ -99,13 +101,14 @@ impl Serialize for Metadata {
 }
 
 /// One event, in the documented JSON form. `metadata` never holds a secret, a hash or a Vault path.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::exhaustive_structs, reason = "the documented resource")]
 pub struct AuditEvent {
     /// Its id.
     pub event_id: Uuid,
     /// The agent that it is about, or that was claimed; none when unknown.
+    #[schema(required)]
     pub agent_id: Option<Uuid>,
     /// What happened.
     pub action: AuditAction,

@@ -10,6 +10,18 @@ macro_rules! named_enum {
             $($(#[$variant_doc])* #[serde(rename = $text)] $variant,)+
         }
 
+        // Not derived: the derive does not see a spelling that a macro hands on.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .enum_values(Some([$($text),+]))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
         impl $name {
             /// Every value, in the documented order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];

@@ -1,6 +1,7 @@
 //! Lists come in pages.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Which page of a list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl Page {
 }
 
 /// One page of a list, as the API writes it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[expect(clippy::exhaustive_structs, reason = "the documented page object")]
 pub struct Paged<T> {
     /// The rows of this page.

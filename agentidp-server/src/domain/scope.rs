@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::named::named_enum;
 
@@ -21,7 +22,8 @@ named_enum! {
 }
 
 /// A set of scopes, written as OAuth 2.0 does: separated by one space (RFC 6749 §3.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ToSchema)]
+#[schema(value_type = String, examples("agents:read agents:write tokens:read audit:read"))]
 pub struct Scopes(u8);
 
 impl Scopes {

@@ -8,13 +8,15 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
+use utoipa::ToSchema;
 
 /// The documented form, `2026-03-28T09:00:00.000Z`. Texts of this form sort as the times do.
 const FORM: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// A point in time with a resolution of one millisecond, so that what is stored reads back equal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime, examples("2026-03-28T09:00:00.000Z"))]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {

@@ -7,7 +7,8 @@ use hyper::header::{
     ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::OAuthError;
 use crate::domain::Scope;
@@ -54,26 +55,63 @@ pub fn bytes(status: StatusCode, media_type: &'static str, body: impl Into<Bytes
     response
 }
 
+/// The documented envelope of errors.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Error {
+    code: &'static str,
+    message: String,
+    /// Each failing field with its reason, or a limit, or more about a conflict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    details: Option<Value>,
+}
+
+/// An error in the form of OAuth (RFC 6749 §5.2).
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthError)]
+pub(crate) struct ErrorOfOAuth {
+    error: &'static str,
+    error_description: String,
+}
+
+/// An error in both forms.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorInBothForms {
+    #[serde(flatten)]
+    ours: Error,
+    #[serde(flatten)]
+    of_oauth: ErrorOfOAuth,
+}
+
+impl Error {
+    fn of(error: &ApiError) -> Self {
+        Self { code: error.code(), message: error.to_string(), details: error.details() }
+    }
+}
+
+impl ErrorOfOAuth {
+    fn of(error: &ApiError) -> Self {
+        Self { error: error.oauth_code(), error_description: error.to_string() }
+    }
+}
+
 /// The documented envelope.
 #[must_use]
 pub fn error(error: &ApiError) -> Response {
-    with_headers(error, json(error.status(), &envelope(error)))
+    with_headers(error, json(error.status(), &Error::of(error)))
 }
 
-/// The OAuth members alone: what `POST /token` answers (RFC 6749 §5.2).
+/// The OAuth members alone: what `POST /token` answers.
 #[must_use]
 pub fn oauth_error(error: &ApiError) -> Response {
-    let body = json!({ "error": error.oauth_code(), "error_description": error.to_string() });
-    with_headers(error, json(error.status(), &body))
+    with_headers(error, json(error.status(), &ErrorOfOAuth::of(error)))
 }
 
-/// The documented envelope and the OAuth members in one body: what introspection and revocation answer, and `POST /token` when
-/// the failure is none that RFC 6749 §5.2 knows.
+/// Both in one body: what introspection and revocation answer, and `POST /token` when the failure is none that RFC 6749 §5.2
+/// knows.
 #[must_use]
 pub fn error_in_both_forms(error: &ApiError) -> Response {
-    let mut body = envelope(error);
-    body.insert("error".to_owned(), json!(error.oauth_code()));
-    body.insert("error_description".to_owned(), json!(error.to_string()));
+    let body = ErrorInBothForms { ours: Error::of(error), of_oauth: ErrorOfOAuth::of(error) };
     with_headers(error, json(error.status(), &body))
 }
 
@@ -82,16 +120,6 @@ pub(crate) fn rate_limit_headers(headers: &mut HeaderMap, allowance: &Allowance)
     headers.insert(HeaderName::from_static("x-ratelimit-limit"), HeaderValue::from(allowance.limit));
     headers.insert(HeaderName::from_static("x-ratelimit-remaining"), HeaderValue::from(allowance.remaining));
     headers.insert(HeaderName::from_static("x-ratelimit-reset"), HeaderValue::from(allowance.reset));
-}
-
-fn envelope(error: &ApiError) -> Map<String, Value> {
-    let mut body = Map::new();
-    body.insert("code".to_owned(), json!(error.code()));
-    body.insert("message".to_owned(), json!(error.to_string()));
-    if let Some(details) = error.details() {
-        body.insert("details".to_owned(), details);
-    }
-    body
 }
 
 /// What RFC 6750 §3 wants to be said of a scope that is missing.
@@ -113,6 +141,10 @@ fn with_headers(error: &ApiError, mut response: Response) -> Response {
         ApiError::InsufficientScope(scope) => (WWW_AUTHENTICATE, insufficient_scope(*scope)),
         ApiError::RateLimitExceeded { retry_after } => (RETRY_AFTER, HeaderValue::from(*retry_after)),
         ApiError::Busy(_) | ApiError::DatabaseUnavailable(_) | ApiError::IdempotencyKeyInUse => {
+            (RETRY_AFTER, HeaderValue::from(BUSY_RETRY_AFTER))
+        }
+        // Vault may answer the next one.
+        ApiError::VaultRead(error) | ApiError::VaultWrite(error) if error.is_retryable() => {
             (RETRY_AFTER, HeaderValue::from(BUSY_RETRY_AFTER))
         }
         ApiError::MethodNotAllowed(methods) => (ALLOW, HeaderValue::from_static(methods)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::agents::{self, actor};
@@ -91,14 +92,17 @@ fn show(status: StatusCode, shown: &Shown, now: Timestamp) -> Response {
 }
 
 /// A credential in the documented JSON form: nothing of its secret, its digest or its path.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credential)]
 #[serde(rename_all = "camelCase")]
-struct CredentialView {
+pub(super) struct CredentialView {
     credential_id: Uuid,
     client_id: Uuid,
     status: CredentialStatus,
     created_at: Timestamp,
+    #[schema(required)]
     expires_at: Option<Timestamp>,
+    #[schema(required)]
     revoked_at: Option<Timestamp>,
     /// Until when the secret before works, while there is one that does.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,9 +125,11 @@ impl CredentialView {
     }
 }
 
-#[derive(Serialize)]
+/// The same with its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CredentialWithSecret)]
 #[serde(rename_all = "camelCase")]
-struct ShownView<'a> {
+pub(super) struct ShownView<'a> {
     #[serde(flatten)]
     credential: CredentialView,
     client_secret: &'a str,

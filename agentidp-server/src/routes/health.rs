@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::dependencies::Vault;
@@ -12,8 +13,9 @@ use crate::http::respond::json;
 use crate::ledger::LedgerState;
 use crate::vault_token::VaultToken;
 
-#[derive(Serialize)]
-struct Health {
+/// How the server and what it depends on are.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
     status: &'static str,
     version: &'static str,
     /// Whole seconds.

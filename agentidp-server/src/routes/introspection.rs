@@ -3,6 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::client::TokenQuestion;
 use crate::domain::AuditAction;
@@ -10,13 +11,30 @@ use crate::error::ApiResult;
 use crate::http::{Request, Response, bearer, respond};
 use crate::tokens::Claims;
 
+/// What is said of a token.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Introspection {
+    /// It is live.
+    Live(Box<Active>),
+    /// It is dead or unknown, or not the caller's.
+    Dead(Inactive),
+}
+
 /// What a live token says.
-#[derive(Serialize)]
-struct Active {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Active {
     active: bool,
     token_type: &'static str,
     #[serde(flatten)]
     claims: Claims,
+}
+
+/// All that is said of another one.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Inactive {
+    active: bool,
 }
 
 /// Says whether a token is live. Of one that is dead, unknown or not the caller's to hear of nothing else is said.
@@ -36,8 +54,9 @@ pub(super) async fn introspect(request: &mut Request) -> ApiResult<Response> {
         app.now(),
     );
     app.repos.audit.append(&event).await?;
-    Ok(match live {
-        Some(claims) => respond::json(StatusCode::OK, &Active { active: true, token_type: "Bearer", claims }),
-        None => respond::json(StatusCode::OK, &json!({ "active": false })),
-    })
+    let answer = match live {
+        Some(claims) => Introspection::Live(Box::new(Active { active: true, token_type: "Bearer", claims })),
+        None => Introspection::Dead(Inactive { active: false }),
+    };
+    Ok(respond::json(StatusCode::OK, &answer))
 }

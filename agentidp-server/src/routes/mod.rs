@@ -7,6 +7,7 @@ mod credentials;
 mod health;
 mod introspection;
 mod metrics;
+mod openapi;
 mod ready;
 mod resource;
 mod revocation;
@@ -20,12 +21,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Method;
 use hyper::body::Body as HttpBody;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue, PRAGMA};
+use hyper::{Method, StatusCode};
 use tracing::Instrument;
 use uuid::Uuid;
 
+pub use self::openapi::openapi;
 use self::resource::Resource;
 use crate::app::App;
 use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead};
@@ -69,6 +71,8 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
         (On::ServerMetadata(path), &Method::GET) => wellknown::server_metadata(&r.app, path),
+
+        (On::OpenApi, &Method::GET) => Ok(respond::bytes(StatusCode::OK, "application/json", openapi())),
 
         (On::Unknown, _) => Err(ApiError::NotFound),
         (known, _) => Err(ApiError::MethodNotAllowed(known.methods())),

@@ -6,18 +6,21 @@
 
 use hyper::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::http::Response;
 use crate::http::respond::json;
 
-#[derive(Serialize)]
-struct Ready {
+/// Whether requests should be sent to this server.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
     status: &'static str,
     checks: Checks,
 }
 
-#[derive(Serialize)]
+/// What readiness consists of.
+#[derive(Serialize, ToSchema)]
 struct Checks {
     /// `yes`, or `stopping` from the stop signal on.
     serving: &'static str,

@@ -25,6 +25,7 @@ pub(super) enum Resource<'p> {
     Jwks,
     /// With what follows the well-known name.
     ServerMetadata(&'p str),
+    OpenApi,
     Unknown,
 }
 
@@ -56,6 +57,7 @@ impl<'p> Resource<'p> {
             ["ready"] => Self::Ready,
             ["metrics"] => Self::Metrics,
             [".well-known", "jwks.json"] => Self::Jwks,
+            ["openapi.json"] => Self::OpenApi,
             _ => Self::Unknown,
         }
     }
@@ -92,10 +94,33 @@ impl<'p> Resource<'p> {
             Self::Metrics => ("/metrics", READ),
             Self::Jwks => ("/.well-known/jwks.json", READ),
             Self::ServerMetadata(_) => (SERVER_METADATA, READ),
+            Self::OpenApi => ("/openapi.json", READ),
             Self::Unknown => ("unknown", ""),
         }
     }
 }
+
+/// A path of each resource, with names for ids.
+#[cfg(test)]
+pub(super) const PATHS: [&str; 17] = [
+    "/api/v1/agents",
+    "/api/v1/agents/agentId",
+    "/api/v1/agents/agentId/credentials",
+    "/api/v1/agents/agentId/credentials/credentialId",
+    "/api/v1/agents/agentId/credentials/credentialId/rotate",
+    "/api/v1/agents/agentId/credentials/credentialId/previous",
+    "/api/v1/token",
+    "/api/v1/token/introspect",
+    "/api/v1/token/revoke",
+    "/api/v1/audit",
+    "/api/v1/audit/eventId",
+    "/health",
+    "/ready",
+    "/metrics",
+    "/.well-known/jwks.json",
+    "/.well-known/oauth-authorization-server",
+    "/openapi.json",
+];
 
 #[cfg(test)]
 mod tests {
@@ -103,24 +128,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_the_path_with_names_for_ids() {
-        for path in [
-            "/api/v1/agents",
-            "/api/v1/agents/agentId",
-            "/api/v1/agents/agentId/credentials",
-            "/api/v1/agents/agentId/credentials/credentialId",
-            "/api/v1/agents/agentId/credentials/credentialId/rotate",
-            "/api/v1/agents/agentId/credentials/credentialId/previous",
-            "/api/v1/token",
-            "/api/v1/token/introspect",
-            "/api/v1/token/revoke",
-            "/api/v1/audit",
-            "/api/v1/audit/eventId",
-            "/health",
-            "/ready",
-            "/metrics",
-            "/.well-known/jwks.json",
-            "/.well-known/oauth-authorization-server",
-        ] {
+        for path in PATHS {
             assert_eq!(Resource::at(path).pattern().replace(['{', '}'], ""), path);
         }
     }

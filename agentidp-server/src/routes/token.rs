@@ -14,6 +14,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use url::Url;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::client::Client;
@@ -113,8 +114,9 @@ struct Issued {
 }
 
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.
-#[derive(Serialize)]
-struct Granted<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = TokenAnswer)]
+pub(super) struct Granted<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: u64,

@@ -2,13 +2,32 @@
 
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
-use serde_json::json;
+use serde::Serialize;
 use url::Url;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::domain::Scope;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Response, respond};
+
+/// How clients authenticate, at each endpoint that they authenticate at.
+const METHODS: [&str; 2] = ["client_secret_post", "client_secret_basic"];
+
+/// The metadata of RFC 8414. Without `response_types_supported`: there are none, and an empty list is left out (§3.2).
+#[derive(Serialize, ToSchema)]
+pub(super) struct ServerMetadata<'a> {
+    issuer: &'a str,
+    token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
+    jwks_uri: String,
+    grant_types_supported: [&'static str; 1],
+    token_endpoint_auth_methods_supported: [&'static str; 2],
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    scopes_supported: &'static [Scope],
+}
 
 /// The keys that tokens are signed with.
 pub(super) fn jwks(app: &App) -> Response {
@@ -27,18 +46,17 @@ pub(super) fn server_metadata(app: &App, path: &str) -> ApiResult<Response> {
         return Err(ApiError::NotFound);
     }
     let base = issuer.trim_end_matches('/');
-    let methods = ["client_secret_post", "client_secret_basic"];
-    let body = json!({
-        "issuer": issuer,
-        "token_endpoint": format!("{base}/api/v1/token"),
-        "introspection_endpoint": format!("{base}/api/v1/token/introspect"),
-        "revocation_endpoint": format!("{base}/api/v1/token/revoke"),
-        "jwks_uri": format!("{base}/.well-known/jwks.json"),
-        "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
-        "scopes_supported": Scope::ALL,
-    });
+    let body = ServerMetadata {
+        issuer,
+        token_endpoint: format!("{base}/api/v1/token"),
+        introspection_endpoint: format!("{base}/api/v1/token/introspect"),
+        revocation_endpoint: format!("{base}/api/v1/token/revoke"),
+        jwks_uri: format!("{base}/.well-known/jwks.json"),
+        grant_types_supported: ["client_credentials"],
+        token_endpoint_auth_methods_supported: METHODS,
+        introspection_endpoint_auth_methods_supported: METHODS,
+        revocation_endpoint_auth_methods_supported: METHODS,
+        scopes_supported: Scope::ALL,
+    };
     Ok(respond::json(StatusCode::OK, &body))
 }

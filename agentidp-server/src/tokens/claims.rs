@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::domain::{Scopes, Timestamp};
 
 /// The claims of a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::exhaustive_structs, reason = "the documented claims")]
 pub struct Claims {
     /// The agent, or [`OPERATOR`](super::OPERATOR).
@@ -44,7 +45,7 @@ pub struct Claims {
 }
 
 /// The value of `aud`: one text, or a list (RFC 7519 §4.1.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 #[expect(clippy::exhaustive_enums, reason = "the two forms of RFC 7519")]
 pub enum Audience {

@@ -9,10 +9,14 @@ pub(super) use crate::dependencies::PERIOD;
 
 /// Asks the database once. A panic ends this round only: `/ready` needs the next one.
 pub async fn database_round(app: &App) {
-    let _ = AssertUnwindSafe(app.dependencies.ask_database(app)).catch_unwind().await;
+    let asked = app.dependencies.ask_database(&*app.repos.database, &*app.clock, &app.metrics);
+    let _ = AssertUnwindSafe(asked).catch_unwind().await;
 }
 
-/// Asks Vault once.
+/// Asks Vault once, where there is one.
 pub async fn vault_round(app: &App) {
-    let _ = AssertUnwindSafe(app.dependencies.ask_vault(app)).catch_unwind().await;
+    if app.vault.is_some() {
+        let asked = app.dependencies.ask_vault(&app.store, &*app.clock, &app.metrics);
+        let _ = AssertUnwindSafe(asked).catch_unwind().await;
+    }
 }

@@ -22,8 +22,9 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
-#[cfg(feature = "fail-points")]
 mod full_disk;
+#[cfg(test)]
+#[cfg(feature = "fail-points")]
 mod ledger;
 #[cfg(test)]
 mod reconcile;

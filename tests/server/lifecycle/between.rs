@@ -158,19 +158,6 @@ async fn logins_that_move_what_a_rotation_has_moved_write_nothing() {
 
 /// A server stalls between its look at the row and its look at the place, for longer than its lease.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stalls_past_its_lease_blanks_nothing_that_counts() {
-    let vaulted = Arc::new(Vaulted::new().await);
-    let agent = vaulted.site.agent("a@agents.example").await;
-    let (credential, _) = vaulted.site.credential(agent).await;
-    let (_, digest) = vaulted.digest_of(agent, credential).await;
-    vaulted.set_columns(agent, credential, digest).await;
-    let shown = vaulted.rotated_during_a_stall(agent, credential);
-    purge::round(&vaulted.site.app).await;
-    let secret = shown.lock().unwrap().take().unwrap();
-    assert!(vaulted.site.accepts(agent, &secret).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_that_stalls_past_its_lease_writes_nothing_over_another_one() {
     let vaulted = Arc::new(Vaulted::new().await.told_to_keep(2).await);
     let agent = vaulted.site.agent("a@agents.example").await;

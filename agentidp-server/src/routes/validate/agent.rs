@@ -1,5 +1,6 @@
 //! Bodies of `POST /agents` and `PATCH /agents/{agentId}`.
 
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Problems;
@@ -8,7 +9,8 @@ use super::rules::{capabilities, email, one_of, owner, version};
 use crate::domain::{Agent, AgentStatus, AgentType, DeploymentEnv, Timestamp};
 
 /// An agent to register.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct NewAgent {
     pub(crate) email: String,
     pub(crate) agent_type: AgentType,
@@ -60,7 +62,8 @@ impl NewAgent {
 }
 
 /// A change to an agent: what is `None` stays as it is.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct AgentPatch {
     agent_type: Option<AgentType>,
     version: Option<String>,

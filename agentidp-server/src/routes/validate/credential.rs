@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Problems;
 use super::json::{Members, string};
@@ -10,12 +11,14 @@ use super::rules::future;
 use crate::domain::Timestamp;
 
 /// What a caller may say about a new secret.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct CredentialOptions {
     /// When the credential is to end by itself. None where it was left out or `null`, which mean the same: a client that
     /// writes out every member must not lengthen a credential's life by it.
     pub(crate) expires_at: Option<Timestamp>,
-    /// How long the secret before is to work beside the new one.
+    /// How long the secret before is to work beside the new one; of a rotation only.
+    #[schema(rename = "overlapSeconds", value_type = u64)]
     pub(crate) overlap: Duration,
 }
 
