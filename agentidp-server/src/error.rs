@@ -58,6 +58,9 @@ pub enum ApiError {
     /// The credential has ended.
     #[error("the credential is revoked")]
     CredentialAlreadyRevoked,
+    /// There is no previous secret to end.
+    #[error("the credential has no previous secret")]
+    NoPreviousSecret,
     /// Too many requests; the next passes in so many seconds.
     #[error("too many requests; try again in {retry_after} s")]
     RateLimitExceeded {
@@ -244,6 +247,7 @@ impl ApiError {
             Self::AgentAlreadyExists => ("AGENT_ALREADY_EXISTS", StatusCode::CONFLICT),
             Self::AgentAlreadyDecommissioned => ("AGENT_ALREADY_DECOMMISSIONED", StatusCode::CONFLICT),
             Self::CredentialAlreadyRevoked => ("CREDENTIAL_ALREADY_REVOKED", StatusCode::CONFLICT),
+            Self::NoPreviousSecret => ("NO_PREVIOUS_SECRET", StatusCode::CONFLICT),
             Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
             Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),

@@ -101,10 +101,10 @@ pub trait Ledger: Send + Sync + 'static {
         false
     }
 
-    /// Whether memory would serve this row now, as it did at `as_of`: changes are heard of, none is known of since then, and the row
-    /// has not expired. Asks the database nothing. A ledger without memory says no.
-    fn is_current(&self, row: &Row, as_of: AsOf) -> bool {
-        let _ = (row, as_of);
+    /// Whether memory would serve rows now as it did at `as_of`: changes are heard of, none is known of since then, and what
+    /// expires then has not. Asks the database nothing. A ledger without memory says no.
+    fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {
+        let _ = (client, as_of, expires_at);
         false
     }
 

@@ -217,7 +217,7 @@ impl Ledger for MemoryLedger {
         let mine = data.states.iter().filter(|(key, _)| key.client_id() == client);
         let mut is_known = false;
         let rows = mine.inspect(|_| is_known = true).filter_map(|(_, state)| state.active()).cloned();
-        let rows = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
+        let rows: Vec<_> = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
         Ok(ClientRows::read(is_known.then(|| Known::new(!data.suspended.contains(client), rows))))
     }
 
