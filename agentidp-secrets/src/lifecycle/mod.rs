@@ -34,6 +34,7 @@ mod end;
 mod event;
 mod failure;
 mod flaw;
+mod flawed;
 mod issue;
 mod lease;
 mod ledger;

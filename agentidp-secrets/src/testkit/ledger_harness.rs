@@ -1,12 +1,8 @@
 //! How the ledger's suite gets at a database.
 
-use std::future::Future;
-
 use async_trait::async_trait;
 
-use super::conformance::LedgerCheck;
 use super::harness::fresh_key;
-use super::run::on_a_runtime;
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::lifecycle::{Ledger, MemoryLedger, Row, State};
 
@@ -113,15 +109,4 @@ impl MemoryLedger {
             self.put(by(*row));
         }
     }
-}
-
-/// Runs one check of a ledger on a runtime of its own. Called by the tests that `ledger_conformance!` writes.
-///
-/// # Panics
-/// When the check fails, or no check has this name.
-#[doc(hidden)]
-#[expect(clippy::expect_used, reason = "a test of a check that does not exist has to stop")]
-pub fn run_ledger_check<H: LedgerHarness>(harness: impl Future<Output = H>, name: &str) {
-    let check = LedgerCheck::<H>::named(name).expect("every check is listed");
-    on_a_runtime(harness, |harness| check.run(harness), H::close);
 }

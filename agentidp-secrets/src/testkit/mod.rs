@@ -40,9 +40,7 @@ pub use self::conformance::{
 pub use self::faults::{Fault, FaultLayer};
 pub use self::harness::{BackendHarness, Harness, fresh_key};
 pub use self::ledger_harness::LedgerHarness;
-#[doc(hidden)]
-pub use self::ledger_harness::run_ledger_check;
 pub use self::mock::MockSecretBackend;
 pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};
 #[doc(hidden)]
-pub use self::run::{run_check, run_store_check};
+pub use self::run::{run_check, run_ledger_check, run_store_check};

@@ -5,8 +5,9 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::conformance::{Check, CheckFuture, StoreCheck};
+use super::conformance::{Check, CheckFuture, LedgerCheck, StoreCheck};
 use super::harness::Harness;
+use super::ledger_harness::LedgerHarness;
 
 /// Runs one check on a runtime of its own. Called by the tests that `conformance!` writes.
 ///
@@ -26,8 +27,19 @@ pub fn run_store_check<H: Harness>(harness: impl Future<Output = H>, check: Stor
     on_a_runtime(harness, |harness| check.run(harness), H::close);
 }
 
+/// Runs one check of a ledger on a runtime of its own. Called by the tests that `ledger_conformance!` writes.
+///
+/// # Panics
+/// When the check fails, or no check has this name.
+#[doc(hidden)]
+#[expect(clippy::expect_used, reason = "a test of a check that does not exist has to stop")]
+pub fn run_ledger_check<H: LedgerHarness>(harness: impl Future<Output = H>, name: &str) {
+    let check = LedgerCheck::<H>::named(name).expect("every check is listed");
+    on_a_runtime(harness, |harness| check.run(harness), H::close);
+}
+
 #[expect(clippy::expect_used, reason = "a test without a runtime has to stop")]
-pub(super) fn on_a_runtime<H, C: Future>(
+fn on_a_runtime<H, C: Future>(
     harness: impl Future<Output = H>,
     run: impl for<'a> FnOnce(&'a H) -> CheckFuture<'a>,
     close: impl FnOnce(H) -> C,

@@ -45,35 +45,37 @@ impl BrokenLedger {
             return Ok(ClientRows { from_memory: true, ..served.clone() });
         }
         let rows = self.inner.rows(client, freshness).await?;
-        let rows = ClientRows::read(self.misread(client, rows.known.as_deref())?);
+        let rows = self.misread(client, rows)?;
         self.state().served.insert(client.clone(), rows.clone());
         Ok(rows)
     }
 
     /// The client as the flaw reads it.
-    fn misread(&self, client: &ClientId, known: Option<&Known>) -> Result<Option<Known>, MemoryError> {
-        let Some(known) = known else {
+    fn misread(&self, client: &ClientId, read: ClientRows) -> Result<ClientRows, MemoryError> {
+        let Some(known) = &read.known else {
             return match self.flaw {
                 Some(Flaw::UnknownFails) => Err(MemoryError::new("there is no such client")),
-                Some(Flaw::UnknownIsKnown) => Ok(Some(Known::new(true, Vec::new()))),
-                _ => Ok(None),
+                Some(Flaw::UnknownIsKnown) => Ok(ClientRows::read(Some(Known::new(true, Vec::new())))),
+                _ => Ok(read),
             };
         };
-        let mut rows = known.rows().to_vec();
+        let mut rows = known.rows();
         match self.flaw {
-            Some(Flaw::KnownByRows) if rows.is_empty() => return Ok(None),
+            Some(Flaw::KnownByRows) if known.is_empty() => return Ok(ClientRows::read(None)),
             Some(Flaw::RowsOnlyFirst) => rows.truncate(1),
             Some(Flaw::RowsOfAll) => rows = self.active(|_| true),
             Some(Flaw::RowsShowExpired) => rows = self.active(|key| key.client_id() == client),
-            Some(Flaw::HidesDamaged) => rows.retain(|row| row.secrets.is_some()),
             Some(Flaw::RowsLosePrevious) => {
                 for secrets in rows.iter_mut().filter_map(|row| row.secrets.as_mut()) {
                     secrets.previous = None;
                 }
             }
-            _ => {}
+            // What can be read is all that is left.
+            Some(Flaw::HidesDamaged | Flaw::IgnoresSuspension) => {}
+            _ => return Ok(read),
         }
-        Ok(Some(Known::new(known.may_authenticate() || self.has(Flaw::IgnoresSuspension), rows)))
+        let may_authenticate = known.may_authenticate() || self.has(Flaw::IgnoresSuspension);
+        Ok(ClientRows::read(Some(Known::new(may_authenticate, rows))))
     }
 
     /// Every row whose state is active, expired or not.

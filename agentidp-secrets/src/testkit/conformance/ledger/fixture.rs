@@ -96,7 +96,7 @@ impl<'a, H: LedgerHarness> Site<'a, H> {
         let rows = set_up("rows", self.ledger.rows(client, Freshness::Latest).await);
         let known: Option<&Known> = rows.known.as_deref();
         holds(known.is_some(), "`rows`: a client that has, or had, a credential is known");
-        known.map(|known| known.rows().to_vec()).unwrap_or_default()
+        known.map(Known::rows).unwrap_or_default()
     }
 
     /// The time of the ledger in whole milliseconds, which is what a note keeps.
