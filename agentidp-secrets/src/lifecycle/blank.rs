@@ -1,10 +1,6 @@
 //! Pushing the secrets out of a place that a credential has left.
 
-use super::commit::Why;
-use super::lease::{Asked, Lease};
-use super::ledger::{Ledger, State};
-use super::note::OpenWriteKind;
-use super::rows::Revision;
+use super::ledger::Ledger;
 use super::{Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
 use crate::credential::CredentialKey;
@@ -17,36 +13,29 @@ const MOST: u64 = 128;
 impl<L: Ledger> Lifecycle<L> {
     /// Writes blank versions until none of the secrets is left that were there. Each is a compare-and-set on the one before it, so
     /// a credential that moves back meanwhile ends this, and a blank version that arrives late hurts nothing.
+    ///
+    /// It opens no write: that would take the place of another one, whose digests would be lost.
     pub(super) async fn blank(
         &self,
         key: &CredentialKey,
         backend: &SharedBackend,
         place: &StoredSecret,
     ) -> Result<(), Failure<L::Error>> {
-        // It may have moved back, and its commit may have been the last before ours. From here on none is.
-        let plan = |state: &State, now| {
-            let row = state.active().ok_or(Why::Ended)?;
-            let counts = |secrets| self.counting(secrets, now).iter().any(|(counting, _)| counting == place);
-            if row.secrets.as_ref().is_some_and(counts) { Err(Why::Changed) } else { Ok((OpenWriteKind::Blank, 0)) }
-        };
-        match self.ask(key, place, Revision::fresh()?, None, plan).await? {
-            Asked::Ours(lease) => {
-                let blanked = self.push_out(backend, &lease).await;
-                self.close(&lease).await;
-                blanked
-            }
-            Asked::Busy | Asked::Refused(_) => Err(Failure::Busy),
-        }
-    }
-
-    async fn push_out(&self, backend: &SharedBackend, lease: &Lease) -> Result<(), Failure<L::Error>> {
-        let Some(last) = last_to_push_out(backend, &lease.key).await? else { return Ok(()) };
-        if !self.renew(lease).await? {
+        let Some(last) = last_to_push_out(backend, key).await? else { return Ok(()) };
+        // The credential may have moved back. A move that begins after this look writes a version above `last`.
+        let may_blank = self
+            .edit(key, |state, note, now| {
+                let secrets = state.active().and_then(|row| row.secrets.as_ref());
+                let counts = |secrets| self.counting(secrets, now).iter().any(|(counting, _)| counting == place);
+                state.active().is_some() && !secrets.is_some_and(counts) && note.give_up_at(place, now)
+            })
+            .await?;
+        if !may_blank {
             return Err(Failure::Busy);
         }
         for latest in last..last + MOST {
-            backend.overwrite(&lease.key, latest, None).await?;
-            if matches!(backend.inspect(&lease.key, Some(last)).await?, Held::Nothing) {
+            backend.overwrite(key, latest, None).await?;
+            if matches!(backend.inspect(key, Some(last)).await?, Held::Nothing) {
                 return Ok(());
             }
         }

@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{sleep, timeout};
 
-use super::ledger::{Change, CommitError, Entry, Ledger, State};
+use super::flaw::Flaw;
+use super::ledger::{Change, CommitError, Entry, Ledger};
 use super::note::{DebtKind, Note};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::store::CredentialSecrets;
@@ -53,6 +54,15 @@ impl Write {
         match (self, state) {
             (Self::End, State::Ended) => true,
             (Self::Insert(_) | Self::Replace { .. }, State::Active(row)) => row.revision == Some(attempt),
+            _ => false,
+        }
+    }
+
+    /// Whether the credential is as it was before.
+    fn has_not_happened(&self, state: &State) -> bool {
+        match (self, state) {
+            (Self::End, State::Active(_)) => true,
+            (Self::Replace { before, .. }, State::Active(row)) => row.revision == *before,
             _ => false,
         }
     }
@@ -146,15 +156,16 @@ impl<L: Ledger> Lifecycle<L> {
                     return Err(Why::Changed);
                 }
                 let after = Row { revision: Some(attempt), ..row.clone() };
+                let is_used = note.is_of_another(attempt);
                 self.redeem(None, &after, attempt, note)?;
-                Ok(after)
+                if is_used { Err(Why::Changed) } else { Ok(after) }
             }
             Write::Replace { before, after } => {
                 let row = active()?;
-                if row.revision != *before {
+                if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
                     return Err(Why::Changed);
                 }
-                let after = Row { revision: Some(attempt), ..after.clone() };
+                let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };
                 self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
                 if let (Some(before), Some(after)) = (&row.secrets, &after.secrets) {
                     self.owe_left(before, after, note, now);
@@ -180,7 +191,7 @@ impl<L: Ledger> Lifecycle<L> {
         let redeemed = note.redeem(attempt);
         let Some(to) = after.secrets.as_ref().and_then(|after| self.points_to(&after.current)) else { return Ok(()) };
         let is_known = before.and_then(|before| self.points_to(&before.current)).is_some_and(|from| from == to);
-        if !is_known && !redeemed {
+        if !is_known && !redeemed && !self.has(Flaw::RedeemsNothing) {
             return Err(Why::WriteLost);
         }
         note.void(&to.place);
@@ -235,10 +246,10 @@ impl<L: Ledger> Lifecycle<L> {
                 };
                 Ok(Committed::Done(row))
             }
-            // Nothing was there to be locked, so the commit may still be under way.
-            Ok((State::Absent, false)) => Err(Failure::Unknown(error)),
-            Ok(_) => Err(Failure::Ledger(error)),
-            Err(_) => Err(Failure::Unknown(error)),
+            Ok((state, was_ours)) if was_ours || write.has_not_happened(&state) => Err(Failure::Ledger(error)),
+            // Nothing was there to be locked, so the commit may still be under way; or another change was committed since, and
+            // hides whether this one was.
+            Ok(_) | Err(_) => Err(Failure::Unknown(error)),
         }
     }
 }

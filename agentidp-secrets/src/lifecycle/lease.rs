@@ -6,9 +6,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::commit::Why;
 use super::digest::SecretDigest;
-use super::ledger::{Ledger, State};
+use super::flaw::Flaw;
+use super::ledger::Ledger;
 use super::note::{Note, OpenWrite, OpenWriteKind, Opened};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
@@ -95,6 +96,9 @@ impl<L: Ledger> Lifecycle<L> {
                 Ok(planned) => planned,
                 Err(why) => return Asked::Refused(why),
             };
+            if kind == OpenWriteKind::Create && note.is_of_another(attempt) {
+                return Asked::Refused(Why::Changed);
+            }
             // Only what becomes the next version in place may be adopted later.
             let own = digest.filter(|_| matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair)).cloned();
             let life = if kind == OpenWriteKind::Create { CREATE_LEASE } else { LEASE };
@@ -107,7 +111,16 @@ impl<L: Ledger> Lifecycle<L> {
                 digests: own.iter().cloned().collect(),
                 lease_until,
             };
-            match note.open(write, now) {
+            let opened = note.open(write, now);
+            if let Some(open) =
+                note.open.as_mut().filter(|open| self.has(Flaw::NotesOneDigest) && open.attempt == attempt)
+            {
+                open.digests = own.iter().cloned().collect();
+            }
+            if self.has(Flaw::WaitsForDeletions) && self.awaits_deletion(note, place, now) {
+                return Asked::Busy;
+            }
+            match opened {
                 Opened::Busy => Asked::Busy,
                 Opened::Ours(left) => Asked::Ours(Box::new(Lease {
                     key: key.clone(),

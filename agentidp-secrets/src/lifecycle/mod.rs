@@ -33,6 +33,7 @@ mod edit;
 mod end;
 mod event;
 mod failure;
+mod flaw;
 mod issue;
 mod lease;
 mod ledger;
@@ -62,11 +63,13 @@ pub use self::authenticate::{Decision, Proof};
 pub use self::digest::SecretDigest;
 pub use self::event::Event;
 pub use self::failure::Failure;
-pub use self::ledger::{Change, CommitError, Entry, Ledger, State};
+#[cfg(feature = "testkit")]
+pub use self::flaw::Flaw;
+pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
-pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row};
+pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
@@ -130,14 +133,18 @@ pub trait Gate: Send + Sync + 'static {
 /// ```
 pub struct Lifecycle<L>(Arc<Inner<L>>);
 
+type Observer = Box<dyn Fn(&Event) + Send + Sync>;
+
 struct Inner<L> {
     store: SecretStore,
     ledger: L,
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     gate: Option<Box<dyn Gate>>,
-    observe: Option<Box<dyn Fn(&Event) + Send + Sync>>,
+    observe: Option<Observer>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
+    #[cfg(feature = "testkit")]
+    flaw: Option<Flaw>,
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -152,6 +159,8 @@ impl<L: Ledger> Lifecycle<L> {
             observe: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
+            #[cfg(feature = "testkit")]
+            flaw: None,
         }))
     }
 
@@ -173,6 +182,12 @@ impl<L: Ledger> Lifecycle<L> {
     #[must_use]
     pub fn with_upgrades(self, of_records: bool) -> Self {
         self.with(|inner| inner.upgrades_records = of_records)
+    }
+
+    /// Breaks the protocol.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn with_flaw(self, flaw: Option<Flaw>) -> Self {
+        self.with(|inner| inner.flaw = flaw)
     }
 
     /// Settings come before clones; of a lifecycle that is shared already they are not changed.

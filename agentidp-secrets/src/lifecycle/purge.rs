@@ -6,8 +6,10 @@ use std::time::Duration;
 use futures_util::future::select;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::ledger::{Ledger, State};
+use super::flaw::Flaw;
+use super::ledger::Ledger;
 use super::note::{Claim, DebtKind};
+use super::rows::State;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation};
@@ -138,7 +140,13 @@ impl<L: Ledger> Lifecycle<L> {
         };
         let error = match outcome {
             Ok(()) => {
-                self.edit(key, |_, note, now| note.done(claim, now)).await?;
+                self.edit(key, |_, note, now| {
+                    note.done(claim, now);
+                    if self.has(Flaw::DeletesOnce) {
+                        note.debts.retain(|debt| debt.kind != DebtKind::Delete);
+                    }
+                })
+                .await?;
                 self.tell(&Event::Forgotten(key.clone()));
                 return Ok(true);
             }
@@ -155,7 +163,9 @@ impl<L: Ledger> Lifecycle<L> {
 
     async fn forget(&self, key: &CredentialKey, claim: &Claim) -> Result<(), Failure<L::Error>> {
         let backend = self.backend_at(key, &claim.debt.place)?;
+        let forgets = self.has(Flaw::DeletesLeftPlaces) || self.has(Flaw::WaitsForDeletions);
         match claim.debt.kind {
+            DebtKind::Blank if forgets => Ok(backend.forget(key).await?),
             DebtKind::Delete => Ok(backend.forget(key).await?),
             DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, &claim.debt.place).await,
         }

@@ -4,11 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use super::commit::{Committed, Why, Write};
 use super::digest::SecretDigest;
+use super::flaw::Flaw;
 use super::lease::{Asked, Lease, Plan};
-use super::ledger::{Change, Ledger, State};
+use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
 use super::places::without_past;
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::writing::{NewSecret, Written, rotating};
 use super::{ATTEMPTS, Failure, Lifecycle, Shown};
 use crate::backend::Pointer;
@@ -177,6 +178,7 @@ impl<L: Ledger> Lifecycle<L> {
         match pointer {
             Some(Pointer { place: held, version }) if held == *place => match version {
                 Some(version) => (OpenWriteKind::Rotate, version),
+                None if self.has(Flaw::PinsNothing) => (OpenWriteKind::Move, 0),
                 None => (OpenWriteKind::Pin, 0),
             },
             _ => (OpenWriteKind::Move, 0),

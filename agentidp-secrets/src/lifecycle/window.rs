@@ -57,7 +57,8 @@ impl Window {
         self.evicts(self.base)
     }
 
-    fn evicts(&self, version: u64) -> bool {
+    /// Whether one more write evicts this version.
+    pub(super) fn evicts(&self, version: u64) -> bool {
         (self.latest + 2).saturating_sub(version) > self.kept()
     }
 

@@ -4,6 +4,7 @@
 //! holds none, such as an operator's hand.
 
 use super::digest::SecretDigest;
+use super::flaw::Flaw;
 use super::lease::Lease;
 use super::ledger::Ledger;
 use super::note::OpenWriteKind;
@@ -60,7 +61,8 @@ impl<L: Ledger> Lifecycle<L> {
             if !self.renew(lease).await? {
                 return Err(Failure::Busy);
             }
-            let written = match window.next() {
+            let next = if self.has(Flaw::WritesOnTop) { Next::Write } else { window.next() };
+            let written = match next {
                 Next::Adopt => {
                     self.tell(&Event::Adopted(key.clone()));
                     match latest {
@@ -74,12 +76,9 @@ impl<L: Ledger> Lifecycle<L> {
                 }
                 Next::Repair => return self.repair(lease, &window).await.map(Written::Repaired),
                 Next::Refuse => {
-                    let error = Error::new(
-                        ErrorKind::Conflict,
-                        "the backend keeps too few versions for another one beside those that count: raise max_versions, or \
-                         wait for the end of the overlap",
-                    );
-                    return Err(self.failed(lease, rotating(error, backend)).await);
+                    // Nothing was written.
+                    self.close(lease).await;
+                    return Err(rotating(too_few_versions(), backend).into());
                 }
             };
             match written {
@@ -109,11 +108,18 @@ impl<L: Ledger> Lifecycle<L> {
         }
         for _ in 0..ATTEMPTS {
             let latest = match backend.inspect(key, None).await {
+                Ok(Held::Version { stored, secret: Some(there), .. }) if self.has(Flaw::AdoptsWhatIsThere) => {
+                    return Ok(self.new_secret(key, stored, there));
+                }
                 Ok(latest) => latest.version(),
                 Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
             };
             if !self.renew(lease).await? {
                 return Err(Failure::Busy);
+            }
+            if self.evicts_previous(lease, latest) && !self.has(Flaw::WritesOnTop) {
+                self.close(lease).await;
+                return Err(rotating(too_few_versions(), backend).into());
             }
             match backend.overwrite(key, latest, Some(&secret)).await {
                 Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
@@ -136,6 +142,13 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) fn new_secret(&self, key: &CredentialKey, stored: StoredSecret, secret: ClientSecret) -> NewSecret {
         let selector = self.0.store.selector_for(key, &stored, &secret);
         NewSecret { secret, stored, selector }
+    }
+
+    /// Whether a write over `latest` evicts a previous secret, which counts at the place that the credential moves back to.
+    fn evicts_previous(&self, lease: &Lease, latest: u64) -> bool {
+        let secrets = lease.row.as_ref().and_then(|row| row.secrets.as_ref());
+        let oldest = secrets.and_then(|secrets| self.oldest(secrets, &lease.place, lease.now));
+        oldest.is_some_and(|oldest| Window { latest, ..self.window(lease, oldest) }.evicts(oldest))
     }
 
     fn window(&self, lease: &Lease, oldest: u64) -> Window {
@@ -195,6 +208,12 @@ impl<L: Ledger> Lifecycle<L> {
             Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
         }
     }
+}
+
+fn too_few_versions() -> Error {
+    let message = "the backend keeps too few versions for another one beside those that count: raise max_versions, or wait for the \
+                   end of the overlap";
+    Error::new(ErrorKind::Conflict, message)
 }
 
 pub(super) fn rotating(error: Error, backend: &SharedBackend) -> Error {

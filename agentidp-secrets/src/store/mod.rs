@@ -13,6 +13,7 @@ mod verify;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
@@ -83,6 +84,11 @@ impl SecretStore {
 
     fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         iter::once(&self.0.primary).chain(&self.0.accepted)
+    }
+
+    /// The time by which overlaps end.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.clock.now()
     }
 
     pub(crate) fn primary_backend(&self) -> &SharedBackend {

@@ -5,7 +5,8 @@ use std::future::Future;
 use async_trait::async_trait;
 
 use super::conformance::LedgerCheck;
-use super::harness::{fresh_key, on_a_runtime};
+use super::harness::fresh_key;
+use super::run::on_a_runtime;
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::lifecycle::{Ledger, MemoryLedger, Row, State};
 
@@ -96,7 +97,7 @@ impl LedgerHarness for MemoryLedger {
     }
 
     async fn suspend(&self, client: &ClientId) -> bool {
-        MemoryLedger::suspend(self, client, true);
+        Self::suspend(self, client, true);
         true
     }
 

@@ -7,10 +7,11 @@ mod backend;
 mod flaw;
 mod keeping;
 mod ledger;
+mod state;
 
-pub use self::backend::BrokenBackend;
 pub use self::flaw::Flaw;
 pub use self::ledger::{BrokenLedger, BrokenTx, LedgerFlaw};
+pub use self::state::BrokenBackend;
 
 #[cfg(test)]
 mod tests {

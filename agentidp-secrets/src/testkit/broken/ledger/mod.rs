@@ -167,7 +167,7 @@ impl Ledger for BrokenLedger {
         Ok(self.inner.page(after, limit + skipped).await?.into_iter().skip(skipped).collect())
     }
 
-    fn is_current(&self, _row: &Row, _as_of: AsOf) -> bool {
+    fn is_current(&self, _client: &ClientId, _as_of: AsOf, _expires_at: Option<SystemTime>) -> bool {
         self.has(LedgerFlaw::AlwaysCurrent)
     }
 }

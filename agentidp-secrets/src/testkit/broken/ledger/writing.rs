@@ -1,5 +1,6 @@
 //! What goes wrong under a lock.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::{BrokenLedger, BrokenTx, LedgerFlaw as Flaw};
@@ -11,7 +12,7 @@ use crate::store::CredentialSecrets;
 impl BrokenLedger {
     pub(super) async fn locked(&self, tx: &mut BrokenTx, key: &CredentialKey) -> Result<Entry, MemoryError> {
         if self.has(Flaw::LocksEverything) && tx.locks_everything.is_none() {
-            tx.locks_everything = Some(self.shared.everything.clone().lock_owned().await);
+            tx.locks_everything = Some(Arc::clone(&self.shared.everything).lock_owned().await);
         }
         let named = |found: &CredentialKey| found.credential_id() == key.credential_id();
         let other = self.inner.keys().into_iter().find(named).filter(|_| self.has(Flaw::IgnoresClient));

@@ -36,7 +36,8 @@ pub(crate) async fn an_acknowledged_change_is_obeyed_by_every_handle<H: LedgerHa
         let rows = set_up("rows", reader.rows(&site.client, Freshness::Cached).await);
         let clause = "`acknowledge`: when it returns, no handle decides by older rows";
         holds(first(&rows) == row.revision, &format!("{clause}, with `rows`"));
-        let is_current = used.is_some_and(|used| reader.is_current(&used, served.as_of));
+        let is_current =
+            used.is_some_and(|used| reader.is_current(used.key.client_id(), served.as_of, used.expires_at));
         holds(!is_current, &format!("{clause}, with `is_current`"));
     }
 }

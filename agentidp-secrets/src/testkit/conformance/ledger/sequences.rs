@@ -20,9 +20,9 @@ const OVERLAP: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// Cannot claim it of crashes and lost answers, which `Lifecycle`'s own tests try.
 pub(crate) async fn a_credential_lives_from_its_issue_to_its_end<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let (key, memory) = (site.key().await, Arc::new(Memory::new()));
-    let backend: SharedBackend = memory.clone();
-    let life = lifecycle(harness.ledger().await, SecretStore::builder(backend).selector_keys(keys()));
+    let (key, memory): (_, SharedBackend) = (site.key().await, Arc::new(Memory::new()));
+    let store = SecretStore::builder(Arc::clone(&memory)).selector_keys(keys());
+    let life = lifecycle(harness.ledger().await, store);
     let first = succeeds(life.issue(&key, ()).await, "`issue` runs over the ledger").secret;
     let second = succeeds(life.rotate(&key, OVERLAP, ()).await, "`rotate` runs over the ledger").secret;
     let works = async |secret: &ClientSecret| works(&life, &site.client, secret).await;

@@ -1,0 +1,61 @@
+//! Forms of the protocol that were refuted, for the proof that the simulation finds them. Only feature `testkit` can set one.
+
+use std::time::SystemTime;
+
+use super::Lifecycle;
+use super::note::Note;
+use super::rows::{Revision, Row};
+use crate::record::StoredSecret;
+
+/// A form of the protocol that was refuted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Flaw {
+    /// Each write goes on top of what others have left, until the version that counts is evicted.
+    WritesOnTop,
+    /// A place that a credential has left is deleted, and it may come back.
+    DeletesLeftPlaces,
+    /// The same, and a move back waits for as long as the deletion is expected to take.
+    WaitsForDeletions,
+    /// An upgrade that was not committed deletes what it has written.
+    DeletesLostUpgrades,
+    /// A record that means "the latest" is not pinned before something is written over it.
+    PinsNothing,
+    /// Compare-and-set on the text of a row, which in an older form never matches.
+    ComparesOlderForms,
+    /// Compare-and-set on the current record alone.
+    ComparesCurrentRecords,
+    /// What lies at a place that a credential moves to is taken as the new secret.
+    AdoptsWhatIsThere,
+    /// An open write notes the digest of its own secret only.
+    NotesOneDigest,
+    /// A commit counts although its open write has passed to another.
+    RedeemsNothing,
+    /// A deletion is not repeated.
+    DeletesOnce,
+}
+
+impl<L> Lifecycle<L> {
+    /// The revision of a row that is written.
+    pub(super) fn revision_after(&self, before: &Row, after: &Row, attempt: Revision) -> Option<Revision> {
+        let current = |row: &Row| row.secrets.as_ref().map(|secrets| secrets.current.clone());
+        let is_same = current(before) == current(after);
+        if self.has(Flaw::ComparesCurrentRecords) && is_same { before.revision } else { Some(attempt) }
+    }
+
+    /// Whether a deletion at the place may be under way, as far as its claim says.
+    pub(super) fn awaits_deletion(&self, note: &Note, place: &StoredSecret, now: SystemTime) -> bool {
+        note.debts.iter().any(|debt| debt.place == *place && debt.claimed_until.is_some_and(|until| until > now))
+    }
+
+    #[cfg(feature = "testkit")]
+    pub(super) fn has(&self, flaw: Flaw) -> bool {
+        self.0.flaw == Some(flaw)
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    #[expect(clippy::unused_self, reason = "with feature `testkit` it is")]
+    pub(super) fn has(&self, _flaw: Flaw) -> bool {
+        false
+    }
+}

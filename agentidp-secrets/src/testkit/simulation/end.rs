@@ -1,0 +1,178 @@
+//! What must hold when nothing has gone wrong for a while.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::operations::{Audit, Kind};
+use super::replica::Replica;
+use super::world::{MOUNTS, Shared, World, mount_of};
+use crate::credential::CredentialKey;
+use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown};
+use crate::secret::ClientSecret;
+
+/// What is owed is paid in so many rounds.
+const ROUNDS: usize = 60;
+
+/// Longer than every lease.
+const LEASE: Duration = Duration::from_secs(1900);
+
+const DRAINED: &str = "debts have drained";
+const STUCK: &str = "nothing stays stuck";
+
+pub(super) async fn settle(shared: &Shared) {
+    {
+        let mut world = shared.lock();
+        if world.under_way > 0 {
+            world.violate(STUCK, |world| format!("{} are still under way", world.under_way));
+        }
+    }
+    drain(shared).await;
+    let overlaps = shared.lock().longest_overlap();
+    sleep(overlaps).await;
+    drain(shared).await;
+    shared.lock().look_at_places();
+    let keys = shared.lock().oracle.keys.clone();
+    for key in &keys {
+        if shared.lock().oracle_state(key).active().is_some() {
+            use_and_end(shared, key).await;
+        }
+        if shared.lock().is_violated() {
+            return;
+        }
+    }
+    drain(shared).await;
+    shared.lock().look_at_places();
+}
+
+fn replica(shared: &Shared) -> Option<Replica> {
+    let mut world = shared.lock();
+    let alive: Vec<_> = world.replicas.iter().flatten().cloned().collect();
+    let index = world.chance.below(alive.len());
+    let replica = alive.get(index).cloned();
+    if replica.is_none() {
+        world.violate(STUCK, |_| "no replica has started again".to_owned());
+    }
+    replica
+}
+
+/// Does what is owed, each time when it is due, until nothing is.
+async fn drain(shared: &Shared) {
+    for _ in 0..ROUNDS {
+        let Some(replica) = replica(shared) else { return };
+        replica.life.round().await;
+        let wait = shared.lock().until_due();
+        let Some(wait) = wait else { return };
+        sleep(wait + Duration::from_millis(1)).await;
+    }
+    shared.lock().violate(DRAINED, |world| {
+        let keys: Vec<_> = world.oracle.keys.iter().map(|key| format!("{key}: {}", world.describe(key))).collect();
+        keys.join(" | ")
+    });
+}
+
+/// The current secret works, can be rotated, and can be ended.
+async fn use_and_end(shared: &Shared, key: &CredentialKey) {
+    let current = shared.lock().oracle.meaning(key).and_then(|meaning| meaning.current.clone());
+    let Some(current) = current else { return };
+    shared.lock().lift(key);
+    works(shared, key, &current, true).await;
+    let Some(shown) = finish(shared, key, Kind::Rotate(Duration::ZERO)).await else { return };
+    let Some(shown) = shown else { return };
+    works(shared, key, &current, false).await;
+    works(shared, key, &shown.secret, true).await;
+    if finish(shared, key, Kind::End).await.is_some() {
+        works(shared, key, &shown.secret, false).await;
+    }
+}
+
+async fn works(shared: &Shared, key: &CredentialKey, secret: &ClientSecret, expected: bool) {
+    let Some(Replica { life, .. }) = replica(shared) else { return };
+    let decision = life.authenticate(key.client_id(), secret).await;
+    let is_right = match &decision {
+        Ok(Decision::Proved(_)) => expected,
+        Ok(Decision::Mismatch { .. }) => !expected,
+        Ok(Decision::NotActive) | Err(_) => false,
+    };
+    if !is_right {
+        shared.lock().violate(STUCK, |world| {
+            let outcome = decision.map_or_else(|failure| failure.to_string(), |decision| format!("{decision:?}"));
+            format!("{key} with {}: {outcome}; {}", world.alias(Some(secret)), world.describe(key))
+        });
+    }
+}
+
+/// An operation that has to succeed, if not at once, then when leases are over.
+async fn finish(shared: &Shared, key: &CredentialKey, kind: Kind) -> Option<Option<Shown>> {
+    let mut last = String::new();
+    for _ in 0..4 {
+        let Replica { life, site } = replica(shared)?;
+        let number = shared.lock().begin(key, kind);
+        let audit = Audit { site, operation: number };
+        let answer: Result<Option<Shown>, Failure<MemoryError>> = match kind {
+            Kind::Rotate(overlap) => life.rotate(key, overlap, audit).await.map(Some),
+            _ => life.end(key, audit).await.map(|()| None),
+        };
+        last = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        shared.lock().answered(number, answer.clone());
+        if let Ok(shown) = answer {
+            return Some(shown);
+        }
+        sleep(LEASE).await;
+    }
+    shared.lock().violate(STUCK, |world| format!("{kind:?}: {last}; {}", world.describe(key)));
+    None
+}
+
+impl World {
+    /// How long until something is due; nothing when all is paid.
+    fn until_due(&self) -> Option<Duration> {
+        let notes = self.oracle.keys.iter().filter_map(|key| self.ledger.entry(key).note);
+        let due = notes.filter_map(|note| note.due()).min()?;
+        Some(due.duration_since(self.now()).unwrap_or_default())
+    }
+
+    /// How long until no previous secret counts any more.
+    fn longest_overlap(&self) -> Duration {
+        let meanings = self.oracle.keys.iter().filter_map(|key| self.oracle.meaning(key));
+        let ends = meanings.filter_map(|meaning| meaning.previous.as_ref()).map(|(_, end)| *end);
+        ends.max().and_then(|end| end.duration_since(self.now()).ok()).unwrap_or_default()
+    }
+
+    /// Lets the client of a key authenticate again.
+    fn lift(&mut self, key: &CredentialKey) {
+        if self.oracle.epochs.last().is_some_and(|epoch| epoch.suspended.contains(key.client_id())) {
+            self.suspend(key.client_id());
+        }
+    }
+
+    /// Nothing is held of a credential that does not count. Of one that counts nothing is left of a secret that counted at a
+    /// place which it has left.
+    fn look_at_places(&mut self) {
+        for key in self.oracle.keys.clone() {
+            let entry = self.ledger.entry(&key);
+            let Some(row) = entry.state.active() else {
+                let is_held = (0..MOUNTS).any(|mount| self.mounts[mount].places.contains_key(&key));
+                if is_held || entry.note.is_some() {
+                    self.violate("nothing is held that nobody vouches for", |world| {
+                        format!("{key}, held: {is_held}; {}", world.describe(&key))
+                    });
+                }
+                continue;
+            };
+            let current = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current));
+            for mount in (0..MOUNTS).filter(|mount| Some(*mount) != current) {
+                let left = self.mounts[mount].places.get(&key).into_iter().flat_map(|place| place.secrets().cloned());
+                let left: Vec<_> = left.filter(|secret| self.oracle.has_left(secret, mount)).collect();
+                if let Some(secret) = left.first() {
+                    self.violate("a place that a credential has left keeps none of its secrets", |world| {
+                        format!("{key} at mount {mount}: {}; {}", world.alias(Some(secret)), world.describe(&key))
+                    });
+                }
+            }
+            if entry.note.iter().flat_map(|note| &note.debts).any(|debt| debt.kind != DebtKind::Rest) {
+                self.violate(DRAINED, |world| world.describe(&key));
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The database: a [`MemoryLedger`] behind calls that may fail, wait, and lose their answers.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::site::Site;
+use super::world::World;
+use super::{Fault, rates};
+use crate::credential::{ClientId, CredentialKey};
+use crate::lifecycle::{
+    ClientRows, CommitError, Entry, Freshness, Ledger, MemoryError, MemoryLedger, MemoryTx, Note, Row,
+};
+
+/// What a serialization failure says.
+const REPEAT: &str = "the transaction may be run again";
+
+/// Apart by more than every lease.
+const APART: Duration = Duration::from_secs(2_000);
+
+#[derive(Clone)]
+pub(super) struct SimulatedLedger {
+    pub(super) memory: MemoryLedger,
+    pub(super) site: Site,
+}
+
+/// What becomes of a commit.
+enum Fate {
+    Sound,
+    NotDone,
+    /// Carried out or not, and nobody is told.
+    Unknown(bool),
+    /// Carried out when its caller has given up.
+    Late(Duration),
+}
+
+impl World {
+    fn fate_of_commit(&mut self) -> Fate {
+        let (unknown, ledger) = (self.rates.unknown, self.rates.ledger);
+        let chance = &mut self.chance;
+        if chance.happens(unknown) {
+            self.counts.unknown_commits += 1;
+            return match chance.below(3) {
+                0 => Fate::Unknown(false),
+                1 => Fate::Unknown(true),
+                _ => Fate::Late(rates::lateness(chance)),
+            };
+        }
+        if chance.happens(ledger) { Fate::NotDone } else { Fate::Sound }
+    }
+}
+
+impl SimulatedLedger {
+    /// A call that reads, or that writes within a transaction.
+    async fn call(&self, what: &'static str) -> Result<(), MemoryError> {
+        self.site.point(what).await;
+        let mut world = self.site.world.lock();
+        let rate = world.rates.ledger;
+        if !world.chance.happens(rate) {
+            return Ok(());
+        }
+        world.counts.failures += 1;
+        let may_repeat = world.chance.happens(500);
+        world.tell(|_| format!("replica {}: the database fails at: {what}", self.site.replica));
+        Err(MemoryError::new(if may_repeat { REPEAT } else { "the database is out of reach" }))
+    }
+
+    async fn carry_out(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
+        self.memory.commit(tx).await?;
+        self.site.world.lock().committed();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Ledger for SimulatedLedger {
+    type Tx = MemoryTx;
+    type Error = MemoryError;
+
+    async fn begin(&self) -> Result<MemoryTx, MemoryError> {
+        self.call("begin").await?;
+        self.memory.begin().await
+    }
+
+    async fn commit(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
+        self.site.point("commit").await;
+        let fate = self.site.world.lock().fate_of_commit();
+        let unknown = || CommitError::Unknown(MemoryError::new("the connection was lost at the commit"));
+        match fate {
+            Fate::Sound => self.carry_out(tx).await?,
+            Fate::NotDone => {
+                self.site.tell(|| "a commit is not done".to_owned());
+                return Err(CommitError::NotDone(MemoryError::new(REPEAT)));
+            }
+            Fate::Unknown(is_done) => {
+                self.site.tell(|| format!("a commit is lost, carried out: {is_done}"));
+                if is_done {
+                    self.carry_out(tx).await?;
+                } else {
+                    drop(tx);
+                }
+                return Err(unknown());
+            }
+            Fate::Late(time) => {
+                self.site.tell(|| format!("a commit is lost, and carried out in {time:?}"));
+                self.site.world.lock().counts.late += 1;
+                let ledger = self.clone();
+                self.site.in_the_world(async move {
+                    sleep(time).await;
+                    let _ = ledger.carry_out(tx).await;
+                });
+                return Err(unknown());
+            }
+        }
+        self.site.point("committed").await;
+        Ok(())
+    }
+
+    async fn now(&self, tx: &mut MemoryTx) -> Result<SystemTime, MemoryError> {
+        self.call("now").await?;
+        let apart = match self.site.world.lock().fault {
+            Some(Fault::ClocksOfReplicas) => APART * u32::try_from(self.site.replica).unwrap_or(0),
+            _ => Duration::ZERO,
+        };
+        Ok(self.memory.now(tx).await? + apart)
+    }
+
+    async fn lock(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<Entry, MemoryError> {
+        self.call("lock").await?;
+        let entry = self.memory.lock(tx, key).await?;
+        self.site.point("locked").await;
+        Ok(entry)
+    }
+
+    async fn insert(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
+        self.call("insert").await?;
+        self.memory.insert(tx, row).await
+    }
+
+    async fn replace(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
+        self.call("replace").await?;
+        self.memory.replace(tx, row).await
+    }
+
+    async fn end(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<(), MemoryError> {
+        self.call("end").await?;
+        self.memory.end(tx, key).await
+    }
+
+    async fn note(&self, tx: &mut MemoryTx, key: &CredentialKey, note: Option<&Note>) -> Result<(), MemoryError> {
+        self.call("note").await?;
+        self.memory.note(tx, key, note).await
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>, MemoryError> {
+        self.call("due").await?;
+        self.memory.due(limit).await
+    }
+
+    async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, MemoryError> {
+        self.call("rows").await?;
+        let rows = self.memory.rows(client, freshness).await?;
+        self.site.point("rows read").await;
+        Ok(rows)
+    }
+
+    fn may_repeat(&self, error: &MemoryError) -> bool {
+        *error == MemoryError::new(REPEAT)
+    }
+}

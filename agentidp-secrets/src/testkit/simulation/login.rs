@@ -1,0 +1,110 @@
+//! Logins, and whether they were decided rightly.
+
+use super::Fault;
+use super::replica::Replica;
+use super::world::World;
+use crate::credential::{ClientId, CredentialKey};
+use crate::lifecycle::{Decision, State};
+use crate::secret::ClientSecret;
+
+/// A rule of each decision.
+const LINEARIZABLE: &str = "authentications are linearizable with acknowledged changes";
+
+/// A client logs in with a secret that it has, or had, or never had.
+pub(super) fn begin(replica: &Replica, key: &CredentialKey) {
+    let Replica { life, site } = replica.clone();
+    let secret = {
+        let mut world = site.world.lock();
+        let Some(secret) = world.a_secret() else { return };
+        world.oracle.presented(&secret);
+        world.counts.logins += 1;
+        secret
+    };
+    let key = key.clone();
+    let (executor, owner) = (site.executor.clone(), site.owner);
+    executor.spawn(
+        owner,
+        Box::pin(async move {
+            let (from, fault) = {
+                let mut world = site.world.lock();
+                world.tell(|world| {
+                    format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret)))
+                });
+                (world.moment(), world.fault)
+            };
+            let Ok(decision) = life.authenticate(key.client_id(), &secret).await else { return };
+            let Decision::Proved(proof) = decision else {
+                site.world.lock().decided(key.client_id(), &secret, &decision, from);
+                return;
+            };
+            // The token is signed, and the audit event committed.
+            site.point("the rest of a login").await;
+            if fault == Some(Fault::NoSecondLook) {
+                let now = site.world.lock().moment();
+                site.world.lock().decided(key.client_id(), &secret, &Decision::Proved(proof), now);
+                return;
+            }
+            let look = site.world.lock().moment();
+            if let Ok(decision) = life.still_counts(proof, &secret).await {
+                site.world.lock().decided(key.client_id(), &secret, &decision, look);
+            }
+        }),
+    );
+}
+
+impl World {
+    /// One that clients know of.
+    fn a_secret(&mut self) -> Option<ClientSecret> {
+        let known = self.oracle.known();
+        let latest = known.len().checked_sub(1)?;
+        let is_latest = self.chance.happens(500);
+        let index =
+            if is_latest { latest.saturating_sub(self.chance.below(3)) } else { self.chance.below(known.len()) };
+        known.get(index).map(|text| ClientSecret::from(text.as_str()))
+    }
+
+    /// There has to be a moment since `from` at which this was the right decision.
+    pub(super) fn decided(&mut self, client: &ClientId, secret: &ClientSecret, decision: &Decision, from: usize) {
+        self.watch();
+        let counts = |epoch: &super::oracle::Epoch, of: Option<&CredentialKey>| {
+            epoch.secrets.iter().any(|(key, text)| {
+                key.client_id() == client && text == secret.expose_secret() && of.is_none_or(|of| of == key)
+            })
+        };
+        let mut since = self.oracle.epochs.get(from..).unwrap_or_default().iter();
+        let is_right = match decision {
+            Decision::Proved(proof) => {
+                since.any(|epoch| counts(epoch, Some(proof.key())) && !epoch.suspended.contains(client))
+            }
+            Decision::NotActive => since.any(|epoch| counts(epoch, None) && epoch.suspended.contains(client)),
+            Decision::Mismatch { .. } => since.any(|epoch| !counts(epoch, None)),
+        };
+        self.tell(|world| {
+            let decision = match decision {
+                Decision::Proved(_) => "is let in",
+                Decision::NotActive => "is not active",
+                Decision::Mismatch { .. } => "is refused",
+            };
+            format!("{client} with {} {decision}", world.alias(Some(secret)))
+        });
+        if !is_right {
+            self.violate(LINEARIZABLE, |world| format!("{client} with {}", world.alias(Some(secret))));
+        }
+    }
+
+    pub(super) fn oracle_state(&self, key: &CredentialKey) -> &State {
+        self.oracle.state(key)
+    }
+
+    /// Suspends a client, or lets it authenticate again.
+    pub(super) fn suspend(&mut self, client: &ClientId) {
+        let mut epoch = self.oracle.epochs.last().cloned().unwrap_or_default();
+        let is_suspended = epoch.suspended.remove(client);
+        if !is_suspended {
+            epoch.suspended.insert(client.clone());
+        }
+        self.ledger.suspend(client, !is_suspended);
+        self.tell(|_| format!("{client} is suspended: {}", !is_suspended));
+        self.enter(epoch);
+    }
+}

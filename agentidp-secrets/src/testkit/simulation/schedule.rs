@@ -1,0 +1,240 @@
+//! One schedule: what callers do, and when.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use super::executor::{Executor, Owner};
+use super::operations::{Audit, Kind};
+use super::replica::{Replica, Setting};
+use super::site::Site;
+use super::world::{MOUNTS, Shared, World};
+use crate::credential::CredentialKey;
+use crate::error::Result;
+use crate::lifecycle::Row;
+use crate::secret::ClientSecret;
+
+/// Long after the last request that is carried out late.
+const EVERYTHING_HAS_ARRIVED: Duration = Duration::from_secs(3 * 3600);
+
+/// Drives one schedule to its end.
+pub(super) async fn drive(world: Shared, executor: Executor) {
+    if let Err(error) = begin(&world, &executor) {
+        world.lock().violate("a schedule begins", |_| error.to_string());
+        return;
+    }
+    let steps = {
+        let mut world = world.lock();
+        6 + world.chance.below(20)
+    };
+    for _ in 0..steps {
+        if world.lock().is_violated() {
+            return;
+        }
+        let wait = act(&world);
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+    }
+    world.lock().calm_down();
+    sleep(EVERYTHING_HAS_ARRIVED).await;
+    super::end::settle(&world).await;
+}
+
+/// Two or three replicas, one to three credentials, some of which an older system has made.
+fn begin(world: &Shared, executor: &Executor) -> Result<()> {
+    let replicas = {
+        let mut world = world.lock();
+        let (primary, others) = (world.chance.below(MOUNTS + 1), world.chance.one_of(&[0, 0, 200, 600]));
+        let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
+        world.setting = Setting { primary, others: u32::try_from(others).unwrap_or(0), has_selectors, pace };
+        let is_one_client = world.chance.happens(700);
+        for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
+            let client = if is_one_client { "client".to_owned() } else { format!("client-{number}") };
+            let key = CredentialKey::parse(&client, &format!("c{number}"))?;
+            world.oracle.keys.push(key.clone());
+            world.import(&key)?;
+        }
+        world.accept();
+        world.tell(|world| {
+            format!(
+                "{:?}, versions kept {:?}, {:?}",
+                world.setting,
+                world.mounts.each_ref().map(super::kv::Kv::versions_kept),
+                world.rates
+            )
+        });
+        2 + world.chance.below(2)
+    };
+    for replica in 0..replicas {
+        world.lock().replicas.push(None);
+        Site { world: world.clone(), executor: executor.clone(), owner: Owner::WORLD, replica }.start_another();
+    }
+    Ok(())
+}
+
+impl World {
+    /// What an older system may have left of a credential: nothing, a bare path, a pinned version, or a digest.
+    fn import(&mut self, key: &CredentialKey) -> Result<()> {
+        let secret = ClientSecret::generate()?;
+        let form = self.chance.below(6);
+        let stored = match form {
+            0..=2 => return Ok(()),
+            3 => self.digest(&secret),
+            _ => {
+                let mount = self.chance.below(MOUNTS);
+                let older = self.chance.below(3);
+                for _ in 0..older {
+                    let older = ClientSecret::generate()?;
+                    self.oracle.presented(&older);
+                    self.next_version(mount, key, older);
+                }
+                let version = self.next_version(mount, key, secret);
+                let pin = if form == 4 { String::new() } else { format!("?version={version}") };
+                crate::record::StoredSecret::parse(&format!("{{mount-{mount}}}{key}{pin}"))?
+            }
+        };
+        self.ledger.put(Row::new(key.clone(), Some(stored.into()), None));
+        Ok(())
+    }
+
+    fn next_version(&mut self, mount: usize, key: &CredentialKey, secret: ClientSecret) -> u64 {
+        let cas = self.mounts[mount].latest(key);
+        self.mounts[mount].apply(key, &super::kv::Change::Write { cas, secret: Some(secret) }).unwrap_or(0)
+    }
+
+    /// Nothing goes wrong from now on.
+    fn calm_down(&mut self) {
+        self.tell(|_| "from here on nothing goes wrong".to_owned());
+        self.rates = super::rates::Rates::calm();
+        self.setting.others = 0;
+    }
+
+    fn a_replica(&mut self) -> Option<Replica> {
+        let number = self.chance.below(self.replicas.len());
+        self.replicas.get(number).cloned().flatten()
+    }
+
+    /// A caller chooses a fresh id for each credential. One that does not is told so while its deletion may be under way.
+    fn fresh(&mut self, key: CredentialKey) -> CredentialKey {
+        let is_used = self.operations.iter().any(|operation| operation.key == key);
+        let is_careless = self.ledger.entry(&key).note.is_some() && self.chance.happens(300);
+        if !is_used || is_careless {
+            return key;
+        }
+        let Ok(fresh) = CredentialKey::parse(key.client_id().as_str(), &format!("c{}", self.oracle.keys.len())) else {
+            return key;
+        };
+        self.oracle.keys.push(fresh.clone());
+        fresh
+    }
+
+    fn a_key(&mut self) -> Option<CredentialKey> {
+        let number = self.chance.below(self.oracle.keys.len());
+        self.oracle.keys.get(number).cloned()
+    }
+}
+
+/// Begins the next thing on some replica; says how long until the one after it.
+fn act(shared: &Shared) -> Duration {
+    let mut guard = shared.lock();
+    let world = &mut *guard;
+    let waits: &[u64] = match world.setting.pace {
+        0 => &[0, 0, 0, 0, 1, 20, 300],
+        1 => &[0, 0, 20, 300, 6_000, 35_000],
+        _ => &[0, 0, 0, 5, 200, 3_000, 40_000, 200_000, 700_000],
+    };
+    let wait = Duration::from_millis(world.chance.one_of(waits));
+    let (Some(replica), Some(key)) = (world.a_replica(), world.a_key()) else { return wait };
+    let overlap = Duration::from_secs(world.chance.one_of(&[0, 0, 1, 60, 3600, 40_000]));
+    let is_absent = *world.oracle_state(&key) == crate::lifecycle::State::Absent;
+    let key = if is_absent { world.fresh(key) } else { key };
+    let kind = match world.chance.below(20) {
+        0..=7 if is_absent => Some(Kind::Issue),
+        0..=5 => Some(Kind::Rotate(overlap)),
+        6 => Some(Kind::EndPrevious),
+        7 => Some(Kind::End),
+        8..=10 => {
+            drop(guard);
+            let site = replica.site.clone();
+            site.executor.clone().spawn(
+                site.owner,
+                Box::pin(async move {
+                    replica.life.round().await;
+                }),
+            );
+            return wait;
+        }
+        11 => {
+            world.jump();
+            None
+        }
+        12 => {
+            world.suspend(key.client_id());
+            None
+        }
+        _ => None,
+    };
+    match kind {
+        Some(kind) => {
+            let number = world.begin(&key, kind);
+            world.tell(|_| format!("replica {} is asked: operation {number}, {kind:?} of {key}", replica.site.replica));
+            drop(guard);
+            ask(replica, key, kind, number);
+        }
+        None => {
+            drop(guard);
+            super::login::begin(&replica, &key);
+        }
+    }
+    wait
+}
+
+/// Runs an operation as a handler of the replica does, whose caller may hang up.
+fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usize) {
+    let Replica { life, site } = replica;
+    let (executor, owner) = (site.executor.clone(), site.owner);
+    executor.spawn(
+        owner,
+        Box::pin(async move {
+            let audit = Audit { site: site.clone(), operation: number };
+            let sequence = async {
+                match kind {
+                    Kind::Issue => life.issue(&key, audit).await.map(Some),
+                    Kind::Rotate(overlap) => life.rotate(&key, overlap, audit).await.map(Some),
+                    Kind::EndPrevious => life.end_previous(&key, audit).await.map(|()| None),
+                    Kind::End => life.end(&key, audit).await.map(|()| None),
+                }
+            };
+            let patience = site.world.lock().patience();
+            match timeout(patience, sequence).await {
+                Ok(answer) => site.world.lock().answered(number, answer),
+                Err(_) => site.tell(|| format!("loses the caller of operation {number}")),
+            }
+        }),
+    );
+}
+
+impl World {
+    fn patience(&mut self) -> Duration {
+        let rate = self.rates.hang_up;
+        let is_short = self.chance.happens(rate);
+        if is_short {
+            Duration::from_millis(self.chance.one_of(&[0, 1, 300, 6_000]))
+        } else {
+            Duration::from_secs(1 << 32)
+        }
+    }
+
+    fn jump(&mut self) {
+        let rate = self.rates.jump;
+        if rate > 0 {
+            let by = i64::try_from(self.chance.one_of(&[40, 700, 4_000, 90_000])).unwrap_or(0);
+            let by = if self.chance.happens(300) { -by } else { by };
+            self.clock.jump(by);
+            self.counts.jumps += 1;
+            self.tell(|_| format!("the clock jumps by {by} s"));
+            self.check();
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a process stands in the world: each call to the database or a backend is a point at which something may happen to it.
+
+use std::future::{pending, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::executor::{Executor, Owner};
+use super::rates::{self, Rates};
+use super::world::{Shared, World};
+
+#[derive(Clone)]
+pub(super) struct Site {
+    pub(super) world: Shared,
+    pub(super) executor: Executor,
+    pub(super) owner: Owner,
+    pub(super) replica: usize,
+}
+
+/// What happens at a point.
+enum Turn {
+    Go,
+    Switch,
+    Pause(Duration),
+    Freeze(Duration),
+    Crash,
+}
+
+impl World {
+    fn turn(&mut self) -> Turn {
+        let Rates { switch, pause, freeze, crash, .. } = self.rates;
+        let chance = &mut self.chance;
+        let drawn = u32::try_from(chance.below(1000)).unwrap_or(0);
+        if drawn < crash {
+            Turn::Crash
+        } else if drawn < crash + freeze {
+            Turn::Freeze(rates::pause(chance))
+        } else if drawn < crash + freeze + pause {
+            Turn::Pause(rates::pause(chance))
+        } else if drawn < crash + freeze + pause + switch {
+            Turn::Switch
+        } else {
+            Turn::Go
+        }
+    }
+}
+
+impl Site {
+    /// A point at which the scheduler may let others go on, hold the process up, or kill it.
+    pub(super) async fn point(&self, what: &'static str) {
+        let turn = self.world.lock().turn();
+        match turn {
+            Turn::Go => {}
+            Turn::Switch => switch().await,
+            Turn::Pause(time) => {
+                self.tell(|| format!("waits {time:?} at: {what}"));
+                self.world.lock().counts.pauses += 1;
+                sleep(time).await;
+            }
+            Turn::Freeze(time) => {
+                self.tell(|| format!("stands still for {time:?} at: {what}"));
+                self.world.lock().counts.pauses += 1;
+                self.executor.pause(self.owner);
+                let (executor, owner) = (self.executor.clone(), self.owner);
+                self.in_the_world(async move {
+                    sleep(time).await;
+                    executor.resume(owner);
+                });
+                switch().await;
+            }
+            Turn::Crash => {
+                self.tell(|| format!("dies at: {what}"));
+                self.die();
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// Kills the process; another one takes its place in a while.
+    pub(super) fn die(&self) {
+        let wait = {
+            let mut world = self.world.lock();
+            world.counts.crashes += 1;
+            world.replicas[self.replica] = None;
+            Duration::from_millis(world.chance.one_of(&[0, 100, 5_000, 40_000]))
+        };
+        self.executor.kill(self.owner);
+        let site = self.clone();
+        self.in_the_world(async move {
+            sleep(wait).await;
+            site.start_another();
+        });
+    }
+
+    /// Runs what outlives the process.
+    pub(super) fn in_the_world(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let world = self.world.clone();
+        world.lock().under_way += 1;
+        self.executor.spawn(
+            Owner::WORLD,
+            Box::pin(async move {
+                task.await;
+                world.lock().under_way -= 1;
+            }),
+        );
+    }
+
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        self.world.lock().tell(|_| format!("replica {} {}", self.replica, line()));
+    }
+}
+
+/// Lets other tasks go on.
+async fn switch() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if has_waited {
+            return Poll::Ready(());
+        }
+        has_waited = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,72 @@
+//! The protocol under every fault that a seed can make, and the proof that its refuted forms are found.
+//!
+//! `SIMULATION_SCHEDULES` sets how many schedules are run, `SIMULATION_SEED` the first one.
+#![cfg(feature = "testkit")]
+
+use agentidp_secrets::testkit::simulation::{Counts, Fault, Flaw, Violation, run};
+
+/// Of the sound protocol.
+const SCHEDULES: u64 = 16_000;
+
+/// Of each refuted form at the most.
+const BUDGET: u64 = 4_000;
+
+fn setting(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a setting of the test suite")]
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn the_protocol_holds_under_every_schedule() {
+    let (first, schedules) = (setting("SIMULATION_SEED").unwrap_or(1), setting("SIMULATION_SCHEDULES"));
+    let mut total = Counts::default();
+    for seed in first..first + schedules.unwrap_or(SCHEDULES) {
+        match run(seed, None, false) {
+            Ok(counts) => total += counts,
+            Err(violation) => {
+                let again = run(seed, None, true).unwrap_err();
+                assert_eq!((violation.rule, &violation.what), (again.rule, &again.what), "it repeats exactly");
+                panic!("seed {seed}, after {total:?}:\n{again}");
+            }
+        }
+    }
+    println!("{total:?}");
+    assert!(total.crashes > 0 && total.late > 0 && total.pauses > 0 && total.unknown_commits > 0 && total.jumps > 0);
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for seed in 1..50 {
+        assert_eq!(run(seed, None, false).unwrap(), run(seed, None, true).unwrap());
+    }
+}
+
+/// The first seed that shows the fault, and the rule that it breaks.
+fn found(fault: Fault) -> Option<(u64, Violation)> {
+    (1..=BUDGET).find_map(|seed| Some((seed, run(seed, Some(fault), false).err()?)))
+}
+
+#[test]
+fn each_refuted_form_of_the_protocol_is_found() {
+    let library = [
+        Flaw::WritesOnTop,
+        Flaw::DeletesLeftPlaces,
+        Flaw::WaitsForDeletions,
+        Flaw::DeletesLostUpgrades,
+        Flaw::PinsNothing,
+        Flaw::ComparesOlderForms,
+        Flaw::ComparesCurrentRecords,
+        Flaw::AdoptsWhatIsThere,
+        Flaw::NotesOneDigest,
+        Flaw::RedeemsNothing,
+        Flaw::DeletesOnce,
+    ];
+    let mut missed = Vec::new();
+    for fault in library.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::ClocksOfReplicas]) {
+        match found(fault) {
+            Some((seed, violation)) => println!("{fault:?}: seed {seed}, {}", violation.rule),
+            None => missed.push(fault),
+        }
+    }
+    assert!(missed.is_empty(), "not found in {BUDGET} schedules: {missed:?}");
+}
