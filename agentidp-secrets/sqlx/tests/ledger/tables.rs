@@ -5,7 +5,7 @@ use std::pin::pin;
 use agentidp_secrets_sqlx::{PgLedger, SqliteLedger};
 use tempfile::TempDir;
 
-use crate::site::{pg_pool, sqlite_pool};
+use crate::site::{WAITING, pg_pool, sqlite_pool};
 
 /// The caller's own migrations, under versions that are ours too.
 async fn callers_table(folder: &TempDir) -> sqlx::migrate::Migrator {
@@ -35,11 +35,10 @@ async fn a_migration_that_fails_holds_up_no_other() {
     sqlx::query("UPDATE agentidp_migrations SET checksum = ''").execute(&pool).await.unwrap();
     ledger.migrate().await.expect_err("the migration was changed after it was applied");
     let mut again = pin!(ledger.migrate());
-    let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
     loop {
         tokio::select! {
             again = &mut again => break again.expect_err("it is still another"),
-            waits = sqlx::query_scalar::<_, bool>(waiting).fetch_one(&pool) => assert!(!waits.unwrap(), "it waits"),
+            waits = sqlx::query_scalar::<_, bool>(WAITING).fetch_one(&pool) => assert!(!waits.unwrap(), "it waits"),
         };
     }
 }
