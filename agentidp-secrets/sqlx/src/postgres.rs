@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::CommitError;
-use sqlx::PgPool;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgSeverity};
 use sqlx::query::QueryAs;
+use sqlx::{Connection as _, PgPool};
 
 use crate::Error;
 use crate::columns::time;
