@@ -69,22 +69,23 @@ async fn main() -> Result<()> {
         let second = mortal.rotate(&key, OVERLAP, ()).await;
         let ended = mortal.end(&key, ()).await;
 
-        // What was shown counts until the end that was acknowledged; after a kill within the end, it may or may not.
-        let (shown, is_undecided) = ([first, second].into_iter().flatten(), ended.is_err());
+        // What was shown counts until the end; after a kill within the end, all of it does or nothing.
+        let (has_ended, is_before_end) = (ended.is_ok(), second.is_err());
         let mut counting = Vec::new();
-        for shown in shown.collect::<Vec<_>>() {
+        for shown in [first, second].into_iter().flatten() {
             counting.push(works(&alive, &key, &shown.secret).await?);
         }
-        assert!(counting.iter().all(|works| *works == counting[0] && (is_undecided || !works)));
+        let expected = if has_ended || is_before_end { !has_ended } else { counting[0] };
+        assert!(counting.iter().all(|works| *works == expected), "{steps} steps");
 
         // Leases of the dead process end, and the living one does what is due.
         clock.advance(Duration::from_secs(3600));
         while alive.round().await.due > 0 {}
         match alive.rotate(&key, OVERLAP, ()).await {
-            Ok(shown) => assert!(works(&alive, &key, &shown.secret).await? && is_undecided),
+            Ok(shown) => assert!(works(&alive, &key, &shown.secret).await? && !has_ended),
             Err(_) => assert!(counting.iter().all(|works| !works), "what counts can be rotated"),
         }
-        if !is_undecided {
+        if has_ended {
             break;
         }
         kills += 1;

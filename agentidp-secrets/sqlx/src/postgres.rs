@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::CommitError;
-use sqlx::PgPool;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgArguments, PgDatabaseError, PgSeverity};
 use sqlx::query::QueryAs;
+use sqlx::{Connection as _, PgPool};
 
 use crate::Error;
 use crate::columns::time;
@@ -80,7 +80,11 @@ impl PgLedger {
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut migrations = sqlx::migrate!("migrations/postgres");
         migrations.dangerous_set_table_name("agentidp_migrations");
-        Ok(migrations.run(&self.pool).await?)
+        // The driver's lock is the connection's, and a migration that fails keeps it: closed, the connection lets it go.
+        let mut connection = self.pool.acquire().await?.detach();
+        let migrated = migrations.run_direct(None, &mut connection, false).await;
+        connection.close().await?;
+        Ok(migrated?)
     }
 }
 

@@ -212,7 +212,8 @@ impl Ledger for Own {
         let rows: Vec<ClientColumns> =
             bind_now(self, sqlx::query_as(rows).bind(client.as_str())).fetch_all(&self.pool).await?;
         let Some(active) = rows.first().map(|row| row.active) else { return Ok(ClientRows::read(None)) };
-        let rows = rows.into_iter().filter_map(|row| row.columns.into_row().transpose()).collect::<Result<_, _>>()?;
+        let rows =
+            rows.into_iter().filter_map(|row| row.columns.into_row().transpose()).collect::<Result<Vec<_>, _>>()?;
         Ok(ClientRows::read(Some(Known::new(active, rows))))
     }
 

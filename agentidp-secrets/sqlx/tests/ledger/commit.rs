@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use tokio::task::yield_now;
 
-use crate::site::{on_postgres, on_sqlite};
+use crate::site::{WAITING, on_postgres, on_sqlite};
 
 /// The caller's table, whose trigger fails each commit in which a row was inserted: by this statement.
 async fn fails_at_commit(pool: &sqlx::PgPool, by: &str) {
@@ -132,8 +132,7 @@ async fn transactions_wait_for_a_key_that_has_no_row() {
             ledger.lock(&mut tx, &key).await
         }
     });
-    let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)";
-    while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(&site.pool).await.unwrap() {
+    while !sqlx::query_scalar::<_, bool>(WAITING).fetch_one(&site.pool).await.unwrap() {
         assert!(!second.is_finished(), "it did not wait");
         yield_now().await;
     }

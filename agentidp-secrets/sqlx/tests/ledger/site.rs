@@ -11,6 +11,10 @@ use tempfile::TempDir;
 
 use crate::support::postgres;
 
+/// Whether a connection to this database waits for an advisory lock. The cluster is shared with other tests.
+pub(crate) const WAITING: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
 pub(crate) struct Site<L, P> {
     pub(crate) ledger: L,
     pub(crate) life: Lifecycle<L>,

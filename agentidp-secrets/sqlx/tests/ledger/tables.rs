@@ -1,9 +1,11 @@
 //! The tables, beside the caller's own.
 
+use std::pin::pin;
+
 use agentidp_secrets_sqlx::{PgLedger, SqliteLedger};
 use tempfile::TempDir;
 
-use crate::site::{pg_pool, sqlite_pool};
+use crate::site::{WAITING, pg_pool, sqlite_pool};
 
 /// The caller's own migrations, under versions that are ours too.
 async fn callers_table(folder: &TempDir) -> sqlx::migrate::Migrator {
@@ -22,6 +24,23 @@ async fn the_tables_are_made_beside_the_callers_on_postgresql() {
     one.and(other).expect("of two that start at once one migrates, and the other waits");
     ledger.migrate().await.unwrap();
     callers.run(&pool).await.unwrap();
+}
+
+/// The driver leaves its lock behind on a connection whose migration has failed.
+#[tokio::test]
+async fn a_migration_that_fails_holds_up_no_other() {
+    let pool = pg_pool().await;
+    let ledger = PgLedger::new(pool.clone());
+    ledger.migrate().await.unwrap();
+    sqlx::query("UPDATE agentidp_migrations SET checksum = ''").execute(&pool).await.unwrap();
+    ledger.migrate().await.expect_err("the migration was changed after it was applied");
+    let mut again = pin!(ledger.migrate());
+    loop {
+        tokio::select! {
+            again = &mut again => break drop(again.expect_err("it is still another")),
+            waits = sqlx::query_scalar::<_, bool>(WAITING).fetch_one(&pool) => assert!(!waits.unwrap(), "it waits"),
+        };
+    }
 }
 
 #[tokio::test]

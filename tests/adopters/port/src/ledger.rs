@@ -170,7 +170,7 @@ impl Ledger for AgentLedger {
         let Some::<bool>(suspended) = agent.fetch_optional(&self.0).await? else { return Ok(ClientRows::read(None)) };
         let active = select!("ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
-        let rows = active.iter().map(|columns| columns.row(agent_id)).collect::<Result<_>>()?;
+        let rows = active.iter().map(|columns| columns.row(agent_id)).collect::<Result<Vec<_>>>()?;
         Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
     }
 
