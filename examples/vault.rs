@@ -4,7 +4,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{VaultKv2, VaultPath};
+use agentidp_secrets::vault::{VaultKv2, VaultPath};
 use agentidp_secrets::{CredentialKey, ErrorKind, SecretStore, VerifyError};
 use uuid::Uuid;
 

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::record::BackendId;
+use crate::backend_id::BackendId;
 
 /// The result of every fallible call of this crate except user-level verification.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

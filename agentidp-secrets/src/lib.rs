@@ -6,6 +6,7 @@
 )]
 
 mod backend;
+mod backend_id;
 pub mod backends;
 mod clock;
 mod credential;
@@ -19,6 +20,9 @@ mod record;
 mod secret;
 mod selector;
 mod store;
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+pub mod vault;
 
 #[cfg(any(test, feature = "testkit"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]

@@ -1,65 +1,22 @@
 //! What the caller keeps in its database so that a backend can verify later.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Names the backend that wrote a record.
-///
-/// Kebab-case, 1 to 32 bytes of `a-z 0-9 -`, beginning with a letter. It ends up in databases: once released, an id is
-/// never changed and never given to another backend.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BackendId(Cow<'static, str>);
+pub use crate::backend_id::BackendId;
 
 impl BackendId {
-    /// argon2id digests.
-    pub const ARGON2: Self = Self(Cow::Borrowed("argon2"));
-    /// bcrypt digests.
-    pub const BCRYPT: Self = Self(Cow::Borrowed("bcrypt"));
-    /// Keyed digests of generated secrets.
-    pub const KEYED_DIGEST: Self = Self(Cow::Borrowed("keyed-digest"));
-    /// The in-memory backend for tests and demos.
-    pub const MEMORY: Self = Self(Cow::Borrowed("memory"));
-    /// HashiCorp Vault or OpenBao, KV version 2.
-    pub const VAULT_KV2: Self = Self(Cow::Borrowed("vault-kv2"));
-
-    /// Longest id in bytes.
-    const MAX_LEN: usize = 32;
-
     /// Parses an id.
     ///
     /// # Errors
     /// `Malformed` when the text is not kebab-case or too long.
     pub fn parse(text: &str) -> Result<Self> {
-        let fits = text.len() <= Self::MAX_LEN
-            && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        if fits {
-            Ok(Self(Cow::Owned(text.to_owned())))
-        } else {
-            Err(Error::new(ErrorKind::Malformed, "a backend id is 1 to 32 bytes of a-z 0-9 -, beginning with a letter"))
-        }
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for BackendId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BackendId({})", self.0)
+        Self::of(text).ok_or_else(|| {
+            Error::new(ErrorKind::Malformed, "a backend id is 1 to 32 bytes of a-z 0-9 -, beginning with a letter")
+        })
     }
 }
 

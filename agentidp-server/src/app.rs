@@ -1,6 +1,6 @@
 //! What a running server consists of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::backends::VaultKv2;
@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 use crate::horizon::Horizon;
 use crate::ledger::{DeletionGate, Ledger};
 use crate::ledger_clock::LedgerClock;
-use crate::lifecycle::Upgrades;
+use crate::life::{self, Life};
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::Repos;
@@ -28,8 +28,10 @@ pub struct App {
     pub settings: Settings,
     /// Where secrets are issued and verified.
     pub store: SecretStore,
-    /// What becomes of records that a login has proved.
-    pub upgrades: Upgrades,
+    /// Whether a login puts the record that it has proved into today's form.
+    pub upgrades: bool,
+    /// The sequences over the parts here, put together when the first of them is begun.
+    pub life: OnceLock<Life>,
     /// Where secrets live in Vault; none in bcrypt mode.
     pub vault: Option<VaultPlace>,
     /// Vault itself, where a secret is read back for a request that comes again, and the rows are compared with what is
@@ -69,6 +71,8 @@ pub struct Settings {
     pub agent_limit: Option<u64>,
     /// How many tokens a client may get in a calendar month (UTC).
     pub monthly_token_limit: Option<u64>,
+    /// How long the secret before a rotation may be asked to work.
+    pub max_overlap: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The origin whose pages may call.
@@ -88,6 +92,7 @@ impl Default for Settings {
         Self {
             agent_limit: None,
             monthly_token_limit: None,
+            max_overlap: Duration::from_secs(7 * 86_400),
             trusted_proxies: Vec::new(),
             cors_origin: None,
             // The largest sensible body, an agent with hundreds of capabilities, has a few KiB.
@@ -101,17 +106,21 @@ impl Default for Settings {
 
 /// Where secrets live in Vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "three settings")]
+#[expect(clippy::exhaustive_structs, reason = "two settings")]
 pub struct VaultPlace {
     /// The KV v2 mount.
     pub mount: String,
     /// Our folder in it.
     pub prefix: String,
-    /// How many versions of a secret Vault keeps.
-    pub versions_kept: u64,
 }
 
 impl App {
+    /// What issues, verifies, rotates and ends credentials.
+    pub fn life(&self) -> &Life {
+        let Self { store, repos, clock, gate, upgrades, .. } = self;
+        self.life.get_or_init(|| life::life(store, repos, clock, gate, *upgrades))
+    }
+
     /// The time of day, as rows and events have it.
     #[must_use]
     pub fn now(&self) -> Timestamp {

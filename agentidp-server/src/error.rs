@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 
+use agentidp_secrets::lifecycle::Failure;
 use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -58,6 +59,9 @@ pub enum ApiError {
     /// The credential has ended.
     #[error("the credential is revoked")]
     CredentialAlreadyRevoked,
+    /// There is no previous secret to end.
+    #[error("the credential has no previous secret")]
+    NoPreviousSecret,
     /// Too many requests; the next passes in so many seconds.
     #[error("too many requests; try again in {retry_after} s")]
     RateLimitExceeded {
@@ -244,6 +248,7 @@ impl ApiError {
             Self::AgentAlreadyExists => ("AGENT_ALREADY_EXISTS", StatusCode::CONFLICT),
             Self::AgentAlreadyDecommissioned => ("AGENT_ALREADY_DECOMMISSIONED", StatusCode::CONFLICT),
             Self::CredentialAlreadyRevoked => ("CREDENTIAL_ALREADY_REVOKED", StatusCode::CONFLICT),
+            Self::NoPreviousSecret => ("NO_PREVIOUS_SECRET", StatusCode::CONFLICT),
             Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
             Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
@@ -266,6 +271,20 @@ impl From<RepoError> for ApiError {
         match error {
             RepoError::Unavailable { .. } => Self::DatabaseUnavailable(error),
             error => Self::Internal(Box::new(error)),
+        }
+    }
+}
+
+impl From<Failure<ApiError>> for ApiError {
+    fn from(failure: Failure<Self>) -> Self {
+        match failure {
+            Failure::NotFound => Self::CredentialNotFound,
+            Failure::Ended => Self::CredentialAlreadyRevoked,
+            Failure::NoPrevious => Self::NoPreviousSecret,
+            Failure::Busy => Self::Busy(None),
+            Failure::Backend(error) => Self::vault(error),
+            Failure::Ledger(error) | Failure::Unknown(error) => error,
+            other => Self::internal(other.to_string()),
         }
     }
 }

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use agentidp_secrets::backends::TokenLife;
+use agentidp_secrets::vault::auth::TokenLife;
 use metrics::{Counter, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use crate::domain::Outcome;
 use crate::ledger::LedgerState;
+use crate::renewal::Renewal;
 use crate::repo::{QueryObserver, RowCacheOutcome};
-use crate::vault_token::Renewal;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

@@ -3,43 +3,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agentidp_secrets::backends::{AuthKind, Tended, TokenLife, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AuthKind, RenewalOutcome, TokenLife};
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
+use crate::renewal::Renewal;
 
 /// The token that the server knows Vault by.
 #[derive(Debug)]
 pub struct VaultToken {
     vault: VaultKv2,
     told_of_danger: AtomicBool,
-}
-
-/// What became of looking after the token, as the metrics count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "the label's values")]
-pub enum Renewal {
-    /// The token was renewed.
-    Renewed,
-    /// Another token is in use: from a login or from the file.
-    Replaced,
-    /// Neither could be done.
-    Failed,
-}
-
-impl Renewal {
-    /// Every value.
-    pub const ALL: [Self; 3] = [Self::Renewed, Self::Replaced, Self::Failed];
-
-    /// The label's text.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Renewed => "renewed",
-            Self::Replaced => "replaced",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 impl VaultToken {
@@ -72,15 +47,15 @@ impl VaultToken {
         let care = self.vault.tend_token().await;
         let ttl = self.life().map(|life| life.left.as_secs());
         match &care.outcome {
-            Ok(Tended::Renewed) => {
+            Ok(RenewalOutcome::Renewed) => {
                 metrics.vault_token(Renewal::Renewed);
                 info!(ttl, "renewed the Vault token");
             }
-            Ok(Tended::Replaced) => {
+            Ok(RenewalOutcome::Replaced) => {
                 metrics.vault_token(Renewal::Replaced);
                 info!(ttl, kind = %self.vault.auth_kind(), "took another Vault token into use");
             }
-            Ok(Tended::Inspected) => self.tell(ttl),
+            Ok(RenewalOutcome::Inspected) => self.tell(ttl),
             Ok(_) => {}
             Err(error) => {
                 metrics.vault_token(Renewal::Failed);

@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, VaultKv2, VaultPath};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory};
 use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
+use agentidp_secrets::vault::{VaultKv2, VaultPath};
 use agentidp_secrets::{
     ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, StoredSecret, conformance, stack, store_conformance,
 };

@@ -5,12 +5,11 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{
-    AppRole, Argon2id, Bcrypt, ClientCert, KeyedDigest, Kubernetes, Memory, VaultAuth, VaultKv2, VaultKv2Config,
-    VaultToken,
-};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory};
 use agentidp_secrets::layers::{BreakerLayer, LimitLayer, RetryLayer, TimeoutLayer};
 use agentidp_secrets::testkit::{assert_error_redacted, assert_redacted, assert_text_redacted, fresh_key};
+use agentidp_secrets::vault::auth::{AppRole, ClientCert, Kubernetes, VaultAuth, VaultToken};
+use agentidp_secrets::vault::{VaultKv2, VaultKv2Config};
 use agentidp_secrets::{
     BackendId, ClientSecret, CredentialSecrets, Error, ErrorKind, MacKeys, Previous, SecretBackend, SecretStore,
     Selector, StoredSecret, VerifyError, stack,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{AppRole, Kubernetes, VaultAuth, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AppRole, Kubernetes, VaultAuth};
 use agentidp_secrets::{
     ClientSecret, Clock, CredentialKey, ErrorKind, ManualClock, Result, SecretBackend, StoredSecret, Verdict,
 };

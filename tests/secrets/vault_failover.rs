@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agentidp_secrets::backends::{AppRole, VaultAuth, VaultKv2};
 use agentidp_secrets::layers::{BreakerLayer, LimitLayer, RetryLayer, TimeoutLayer};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AppRole, VaultAuth};
 use agentidp_secrets::{
     ClientSecret, Clock, CredentialKey, Error, ErrorKind, SecretBackend, SharedBackend, StoredSecret, SystemClock,
     Verdict, stack,

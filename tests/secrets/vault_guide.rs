@@ -1,6 +1,7 @@
 //! The guide's commands, run line by line.
 
-use agentidp_secrets::backends::{AppRole, VaultAuth, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AppRole, VaultAuth};
 use agentidp_secrets::{ClientSecret, CredentialKey, SecretBackend, Verdict};
 
 use crate::support;

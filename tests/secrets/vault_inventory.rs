@@ -1,6 +1,7 @@
 //! What Vault holds beside what records say, on a real OpenBao, with the token of the least-privilege policy.
 
-use agentidp_secrets::backends::{NamePage, Standing, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::inventory::{NamePage, RecordState};
 use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, ErrorKind, SecretBackend, StoredSecret};
 
 use crate::support;
@@ -23,26 +24,26 @@ async fn each_standing_is_told_apart_without_further_rights() {
     let path = format!("{}/data/agentidp/agents/a/credentials/c", mount.name);
     let record = |version: u64| StoredSecret::new(BackendId::VAULT_KV2, format!("{path}?version={version}"));
     let bare = StoredSecret::new(BackendId::VAULT_KV2, path.clone());
-    let standing = async |record: &StoredSecret| vault.standing(&key, record).await.unwrap();
+    let state = async |record: &StoredSecret| vault.record_state(&key, record).await.unwrap();
 
-    assert_eq!(standing(&record(1)).await, Standing::Absent);
+    assert_eq!(state(&record(1)).await, RecordState::Absent);
     let first = vault.store(&key, &ClientSecret::from("one")).await.unwrap();
-    assert_eq!(standing(&first).await, Standing::Sound);
-    assert_eq!(standing(&bare).await, Standing::Sound);
+    assert_eq!(state(&first).await, RecordState::Sound);
+    assert_eq!(state(&bare).await, RecordState::Sound);
     let second = vault.rotate(&key, &first, &ClientSecret::from("two")).await.unwrap();
-    assert_eq!(standing(&first).await, Standing::Behind { latest: 2 });
-    assert_eq!(standing(&second).await, Standing::Sound);
-    assert_eq!(standing(&record(3)).await, Standing::VersionGone { latest: 2 });
+    assert_eq!(state(&first).await, RecordState::Behind { latest: 2 });
+    assert_eq!(state(&second).await, RecordState::Sound);
+    assert_eq!(state(&record(3)).await, RecordState::VersionGone { latest: 2 });
     bao.soft_delete(&path).await;
-    assert_eq!(standing(&second).await, Standing::SoftDeleted);
-    assert_eq!(standing(&first).await, Standing::Behind { latest: 2 }, "it is another version that is deleted");
+    assert_eq!(state(&second).await, RecordState::SoftDeleted);
+    assert_eq!(state(&first).await, RecordState::Behind { latest: 2 }, "it is another version that is deleted");
     bao.destroy(&path, 2).await;
-    assert_eq!(standing(&second).await, Standing::Destroyed);
+    assert_eq!(state(&second).await, RecordState::Destroyed);
     bao.root(reqwest::Method::POST, &path, serde_json::json!({ "data": { "other": 1 } })).await;
-    assert_eq!(standing(&record(3)).await, Standing::Unreadable);
+    assert_eq!(state(&record(3)).await, RecordState::Unreadable);
 
     let foreign = StoredSecret::new(BackendId::VAULT_KV2, path.replacen("kv-", "ab-", 1));
-    assert_eq!(vault.standing(&key, &foreign).await.unwrap_err().kind(), ErrorKind::Malformed);
+    assert_eq!(vault.record_state(&key, &foreign).await.unwrap_err().kind(), ErrorKind::Malformed);
 }
 
 #[tokio::test]

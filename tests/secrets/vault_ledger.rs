@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentidp_secrets::ErrorKind;
-use agentidp_secrets::backends::{LedgerCounter, LedgerEntry, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::ledger::{LedgerCounter, LedgerEntry};
 
 use crate::support;
 

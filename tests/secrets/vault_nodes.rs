@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{VaultKv2, VaultKv2Builder};
+use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{
     ClientSecret, Clock, CredentialKey, ErrorKind, ManualClock, SecretBackend, StoredSecret, Verdict,
 };

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Right, VaultKv2, VaultKv2Builder};
+use agentidp_secrets::vault::check::Right;
+use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, Verdict};
 use serde_json::json;
 

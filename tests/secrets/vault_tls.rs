@@ -1,6 +1,7 @@
 //! TLS to a real OpenBao: whom we trust, who trusts us, and what is said when somebody does not.
 
-use agentidp_secrets::backends::{ClientCert, VaultKv2, VaultKv2Builder};
+use agentidp_secrets::vault::auth::ClientCert;
+use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, Verdict};
 
 use crate::certificates::{Authority, Pair};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::backends::{VaultKv2, VaultPath};
+use agentidp_secrets::vault::{VaultKv2, VaultPath};
 use agentidp_secrets::{
     BackendId, ClientSecret, Clock, CredentialKey, CredentialSecrets, ErrorKind, Generation, ManualClock, Operation,
     SecretBackend, SecretStore, StoredSecret, Verdict,

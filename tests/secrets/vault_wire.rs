@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{VaultKv2, VaultKv2Builder};
+use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, StoredSecret, Verdict};
 use reqwest::Method;
 use serde_json::json;

@@ -1,9 +1,10 @@
 //! `/agents`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use agentidp_server::domain::{Agent, AuditEvent, Origin, Page, Paged, Scopes};
-use agentidp_server::repo::{AgentFilter, AgentRepo, CreateAgent, Replace, Result};
+use agentidp_server::domain::{Agent, AuditEvent, Page, Paged, Scopes};
+use agentidp_server::repo::{AgentFilter, AgentRepo, CreateAgent, Result};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,7 +30,7 @@ async fn an_agent_is_registered_read_changed_and_ended() {
     assert_eq!(agent, expected, "exactly the documented members");
     assert_eq!(site.get(&format!("/agents/{id}")).await.json(), expected);
 
-    site.clock.advance(std::time::Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(1));
     let change = json!({ "owner": "Sales", "deploymentEnv": "staging", "unknown": { "ignored": true } });
     let changed = site.call("PATCH", &format!("/agents/{id}"), change).await;
     assert_eq!(changed.status, 200);
@@ -171,7 +172,7 @@ async fn reading_and_writing_are_scopes_of_their_own() {
     let site = Site::bcrypt().await;
     let me = site.agent("me@agents.example").await;
     let token = |scope: &str| {
-        let (scope, ttl) = (Scopes::parse(scope).unwrap(), std::time::Duration::from_secs(60));
+        let (scope, ttl) = (Scopes::parse(scope).unwrap(), Duration::from_secs(60));
         site.app.tokens.issue_now(&me.to_string(), scope, ttl, false).unwrap().token
     };
     let (reader, writer) = (token("agents:read"), token("agents:write tokens:read audit:read"));
@@ -187,7 +188,7 @@ async fn reading_and_writing_are_scopes_of_their_own() {
 async fn lists_are_filtered_and_paged_newest_first() {
     let site = Site::bcrypt().await;
     for n in 0..5 {
-        site.clock.advance(std::time::Duration::from_secs(1));
+        site.clock.advance(Duration::from_secs(1));
         let mut body = an_agent(&format!("agent-{n}@agents.example"));
         body["agentType"] = json!(if n % 2 == 0 { "router" } else { "monitor" });
         body["owner"] = json!("R&D Team");
@@ -247,14 +248,11 @@ impl AgentRepo for Outrun {
     }
 
     async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
-        self.0.find(agent_id).await
+        let earlier = |agent: Agent| Agent { updated_at: agent.updated_at.minus(Duration::from_millis(1)), ..agent };
+        Ok(self.0.find(agent_id).await?.map(earlier))
     }
 
     async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
         self.0.list(filter, page).await
-    }
-
-    async fn replace(&self, _: &Agent, _: &Agent, _: &AuditEvent, _: &Origin) -> Result<Replace> {
-        Ok(Replace::Lost)
     }
 }

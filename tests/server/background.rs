@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::DebtKind;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::domain::{AuditEvent, Page, PurgeJob};
+use agentidp_server::domain::{AuditEvent, Page};
 use agentidp_server::repo::AuditFilter;
 use agentidp_server::server::Bounds;
 use agentidp_server::workers::{purge, retention};
 use uuid::Uuid;
 
+use crate::rows;
 use crate::site::Site;
 use crate::support;
 use crate::support::process::until;
@@ -23,7 +25,7 @@ async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
     let (credential, _) = site.credential(agent).await;
     faults.always(Operation::Revoke, Fault::Fail(ErrorKind::Unavailable));
     assert_eq!(site.revoke(agent, credential).await.status, 204);
-    let pending = async || site.app.repos.purges.pending().await.unwrap();
+    let pending = async || site.app.repos.changes.pending().await.unwrap();
 
     site.clock.advance(Duration::from_secs(3600));
     purge::round(&site.app).await;
@@ -43,12 +45,12 @@ async fn a_server_that_starts_takes_up_the_purges_that_another_left() {
 #[tokio::test]
 async fn without_vault_a_purge_waits_for_it_to_be_configured_again() {
     let site = Site::bcrypt().await;
-    let place = "secret/data/agentidp/agents/a/credentials/c".to_owned();
-    let job = PurgeJob::delete(Uuid::new_v4(), Uuid::new_v4(), place, site.app.now());
-    site.app.repos.purges.schedule(&job).await.unwrap();
+    let (client, credential, now) = (Uuid::new_v4(), Uuid::new_v4(), site.app.now());
+    let owed = rows::debt(DebtKind::Delete, "secret/data/agentidp/agents/a/credentials/c", now);
+    rows::note(&site.app.repos, client, credential, now, |note| note.debts.push(owed.clone())).await;
     purge::round(&site.app).await;
-    let due = site.app.repos.purges.due(site.app.now(), 1).await.unwrap();
-    assert_eq!(due.iter().map(|job| job.attempts).collect::<Vec<_>>(), [0]);
+    let note = rows::entry(&site.app.repos, client, credential).await.note.unwrap();
+    assert_eq!(note.debts, [owed]);
 }
 
 #[tokio::test]

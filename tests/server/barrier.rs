@@ -5,15 +5,13 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
 use agentidp_secrets::{
     BackendInfo, ClientSecret, CredentialKey, Layer, Pointer, Result as StoreResult, SecretBackend, SharedBackend,
     StoredSecret, Verdict,
 };
 use agentidp_server::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
-use agentidp_server::repo::{
-    AsOf, AuditFilter, AuditRepo, Authentication, Bearer, ClientRows, CredentialRepo, Freshness, InsertCredential,
-    RepoError, Repos, Result, Revoke, TokenRepo,
-};
+use agentidp_server::repo::{AuditFilter, AuditRepo, Bearer, CredentialRepo, RepoError, Repos, Result, TokenRepo};
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -182,24 +180,8 @@ impl CredentialRepo for Guarded<Arc<dyn CredentialRepo>> {
         self.inner.list(client_id, status, page).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Known>>> {
         self.inner.authenticate(client_id, now).await
-    }
-
-    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        self.inner.insert(credential, event).await
-    }
-
-    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        self.inner.rotate(before, after, event).await
-    }
-
-    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        self.inner.upgrade(before, after).await
-    }
-
-    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
-        self.inner.revoke(client_id, credential_id, now, event).await
     }
 }
 

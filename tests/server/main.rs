@@ -69,6 +69,8 @@ mod requests;
 #[cfg(test)]
 mod row_cache;
 #[cfg(test)]
+mod rows;
+#[cfg(test)]
 mod same_work;
 #[cfg(test)]
 mod shown_once;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use agentidp_secrets::backends::{Bcrypt, KeyedDigest};
+use agentidp_secrets::lifecycle::Freshness;
 use agentidp_secrets::{MacKeys, SecretStore, stack};
-use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::repo::{self, AuditMode};
 use serde_json::{Value, json};
@@ -151,7 +151,7 @@ async fn no_token_goes_out_after_a_change_where_rows_are_in_memory() {
     let agent = scene.other.agent("first@example.com").await;
     let (_, secret) = scene.other.credential(agent).await;
     until("the lease", async || {
-        let as_of = scene.site.app.repos.credentials.rows(agent, scene.site.app.now(), repo::Freshness::Cached).await;
+        let as_of = scene.site.app.repos.credentials.rows(agent, scene.site.app.now(), Freshness::Cached).await;
         scene.site.granted(agent, &secret).await;
         as_of.unwrap().from_memory
     })
@@ -207,12 +207,13 @@ async fn a_credential_that_expires_meanwhile_gets_no_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upgrade_or_a_first_use_meanwhile_refuses_nobody() {
     let mut scene = Scene::on_sqlite().await;
-    let app = Arc::get_mut(&mut scene.site.app).unwrap();
     let keys = || MacKeys::parse("k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f").unwrap();
     let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
     let store = SecretStore::builder(KeyedDigest::new(keys())).accepts(stack(bcrypt, &[&scene.barrier]));
-    app.store = store.selector_keys(keys()).clock(Arc::clone(&app.clock)).build().unwrap();
-    app.upgrades = Upgrades::new(true);
+    scene.site.change(|app| {
+        app.store = store.selector_keys(keys()).clock(Arc::clone(&app.clock)).build().unwrap();
+        app.upgrades = true;
+    });
     for point in [Point::BeforeAudit, Point::AfterAuditCommit, Point::AfterAudit, Point::BeforeLook, Point::InLook] {
         let agent = scene.other.agent(&format!("{}@example.com", Uuid::new_v4())).await;
         let path = format!("/agents/{agent}/credentials");

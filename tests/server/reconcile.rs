@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::domain::{Credential, PurgeJob, SecretColumns};
+use agentidp_server::domain::{Credential, SecretColumns};
 use agentidp_server::reconcile::{self, DriftClass, Mode, Summary};
 use agentidp_server::workers::reconcile::Reconciler;
 use reqwest::Method;
@@ -12,6 +12,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
+use crate::rows;
 use crate::site::{Site, use_vault};
 use crate::support;
 use crate::support::bao::{Mount, least_privilege};
@@ -91,9 +92,9 @@ impl Place {
     }
 
     /// All that a comparison could change: the jobs, the rows, and what Vault has.
-    async fn state(&self, agent: Uuid) -> (Vec<PurgeJob>, String, Vec<String>) {
+    async fn state(&self, agent: Uuid) -> (Vec<(Uuid, Uuid)>, String, Vec<String>) {
         let far = self.site.app.now().plus(Duration::from_secs(86_400));
-        let jobs = self.site.app.repos.purges.due(far, 1000).await.unwrap();
+        let jobs = self.site.app.repos.changes.due(far, 1000).await.unwrap();
         let rows = format!("{:?}", self.site.rows(agent).await);
         let folder = format!("{}/metadata/agentidp/agents/{agent}/credentials?list=true", self.mount.name);
         let (_, listed) = support::bao().call(support::bao().root_token(), Method::GET, &folder, None).await;
@@ -191,8 +192,7 @@ async fn set_columns(place: &Place, agent: Uuid, credential: Uuid, path: &str, v
     let columns =
         SecretColumns { vault_path: Some(path.to_owned()), vault_version: Some(version), ..SecretColumns::default() };
     let after = Credential { secret: columns.written_by(Uuid::new_v4()), ..before.clone() };
-    place.site.open_write(&after).await;
-    assert!(place.site.app.repos.credentials.upgrade(&before, &after).await.unwrap());
+    rows::replace(&place.site.app.repos, &before, &after, place.site.app.now()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,8 +211,7 @@ async fn a_path_that_a_row_or_a_job_is_about_by_now_is_not_removed() {
     assert_eq!(found.iter().filter(|drift| drift.class == DriftClass::PathWithoutRow).count(), 2, "{found:?}");
     let now = place.site.row(agent, credential).await;
     let row = Credential { secret: row.secret.written_by(Uuid::new_v4()), ..row };
-    place.site.open_write(&row).await;
-    assert!(place.site.app.repos.credentials.upgrade(&now, &row).await.unwrap());
+    rows::replace(&place.site.app.repos, &now, &row, place.site.app.now()).await;
     let path = place.path(agent, intended.credential_id);
     let columns = SecretColumns { vault_path: Some(path), ..row.secret.clone() };
     place.site.open_write(&Credential { secret: columns, ..intended.clone() }).await;

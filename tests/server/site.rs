@@ -8,14 +8,13 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
-use agentidp_server::domain::{Credential, OpenWrite, OpenWriteKind, Page, PurgeJob, Scopes, Timestamp};
+use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::ledger::DeletionGate;
-use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
-use agentidp_server::repo::{AuditMode, Opened, Repos};
+use agentidp_server::repo::{AuditMode, Repos};
 use agentidp_server::tokens::{OPERATOR, Tokens};
 use agentidp_server::{repo, routes};
 use bytes::Bytes;
@@ -26,6 +25,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::rows;
 use crate::support;
 use crate::support::bao::Mount;
 
@@ -35,6 +35,8 @@ pub(crate) struct Site {
     pub(crate) clock: Arc<ManualClock>,
     /// An operator's token with all scopes.
     pub(crate) operator: String,
+    /// Of the database.
+    pub(crate) url: String,
     _data: TempDir,
 }
 
@@ -85,19 +87,19 @@ impl Site {
         let repos = repos.with_group_commit(AuditMode::Sync, Arc::new(metrics.clone()));
         let mut app = an_app(repos, &clock, metrics);
         change(&mut app);
-        Self::of(app, clock, data)
+        Self::of(app, clock, data, url.to_owned())
     }
 
     /// Another process on this database, with the connections of `repos`, that begins where the clock of this one is.
     pub(crate) fn again(&self, repos: Repos, change: impl FnOnce(&mut App)) -> Self {
         let mut app = an_app(repos, &self.clock, Metrics::new());
         change(&mut app);
-        Self::of(app, Arc::clone(&self.clock), TempDir::new().unwrap())
+        Self::of(app, Arc::clone(&self.clock), TempDir::new().unwrap(), self.url.clone())
     }
 
-    fn of(app: App, clock: Arc<ManualClock>, data: TempDir) -> Self {
+    fn of(app: App, clock: Arc<ManualClock>, data: TempDir, url: String) -> Self {
         let operator = app.tokens.issue_now(OPERATOR, Scopes::ALL, Duration::from_secs(86_400), true).unwrap().token;
-        Self { app: Arc::new(app), clock, operator, _data: data }
+        Self { app: Arc::new(app), clock, operator, url, _data: data }
     }
 
     /// Lets a millisecond go by: what happens at the same time has no order.
@@ -195,12 +197,19 @@ impl Site {
 
     /// Opens the write that a commit of this row needs, if it needs one.
     pub(crate) async fn open_write(&self, credential: &Credential) {
-        let now = self.app.now();
-        let row = self.app.repos.credentials.find(credential.client_id, credential.credential_id).await.unwrap();
-        if let Some(write) = write_of(credential, row.is_none()) {
-            let opened = self.app.repos.open_writes.open(&write, now, now.plus(Duration::from_secs(30))).await;
-            assert!(matches!(opened.unwrap(), Opened::Ours(_)));
-        }
+        rows::open_write(&self.app.repos, credential, self.app.now()).await;
+    }
+
+    /// Writes a whole row, as somebody else does.
+    pub(crate) async fn put(&self, row: &Credential) {
+        rows::put(&self.app.repos, row).await;
+    }
+
+    /// Changes the app, ahead of its next request.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut App)) {
+        let app = Arc::get_mut(&mut self.app).unwrap();
+        change(app);
+        app.life = OnceLock::new();
     }
 
     /// The agent's rows.
@@ -257,7 +266,8 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
     App {
         settings: Settings::default(),
         store: SecretStore::builder(bcrypt()).clock(Arc::clone(&shared)).build().unwrap(),
-        upgrades: Upgrades::new(false),
+        upgrades: false,
+        life: OnceLock::new(),
         vault: None,
         vault_token: None,
         vault_client: None,
@@ -277,26 +287,17 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
 
 /// Turns an app to Vault mode, bcrypt accepted.
 pub(crate) fn use_vault(app: &mut App, mount: &Mount, faults: &FaultLayer) {
+    use_vault_keeping(app, mount, faults, 10);
+}
+
+/// The same of a server that believes its mount to keep so many versions.
+pub(crate) fn use_vault_keeping(app: &mut App, mount: &Mount, faults: &FaultLayer, versions: u64) {
     let vault = VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name);
-    let vault = vault.build().unwrap();
+    let vault = vault.versions_kept(versions).build().unwrap();
     app.vault_client = Some(vault.clone());
     let store = SecretStore::builder(stack(vault, &[faults])).accepts(bcrypt());
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
-    app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned(), versions_kept: 10 });
-}
-
-/// The open write that the commit of the credential's version in Vault redeems, if it has one.
-pub(crate) fn write_of(credential: &Credential, is_new: bool) -> Option<OpenWrite> {
-    let Credential { credential_id, client_id, .. } = *credential;
-    let (vault_path, attempt) = (credential.secret.vault_path.clone()?, credential.secret.revision?);
-    let kind = if is_new { OpenWriteKind::Create } else { OpenWriteKind::Move };
-    Some(OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None })
-}
-
-/// The deletion of the place that the credential has in Vault, if it has one.
-pub(crate) fn job_of(credential: &Credential, due_at: Timestamp) -> Option<PurgeJob> {
-    let vault_path = credential.secret.vault_path.clone()?;
-    Some(PurgeJob::delete(credential.client_id, credential.credential_id, vault_path, due_at))
+    app.vault = Some(VaultPlace { mount: mount.name.clone(), prefix: "agentidp".to_owned() });
 }
 
 /// A body that registers an agent.

@@ -3,13 +3,12 @@
 use agentidp_secrets::backends::Bcrypt;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{CredentialKey, ErrorKind, Operation, SecretStore};
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, SecretColumns};
-use serde_json::json;
+use agentidp_server::domain::{Credential, CredentialStatus, SecretColumns};
 use uuid::Uuid;
 
-use super::requests::PEER;
 use super::site::Site;
 use super::support;
+use crate::repo::sql_at;
 
 #[tokio::test]
 async fn a_corrupt_row_neither_hides_a_good_one_nor_becomes_a_wrong_secret() {
@@ -101,18 +100,27 @@ async fn bcrypt_backed(site: &Site, agent: Uuid) -> String {
 /// Puts a credential into the database that the server would not have written.
 async fn insert(site: &Site, agent: Uuid, secret: SecretColumns) {
     let now = site.app.now();
-    let credential = Credential {
+    let whole = Credential {
         credential_id: Uuid::new_v4(),
         client_id: agent,
         status: CredentialStatus::Active,
-        secret: secret.written_by(Uuid::new_v4()),
+        secret: secret.clone().written_by(Uuid::new_v4()),
         created_at: now,
         expires_at: None,
         revoked_at: None,
     };
-    let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
-    let event =
-        AuditEvent::new(AuditAction::CredentialGenerated, Outcome::Success, Some(agent), &origin, json!({}), now);
-    site.open_write(&credential).await;
-    site.app.repos.credentials.insert(&credential, &event).await.unwrap();
+    if secret.to_secrets().is_ok() {
+        return site.put(&whole).await;
+    }
+    let path = SecretColumns { vault_path: Some("secret/data/any".to_owned()), ..SecretColumns::default() };
+    site.put(&Credential { secret: path.written_by(Uuid::new_v4()), ..whole.clone() }).await;
+    let text = |column: Option<String>| column.map_or("NULL".to_owned(), |text| format!("'{text}'"));
+    let (hash, path) = (text(secret.secret_hash), text(secret.vault_path));
+    let version = secret.vault_version.map_or("NULL".to_owned(), |version| version.to_string());
+    let sql = format!(
+        "UPDATE credentials SET secret_hash = {hash}, vault_path = {path}, vault_version = {version} \
+         WHERE credential_id = '{}'",
+        whole.credential_id
+    );
+    sql_at(&site.url, &sql).await.unwrap();
 }

@@ -1,11 +1,9 @@
 //! `POST /token` for a credential that lives in Vault.
 
 use agentidp_secrets::testkit::FaultLayer;
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome, SecretColumns};
-use serde_json::json;
+use agentidp_server::domain::{Credential, SecretColumns};
 use uuid::Uuid;
 
-use crate::requests::PEER;
 use crate::site::Site;
 use crate::support::{self, bao::Mount};
 
@@ -60,9 +58,5 @@ async fn unpin(site: &Site, agent: Uuid, credential: Uuid) {
     let before = site.row(agent, credential).await;
     let secret = SecretColumns { vault_version: None, ..before.secret.clone() };
     let after = Credential { secret: secret.written_by(Uuid::new_v4()), ..before.clone() };
-    site.open_write(&after).await;
-    let origin = Origin { ip_address: PEER.0.into(), user_agent: String::new() };
-    let (action, now) = (AuditAction::CredentialRotated, site.app.now());
-    let event = AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), now);
-    assert!(site.app.repos.credentials.rotate(&before, &after, &event).await.unwrap());
+    site.put(&after).await;
 }

@@ -1,10 +1,7 @@
 //! A server whose store is put together from settings, as the real one's is.
 
-use std::sync::Arc;
-
 use agentidp_server::app::VaultPlace;
 use agentidp_server::config::{Config, Vault};
-use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::wiring;
 
 use super::site::Site;
@@ -44,8 +41,9 @@ pub(crate) async fn restart(site: &mut Site, settings: &[(&str, &str)]) {
     let value = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     let config = Config::from_lookup(value).unwrap();
     let (store, vault_token) = wiring::secret_store(&config, &site.app.clock, &site.app.metrics).await.unwrap();
-    let app = Arc::get_mut(&mut site.app).unwrap();
-    let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: vault.prefix, versions_kept: 10 };
-    (app.vault, app.vault_token) = (config.vault.map(place), vault_token);
-    (app.store, app.upgrades) = (store, Upgrades::new(config.digests.upgrade));
+    let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: vault.prefix };
+    site.change(|app| {
+        (app.vault, app.vault_token) = (config.vault.map(place), vault_token);
+        (app.store, app.upgrades) = (store, config.digests.upgrade);
+    });
 }

@@ -9,7 +9,7 @@
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
-//! [`KeyedDigest`] takes a microsecond and does not.
+//! [`KeyedDigest`] takes a microsecond and does not. What belongs to [`VaultKv2`] is in [`vault`](crate::vault).
 
 #[cfg(feature = "argon2")]
 mod argon2;
@@ -18,8 +18,6 @@ mod bcrypt;
 mod digest;
 mod keyed_digest;
 mod memory;
-#[cfg(feature = "vault")]
-mod vault;
 
 #[cfg(feature = "argon2")]
 #[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
@@ -32,8 +30,5 @@ pub use self::keyed_digest::KeyedDigest;
 pub use self::memory::Memory;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
-pub use self::vault::{
-    AppRole, AuthKind, ClientCert, Kubernetes, LedgerCounter, LedgerEntry, NamePage, Retention, Right, RightCheck,
-    Standing, Tended, TokenCare, TokenLife, TokenStatus, VaultAuth, VaultKv2, VaultKv2Builder, VaultKv2Config,
-    VaultPath, VaultToken,
-};
+#[doc(inline)]
+pub use crate::vault::VaultKv2;

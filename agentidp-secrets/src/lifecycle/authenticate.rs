@@ -12,6 +12,8 @@
 //! is, and the proof counts. Where the record itself has changed, by an upgrade or a rotation, the same secret is verified
 //! against the new one.
 
+use std::sync::Arc;
+
 use super::ledger::Ledger;
 use super::rows::{AsOf, ClientRows, Freshness, Known, Row};
 use super::{ATTEMPTS, Failure, Lifecycle};
@@ -36,11 +38,13 @@ pub enum Decision {
     },
 }
 
-/// A secret that was proved, and the row that it was proved by.
+/// A secret that was proved, and the rows that it was proved by.
 #[derive(Debug)]
 pub struct Proof {
-    row: Row,
+    key: CredentialKey,
     verified: Verified,
+    known: Arc<Known>,
+    candidate: usize,
     as_of: AsOf,
 }
 
@@ -48,7 +52,7 @@ impl Proof {
     /// Whose secret it is.
     #[must_use]
     pub fn key(&self) -> &CredentialKey {
-        &self.row.key
+        &self.key
     }
 
     /// What the store says of it: which of the credential's secrets it was, and whether the proof is stale.
@@ -58,12 +62,13 @@ impl Proof {
     }
 
     /// The row that it was proved by, whose secret counts as used.
-    pub(super) fn row(&self) -> Row {
-        self.row.clone().unused(false)
+    pub(super) fn row(&self) -> Option<Row> {
+        self.known.row(self.candidate).map(|row| row.unused(false))
     }
 
     fn counts_by(&self, rows: &ClientRows) -> bool {
-        rows.known.as_ref().is_some_and(|known| known.may_authenticate() && known.vouches_for(&self.row))
+        let vouches = |known: &Known| known.may_authenticate() && known.vouches_for(&self.known, self.candidate);
+        rows.known.as_deref().is_some_and(vouches)
     }
 }
 
@@ -100,7 +105,8 @@ impl<L: Ledger> Lifecycle<L> {
     pub async fn still_counts(&self, mut proof: Proof, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
         let (client, ledger) = (proof.key().client_id().clone(), &self.0.ledger);
         for _ in 0..ATTEMPTS {
-            if !self.is_over(&proof) && ledger.is_current(&proof.row, proof.as_of) {
+            let expires_at = proof.known.expires_at(proof.candidate);
+            if !self.is_over(&proof) && ledger.is_current(&client, proof.as_of, expires_at) {
                 return Ok(Decision::Proved(proof));
             }
             let rows = self.rows(&client, Freshness::Latest).await?;
@@ -121,13 +127,15 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Whether the overlap has ended since a previous secret was proved.
     fn is_over(&self, proof: &Proof) -> bool {
-        let previous = proof.row.secrets.as_ref().and_then(|secrets| secrets.previous.as_ref());
+        let proved = proof.known.candidates().get(proof.candidate);
+        let previous = proved.and_then(|(_, secrets)| secrets.previous.as_ref());
         let is_previous = proof.verified.generation == Generation::Previous;
         is_previous && previous.is_none_or(|previous| previous.valid_until <= self.0.store.now())
     }
 
-    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory, or with a record that
-    /// means "the latest", that lead to a refusal, and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
+    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
+    /// or rows with a record that means "the latest"; and rows that were changed meanwhile, by a first use that was noted or an
+    /// end that lets the backend forget.
     async fn prove(
         &self,
         client: &ClientId,
@@ -137,7 +145,9 @@ impl<L: Ledger> Lifecycle<L> {
         for _ in 0..ATTEMPTS {
             let (outcome, freshness) = match self.attempt(&rows, secret).await? {
                 Attempt::Decided(Decision::Proved(proof)) => return Ok(Decision::Proved(proof)),
-                Attempt::Decided(refusal) if rows.from_memory || self.means_latest(&rows) => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
+                Attempt::Decided(refusal) if rows.from_memory || self.means_latest(&rows) => {
+                    (Some(Ok(refusal)), Freshness::After(rows.as_of))
+                }
                 Attempt::Decided(refusal) => return refuse(refusal, &rows),
                 Attempt::Changed => (None, Freshness::Latest),
                 Attempt::Gone(error) => (Some(Err(Failure::Backend(error))), Freshness::Latest),
@@ -155,13 +165,14 @@ impl<L: Ledger> Lifecycle<L> {
     /// Whether a record means "the latest" version. A rotation may have pinned it, and written a later version, since the rows
     /// were read.
     fn means_latest(&self, rows: &ClientRows) -> bool {
-        let is_bare = |secrets: &CredentialSecrets| self.points_to(&secrets.current).is_some_and(|to| to.version.is_none());
+        let is_bare =
+            |secrets: &CredentialSecrets| self.points_to(&secrets.current).is_some_and(|to| to.version.is_none());
         candidates(rows).iter().any(|(_, secrets)| is_bare(secrets))
     }
 
     /// The same work is done for a client that does not exist.
     async fn attempt(&self, rows: &ClientRows, secret: &ClientSecret) -> Result<Attempt, Failure<L::Error>> {
-        let error = match (self.0.store.verify_any(candidates(rows), secret).await, rows.known.as_deref()) {
+        let error = match (self.0.store.verify_any(candidates(rows), secret).await, &rows.known) {
             (Ok(matched), Some(known)) => {
                 return self.matched(known, matched.index, matched.verified, rows.as_of).await;
             }
@@ -177,20 +188,22 @@ impl<L: Ledger> Lifecycle<L> {
 
     async fn matched(
         &self,
-        known: &Known,
+        known: &Arc<Known>,
         candidate: usize,
         verified: Verified,
         as_of: AsOf,
     ) -> Result<Attempt, Failure<L::Error>> {
-        let row = known.row(candidate).ok_or_else(|| {
-            Failure::Backend(Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried"))
-        })?;
+        let none = || Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried");
+        let key = known.key(candidate).ok_or_else(none)?.clone();
         // A retried request may have replaced it just now: then this is no secret of the client's any more.
-        if row.is_unused && !self.0.ledger.used(row).await.map_err(Failure::Ledger)? {
-            return Ok(Attempt::Changed);
+        if known.is_unused(candidate) {
+            let row = known.row(candidate).ok_or_else(none)?;
+            if !self.0.ledger.used(&row).await.map_err(Failure::Ledger)? {
+                return Ok(Attempt::Changed);
+            }
         }
         Ok(Attempt::Decided(if known.may_authenticate() {
-            Decision::Proved(Proof { row: row.clone(), verified, as_of })
+            Decision::Proved(Proof { key, verified, known: Arc::clone(known), candidate, as_of })
         } else {
             Decision::NotActive
         }))

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::ledger::{CommitError, Ledger, State};
+use super::ledger::{CommitError, Ledger};
 use super::note::Note;
+use super::rows::State;
 use super::{ATTEMPTS, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 

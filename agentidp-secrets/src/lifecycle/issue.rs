@@ -1,9 +1,9 @@
 //! A new credential.
 
 use super::commit::{Committed, Why, Write};
-use super::ledger::{Change, Ledger, State};
+use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
 use crate::error::Operation;
@@ -60,6 +60,7 @@ impl<L: Ledger> Lifecycle<L> {
             Ok(Committed::Done(row)) => Ok(Shown { secret, row: *row }),
             Ok(Committed::Lost(why)) => {
                 self.give_up(key, attempt).await;
+                self.purge_now(key).await;
                 if why == Why::WriteLost {
                     // So slow that the place is being deleted, or was before this write: it is deleted once more.
                     self.tell(&Event::GivenUp(key.clone()));
@@ -68,26 +69,27 @@ impl<L: Ledger> Lifecycle<L> {
                 Err(Failure::Exists)
             }
             Err(failure) => {
-                if !matches!(failure, Failure::Unknown(_)) {
-                    self.give_up(key, attempt).await;
+                match failure {
+                    Failure::Unknown(_) => {}
+                    // It may be a refusal of the caller's, with database and backend in good health.
+                    _ => {
+                        self.give_up(key, attempt).await;
+                        self.purge_now(key).await;
+                    }
                 }
                 Err(failure)
             }
         }
     }
 
-    /// The new credential is given up: what lies at its place is deleted, as soon as its backend can.
+    /// The new credential is given up: what lies at its place is owed to be deleted.
     async fn give_up(&self, key: &CredentialKey, attempt: Revision) {
         let Ok(Some(place)) = self.place(key) else { return };
-        let given_up = self.in_time(key, |state, note, now| {
-            let is_ours = *state == State::Absent && (note.open.is_none() || note.redeem(attempt));
-            if is_ours {
+        self.in_time(key, |state, note, now| {
+            if *state == State::Absent && (note.open.is_none() || note.redeem(attempt)) {
                 note.owe(place.clone(), DebtKind::Delete, now);
             }
-            is_ours
-        });
-        if given_up.await == Some(true) {
-            self.purge_now(key).await;
-        }
+        })
+        .await;
     }
 }

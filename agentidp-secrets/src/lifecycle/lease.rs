@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::commit::Why;
 use super::digest::SecretDigest;
 use super::flaw::Flaw;
-use super::ledger::{Ledger, State};
+use super::ledger::Ledger;
 use super::note::{Note, OpenWrite, OpenWriteKind, Opened};
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
@@ -112,10 +112,12 @@ impl<L: Ledger> Lifecycle<L> {
                 lease_until,
             };
             let opened = note.open(write, now);
-            if let Some(open) = note.open.as_mut().filter(|open| self.has(Flaw::NotesOneDigest) && open.attempt == attempt) {
+            if let Some(open) =
+                note.open.as_mut().filter(|open| self.has(Flaw::NotesOneDigest) && open.attempt == attempt)
+            {
                 open.digests = own.iter().cloned().collect();
             }
-            if self.has(Flaw::WaitsForDeletions) && self.awaits_deletion(note, place, now) {
+            if self.has(Flaw::WaitsForDeletions) && note.awaits_deletion(place, now) {
                 return Asked::Busy;
             }
             match opened {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 
 use super::note::Note;
-use super::rows::{AsOf, ClientRows, Freshness, Row};
+use super::rows::{AsOf, ClientRows, Freshness, Row, State};
 use crate::credential::{ClientId, CredentialKey};
 
 /// The caller's database, as far as the protocol needs it.
@@ -100,10 +100,10 @@ pub trait Ledger: Send + Sync + 'static {
         false
     }
 
-    /// Whether memory would serve this row now, as it did at `as_of`: changes are heard of, none is known of since then, and the row
-    /// has not expired. Asks the database nothing. A ledger without memory says no.
-    fn is_current(&self, row: &Row, as_of: AsOf) -> bool {
-        let _ = (row, as_of);
+    /// Whether memory would serve rows now as it did at `as_of`: changes are heard of, none is known of since then, and what
+    /// expires then has not. Asks the database nothing. A ledger without memory says no.
+    fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {
+        let _ = (client, as_of, expires_at);
         false
     }
 
@@ -147,30 +147,6 @@ pub struct Entry {
     pub state: State,
     /// What the protocol has noted.
     pub note: Option<Note>,
-}
-
-/// Whether a credential counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no fourth")]
-pub enum State {
-    /// There is no row.
-    #[default]
-    Absent,
-    /// It may authenticate. Whether it has expired does not matter here.
-    Active(Box<Row>),
-    /// It never will again.
-    Ended,
-}
-
-impl State {
-    /// The row of an active credential.
-    #[must_use]
-    pub fn active(&self) -> Option<&Row> {
-        match self {
-            Self::Active(row) => Some(row),
-            Self::Absent | Self::Ended => None,
-        }
-    }
 }
 
 /// Why a commit did not succeed.

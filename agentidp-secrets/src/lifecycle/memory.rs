@@ -8,9 +8,9 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use super::ledger::{CommitError, Entry, Ledger, State};
+use super::ledger::{CommitError, Entry, Ledger};
 use super::note::Note;
-use super::rows::{ClientRows, Freshness, Known, Row};
+use super::rows::{ClientRows, Freshness, Known, Row, State};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::{ClientId, CredentialKey};
 
@@ -216,7 +216,7 @@ impl Ledger for MemoryLedger {
         let mine = data.states.iter().filter(|(key, _)| key.client_id() == client);
         let mut is_known = false;
         let rows = mine.inspect(|_| is_known = true).filter_map(|(_, state)| state.active()).cloned();
-        let rows = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
+        let rows: Vec<_> = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
         Ok(ClientRows::read(is_known.then(|| Known::new(!data.suspended.contains(client), rows))))
     }
 

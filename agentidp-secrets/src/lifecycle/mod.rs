@@ -65,11 +65,11 @@ pub use self::event::Event;
 pub use self::failure::Failure;
 #[cfg(feature = "testkit")]
 pub use self::flaw::Flaw;
-pub use self::ledger::{Change, CommitError, Entry, Ledger, State};
+pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
-pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row};
+pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
@@ -133,12 +133,14 @@ pub trait Gate: Send + Sync + 'static {
 /// ```
 pub struct Lifecycle<L>(Arc<Inner<L>>);
 
+type Observer = Box<dyn Fn(&Event) + Send + Sync>;
+
 struct Inner<L> {
     store: SecretStore,
     ledger: L,
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     gate: Option<Box<dyn Gate>>,
-    observe: Option<Box<dyn Fn(&Event) + Send + Sync>>,
+    observe: Option<Observer>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
     #[cfg(feature = "testkit")]
@@ -186,6 +188,17 @@ impl<L: Ledger> Lifecycle<L> {
     #[cfg(feature = "testkit")]
     pub(crate) fn with_flaw(self, flaw: Option<Flaw>) -> Self {
         self.with(|inner| inner.flaw = flaw)
+    }
+
+    #[cfg(feature = "testkit")]
+    fn has(&self, flaw: Flaw) -> bool {
+        self.0.flaw == Some(flaw)
+    }
+
+    /// Without feature `testkit` nothing breaks the protocol.
+    #[cfg(not(feature = "testkit"))]
+    fn has(&self, _flaw: flaw::Flaw) -> bool {
+        false
     }
 
     /// Settings come before clones; of a lifecycle that is shared already they are not changed.

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::digest::SecretDigest;
-use super::ledger::State;
-use super::rows::Revision;
+
+use super::rows::{Revision, State};
 use crate::record::StoredSecret;
 
 /// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.
@@ -299,6 +299,11 @@ impl Note {
         let debt = self.debts.iter_mut().find(|debt| debt.is_due(now))?;
         (debt.claimed_until, debt.due) = (Some(until), until);
         Some(Claim { debt: debt.clone(), until })
+    }
+
+    /// Whether something may be under way to have the place forgotten.
+    pub(super) fn awaits_deletion(&self, place: &StoredSecret, now: SystemTime) -> bool {
+        self.debts.iter().any(|debt| debt.place == *place && debt.claimed_until.is_some_and(|until| until > now))
     }
 
     /// An unfinished repair whose writer is gone.

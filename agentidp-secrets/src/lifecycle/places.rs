@@ -28,7 +28,9 @@ impl<L: Ledger> Lifecycle<L> {
     /// The backend that a place is at, if the key's secrets are kept at that place.
     pub(super) fn backend_at(&self, key: &CredentialKey, place: &StoredSecret) -> Result<&SharedBackend> {
         let backend = self.0.store.backend(Operation::Revoke, place.backend())?;
-        if backend.place(key).as_ref() == Some(place) {
+        let own = backend.place(key);
+        // A place that was noted while its backend was not configured is a whole record.
+        if own.as_ref() == Some(place) || backend.points_to(place).is_some_and(|to| Some(to.place) == own) {
             return Ok(backend);
         }
         let message = "the place is not where this backend keeps the secrets of the key: another mount or prefix";
@@ -40,11 +42,16 @@ impl<L: Ledger> Lifecycle<L> {
         self.0.store.backend(Operation::Pin, stored.backend()).ok()?.points_to(stored)
     }
 
-    /// The places that these records point to.
+    /// The places that these records point to. Of a backend that this store was not given the record itself is noted: it may
+    /// be configured again.
     pub(super) fn places(&self, secrets: &CredentialSecrets) -> Vec<StoredSecret> {
         let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
         let records = std::iter::once(&secrets.current).chain(previous);
-        records.filter_map(|record| Some(self.points_to(record)?.place)).collect()
+        let place = |record: &StoredSecret| match self.0.store.backend(Operation::Revoke, record.backend()) {
+            Ok(backend) => Some(backend.points_to(record)?.place),
+            Err(_) => Some(record.clone()),
+        };
+        records.filter_map(place).collect()
     }
 
     /// The places where something counts now; with its end for a previous secret.

@@ -7,8 +7,9 @@ use futures_util::future::select;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::flaw::Flaw;
-use super::ledger::{Ledger, State};
+use super::ledger::Ledger;
 use super::note::{Claim, DebtKind};
+use super::rows::State;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation};

@@ -48,6 +48,30 @@ impl Row {
     }
 }
 
+/// Whether a credential counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth")]
+pub enum State {
+    /// There is no row.
+    #[default]
+    Absent,
+    /// It may authenticate. Whether it has expired does not matter here.
+    Active(Box<Row>),
+    /// It never will again.
+    Ended,
+}
+
+impl State {
+    /// The row of an active credential.
+    #[must_use]
+    pub fn active(&self) -> Option<&Row> {
+        match self {
+            Self::Active(row) => Some(row),
+            Self::Absent | Self::Ended => None,
+        }
+    }
+}
+
 /// Names one state of a row's secret columns: each write sets a fresh one, and compare-and-set is on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision([u8; 16]);
@@ -140,24 +164,43 @@ impl ClientRows {
     }
 }
 
-/// A client and its active rows, ready to be tried.
+/// A client and its active rows, ready to be tried: made once from what was read, and shared by all requests that find it in
+/// memory. So nothing is in it twice.
 #[derive(Debug)]
 pub struct Known {
     may_authenticate: bool,
-    rows: Box<[Row]>,
-    /// Of the rows that can be tried, in their order.
+    /// The rows that can be tried.
     candidates: Box<[(CredentialKey, CredentialSecrets)]>,
+    /// What else they hold, at the same places.
+    rests: Box<[Rest]>,
+    /// When those that cannot be read end.
+    damaged: Box<[Option<SystemTime>]>,
+}
+
+/// What a row holds beside its records.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    revision: Option<Revision>,
+    expires_at: Option<SystemTime>,
+    is_unused: bool,
 }
 
 impl Known {
     /// A client; `may_authenticate` is false while its owner is suspended. The order of the rows is the order in which they are
     /// tried.
     #[must_use]
-    pub fn new(may_authenticate: bool, rows: Vec<Row>) -> Self {
-        let (readable, damaged): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.secrets.is_some());
-        let tried = |row: &Row| Some((row.key.clone(), row.secrets.clone()?));
-        let candidates = readable.iter().filter_map(tried).collect();
-        Self { may_authenticate, rows: readable.into_iter().chain(damaged).collect(), candidates }
+    pub fn new(may_authenticate: bool, rows: impl IntoIterator<Item = Row>) -> Self {
+        let (mut candidates, mut rests, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
+        for Row { key, secrets, revision, expires_at, is_unused } in rows {
+            match secrets {
+                Some(secrets) => {
+                    candidates.push((key, secrets));
+                    rests.push(Rest { revision, expires_at, is_unused });
+                }
+                None => damaged.push(expires_at),
+            }
+        }
+        Self { may_authenticate, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
     }
 
     /// Whether the owner is active.
@@ -166,25 +209,72 @@ impl Known {
         self.may_authenticate
     }
 
-    pub(super) fn candidates(&self) -> &[(CredentialKey, CredentialSecrets)] {
+    /// How many rows there are, with those that cannot be read.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.candidates.len() + self.damaged.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same without the rows that have expired by now.
+    #[must_use]
+    pub fn unexpired(self: Arc<Self>, now: SystemTime) -> Arc<Self> {
+        let lives = |expires_at: Option<SystemTime>| expires_at.is_none_or(|end| end > now);
+        let mut ends = self.rests.iter().map(|rest| rest.expires_at).chain(self.damaged.iter().copied());
+        if ends.all(lives) {
+            return self;
+        }
+        let kept = self.candidates.iter().zip(&self.rests).filter(|(_, rest)| lives(rest.expires_at));
+        let (candidates, rests): (Vec<_>, Vec<_>) = kept.map(|(candidate, rest)| (candidate.clone(), *rest)).unzip();
+        Arc::new(Self {
+            may_authenticate: self.may_authenticate,
+            candidates: candidates.into(),
+            rests: rests.into(),
+            damaged: self.damaged.iter().copied().filter(|end| lives(*end)).collect(),
+        })
+    }
+
+    /// What to verify a secret against.
+    #[must_use]
+    pub fn candidates(&self) -> &[(CredentialKey, CredentialSecrets)] {
         &self.candidates
     }
 
-    pub(super) fn row(&self, candidate: usize) -> Option<&Row> {
-        self.rows.get(candidate).filter(|_| candidate < self.candidates.len())
+    pub(super) fn key(&self, candidate: usize) -> Option<&CredentialKey> {
+        self.candidates.get(candidate).map(|(key, _)| key)
+    }
+
+    pub(super) fn expires_at(&self, candidate: usize) -> Option<SystemTime> {
+        self.rests.get(candidate)?.expires_at
+    }
+
+    pub(super) fn is_unused(&self, candidate: usize) -> bool {
+        self.rests.get(candidate).is_some_and(|rest| rest.is_unused)
+    }
+
+    /// The whole row.
+    pub(super) fn row(&self, candidate: usize) -> Option<Row> {
+        let ((key, secrets), rest) = (self.candidates.get(candidate)?, self.rests.get(candidate)?);
+        let row = Row::new(key.clone(), Some(secrets.clone()), rest.revision);
+        Some(row.expiring(rest.expires_at).unused(rest.is_unused))
     }
 
     /// Whether a row that nobody can read is among them.
     pub(super) fn is_damaged(&self) -> bool {
-        self.candidates.len() < self.rows.len()
+        !self.damaged.is_empty()
     }
 
-    /// Whether the row has the same records here as `proved` has: then a proof of its secret is one here. A selector may have
-    /// come since, and a first use may have been noted.
-    pub(super) fn vouches_for(&self, proved: &Row) -> bool {
-        let Some(secrets) = &proved.secrets else { return false };
+    /// Whether one of the rows has the same records here as in `proved`: then a proof of its secret there is one here. A selector may
+    /// have come since, and a first use may have been noted.
+    pub(super) fn vouches_for(&self, proved: &Self, candidate: usize) -> bool {
+        let Some((key, secrets)) = proved.candidates.get(candidate) else { return false };
         self.candidates
             .iter()
-            .any(|(key, now)| *key == proved.key && now.current == secrets.current && now.previous == secrets.previous)
+            .any(|(other, now)| other == key && now.current == secrets.current && now.previous == secrets.previous)
     }
 }

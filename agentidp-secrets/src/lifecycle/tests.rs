@@ -27,13 +27,13 @@ fn clock() -> Arc<ManualClock> {
 }
 
 fn site() -> Site {
-    over(&clock(), |memory| SecretStore::builder(memory))
+    over(&clock(), SecretStore::builder)
 }
 
 fn over(clock: &Arc<ManualClock>, store: impl FnOnce(SharedBackend) -> crate::store::SecretStoreBuilder) -> Site {
     let memory: SharedBackend = Arc::new(Memory::new());
     let ledger = MemoryLedger::with_clock(Arc::clone(clock) as Arc<dyn crate::clock::Clock>);
-    let store = store(Arc::clone(&memory)).clock(clock.clone()).build().unwrap();
+    let store = store(Arc::clone(&memory)).clock(Arc::<ManualClock>::clone(clock)).build().unwrap();
     let life = Lifecycle::new(store, ledger.clone(), |task| drop(tokio::spawn(task)));
     let key = CredentialKey::parse("agent-7", "credential-1").unwrap();
     Site { life, ledger, memory, clock: Arc::clone(clock), key }
@@ -166,7 +166,11 @@ async fn a_login_moves_a_digest_to_the_backend_and_a_rotation_moves_it_back() {
     };
     assert_eq!(backend(&site), BackendId::MEMORY);
 
-    let back = SecretStore::builder(digests).accepts(Arc::clone(&site.memory)).clock(clock.clone()).build().unwrap();
+    let back = SecretStore::builder(digests)
+        .accepts(Arc::clone(&site.memory))
+        .clock(Arc::<ManualClock>::clone(&clock))
+        .build()
+        .unwrap();
     let back = Lifecycle::new(back, site.ledger.clone(), |task| drop(tokio::spawn(task)));
     let overlap = Duration::from_secs(60);
     let rotated = back.rotate(&site.key, overlap, ()).await.unwrap();
@@ -210,7 +214,7 @@ async fn a_damaged_row_is_no_mismatch_and_a_rotation_mends_it() {
 async fn a_secret_is_revealed_while_its_revision_lasts() {
     let site = site();
     let first = site.life.issue(&site.key, ()).await.unwrap();
-    let revision = first.row.revision.unwrap();
+    let revision = first.row.revision;
     let again = site.life.reveal(&site.key, revision).await.unwrap().unwrap();
     assert!(again.secret.ct_eq(&first.secret));
     site.life.rotate(&site.key, Duration::ZERO, ()).await.unwrap();

@@ -7,9 +7,9 @@ use super::authenticate::Proof;
 use super::commit::{Committed, Why, Write};
 use super::flaw::Flaw;
 use super::lease::Asked;
-use super::ledger::{Ledger, State};
+use super::ledger::Ledger;
 use super::note::OpenWriteKind;
-use super::rows::{Revision, Row};
+use super::rows::{Revision, Row, State};
 use super::writing::NewSecret;
 use super::{Event, Failure, Lifecycle};
 use crate::record::StoredSecret;
@@ -37,8 +37,8 @@ impl<L: Ledger> Lifecycle<L> {
         if !anew && verified.selector.is_none() {
             return;
         }
-        let Ok(room) = Arc::clone(&self.0.upgrades).try_acquire_owned() else { return };
-        let upgrade = Upgrade { row: proof.row(), proof: verified.clone(), proved: proved.clone(), anew };
+        let (Ok(room), Some(row)) = (Arc::clone(&self.0.upgrades).try_acquire_owned(), proof.row()) else { return };
+        let upgrade = Upgrade { row, proof: verified.clone(), proved: proved.clone(), anew };
         let life = self.clone();
         (self.0.spawn)(Box::pin(async move {
             let _room = room;

@@ -29,12 +29,13 @@ mod faults;
 mod harness;
 mod mock;
 mod redaction;
+mod run;
 pub mod simulation;
 
 pub use self::conformance::{CallerFlaw, Check, CheckFuture, StoreCheck, checks, store_checks};
 pub use self::faults::{Fault, FaultLayer};
 pub use self::harness::{BackendHarness, Harness, fresh_key};
-#[doc(hidden)]
-pub use self::harness::{run_check, run_store_check};
 pub use self::mock::MockSecretBackend;
 pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};
+#[doc(hidden)]
+pub use self::run::{run_check, run_store_check};

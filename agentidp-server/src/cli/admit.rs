@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agentidp_secrets::backends::LedgerEntry;
+use agentidp_secrets::vault::ledger::LedgerEntry;
 use agentidp_secrets::{Clock, SystemClock};
 
+use super::database::open_repos;
 use super::deletions::watch_time;
-use super::{ask, fail, open_repos, print};
+use super::terminal::{ask, fail, print};
 use crate::config::Config;
 use crate::ledger::{Comparison, Judgement, Ledger, Others};
 use crate::wiring::{self, StartError};

@@ -2,30 +2,30 @@
 
 mod admit;
 mod check;
+mod database;
 mod deletions;
 mod operator_token;
 mod reconcile;
 mod remove_paths;
 mod serve;
 mod stop_signal;
+mod terminal;
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::{Clock, SystemClock};
 use clap::{Parser, Subcommand};
 use tracing::warn;
 
+use self::database::open_repos;
+use self::terminal::print;
 use crate::config::{Config, Environment};
 use crate::ledger::Others;
-use crate::metrics::Metrics;
 use crate::reconcile::Mode;
-use crate::repo::Repos;
 use crate::telemetry;
-use crate::wiring::{self, StartError};
+use crate::wiring::StartError;
 
 /// A minimal identity provider for AI agents.
 ///
@@ -136,40 +136,6 @@ async fn migrate(config: &Config) -> Result<ExitCode, StartError> {
     repos.database.close().await;
     print(format_args!("the database is up to date"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The database, with nobody to look at metrics.
-async fn open_repos(config: &Config) -> Result<Repos, StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    wiring::open_repos(config, &clock, &Metrics::new()).await
-}
-
-/// One or more lines on standard output.
-fn print(lines: impl std::fmt::Display) -> Result<(), StartError> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{lines}")
-        .and_then(|()| out.flush())
-        .map_err(|source| StartError::System { what: "standard output could not be written", source })
-}
-
-/// One line on standard error, and the exit code that goes with it.
-fn fail(problem: impl std::fmt::Display) -> Result<ExitCode, StartError> {
-    // Nobody is left to be told if standard error is gone.
-    let _ = writeln!(io::stderr(), "agentidp-server: {problem}");
-    Ok(ExitCode::FAILURE)
-}
-
-/// Whether the operator agrees: `yes`, or a line on standard input that says so.
-fn ask(question: &str, yes: bool) -> Result<bool, StartError> {
-    if yes {
-        return Ok(true);
-    }
-    print(format_args!("{question} Type `yes`:"))?;
-    let mut line = String::new();
-    io::stdin()
-        .read_line(&mut line)
-        .map_err(|source| StartError::System { what: "standard input could not be read", source })?;
-    Ok(line.trim() == "yes")
 }
 
 #[cfg(test)]

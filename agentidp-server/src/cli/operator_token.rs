@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentidp_secrets::SystemClock;
 
-use super::print as print_out;
+use super::terminal::print as print_out;
 use crate::config::{Config, parse_duration};
 use crate::domain::Scopes;
 use crate::tokens::{LONGEST_LIFE, OPERATOR};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agentidp_secrets::SystemClock;
 
 use super::deletions::{decided, watch_time, why_not};
-use super::{ask, fail, print};
+use super::terminal::{ask, fail, print};
 use crate::app::App;
 use crate::config::Config;
 use crate::reconcile::{self, Drift, DriftClass, MOST_PATHS, Mode};

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tracing::warn;
 
 use super::deletions::watch_time;
-use super::print;
 use super::stop_signal::stop_signal;
+use super::terminal::print;
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::Page;

@@ -1,4 +1,6 @@
-//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE`, `AGENT_LIMIT` and `MONTHLY_TOKEN_LIMIT`.
+//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE`, `AGENT_LIMIT`, `MONTHLY_TOKEN_LIMIT` and `MAX_OVERLAP`.
+
+use std::time::Duration;
 
 use super::ConfigError;
 use super::lookup::Lookup;
@@ -12,6 +14,9 @@ const MAX_BCRYPT_COST: u32 = 14;
 /// The documented limit.
 const DEFAULT_RATE_LIMIT: u32 = 100;
 
+/// Long enough for a release of whatever uses the secret.
+const DEFAULT_MAX_OVERLAP: Duration = Duration::from_secs(7 * 86_400);
+
 /// What clients and agents may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -24,6 +29,8 @@ pub struct Limits {
     pub agents: Option<u64>,
     /// Tokens of one agent in a calendar month; none is no limit.
     pub monthly_tokens: Option<u64>,
+    /// How long the secret before a rotation may be asked to work; zero is never.
+    pub max_overlap: Duration,
 }
 
 impl Limits {
@@ -40,6 +47,9 @@ impl Limits {
             rate_per_minute: rate.unwrap_or(DEFAULT_RATE_LIMIT),
             agents: optional_limit(lookup, "AGENT_LIMIT")?,
             monthly_tokens: optional_limit(lookup, "MONTHLY_TOKEN_LIMIT")?,
+            max_overlap: lookup
+                .duration("MAX_OVERLAP", Duration::ZERO..=365 * Duration::from_secs(86_400))?
+                .unwrap_or(DEFAULT_MAX_OVERLAP),
         })
     }
 }

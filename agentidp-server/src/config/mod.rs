@@ -19,6 +19,7 @@ mod secret;
 mod storage;
 mod vault;
 mod vault_auth;
+mod vault_path;
 mod warm;
 
 pub use audit::Audit;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::lookup::Lookup;
+use super::vault_path::parse_path;
 use super::{ConfigError, Secret, VaultAuth};
 
 /// Vault's own default mount of KV version 2.
@@ -187,12 +188,4 @@ fn parse_base_url(text: &str) -> Option<Url> {
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     let anonymous = url.username().is_empty() && url.password().is_none();
     (matches!(url.scheme(), "http" | "https") && bare && anonymous).then_some(url)
-}
-
-/// Segments of `A-Z a-z 0-9 . _ -`; slashes around them are dropped, as Vault's own tools do.
-pub(super) fn parse_path(text: &str) -> Option<String> {
-    let path = text.trim_matches('/');
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(sound);
-    path.split('/').all(segment).then(|| path.to_owned())
 }

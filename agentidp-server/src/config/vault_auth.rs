@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::lookup::Lookup;
-use super::vault::parse_path;
+use super::vault_path::parse_path;
 use super::{ConfigError, Secret};
 
 /// How the server comes by its Vault token.

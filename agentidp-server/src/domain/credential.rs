@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use agentidp_secrets::{BackendId, CredentialSecrets, Error, ErrorKind, Selector, StoredSecret};
+use agentidp_secrets::lifecycle::{Revision, Row};
+use agentidp_secrets::{
+    BackendId, CredentialKey, CredentialSecrets, Error, ErrorKind, Previous, Selector, StoredSecret,
+};
 use uuid::Uuid;
 
 use super::Timestamp;
@@ -38,6 +41,29 @@ pub struct Credential {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// The columns of the secret before the present one, as [`SecretColumns`] has those of the present one.
+#[derive(Clone, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "columns")]
+pub struct PreviousColumns {
+    /// A digest.
+    pub hash: Option<String>,
+    /// Vault's API path, without a version.
+    pub path: Option<String>,
+    /// The KV version.
+    pub version: Option<i64>,
+    /// The text of a `Selector`.
+    pub selector: Option<String>,
+    /// The first moment at which it does not work any more.
+    pub expires_at: Timestamp,
+}
+
+/// Shows nothing but its end.
+impl fmt::Debug for PreviousColumns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PreviousColumns").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
 /// The columns of a record: a digest in `secret_hash`, or a path in `vault_path` with the pinned version in
 /// `vault_version` (none in rows of the documented system: they read the latest until their next rotation). Beside it the
 /// selector that picks it.
@@ -54,9 +80,37 @@ pub struct SecretColumns {
     pub secret_selector: Option<String>,
     /// Unused so far. A retry with the same `Idempotency-Key` may still replace it.
     pub awaits_use: bool,
+    /// The secret before, until its time is over.
+    pub previous: Option<Box<PreviousColumns>>,
     /// Names this state of the columns: each write sets a fresh one, and compare-and-set is on it. None in rows that were not
     /// written since the column came.
     pub revision: Option<Uuid>,
+}
+
+impl Credential {
+    /// The row as the lifecycle has it.
+    ///
+    /// # Errors
+    /// `Malformed` when an id cannot be one of the library's, which no UUID is.
+    pub fn to_row(&self) -> Result<Row, Error> {
+        let key = key(self.client_id, self.credential_id)?;
+        Ok(self.secret.clone().into_row(key).expiring(self.expires_at.map(Into::into)))
+    }
+}
+
+/// The library's name of a credential.
+///
+/// # Errors
+/// Never: a UUID is an id.
+pub fn key(client_id: Uuid, credential_id: Uuid) -> Result<CredentialKey, Error> {
+    CredentialKey::parse(&client_id.to_string(), &credential_id.to_string())
+}
+
+/// The ids that a row of this server has. A key of another form is nobody's.
+#[must_use]
+pub fn ids(key: &CredentialKey) -> (Uuid, Uuid) {
+    let id = |text: &str| Uuid::try_parse(text).unwrap_or_default();
+    (id(key.client_id().as_str()), id(key.credential_id().as_str()))
 }
 
 impl SecretColumns {
@@ -66,13 +120,6 @@ impl SecretColumns {
     /// `Malformed` when the record's backend has no column, or its version is not a number from 1.
     pub fn new(record: &StoredSecret, selector: Option<Selector>) -> Result<Self, Error> {
         Ok(Self { secret_selector: selector.map(|selector| selector.to_text()), ..Self::from_record(record)? })
-    }
-
-    /// The same, to be replaced by a retry until it is used if it is `retryable` and can be shown only once. What is in Vault
-    /// can be read back instead.
-    #[must_use]
-    pub fn awaiting_use(self, retryable: bool) -> Self {
-        Self { awaits_use: retryable && self.vault_path.is_none(), ..self }
     }
 
     /// The same, as this attempt writes them.
@@ -87,13 +134,64 @@ impl SecretColumns {
         self.vault_path.as_deref().map(|path| (path, self.vault_version))
     }
 
+    /// The columns of a row as the lifecycle has it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and `Malformed` for a row that cannot be read.
+    pub fn of(row: &Row) -> Result<Self, Error> {
+        let unreadable = || Error::new(ErrorKind::Malformed, "a row without a record is not written");
+        let secrets = row.secrets.as_ref().ok_or_else(unreadable)?;
+        let previous = secrets.previous.as_ref().map(|previous| {
+            let columns = Self::new(&previous.stored, previous.selector)?;
+            Ok::<_, Error>(Box::new(PreviousColumns {
+                hash: columns.secret_hash,
+                path: columns.vault_path,
+                version: columns.vault_version,
+                selector: columns.secret_selector,
+                expires_at: previous.valid_until.into(),
+            }))
+        });
+        Ok(Self {
+            awaits_use: row.is_unused,
+            previous: previous.transpose()?,
+            revision: row.revision.map(|revision| Uuid::from_bytes(revision.to_bytes())),
+            ..Self::new(&secrets.current, secrets.selector)?
+        })
+    }
+
+    /// The row as the lifecycle has it. What cannot be read is logged, and is no record.
+    #[must_use]
+    pub fn into_row(self, key: CredentialKey) -> Row {
+        let secrets = self.to_secrets().inspect_err(|error| {
+            tracing::error!(credential_id = %key.credential_id(), %error, "a credential's row is corrupt");
+        });
+        let revision = self.revision.map(|revision| Revision::from_bytes(revision.into_bytes()));
+        Row::new(key, secrets.ok(), revision).unused(self.awaits_use)
+    }
+
     /// The record in these columns with its selector. A selector that cannot be read is none: it only selects.
     ///
     /// # Errors
     /// As [`to_record`](Self::to_record).
     pub fn to_secrets(&self) -> Result<CredentialSecrets, Error> {
-        let selector = self.secret_selector.as_deref().and_then(|text| Selector::parse(text).ok());
-        Ok(CredentialSecrets { current: self.to_record()?, selector, previous: None })
+        let selector = |text: Option<&str>| text.and_then(|text| Selector::parse(text).ok());
+        let previous = self.previous.as_deref().and_then(|previous| {
+            let columns = Self {
+                secret_hash: previous.hash.clone(),
+                vault_path: previous.path.clone(),
+                vault_version: previous.version,
+                ..Self::default()
+            };
+            // One that cannot be read has ended early, which the present one must not.
+            let stored = columns.to_record().ok()?;
+            let selector = selector(previous.selector.as_deref());
+            Some(Previous { stored, selector, valid_until: previous.expires_at.into() })
+        });
+        Ok(CredentialSecrets {
+            current: self.to_record()?,
+            selector: selector(self.secret_selector.as_deref()),
+            previous,
+        })
     }
 
     /// The columns that hold `record`, without a selector.
@@ -157,6 +255,7 @@ impl fmt::Debug for SecretColumns {
             .field("vault_version", &self.vault_version)
             .field("secret_selector", &self.secret_selector.as_ref().map(|_| "[REDACTED]"))
             .field("awaits_use", &self.awaits_use)
+            .field("previous", &self.previous)
             .field("revision", &self.revision)
             .finish()
     }
@@ -171,9 +270,7 @@ mod tests {
             secret_hash: hash.map(str::to_owned),
             vault_path: path.map(str::to_owned),
             vault_version: version,
-            secret_selector: None,
-            awaits_use: false,
-            revision: None,
+            ..SecretColumns::default()
         }
     }
 

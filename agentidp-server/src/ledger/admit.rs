@@ -1,6 +1,6 @@
 //! Admitting a database to a folder, by an operator's command.
 
-use agentidp_secrets::backends::LedgerEntry;
+use agentidp_secrets::vault::ledger::LedgerEntry;
 use uuid::Uuid;
 
 use super::watch::{Comparison, Ledger, LedgerError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agentidp_secrets::backends::LedgerEntry;
+use agentidp_secrets::vault::ledger::LedgerEntry;
 
 use crate::repo::LedgerRow;
 
@@ -87,7 +87,7 @@ pub fn judge(row: &LedgerRow, entry: &LedgerEntry) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_secrets::backends::LedgerCounter;
+    use agentidp_secrets::vault::ledger::LedgerCounter;
     use uuid::Uuid;
 
     use super::*;

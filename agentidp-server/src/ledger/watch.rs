@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agentidp_secrets::backends::{LedgerCounter, LedgerEntry, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::ledger::{LedgerCounter, LedgerEntry};
 use agentidp_secrets::{Clock, Error, ErrorKind};
 use tokio::sync::Mutex;
 use uuid::Uuid;

@@ -1,10 +1,10 @@
 //! From Vault's side: paths that no row vouches for.
 
-use agentidp_secrets::{Error, ErrorKind};
+use agentidp_secrets::{Error, ErrorKind, SecretBackend as _};
 use uuid::Uuid;
 
 use super::{Drift, DriftClass, PAGE, Pass, ReconcileError};
-use crate::lifecycle;
+use crate::domain::key;
 use crate::repo::Vouched;
 
 impl Pass<'_> {
@@ -53,10 +53,9 @@ impl Pass<'_> {
     /// A write of this database that is under way has its intent, which is a job. A path without row and job may be of another
     /// database all the same, so it is only reported.
     async fn compare_path(&mut self, client_id: Uuid, credential_id: Uuid) -> Result<(), ReconcileError> {
-        let key = lifecycle::key(client_id, credential_id).map_err(ReconcileError::Internal)?;
-        let path = lifecycle::vault_path(self.app, &key).map_err(ReconcileError::Internal)?;
-        let Some(vault_path) = path else { return Err(ReconcileError::NoVault) };
-        if self.app.repos.drift.vouched(credential_id, &vault_path).await? != Vouched::Nobody {
+        let key = key(client_id, credential_id).map_err(ReconcileError::Vault)?;
+        let Some(place) = self.vault.place(&key) else { return Err(ReconcileError::NoVault) };
+        if self.app.repos.drift.vouched(credential_id, place.payload()).await? != Vouched::Nobody {
             return Ok(());
         }
         self.found(&Drift::named(DriftClass::PathWithoutRow, &client_id.to_string(), &credential_id.to_string()));

@@ -12,14 +12,13 @@ mod drift;
 mod listing;
 mod remove;
 
-use agentidp_secrets::backends::{Standing, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::inventory::RecordState;
 use agentidp_secrets::{Error, ErrorKind};
 use futures_util::future::join_all;
 
 use crate::app::{App, VaultPlace};
-use crate::domain::{Credential, CredentialStatus};
-use crate::error::ApiError;
-use crate::lifecycle;
+use crate::domain::{Credential, CredentialStatus, key};
 use crate::repo::{RepoError, Waiting};
 
 pub use drift::{Counts, Drift, DriftClass};
@@ -68,9 +67,6 @@ pub enum ReconcileError {
     /// The database could not be asked.
     #[error("{0}")]
     Database(#[from] RepoError),
-    /// A purge could not be told from a row.
-    #[error("{0}")]
-    Internal(#[source] ApiError),
 }
 
 /// Compares once, and tells each difference as it is found.
@@ -86,7 +82,7 @@ pub async fn pass(
     let mut pass = Pass { app, vault, place, tell, found: Counts::default() };
     let waiting = app.repos.drift.waiting(app.now()).await?;
     if mode == Mode::Repair {
-        pass.purge_due().await?;
+        pass.purge_due().await;
     }
     pass.compare_rows().await?;
     let unlisted = pass.compare_paths().await?;
@@ -109,21 +105,9 @@ impl Pass<'_> {
     }
 
     /// What a crash left, as far as its time has come.
-    async fn purge_due(&self) -> Result<(), ReconcileError> {
-        // A purge that meets a closed gate leaves its job as it is.
-        while self.app.gate.may_delete() {
-            let jobs = self.app.repos.purges.due(self.app.now(), u32::from(PAGE)).await?;
-            // A job that cannot be claimed stays due: a page that is not full is the last one.
-            let mut last = jobs.len() < usize::from(PAGE);
-            for job in jobs {
-                // It was logged, and the job put off, where it happened.
-                last |= lifecycle::purge(self.app, &job).await.is_err();
-            }
-            if last {
-                break;
-            }
-        }
-        Ok(())
+    async fn purge_due(&self) {
+        // What meets a closed gate stays due, as does what fails: it is put off.
+        while self.app.gate.may_delete() && self.app.life().round().await.forgotten > 0 {}
     }
 
     async fn compare_rows(&mut self) -> Result<(), ReconcileError> {
@@ -151,17 +135,17 @@ impl Pass<'_> {
     }
 
     async fn class_of(&self, row: &Credential) -> Result<Option<DriftClass>, ReconcileError> {
-        let key = lifecycle::key(row.client_id, row.credential_id).map_err(ReconcileError::Internal)?;
+        let key = key(row.client_id, row.credential_id).map_err(ReconcileError::Vault)?;
         let standing = match row.secret.to_record() {
-            Ok(record) => self.vault.standing(&key, &record).await,
+            Ok(record) => self.vault.record_state(&key, &record).await,
             Err(error) => Err(error),
         };
         match standing {
-            Ok(Standing::Sound) => Ok(None),
-            Ok(Standing::Behind { .. }) => Ok(Some(DriftClass::VersionBehind)),
-            Ok(Standing::SoftDeleted) => Ok(Some(DriftClass::SoftDeleted)),
-            Ok(Standing::Destroyed | Standing::VersionGone { .. }) => Ok(Some(DriftClass::VersionMissing)),
-            Ok(Standing::Absent) => Ok(Some(DriftClass::RowWithoutPath)),
+            Ok(RecordState::Sound) => Ok(None),
+            Ok(RecordState::Behind { .. }) => Ok(Some(DriftClass::VersionBehind)),
+            Ok(RecordState::SoftDeleted) => Ok(Some(DriftClass::SoftDeleted)),
+            Ok(RecordState::Destroyed | RecordState::VersionGone { .. }) => Ok(Some(DriftClass::VersionMissing)),
+            Ok(RecordState::Absent) => Ok(Some(DriftClass::RowWithoutPath)),
             Ok(_) => Ok(Some(DriftClass::Unreadable)),
             Err(error) if error.kind() == ErrorKind::Malformed => Ok(Some(DriftClass::Elsewhere)),
             Err(error) => Err(ReconcileError::Vault(error)),

@@ -1,11 +1,11 @@
 //! Removing paths without a row, as an operator's command asks for it.
 
+use agentidp_secrets::SecretBackend as _;
 use uuid::Uuid;
 
 use super::{Drift, DriftClass, ReconcileError};
 use crate::app::App;
-use crate::domain::PurgeJob;
-use crate::lifecycle;
+use crate::domain::key;
 
 /// How many paths one command removes at most: more than that is another deployment rather than leftovers.
 pub const MOST_PATHS: usize = 100;
@@ -20,12 +20,11 @@ pub async fn remove_paths(app: &App, found: &[Drift]) -> Result<u64, ReconcileEr
     for drift in found.iter().filter(|drift| drift.class == DriftClass::PathWithoutRow) {
         let ids = (Uuid::parse_str(&drift.client_id), Uuid::parse_str(&drift.credential_id));
         let (Ok(client_id), Ok(credential_id)) = ids else { continue };
-        let key = lifecycle::key(client_id, credential_id).map_err(ReconcileError::Internal)?;
-        let path = lifecycle::vault_path(app, &key).map_err(ReconcileError::Internal)?;
-        let Some(vault_path) = path else { return Err(ReconcileError::NoVault) };
-        let job = PurgeJob::delete(client_id, credential_id, vault_path, app.now());
-        if app.gate.may_delete() && app.repos.drift.adopt(&job).await? {
-            lifecycle::purge(app, &job).await.map_err(ReconcileError::Internal)?;
+        let key = key(client_id, credential_id).map_err(ReconcileError::Vault)?;
+        let place = app.vault_client.as_ref().and_then(|vault| vault.place(&key)).ok_or(ReconcileError::NoVault)?;
+        let drift = &app.repos.drift;
+        if app.gate.may_delete() && drift.adopt(client_id, credential_id, place.payload(), app.now()).await? {
+            app.life().ended(&key).await;
             removed += 1;
         }
     }

@@ -8,9 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::domain::{
-    AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, OpenWriteKind, Outcome, PurgeKind, Timestamp,
-};
+use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, Outcome, Timestamp};
 
 /// An id: `uuid`, or its hyphenated text.
 #[derive(Clone, Copy, Debug)]
@@ -65,4 +63,4 @@ macro_rules! named_columns {
     )+};
 }
 
-named_columns!(AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, OpenWriteKind, Outcome, PurgeKind,);
+named_columns!(AgentStatus, AgentType, AuditAction, CredentialStatus, DeploymentEnv, Outcome,);

@@ -5,6 +5,9 @@ use std::fmt;
 
 use sqlx::migrate::MigrateError;
 
+/// What every method of a repository answers.
+pub type Result<T> = std::result::Result<T, RepoError>;
+
 /// The database could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

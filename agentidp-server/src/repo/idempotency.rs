@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 
-use super::{InsertCredential, Result};
+use super::Result;
+use crate::domain::Timestamp;
 use crate::domain::idempotency::{Carried, Claim};
-use crate::domain::{AuditEvent, Credential, Timestamp};
 
-/// Requests with an `Idempotency-Key`. What such a request does is committed together with what is kept of its key: there
-/// is no moment in which one is there without the other.
+/// Requests with an `Idempotency-Key`. What such a request does is committed together with what is kept of its key, by
+/// [`ChangeTx::carry_out`](super::ChangeTx::carry_out): there is no moment in which one is there without the other.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait IdempotencyRepo: Send + Sync + 'static {
@@ -16,31 +16,6 @@ pub trait IdempotencyRepo: Send + Sync + 'static {
 
     /// Gives the claim back: the request failed, and may be tried again at once. Nothing happens if it was carried out.
     async fn release(&self, claim: &Claim) -> Result<()>;
-
-    /// As [`CredentialRepo::insert`](super::CredentialRepo::insert), if the claim still counts.
-    async fn insert(
-        &self,
-        claim: &Claim,
-        credential: &Credential,
-        event: &AuditEvent,
-    ) -> Result<Once<InsertCredential>>;
-
-    /// As [`CredentialRepo::rotate`](super::CredentialRepo::rotate), if the claim still counts.
-    async fn rotate(
-        &self,
-        claim: &Claim,
-        before: &Credential,
-        after: &Credential,
-        event: &AuditEvent,
-    ) -> Result<Once<bool>>;
-
-    /// Replaces a secret that nobody has used by another, for a request that has been carried out before; says whether it
-    /// did. It does not if the secret was used, or the row was changed, meanwhile.
-    async fn replace(&self, claim: &Claim, before: &Credential, after: &Credential, event: &AuditEvent)
-    -> Result<bool>;
-
-    /// The secret of `credential` was used: from now on it is not to be replaced. Says whether it still is the row's.
-    async fn used(&self, credential: &Credential) -> Result<bool>;
 
     /// Forgets keys whose time was over before `now`.
     async fn prune(&self, now: Timestamp) -> Result<u64>;
@@ -58,14 +33,4 @@ pub enum Claimed {
     Reused,
     /// The request has been carried out.
     Done(Carried),
-}
-
-/// What became of a commit that needs a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum Once<T> {
-    /// What it would be without a claim.
-    Decided(T),
-    /// The claim was over, and nothing was changed.
-    TooLate,
 }

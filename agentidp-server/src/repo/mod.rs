@@ -3,17 +3,15 @@
 //! Two rules hold for every method. A change and its audit events are one transaction. A change that depends on what
 //! was read before is a compare-and-set on it, and answers with an outcome instead of an error when it lost.
 
-mod authentication;
+mod changes;
 mod columns;
+mod credentials;
 mod error;
-mod freshness;
 mod group_commit;
 mod idempotency;
 mod ledger;
 mod open;
-mod open_writes;
 mod postgres;
-mod purges;
 mod retention;
 mod row_cache;
 mod rows;
@@ -27,24 +25,18 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
-    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Origin, Outcome, Page, Paged,
-    PurgeJob, Timestamp,
+    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, Outcome, Page, Paged, Timestamp,
 };
 
-pub use self::authentication::Authentication;
-pub use self::error::RepoError;
-pub use self::freshness::{AsOf, ClientRows, Freshness};
+pub use self::changes::{ChangeRepo, ChangeTx};
+pub use self::credentials::CredentialRepo;
+pub use self::error::{RepoError, Result};
 pub use self::group_commit::AuditMode;
-pub use self::idempotency::{Claimed, IdempotencyRepo, Once};
+pub use self::idempotency::{Claimed, IdempotencyRepo};
 pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{QueryObserver, open, open_observed};
-pub use self::open_writes::{OpenWriteRepo, Opened};
-pub use self::purges::PurgeRepo;
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
-
-/// What every method answers.
-pub type Result<T> = std::result::Result<T, RepoError>;
 
 /// The repositories of one database.
 #[derive(Clone)]
@@ -54,12 +46,10 @@ pub struct Repos {
     pub agents: Arc<dyn AgentRepo>,
     /// Credentials.
     pub credentials: Arc<dyn CredentialRepo>,
+    /// Transactions that change credentials.
+    pub changes: Arc<dyn ChangeRepo>,
     /// Requests that may come again.
     pub idempotency: Arc<dyn IdempotencyRepo>,
-    /// Writes to Vault that are about to happen.
-    pub open_writes: Arc<dyn OpenWriteRepo>,
-    /// Places in Vault to forget.
-    pub purges: Arc<dyn PurgeRepo>,
     /// Issued and revoked tokens.
     pub tokens: Arc<dyn TokenRepo>,
     /// What a comparison with Vault reads.
@@ -92,12 +82,6 @@ pub trait AgentRepo: Send + Sync + 'static {
 
     /// A page of agents, newest first.
     async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>>;
-
-    /// Replaces `before` by `after` if the row still has `before.updated_at`; says whether it did. When `after` is
-    /// decommissioned, its active credentials are revoked in the same transaction as
-    /// [`CredentialRepo::revoke`] does, each with its own event of `origin`, about the agent and with the actor in the
-    /// metadata of `event`.
-    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace>;
 }
 
 /// What became of a new agent.
@@ -112,16 +96,6 @@ pub enum CreateAgent {
     LimitReached,
 }
 
-/// What became of a change to an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum Replace {
-    /// It was made; with it these paths became due to be purged.
-    Replaced(Vec<PurgeJob>),
-    /// The row was changed by somebody else, or is gone.
-    Lost,
-}
-
 /// Which agents a list has.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "the documented query")]
@@ -132,78 +106,6 @@ pub struct AgentFilter {
     pub agent_type: Option<AgentType>,
     /// In this status.
     pub status: Option<AgentStatus>,
-}
-
-/// Credentials.
-#[cfg_attr(test, mockall::automock)]
-#[async_trait]
-pub trait CredentialRepo: Send + Sync + 'static {
-    /// One credential of a client; `None` also for another client's.
-    async fn find(&self, client_id: Uuid, credential_id: Uuid) -> Result<Option<Credential>>;
-
-    /// A page of a client's credentials, newest first.
-    async fn list(&self, client_id: Uuid, status: Option<CredentialStatus>, page: Page) -> Result<Paged<Credential>>;
-
-    /// A client with its active credentials that have not expired at `now`, newest first, as the
-    /// database has them: one joined select.
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>>;
-
-    /// The same rows as [`authenticate`](Self::authenticate), from memory where `freshness` and the
-    /// repository let them be.
-    async fn rows(&self, client_id: Uuid, now: Timestamp, _freshness: Freshness) -> Result<ClientRows> {
-        Ok(ClientRows::read(self.authenticate(client_id, now).await?))
-    }
-
-    /// Whether the rows of `as_of` are what memory would serve now: changes are heard of, and none
-    /// is known of since then. Asks the database nothing. Expiry is the caller's to judge.
-    fn is_current(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
-        false
-    }
-
-    /// Whether this process has made a change to the client since `as_of`, or has heard of one.
-    /// Asks the database nothing.
-    fn is_changed(&self, _client_id: Uuid, _as_of: AsOf) -> bool {
-        false
-    }
-
-    /// Inserts a credential if its agent is still active. A place in Vault needs the open write of the same attempt: the commit
-    /// redeems it, and without it there is no commit.
-    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential>;
-
-    /// Replaces the record and the expiry if the row still has `before`'s revision; says whether it did. A version that is new
-    /// to the row needs its open write as in `insert`. A place that the credential leaves becomes due to be blanked.
-    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool>;
-
-    /// Puts `after`'s record and selector, which are of the same secret, in place of `before`'s, as `rotate` does; says whether
-    /// it did. No event: nothing happened to the credential.
-    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool>;
-
-    /// Revokes; each place where Vault has something of the credential becomes due to be deleted in the same transaction.
-    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke>;
-}
-
-/// What became of a new credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum InsertCredential {
-    /// It was inserted.
-    Inserted,
-    /// The agent is gone or no longer active.
-    AgentNotActive,
-    /// The open write is gone: whatever was written is being deleted, or was.
-    WriteLost,
-}
-
-/// What became of a revocation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum Revoke {
-    /// It took effect; the jobs, where Vault has something to forget.
-    Revoked(Vec<PurgeJob>),
-    /// It had been revoked before.
-    AlreadyRevoked,
-    /// There is no such credential of this client.
-    NotFound,
 }
 
 /// What a comparison of the rows with Vault reads, and the one thing that it writes.
@@ -218,7 +120,7 @@ pub trait DriftRepo: Send + Sync + 'static {
 
     /// Schedules the purge of a path without a row, as an operator's command asks for it; says whether it did. It does not when
     /// the credential is active, wherever its row points, or has a job.
-    async fn adopt(&self, job: &PurgeJob) -> Result<bool>;
+    async fn adopt(&self, client_id: Uuid, credential_id: Uuid, vault_path: &str, now: Timestamp) -> Result<bool>;
 
     /// How many jobs wait.
     async fn waiting(&self, now: Timestamp) -> Result<Waiting>;

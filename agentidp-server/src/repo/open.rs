@@ -107,7 +107,7 @@ where
 }
 
 /// Whether it was the connection that failed. What it was asked last may have been done or not.
-fn is_lost(error: &sqlx::Error) -> bool {
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         // The server says why it hangs up: it is being stopped (57P01), a process of it crashed (57P02), it is just

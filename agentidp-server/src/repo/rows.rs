@@ -1,5 +1,6 @@
 //! Rows as both databases return them, and what they are in the domain.
 
+use agentidp_secrets::lifecycle::Row;
 use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
@@ -8,8 +9,19 @@ use super::columns::{Id, TextList};
 use super::ledger::LedgerRow;
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Outcome,
-    PurgeJob, PurgeKind, SecretColumns, Timestamp,
+    PreviousColumns, SecretColumns, Timestamp, key,
 };
+
+macro_rules! credential_columns {
+    ($from:literal) => {
+        concat!(
+            "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, secret_selector, awaits_use, ",
+            "revision, created_at, expires_at, revoked_at, previous_hash, previous_path, previous_version, ",
+            "previous_selector, previous_expires_at, previous_of",
+            $from
+        )
+    };
+}
 
 #[derive(FromRow)]
 pub(super) struct AgentRow {
@@ -61,20 +73,62 @@ impl From<LedgerColumns> for LedgerRow {
     }
 }
 
+/// A select of what a [`CredentialRow`] has, up to its `FROM`.
+pub(super) const CREDENTIAL_COLUMNS: &str = credential_columns!("");
+
+/// The credentials of a client, up to its id.
+pub(super) const CREDENTIALS_OF_CLIENT: &str = credential_columns!(" FROM credentials WHERE client_id = ");
+
 #[derive(FromRow)]
 pub(super) struct CredentialRow {
     credential_id: Id,
     client_id: Id,
     status: CredentialStatus,
+    #[sqlx(flatten)]
+    secret: SecretRow,
+    created_at: Timestamp,
+    revoked_at: Option<Timestamp>,
+}
+
+/// The columns of a credential's secret, all of them nothing where an agent has no credential.
+#[derive(FromRow)]
+struct SecretRow {
     secret_hash: Option<String>,
     vault_path: Option<String>,
     vault_version: Option<i64>,
     secret_selector: Option<String>,
-    awaits_use: bool,
+    awaits_use: Option<bool>,
     revision: Option<Id>,
-    created_at: Timestamp,
     expires_at: Option<Timestamp>,
-    revoked_at: Option<Timestamp>,
+    previous_hash: Option<String>,
+    previous_path: Option<String>,
+    previous_version: Option<i64>,
+    previous_selector: Option<String>,
+    previous_expires_at: Option<Timestamp>,
+    previous_of: Option<Id>,
+}
+
+impl From<SecretRow> for SecretColumns {
+    fn from(row: SecretRow) -> Self {
+        let revision = row.revision.map(|id| id.0);
+        let counts = revision.is_some() && row.previous_of.map(|id| id.0) == revision;
+        let previous = row.previous_expires_at.filter(|_| counts).map(|expires_at| PreviousColumns {
+            hash: row.previous_hash,
+            path: row.previous_path,
+            version: row.previous_version,
+            selector: row.previous_selector,
+            expires_at,
+        });
+        Self {
+            secret_hash: row.secret_hash,
+            vault_path: row.vault_path,
+            vault_version: row.vault_version,
+            secret_selector: row.secret_selector,
+            awaits_use: row.awaits_use.unwrap_or_default(),
+            revision,
+            previous: previous.map(Box::new),
+        }
+    }
 }
 
 impl From<CredentialRow> for Credential {
@@ -83,17 +137,10 @@ impl From<CredentialRow> for Credential {
             credential_id: row.credential_id.0,
             client_id: row.client_id.0,
             status: row.status,
-            secret: SecretColumns {
-                secret_hash: row.secret_hash,
-                vault_path: row.vault_path,
-                vault_version: row.vault_version,
-                secret_selector: row.secret_selector,
-                awaits_use: row.awaits_use,
-                revision: row.revision.map(|id| id.0),
-            },
             created_at: row.created_at,
-            expires_at: row.expires_at,
+            expires_at: row.secret.expires_at,
             revoked_at: row.revoked_at,
+            secret: row.secret.into(),
         }
     }
 }
@@ -104,57 +151,15 @@ pub(super) struct AuthenticationRow {
     pub(super) agent_status: AgentStatus,
     client_id: Id,
     credential_id: Option<Id>,
-    secret_hash: Option<String>,
-    vault_path: Option<String>,
-    vault_version: Option<i64>,
-    secret_selector: Option<String>,
-    awaits_use: Option<bool>,
-    revision: Option<Id>,
-    created_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
+    #[sqlx(flatten)]
+    secret: SecretRow,
 }
 
 impl AuthenticationRow {
-    pub(super) fn into_credential(self) -> Option<Credential> {
-        Some(Credential {
-            credential_id: self.credential_id?.0,
-            client_id: self.client_id.0,
-            status: CredentialStatus::Active,
-            secret: SecretColumns {
-                secret_hash: self.secret_hash,
-                vault_path: self.vault_path,
-                vault_version: self.vault_version,
-                secret_selector: self.secret_selector,
-                awaits_use: self.awaits_use?,
-                revision: self.revision.map(|id| id.0),
-            },
-            created_at: self.created_at?,
-            expires_at: self.expires_at,
-            revoked_at: None,
-        })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct PurgeRow {
-    credential_id: Id,
-    client_id: Id,
-    vault_path: String,
-    kind: PurgeKind,
-    due_at: Timestamp,
-    attempts: i64,
-}
-
-impl From<PurgeRow> for PurgeJob {
-    fn from(row: PurgeRow) -> Self {
-        Self {
-            credential_id: row.credential_id.0,
-            client_id: row.client_id.0,
-            vault_path: row.vault_path,
-            kind: row.kind,
-            due_at: row.due_at,
-            attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
-        }
+    pub(super) fn into_row(self) -> Option<Row> {
+        let key = key(self.client_id.0, self.credential_id?.0).ok()?;
+        let expires_at = self.secret.expires_at;
+        Some(SecretColumns::from(self.secret).into_row(key).expiring(expires_at.map(Into::into)))
     }
 }
 

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::validate::{AgentPatch, NewAgent, agent_list};
 use crate::app::App;
+use crate::credentials::{self, Actor};
 use crate::domain::{Agent, AgentStatus, AuditAction, Outcome};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
 use crate::http::{Call, Response};
-use crate::lifecycle::{self, Actor};
 use crate::repo::CreateAgent;
 
 /// `POST /agents`
@@ -67,7 +67,8 @@ pub(super) fn actor(call: &Call<'_>) -> Actor {
 pub(super) async fn update(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let patch = AgentPatch::parse(&call.json().await?)?;
-    let agent = lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, move |agent| patch.apply(agent));
+    let agent =
+        credentials::change_agent(Arc::clone(call.app), actor(&call), agent_id, move |agent| patch.apply(agent));
     Ok(json(StatusCode::OK, &agent.await?))
 }
 
@@ -75,6 +76,6 @@ pub(super) async fn update(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
 pub(super) async fn decommission(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let ended = |agent: &Agent| Agent { status: AgentStatus::Decommissioned, ..agent.clone() };
-    lifecycle::change_agent(Arc::clone(call.app), actor(&call), agent_id, ended).await?;
+    credentials::change_agent(Arc::clone(call.app), actor(&call), agent_id, ended).await?;
     Ok(no_content())
 }

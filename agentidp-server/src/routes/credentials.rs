@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::agents::{self, actor};
 use super::validate::{CredentialOptions, credential_list};
+use crate::credentials::{self, Rotation, Shown};
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
 use crate::http::{Call, Response};
-use crate::lifecycle::{self, Shown};
 
 /// `POST /agents/{agentId}/credentials`
 pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
@@ -24,8 +24,8 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
     if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
     }
-    let shown = lifecycle::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
-    Ok(show(StatusCode::CREATED, &shown))
+    let shown = credentials::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
+    Ok(show(StatusCode::CREATED, &shown, call.app.now()))
 }
 
 /// `GET /agents/{agentId}/credentials`
@@ -33,26 +33,36 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
     let (status, page) = credential_list(call.query())?;
     agents::find(call.app, agent_id).await?;
     let credentials = call.app.repos.credentials.list(agent_id, status, page).await?;
-    Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential))))
+    let now = call.app.now();
+    Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential, now))))
 }
 
 /// `POST /agents/{agentId}/credentials/{credentialId}/rotate`
 pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let body = call.json().await?;
-    let options = CredentialOptions::parse(&body, call.app.now())?;
+    let options = CredentialOptions::of_rotation(&body, call.app.now(), call.app.settings.max_overlap)?;
     let request = call.keyed(&format!("/agents/{agent_id}/credentials/{credential_id}/rotate"), &body)?;
     agents::find(call.app, agent_id).await?;
     let (app, actor) = (Arc::clone(call.app), actor(&call));
-    let shown = lifecycle::rotate(app, actor, agent_id, credential_id, options.expires_at, request).await?;
-    Ok(show(StatusCode::OK, &shown))
+    let rotation = Rotation { expires_at: options.expires_at, overlap: options.overlap };
+    let shown = credentials::rotate(app, actor, agent_id, credential_id, rotation, request).await?;
+    Ok(show(StatusCode::OK, &shown, call.app.now()))
 }
 
 /// `DELETE /agents/{agentId}/credentials/{credentialId}`
 pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     agents::find(call.app, agent_id).await?;
-    lifecycle::revoke(Arc::clone(call.app), actor(&call), agent_id, credential_id).await?;
+    credentials::revoke(Arc::clone(call.app), actor(&call), agent_id, credential_id).await?;
+    Ok(no_content())
+}
+
+/// `DELETE /agents/{agentId}/credentials/{credentialId}/previous`
+pub(super) async fn end_previous(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
+    call.caller.may_manage(agent_id)?;
+    agents::find(call.app, agent_id).await?;
+    credentials::end_previous(Arc::clone(call.app), actor(&call), agent_id, credential_id).await?;
     Ok(no_content())
 }
 
@@ -60,9 +70,9 @@ pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The one answer that shows a secret. No cache may keep it, which holds for every answer of this server.
-fn show(status: StatusCode, shown: &Shown) -> Response {
+fn show(status: StatusCode, shown: &Shown, now: Timestamp) -> Response {
     let view = ShownView {
-        credential: CredentialView::of(&shown.credential),
+        credential: CredentialView::of(&shown.credential, now),
         // To its owner, once.
         client_secret: shown.secret.expose_secret(),
     };
@@ -83,10 +93,15 @@ struct CredentialView {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    /// Until when the secret before works, while there is one that does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_expires_at: Option<Timestamp>,
 }
 
 impl CredentialView {
-    fn of(credential: &Credential) -> Self {
+    fn of(credential: &Credential, now: Timestamp) -> Self {
+        let previous = credential.secret.previous.as_ref().map(|previous| previous.expires_at);
+        let is_active = credential.status == CredentialStatus::Active;
         Self {
             credential_id: credential.credential_id,
             client_id: credential.client_id,
@@ -94,6 +109,7 @@ impl CredentialView {
             created_at: credential.created_at,
             expires_at: credential.expires_at,
             revoked_at: credential.revoked_at,
+            previous_expires_at: previous.filter(|end| is_active && *end > now),
         }
     }
 }

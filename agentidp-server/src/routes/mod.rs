@@ -51,6 +51,9 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         (On::Rotation(id, own), &Method::POST) => {
             credentials::rotate(r.authorize(AgentsWrite).await?, agent(id)?, credential(own)?).await
         }
+        (On::PreviousSecret(id, own), &Method::DELETE) => {
+            credentials::end_previous(r.authorize(AgentsWrite).await?, agent(id)?, credential(own)?).await
+        }
 
         (On::Token, &Method::POST) => token::issue(r).await,
         (On::Introspection, &Method::POST) => introspection::introspect(r.authorize(TokensRead).await?).await,

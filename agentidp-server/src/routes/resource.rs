@@ -10,6 +10,7 @@ pub(super) enum Resource<'p> {
     Credentials(&'p str),
     Credential(&'p str, &'p str),
     Rotation(&'p str, &'p str),
+    PreviousSecret(&'p str, &'p str),
     Token,
     Introspection,
     Revocation,
@@ -33,6 +34,9 @@ impl<'p> Resource<'p> {
             ["api", "v1", "agents", agent, "credentials"] => Self::Credentials(agent),
             ["api", "v1", "agents", agent, "credentials", credential] => Self::Credential(agent, credential),
             ["api", "v1", "agents", agent, "credentials", credential, "rotate"] => Self::Rotation(agent, credential),
+            ["api", "v1", "agents", agent, "credentials", credential, "previous"] => {
+                Self::PreviousSecret(agent, credential)
+            }
             ["api", "v1", "token"] => Self::Token,
             ["api", "v1", "token", "introspect"] => Self::Introspection,
             ["api", "v1", "token", "revoke"] => Self::Revocation,
@@ -66,6 +70,9 @@ impl<'p> Resource<'p> {
             Self::Credentials(_) => ("/api/v1/agents/{agentId}/credentials", "GET, HEAD, OPTIONS, POST"),
             Self::Credential(..) => ("/api/v1/agents/{agentId}/credentials/{credentialId}", "DELETE, OPTIONS"),
             Self::Rotation(..) => ("/api/v1/agents/{agentId}/credentials/{credentialId}/rotate", POST),
+            Self::PreviousSecret(..) => {
+                ("/api/v1/agents/{agentId}/credentials/{credentialId}/previous", "DELETE, OPTIONS")
+            }
             Self::Token => ("/api/v1/token", POST),
             Self::Introspection => ("/api/v1/token/introspect", POST),
             Self::Revocation => ("/api/v1/token/revoke", POST),
@@ -93,6 +100,7 @@ mod tests {
             "/api/v1/agents/agentId/credentials",
             "/api/v1/agents/agentId/credentials/credentialId",
             "/api/v1/agents/agentId/credentials/credentialId/rotate",
+            "/api/v1/agents/agentId/credentials/credentialId/previous",
             "/api/v1/token",
             "/api/v1/token/introspect",
             "/api/v1/token/revoke",

@@ -5,22 +5,22 @@
 //!
 //! The last check is a second look at the rows, when the token is on record and its answer is ready
 //! to be sent. It refuses a login that a revocation, a rotation or a suspension has overtaken
-//! (`lifecycle/authenticate.rs`). Nothing waits between that look and the answer.
+//! ([`Lifecycle::still_counts`](agentidp_secrets::lifecycle::Lifecycle::still_counts)). Nothing waits between that look and the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::ClientSecret;
+use agentidp_secrets::ClientId;
+use agentidp_secrets::lifecycle::{Decision, Proof};
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::domain::{AuditAction, AuditEvent, Metadata, Outcome, Scopes};
+use crate::domain::{AuditAction, AuditEvent, Metadata, Outcome, Scopes, ids};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
-use crate::lifecycle::{Authenticator, Decision, Proof};
 
 /// How long a token lives (documented).
 const TTL: Duration = Duration::from_secs(3600);
@@ -62,10 +62,12 @@ async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
     request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
 
     let app = Arc::clone(&request.app);
-    let decision = authenticator(&app).authenticate(client_id, &presented.secret).await?;
-    let proof = admit(request, decision, &presented, None).await?;
-    request.client = Some(proof.client_id.to_string());
-    tend(&app, &proof, &presented.secret);
+    // No client has an id of another form, which costs what an unknown one costs.
+    let client = ClientId::parse(&client_id.unwrap_or_default().to_string()).map_err(ApiError::internal)?;
+    let decision = app.life().authenticate(&client, &presented.secret).await?;
+    let proof = admit(request, client_id, decision, &presented, None).await?;
+    request.client = Some(claimed);
+    tell_stale(&app, &proof);
     let scope = match scope.as_deref() {
         Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
         None => Scopes::ALL,
@@ -73,43 +75,35 @@ async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
     grant(request, proof, scope, &presented).await
 }
 
-fn authenticator(app: &App) -> Authenticator<'_> {
-    Authenticator {
-        store: &app.store,
-        credentials: app.repos.credentials.as_ref(),
-        idempotency: app.repos.idempotency.as_ref(),
-        clock: app.clock.as_ref(),
-    }
-}
-
 /// The proof, or the refusal of the client, which is recorded; with the id of the token that it
 /// would have got.
 async fn admit(
     request: &Request,
+    client_id: Option<Uuid>,
     decision: Decision,
     presented: &ClientCredentials,
     token_id: Option<Uuid>,
 ) -> Result<Proof, Refusal> {
     let (agent_id, error) = match decision {
         Decision::Proved(proof) => return Ok(proof),
-        Decision::NotActive { client_id } => {
-            (Some(client_id), OAuthError::UnauthorizedClient("the agent is not active"))
+        Decision::NotActive => (client_id, OAuthError::UnauthorizedClient("the agent is not active")),
+        Decision::Mismatch { known } => {
+            let reason = if known { "no active credential matches" } else { "no such client" };
+            tracing::warn!(
+                client_id = client_id.map(tracing::field::display),
+                reason,
+                "a client failed to authenticate"
+            );
+            (client_id.filter(|_| known), OAuthError::InvalidClient { basic: presented.basic })
         }
-        Decision::Failed { agent_id } => (agent_id, OAuthError::InvalidClient { basic: presented.basic }),
     };
     Err(fail(request, agent_id, error, token_id).await?.into())
 }
 
-/// What a proof is the occasion for: an upgrade of the record, and a word where Vault could not be
-/// asked.
-fn tend(app: &Arc<App>, proof: &Proof, secret: &ClientSecret) {
-    if app.upgrades.wants(&proof.verified)
-        && let Some(row) = proof.used_row()
-    {
-        app.upgrades.begin(app, row, &proof.verified, secret);
-    }
-    if proof.verified.stale {
-        let Proof { client_id, credential_id, .. } = proof;
+/// A word where Vault could not be asked.
+fn tell_stale(app: &App, proof: &Proof) {
+    if proof.verified().stale {
+        let (client_id, credential_id) = (proof.key().client_id(), proof.key().credential_id());
         tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
         app.metrics.stale_verification();
     }
@@ -160,7 +154,7 @@ async fn grant(
     presented: &ClientCredentials,
 ) -> Result<Response, Refusal> {
     let app = &request.app;
-    let (client_id, credential_id, stale) = (proof.client_id, proof.credential_id, proof.verified.stale);
+    let ((client_id, credential_id), stale) = (ids(proof.key()), proof.verified().stale);
     let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
     let token_id = issued.claims.jti;
     let about = Metadata::of(&Issued { credential_id, scope, stale, token_id });
@@ -175,10 +169,10 @@ async fn grant(
         return Err(OAuthError::UnauthorizedClient("the monthly token limit is reached").into());
     }
     // Last of all: a wait below this line would be time for a revocation to overtake the token.
-    let decision = authenticator(app).still_counts(proof, &presented.secret).await.inspect_err(|_| {
+    let decision = app.life().still_counts(proof, &presented.secret).await.inspect_err(|_| {
         tracing::warn!(%client_id, %token_id, "a token that is on record was not handed out");
     })?;
-    admit(request, decision, presented, Some(token_id)).await?;
+    admit(request, Some(client_id), decision, presented, Some(token_id)).await?;
     Ok(response)
 }
 

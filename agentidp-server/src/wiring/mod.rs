@@ -4,6 +4,7 @@
 //! Vault-backed ones work again by themselves once it is back. What waiting would not mend (a mount that is missing or
 //! of KV version 1, a dead token) stops the start.
 
+mod data_dir;
 mod digest_threads;
 mod error;
 mod layers;
@@ -11,7 +12,7 @@ mod ledger;
 mod signing;
 mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
@@ -24,13 +25,12 @@ pub(crate) use ledger::ledger;
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
+use self::data_dir::{data_dir, unusable};
 use crate::app::{App, Settings, VaultPlace};
-use crate::config::{Config, ConfigError, NewDigest};
-use crate::data_dir::DataDir;
+use crate::config::{Config, NewDigest};
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
-use crate::lifecycle::Upgrades;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Repos};
@@ -103,12 +103,12 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
     let app = App {
         settings: settings(config),
         store,
-        upgrades: Upgrades::new(config.digests.upgrade),
-        vault: config.vault.as_ref().map(|vault| VaultPlace {
-            mount: vault.mount.clone(),
-            prefix: vault.prefix.clone(),
-            versions_kept: vault.versions_kept,
-        }),
+        upgrades: config.digests.upgrade,
+        life: OnceLock::new(),
+        vault: config
+            .vault
+            .as_ref()
+            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault.prefix.clone() }),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         gate,
@@ -200,20 +200,11 @@ fn settings(config: &Config) -> Settings {
     Settings {
         agent_limit: config.limits.agents,
         monthly_token_limit: config.limits.monthly_tokens,
+        max_overlap: config.limits.max_overlap,
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,
         reconcile_interval: config.reconcile.interval,
         ..Settings::default()
     }
-}
-
-fn data_dir(config: &Config) -> Result<DataDir, StartError> {
-    DataDir::open(&config.storage.data_dir).map_err(|error| unusable(config, &error))
-}
-
-fn unusable(config: &Config, error: &std::io::Error) -> StartError {
-    let path = config.storage.data_dir.display();
-    let problem = format!("names {path}, which cannot be used ({error}): name a folder that this user may write to");
-    ConfigError::new("AGENTIDP_DATA_DIR", problem).into()
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use agentidp_secrets::Clock;
 
-use super::{StartError, data_dir, unusable};
+use super::StartError;
+use super::data_dir::{data_dir, unusable};
 use crate::config::{Config, ConfigError};
 use crate::keys::{SigningKey, VerifyingKey};
 use crate::tokens::Tokens;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use agentidp_secrets::backends::{self, AppRole, ClientCert, Kubernetes, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AppRole, ClientCert, Kubernetes, VaultAuth};
 use agentidp_secrets::{Clock, Error, ErrorKind};
 
 use super::StartError;
-use crate::config::{ConfigError, SecretId, Vault, VaultAuth};
+use crate::config::{self, ConfigError, SecretId, Vault};
 
 /// The client, without any layer around it. Nothing is sent yet.
 ///
@@ -17,6 +18,7 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
         .clock(Arc::clone(clock))
         .mount(settings.mount.as_str())
         .prefix(settings.prefix.as_str())
+        .versions_kept(settings.versions_kept)
         .connect_timeout(settings.connect_timeout)
         .idle_timeout(settings.idle_timeout)
         .max_connection_age(settings.max_connection_age)
@@ -50,21 +52,21 @@ pub(super) async fn refuse_unless_usable(vault: &VaultKv2, settings: &Vault) -> 
     }
 }
 
-fn auth(settings: &VaultAuth) -> backends::VaultAuth {
+fn auth(settings: &config::VaultAuth) -> VaultAuth {
     match settings {
-        VaultAuth::Token(token) => token.expose_secret().into(),
-        VaultAuth::TokenFile(path) => backends::VaultAuth::TokenFile(path.clone()),
-        VaultAuth::AppRole { role_id, secret_id, mount } => {
+        config::VaultAuth::Token(token) => token.expose_secret().into(),
+        config::VaultAuth::TokenFile(path) => VaultAuth::TokenFile(path.clone()),
+        config::VaultAuth::AppRole { role_id, secret_id, mount } => {
             let role = match secret_id {
                 SecretId::Text(text) => AppRole::new(role_id.expose_secret(), text.expose_secret()),
                 SecretId::File(path) => AppRole::with_secret_id_file(role_id.expose_secret(), path),
             };
-            backends::VaultAuth::AppRole(match mount {
+            VaultAuth::AppRole(match mount {
                 Some(mount) => role.mount(mount),
                 None => role,
             })
         }
-        VaultAuth::Kubernetes { role, jwt_file, mount } => {
+        config::VaultAuth::Kubernetes { role, jwt_file, mount } => {
             let mut account = Kubernetes::new(role);
             if let Some(path) = jwt_file {
                 account = account.jwt_file(path);
@@ -72,7 +74,7 @@ fn auth(settings: &VaultAuth) -> backends::VaultAuth {
             if let Some(mount) = mount {
                 account = account.mount(mount);
             }
-            backends::VaultAuth::Kubernetes(account)
+            VaultAuth::Kubernetes(account)
         }
     }
 }

@@ -140,7 +140,7 @@ async fn a_use_is_written_once() {
     let site = Site::bcrypt().await;
     let agent = site.agent("a@agents.example").await;
     let writes = || {
-        let name = "agentidp_db_query_duration_seconds_count{operation=\"idempotency.used\"} ";
+        let name = "agentidp_db_query_duration_seconds_count{operation=\"changes.used\"} ";
         let text = site.app.metrics.render();
         text.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |count| count.parse::<u64>().unwrap())
     };
@@ -258,7 +258,7 @@ async fn a_digest_moves_to_vault_when_it_is_replaced() {
     site.granted(agent, &moved.secret()).await;
     let again = post(&site, "k", &credentials(agent)).await;
     assert_eq!((again.json(), version(&mount, agent, id).await), (moved.json(), 1));
-    assert_eq!(site.app.repos.purges.pending().await.unwrap(), 0);
+    assert_eq!(site.app.repos.changes.pending().await.unwrap(), 0);
     // Vault off again: an outage, and no other secret.
     assert_eq!(post(&before, "k", &credentials(agent)).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_server::domain::idempotency::{Claim, KeyedRequest, fingerprint};
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome};
-use agentidp_server::repo::{Claimed, InsertCredential, Once};
-use serde_json::json;
+use agentidp_server::domain::{Credential, SecretColumns};
+use agentidp_server::repo::Claimed;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -24,24 +23,21 @@ async fn a_use_and_a_replacement_exclude_each_other() {
         post(&site, "k", &credentials(agent)).await;
         let read_before = site.rows(agent).await.remove(0);
         let again = post(&site, "k", &credentials(agent)).await;
-        let used = &site.app.repos.idempotency;
-        assert!(!used.used(&read_before).await.unwrap(), "it was replaced");
+        let used = async |row: &Credential| site.app.repos.changes.used(&row.to_row().unwrap()).await.unwrap();
+        assert!(!used(&read_before).await, "it was replaced");
         assert!(site.rows(agent).await[0].secret.awaits_use, "and the other is as unused as before");
         site.granted(agent, &again.secret()).await;
         let row = site.rows(agent).await.remove(0);
-        assert!(used.used(&row).await.unwrap() && used.used(&row).await.unwrap(), "twice is fine");
+        assert!(used(&row).await && used(&row).await, "twice is fine");
 
         // The other way round: a retry that read the row before the login.
         post(&site, "other", &credentials(agent)).await;
-        let (row, request) = (unused(&site, agent).await, a_request("other", &credentials(agent)));
-        let claim = Claim::new(request, site.app.now());
-        assert!(used.used(&row).await.unwrap());
-        let fresh = Credential { secret: row.secret.clone().awaiting_use(true), ..row.clone() };
-        assert!(!used.replace(&claim, &row, &fresh, &an_event(&site, agent)).await.unwrap(), "it was used");
-        // And one that belongs to no key that is kept.
-        let row = site.row(agent, row.credential_id).await;
-        let other = Claim::new(a_request("nobody's", &credentials(agent)), site.app.now());
-        assert!(!used.replace(&other, &row, &row, &an_event(&site, agent)).await.unwrap());
+        assert!(used(&unused(&site, agent).await).await);
+        assert_eq!(reason(&post(&site, "other", &credentials(agent)).await), "used");
+        // A key that is not kept has nothing to be replaced.
+        let nobody = Claim::new(a_request("nobody's", &credentials(agent)), site.app.now());
+        let mut tx = site.app.repos.changes.begin().await.unwrap();
+        assert!(!tx.carry_out_anew(&nobody, &row, &row).await.unwrap());
     }
 }
 
@@ -83,9 +79,7 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
         // Whoever comes back from the dead neither commits nor gives back what is another's.
         let late = site.rows(agent).await.remove(0);
         let late = Credential { credential_id: Uuid::new_v4(), ..late };
-        let event = an_event(&site, agent);
-        let committed = idempotency.insert(&claim, &late, &event).await.unwrap();
-        assert_eq!(committed, Once::TooLate);
+        assert!(!carry_out(&site, &claim, &late).await);
         idempotency.release(&claim).await.unwrap();
         assert_eq!(site.rows(agent).await.len(), 1);
         assert!(post(&site, "k", &path).await.is_replay());
@@ -96,18 +90,15 @@ async fn a_request_in_flight_is_not_joined_and_a_dead_one_is_taken_over() {
         site.clock.advance(Claim::LIFE);
         let taken_over = Claim::new(a_request("stale", &path), site.app.now());
         assert_eq!(idempotency.claim(&taken_over, site.app.now()).await.unwrap(), Claimed::Ours);
-        assert_eq!(idempotency.insert(&stale, &late, &event).await.unwrap(), Once::TooLate);
-        let before = site.rows(agent).await.remove(0);
-        let after = Credential { expires_at: Some(site.app.now()), ..before.clone() };
-        assert_eq!(idempotency.rotate(&stale, &before, &after, &event).await.unwrap(), Once::TooLate);
-        assert_eq!(site.rows(agent).await, [before]);
+        assert!(!carry_out(&site, &stale, &late).await);
 
         // The answer to a commit was lost, and the key is given back: what was done stays done.
         let claim = Claim::new(a_request("lost", &path), site.app.now());
         assert_eq!(idempotency.claim(&claim, site.app.now()).await.unwrap(), Claimed::Ours);
-        let late = Credential { secret: late.secret.clone().awaiting_use(false), ..late };
-        let committed = idempotency.insert(&claim, &late, &an_event(&site, agent)).await.unwrap();
-        assert_eq!(committed, Once::Decided(InsertCredential::Inserted));
+        let used = SecretColumns { awaits_use: false, ..late.secret.clone() };
+        let late = Credential { secret: used, ..late };
+        site.put(&late).await;
+        assert!(carry_out(&site, &claim, &late).await);
         idempotency.release(&claim).await.unwrap();
         assert_eq!(reason(&post(&site, "lost", &path).await), "used");
     }
@@ -118,10 +109,12 @@ fn a_request(key: &str, path: &str) -> KeyedRequest {
     KeyedRequest { caller: "operator".to_owned(), key: key.to_owned(), fingerprint: fingerprint("POST", path, b"") }
 }
 
-fn an_event(site: &Site, agent: Uuid) -> AuditEvent {
-    let origin = Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
-    let (action, now) = (AuditAction::CredentialGenerated, site.app.now());
-    AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), now)
+/// Notes that the claim's request has made this row; says whether the claim still counts.
+async fn carry_out(site: &Site, claim: &Claim, row: &Credential) -> bool {
+    let mut tx = site.app.repos.changes.begin().await.unwrap();
+    let carried = tx.carry_out(claim, row).await.unwrap();
+    assert!(tx.commit().await.is_ok());
+    carried
 }
 
 /// The agent's credential that nobody has used.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agentidp_secrets::ErrorKind;
-use agentidp_secrets::backends::{LedgerCounter, LedgerEntry};
+use agentidp_secrets::vault::ledger::{LedgerCounter, LedgerEntry};
 use agentidp_server::ledger::{GATE_LEASE, Judgement, LedgerState};
 use agentidp_server::repo::LedgerRow;
 

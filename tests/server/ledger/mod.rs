@@ -83,7 +83,7 @@ impl Server {
     }
 
     pub(crate) async fn jobs(&self) -> u64 {
-        self.site.app.repos.purges.pending().await.unwrap()
+        self.site.app.repos.changes.pending().await.unwrap()
     }
 }
 

@@ -1,8 +1,7 @@
 //! States that come back: an older database, an older Vault, an entry that is gone.
 
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, Origin, Outcome, SecretColumns};
+use agentidp_server::domain::{Credential, SecretColumns};
 use agentidp_server::ledger::{Disagreement, LedgerState, Others};
-use agentidp_server::repo::InsertCredential;
 
 use super::*;
 
@@ -122,13 +121,9 @@ async fn an_open_write_in_a_restored_database_deletes_nothing() {
     }
     let backup = original.copy().await;
     let [after, created] = written.as_slice() else { unreachable!() };
-    let origin = Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
-    let event =
-        |action| AuditEvent::new(action, Outcome::Success, Some(agent), &origin, json!({}), server.site.app.now());
-    let credentials = &server.site.app.repos.credentials;
-    assert!(credentials.rotate(&row, after, &event(AuditAction::CredentialRotated)).await.unwrap());
-    let inserted = credentials.insert(created, &event(AuditAction::CredentialGenerated)).await.unwrap();
-    assert_eq!(inserted, InsertCredential::Inserted);
+    for committed in [after, created] {
+        server.site.put(committed).await;
+    }
     server.run(3 * MINUTE).await;
     let mut copy = Server::at(&backup.url(), &mount).await;
     copy.run(30 * MINUTE).await;

@@ -5,16 +5,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::DebtKind;
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::app::VaultPlace;
-use agentidp_server::domain::{PurgeClaim, PurgeJob, Timestamp};
 use agentidp_server::ledger::DeletionGate;
-use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::reconcile::{self, Drift, Mode};
-use agentidp_server::repo::{PurgeRepo, Result};
 use agentidp_server::workers::purge;
-use async_trait::async_trait;
 use reqwest::Method;
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
@@ -23,61 +19,19 @@ use uuid::Uuid;
 
 use super::{LEASE, Vaulted};
 use crate::interposed::Before;
-use crate::site::Site;
+use crate::rows;
+use crate::site::{Site, use_vault_keeping};
 use crate::support;
 use crate::support::process::until;
 
 type Happening = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Purges, with something that happens once, right after a job was claimed.
-struct AfterClaim {
-    inner: Arc<dyn PurgeRepo>,
-    happens: Arc<Mutex<Option<Happening>>>,
-}
-
-#[async_trait]
-impl PurgeRepo for AfterClaim {
-    async fn schedule(&self, job: &PurgeJob) -> Result<()> {
-        self.inner.schedule(job).await
-    }
-
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
-        self.inner.due(now, limit).await
-    }
-
-    async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>> {
-        let claim = self.inner.claim(job, now, until).await;
-        let happens = self.happens.lock().unwrap().take();
-        if let Some(happens) = happens {
-            happens.await;
-        }
-        claim
-    }
-
-    async fn done(&self, claim: &PurgeClaim, now: Timestamp) -> Result<()> {
-        self.inner.done(claim, now).await
-    }
-
-    async fn failed(&self, claim: &PurgeClaim, next: Timestamp) -> Result<()> {
-        self.inner.failed(claim, next).await
-    }
-
-    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
-        self.inner.is_moving_in(job).await
-    }
-
-    async fn pending(&self) -> Result<u64> {
-        self.inner.pending().await
-    }
-}
 
 impl Vaulted {
     /// On a mount that keeps so many versions, and the server knows it.
     async fn told_to_keep(mut self, versions: u64) -> Self {
         let config = format!("{}/config", self.mount.name);
         support::bao().root(Method::POST, &config, json!({ "max_versions": versions })).await;
-        let app = Arc::get_mut(&mut self.site.app).unwrap();
-        app.vault = Some(VaultPlace { versions_kept: versions, ..app.vault.clone().unwrap() });
+        self.site.change(|app| use_vault_keeping(app, &self.mount, &self.faults, versions));
         self
     }
 }
@@ -86,11 +40,11 @@ impl Vaulted {
 type Shown = Arc<Mutex<Option<String>>>;
 
 impl Vaulted {
-    /// Right after the next look at a row time passes, and another server rotates.
+    /// Right after the next sequence has opened its write time passes, and another server rotates.
     fn rotated_during_a_stall(self: &Arc<Self>, agent: Uuid, credential: Uuid) -> Shown {
         let (other, shown) = (Arc::clone(self), Shown::default());
         let tell = Arc::clone(&shown);
-        self.commits.after_a_find(async move {
+        self.commits.after_an_open(async move {
             other.site.clock.advance(LEASE);
             let reply = other.site.rotate(agent, credential).await;
             assert_eq!(reply.status, 200, "{reply:?}");
@@ -100,30 +54,18 @@ impl Vaulted {
     }
 }
 
-/// A server has claimed the job to blank a place; another one moves the credential back there before the first has opened
-/// its write.
+/// A server is about to blank a place; another one moves the credential back there before the first has opened its write.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_credential_that_moves_back_right_after_the_claim_is_not_blanked() {
-    for mut vaulted in [Vaulted::new().await, Vaulted::on_postgres().await] {
-        let happens = Arc::new(Mutex::new(None));
-        let app = Arc::get_mut(&mut vaulted.site.app).unwrap();
-        app.repos.purges = Arc::new(AfterClaim { inner: Arc::clone(&app.repos.purges), happens: Arc::clone(&happens) });
-        let vaulted = Arc::new(vaulted);
+async fn a_credential_that_moves_back_before_its_place_is_blanked_keeps_its_secret() {
+    for vaulted in [Vaulted::new().await, Vaulted::on_postgres().await] {
         let agent = vaulted.site.agent("a@agents.example").await;
         let (credential, _) = vaulted.site.credential(agent).await;
         let (_, digest) = vaulted.digest_of(agent, credential).await;
         vaulted.set_columns(agent, credential, digest).await;
-        let (other, shown) = (Arc::clone(&vaulted), Arc::new(Mutex::new(None)));
-        let tell = Arc::clone(&shown);
-        let back: Happening = Box::pin(async move {
-            let reply = other.site.rotate(agent, credential).await;
-            assert_eq!(reply.status, 200, "{reply:?}");
-            *tell.lock().unwrap() = Some(reply.secret());
-        });
-        *happens.lock().unwrap() = Some(back);
+        let reply = vaulted.site.rotate(agent, credential).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
         purge::round(&vaulted.site.app).await;
-        let secret = shown.lock().unwrap().take().unwrap();
-        assert!(vaulted.site.accepts(agent, &secret).await);
+        assert!(vaulted.site.accepts(agent, &reply.secret()).await);
         assert_eq!(vaulted.pending().await, 0, "nothing is owed at a place that counts");
     }
 }
@@ -174,7 +116,7 @@ async fn a_repair_is_finished_although_the_first_one_to_finish_it_failed() {
 async fn a_repair_is_finished_while_deletions_are_stopped() {
     let mut vaulted = Vaulted::new().await.told_to_keep(2).await;
     let clock = Arc::clone(&vaulted.site.clock);
-    Arc::get_mut(&mut vaulted.site.app).unwrap().gate = DeletionGate::closed(clock);
+    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, secret) = vaulted.site.credential(agent).await;
     support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
@@ -189,7 +131,7 @@ async fn a_repair_is_finished_while_deletions_are_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logins_that_move_what_a_rotation_has_moved_write_nothing() {
     let mut vaulted = Vaulted::new().await.told_to_keep(2).await;
-    Arc::get_mut(&mut vaulted.site.app).unwrap().upgrades = Upgrades::new(true);
+    vaulted.site.change(|app| app.upgrades = true);
     let vaulted = Arc::new(vaulted);
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, presented) = vaulted.bcrypt_credential(agent).await;
@@ -233,20 +175,15 @@ async fn a_rotation_that_stalls_past_its_lease_writes_nothing_over_another_one()
     let vaulted = Arc::new(Vaulted::new().await.told_to_keep(2).await);
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, _) = vaulted.site.credential(agent).await;
-    // The first look at the row comes before the write is opened.
-    let again = Arc::clone(&vaulted);
-    let shown = Arc::new(Mutex::new(None));
-    let tell = Arc::clone(&shown);
-    vaulted.commits.after_a_find(async move {
-        *tell.lock().unwrap() = Some(again.rotated_during_a_stall(agent, credential));
-    });
+    // Something on top, so that it looks before it writes.
+    support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
+    let shown = vaulted.rotated_during_a_stall(agent, credential);
     let stalled = vaulted.site.rotate(agent, credential).await;
-    let shown = shown.lock().unwrap().take().unwrap();
     let secret = shown.lock().unwrap().take().unwrap();
     assert_ne!(stalled.status, 200, "{stalled:?}");
     assert!(vaulted.site.accepts(agent, &secret).await);
     let path = vaulted.path(agent, credential);
-    assert!(support::bao().read_root(&format!("{path}?version=3")).await.is_none(), "nothing was written over it");
+    assert!(support::bao().read_root(&format!("{path}?version=5")).await.is_none(), "nothing was written over it");
 }
 
 /// An operator has made a revoked credential active again by hand, so the deletion that is due is never carried out.
@@ -255,8 +192,9 @@ async fn a_deletion_that_is_never_carried_out_does_not_hold_up_a_comparison() {
     let vaulted = Vaulted::new().await;
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, secret) = vaulted.site.credential(agent).await;
-    let job = PurgeJob::delete(agent, credential, "elsewhere/data/place".to_owned(), vaulted.site.app.now());
-    vaulted.site.app.repos.purges.schedule(&job).await.unwrap();
+    let (repos, now) = (&vaulted.site.app.repos, vaulted.site.app.now());
+    let owed = rows::debt(DebtKind::Delete, "elsewhere/data/place", now);
+    rows::note(repos, agent, credential, now, |note| note.debts.push(owed.clone())).await;
     let mut tell = |_: &Drift| {};
     let pass = reconcile::pass(&vaulted.site.app, Mode::Repair, &mut tell);
     timeout(Duration::from_secs(30), pass).await.expect("the comparison ends").unwrap();

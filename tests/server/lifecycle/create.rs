@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::{Debt, DebtKind};
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::app::App;
-use agentidp_server::domain::{Agent, AgentStatus, AuditAction};
-use agentidp_server::lifecycle;
+use agentidp_server::domain::{Agent, AgentStatus};
 use serde_json::json;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{Vaulted, an_origin, event};
+use super::Vaulted;
 use crate::interposed::Before;
+use crate::rows;
 use crate::support;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,11 +56,9 @@ async fn a_created_secret_whose_commit_failed_is_not_shown_and_not_kept() {
     assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
     assert!(!reply.text.contains("sk_live_"));
     assert!(vaulted.site.rows(agent).await.is_empty());
-    let due = vaulted.site.app.repos.purges.due(vaulted.site.app.now(), 9).await.unwrap();
-    let [orphan] = due.as_slice() else { panic!("one job: {due:?}") };
-    assert!(vaulted.in_vault(agent, orphan.credential_id).await);
-    lifecycle::purge(&vaulted.site.app, orphan).await.unwrap();
-    assert!(!vaulted.in_vault(agent, orphan.credential_id).await);
+    let again = vaulted.site.app.now().plus(Duration::from_secs(90));
+    let [(_, credential)] = vaulted.site.app.repos.changes.due(again, 9).await.unwrap().try_into().unwrap();
+    assert!(!vaulted.in_vault(agent, credential).await, "what was written is deleted on the spot");
     assert_eq!(vaulted.pending().await, 0);
 }
 
@@ -83,20 +82,28 @@ async fn a_create_that_stalls_until_its_purge_shows_nothing_and_leaves_nothing()
         let (app, clock) = (Arc::clone(&vaulted.site.app), Arc::clone(&vaulted.site.clock));
         vaulted.commits.run(async move {
             clock.advance(Duration::from_secs(600));
-            let [job] = app.repos.purges.due(app.now(), 9).await.unwrap().try_into().unwrap();
+            let [(_, credential)] = app.repos.changes.due(app.now(), 9).await.unwrap().try_into().unwrap();
             if finished {
-                lifecycle::purge(&app, &job).await.unwrap();
+                app.life().round().await;
             } else {
                 // Its process is killed before it asks Vault.
                 let until = app.now().plus(Duration::from_secs(60));
-                app.repos.purges.claim(&job, app.now(), until).await.unwrap().unwrap();
+                rows::note(&app.repos, agent, credential, app.now(), |note| {
+                    let place = note.open.take().unwrap().place;
+                    let claimed = Debt {
+                        claimed_until: Some(until.into()),
+                        ..rows::debt(DebtKind::Delete, place.payload(), until)
+                    };
+                    note.debts.push(claimed);
+                })
+                .await;
             }
         });
         let reply = vaulted.site.call("POST", &format!("/agents/{agent}/credentials"), json!(null)).await;
         assert_eq!(reply.failure(), (503, "SERVICE_UNAVAILABLE".to_owned()));
         assert!(!reply.text.contains("sk_live_"));
         assert!(vaulted.site.rows(agent).await.is_empty());
-        assert_eq!(vaulted.pending().await, 1, "what was written in the meantime has to go as well");
+        assert_eq!(vaulted.pending().await, u64::from(!finished), "what was written in the meantime has to go as well");
         vaulted.purge_after(Duration::from_secs(60)).await;
         assert_eq!(vaulted.pending().await, 0);
     }
@@ -105,9 +112,9 @@ async fn a_create_that_stalls_until_its_purge_shows_nothing_and_leaves_nothing()
 async fn suspend(app: &App, agent: Uuid) {
     let before = app.repos.agents.find(agent).await.unwrap().unwrap();
     let updated_at = before.updated_at.plus(Duration::from_millis(1));
-    let after = Agent { status: AgentStatus::Suspended, updated_at, ..before.clone() };
-    let event = event(AuditAction::AgentSuspended, agent, updated_at);
-    app.repos.agents.replace(&before, &after, &event, &an_origin()).await.unwrap();
+    let mut tx = app.repos.changes.begin().await.unwrap();
+    tx.update_agent(&Agent { status: AgentStatus::Suspended, updated_at, ..before }).await.unwrap();
+    assert!(tx.commit().await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

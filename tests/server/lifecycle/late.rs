@@ -6,7 +6,6 @@ use std::time::Duration;
 use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{SecretStore, stack};
-use agentidp_server::lifecycle;
 use agentidp_server::workers::purge;
 use serde_json::json;
 use uuid::Uuid;
@@ -22,12 +21,11 @@ impl Vaulted {
     /// With a Vault that can be late.
     async fn late() -> (Self, LateLayer) {
         let (mut this, late) = (Self::new().await, LateLayer::default());
-        let app = Arc::get_mut(&mut this.site.app).unwrap();
         let vault =
             VaultKv2::builder(support::bao().address(), this.mount.policy_token.as_str()).mount(&this.mount.name);
         let store = SecretStore::builder(stack(vault.build().unwrap(), &[&late, &FaultLayer::new()]));
         let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
-        app.store = store.accepts(bcrypt).clock(Arc::clone(&app.clock)).build().unwrap();
+        this.site.change(|app| app.store = store.accepts(bcrypt).clock(Arc::clone(&app.clock)).build().unwrap());
         (this, late)
     }
 
@@ -90,14 +88,15 @@ async fn a_late_first_write_of_a_new_credential_leaves_no_orphan() {
         let reply = vaulted.site.call("POST", &format!("/agents/{agent}/credentials"), json!(null)).await;
         assert_eq!(reply.status, 500);
         late.be_late(false);
-        let [job] = vaulted.site.app.repos.purges.due(vaulted.site.app.now(), 9).await.unwrap().try_into().unwrap();
-        lifecycle::purge(&vaulted.site.app, &job).await.unwrap();
+        let due = vaulted.site.app.repos.changes.due(vaulted.site.app.now(), 9).await.unwrap();
+        let [(_, credential)] = due.try_into().unwrap();
+        purge::round(&vaulted.site.app).await;
         vaulted.site.clock.advance(delay);
         purge::round(&vaulted.site.app).await;
         assert_eq!(late.carry_out().await, 1);
-        assert!(vaulted.in_vault(agent, job.credential_id).await, "Vault had forgotten it before it came");
+        assert!(vaulted.in_vault(agent, credential).await, "Vault had forgotten it before it came");
         vaulted.two_days_of_purges().await;
-        assert!(!vaulted.in_vault(agent, job.credential_id).await, "late by {delay:?}");
+        assert!(!vaulted.in_vault(agent, credential).await, "late by {delay:?}");
     }
 }
 

@@ -1,9 +1,6 @@
 //! A commit takes place and the server never gets the answer: the row tells.
 
-use std::sync::Arc;
-
 use agentidp_server::domain::SecretColumns;
-use agentidp_server::lifecycle::Upgrades;
 
 use super::Vaulted;
 use crate::interposed::Before;
@@ -56,7 +53,7 @@ async fn a_bare_path_that_is_pinned_without_an_answer_is_rotated() {
 async fn an_upgrade_whose_answer_from_the_database_is_lost_is_reported_as_done() {
     let (log, _listening) = Log::of_this_thread();
     let mut vaulted = Vaulted::new().await;
-    Arc::get_mut(&mut vaulted.site.app).unwrap().upgrades = Upgrades::new(true);
+    vaulted.site.change(|app| app.upgrades = true);
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, secret) = vaulted.bcrypt_credential(agent).await;
     vaulted.commits.next_upgrade(Before::LostAnswer);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_server::lifecycle::Upgrades;
 use tokio::task::JoinSet;
 
 use super::Vaulted;
@@ -17,7 +16,7 @@ impl Vaulted {
     /// With logins that move digests to Vault.
     async fn upgrading(postgres: bool) -> Self {
         let mut this = if postgres { Self::on_postgres().await } else { Self::new().await };
-        Arc::get_mut(&mut this.site.app).unwrap().upgrades = Upgrades::new(true);
+        this.site.change(|app| app.upgrades = true);
         this
     }
 }

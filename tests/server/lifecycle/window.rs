@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::app::VaultPlace;
 use agentidp_server::domain::SecretColumns;
 use agentidp_server::workers::purge;
 use reqwest::Method;
@@ -14,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::{LEASE, Vaulted};
 use crate::interposed::Before;
+use crate::site::use_vault_keeping;
 use crate::support;
 
 impl Vaulted {
@@ -23,8 +23,7 @@ impl Vaulted {
         support::bao().root(Method::POST, &config, json!({ "max_versions": versions })).await;
         let mut this = self;
         let kept = if is_told { versions } else { 10 };
-        let app = Arc::get_mut(&mut this.site.app).unwrap();
-        app.vault = Some(VaultPlace { versions_kept: kept, ..app.vault.clone().unwrap() });
+        this.site.change(|app| use_vault_keeping(app, &this.mount, &this.faults, kept));
         this
     }
 }

@@ -74,7 +74,7 @@ impl World {
     }
 
     async fn learn_all(&mut self, told: Vec<(&Ask, Option<Reply>)>) {
-        let rows = self.rows().await;
+        let (rows, trail) = (self.rows().await, self.told().await);
         // As it must have happened: what was done, ahead of what was refused because of that. Of two rotations the row has
         // the later one; a secret that was replaced was not used before.
         let order = |(ask, reply): &(&Ask, Option<Reply>)| match (&ask.what, reply) {
@@ -94,7 +94,8 @@ impl World {
         let together = told.len() > 1;
         for (ask, reply) in told {
             if let Some(reply) = reply {
-                self.learn(ask, &reply, together);
+                let rotated = |id: &Uuid| trail.get(id).and_then(|told| told.get("credential.rotated")).copied();
+                self.learn(ask, &reply, together, &|id| rotated(id).unwrap_or_default());
             }
         }
     }

@@ -4,18 +4,17 @@ use std::future::{Future, pending};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use agentidp_secrets::lifecycle::{CommitError, Entry, Known, Note, Row};
 use agentidp_secrets::{
     BackendInfo, ClientSecret, CredentialKey, Held, Layer, Pointer, Result as StoreResult, SecretBackend,
     SharedBackend, StoredSecret, Verdict,
 };
 use agentidp_server::app::App;
 use agentidp_server::domain::idempotency::Claim;
-use agentidp_server::domain::{
-    Agent, AuditEvent, Credential, CredentialStatus, OpenWrite, Origin, Page, Paged, PurgeClaim, PurgeJob, Timestamp,
-};
+use agentidp_server::domain::{Agent, AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
 use agentidp_server::repo::{
-    AgentFilter, AgentRepo, Authentication, Claimed, CreateAgent, CredentialRepo, IdempotencyRepo, InsertCredential,
-    Once, OpenWriteRepo, Opened, PurgeRepo, Replace, Result, Revoke,
+    AgentFilter, AgentRepo, ChangeRepo, ChangeTx, Claimed, CreateAgent, CredentialRepo, IdempotencyRepo, RepoError,
+    Result,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -47,13 +46,11 @@ impl Fate {
         let agents = Mortal { inner: Arc::clone(&app.repos.agents), fate: self.clone() };
         let credentials = Mortal { inner: Arc::clone(&app.repos.credentials), fate: self.clone() };
         let idempotency = Mortal { inner: Arc::clone(&app.repos.idempotency), fate: self.clone() };
-        let purges = Mortal { inner: Arc::clone(&app.repos.purges), fate: self.clone() };
+        let changes = Mortal { inner: Arc::clone(&app.repos.changes), fate: self.clone() };
         app.repos.agents = Arc::new(agents);
         app.repos.credentials = Arc::new(credentials);
         app.repos.idempotency = Arc::new(idempotency);
-        app.repos.purges = Arc::new(purges);
-        let open_writes = Mortal { inner: Arc::clone(&app.repos.open_writes), fate: self.clone() };
-        app.repos.open_writes = Arc::new(open_writes);
+        app.repos.changes = Arc::new(changes);
     }
 
     pub(super) fn set(&self, death: Option<Death>) {
@@ -83,20 +80,28 @@ impl Fate {
 
     /// A call.
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        match self.try_call(call).await {
+            Some(answer) => answer,
+            None => self.die().await,
+        }
+    }
+
+    /// A call; nothing where the process dies by it, or is dead.
+    async fn try_call<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         if self.0.dead.load(Ordering::SeqCst) {
-            return pending().await;
+            return None;
         }
         let due = self.due();
         if due.is_some_and(|death| !death.after) {
-            return self.die().await;
+            return None;
         }
         let under_way = UnderWay::begin(&self.0);
         let answer = call.await;
         drop(under_way);
         if due.is_some() || self.0.dead.load(Ordering::SeqCst) {
-            return self.die().await;
+            return None;
         }
-        answer
+        Some(answer)
     }
 
     /// Whether this call is the last one.
@@ -232,10 +237,6 @@ impl AgentRepo for Mortal<Arc<dyn AgentRepo>> {
     async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
         self.fate.call(self.inner.list(filter, page)).await
     }
-
-    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
-        self.fate.call(self.inner.replace(before, after, event, origin)).await
-    }
 }
 
 #[async_trait]
@@ -248,24 +249,8 @@ impl CredentialRepo for Mortal<Arc<dyn CredentialRepo>> {
         self.fate.call(self.inner.list(client_id, status, page)).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Known>>> {
         self.fate.call(self.inner.authenticate(client_id, now)).await
-    }
-
-    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        self.fate.call(self.inner.insert(credential, event)).await
-    }
-
-    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        self.fate.call(self.inner.rotate(before, after, event)).await
-    }
-
-    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        self.fate.call(self.inner.upgrade(before, after)).await
-    }
-
-    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
-        self.fate.call(self.inner.revoke(client_id, credential_id, now, event)).await
     }
 }
 
@@ -279,93 +264,112 @@ impl IdempotencyRepo for Mortal<Arc<dyn IdempotencyRepo>> {
         self.fate.call(self.inner.release(claim)).await
     }
 
-    async fn insert(&self, claim: &Claim, made: &Credential, event: &AuditEvent) -> Result<Once<InsertCredential>> {
-        self.fate.call(self.inner.insert(claim, made, event)).await
-    }
-
-    async fn rotate(
-        &self,
-        claim: &Claim,
-        before: &Credential,
-        after: &Credential,
-        event: &AuditEvent,
-    ) -> Result<Once<bool>> {
-        self.fate.call(self.inner.rotate(claim, before, after, event)).await
-    }
-
-    async fn replace(
-        &self,
-        claim: &Claim,
-        before: &Credential,
-        after: &Credential,
-        event: &AuditEvent,
-    ) -> Result<bool> {
-        self.fate.call(self.inner.replace(claim, before, after, event)).await
-    }
-
-    async fn used(&self, credential: &Credential) -> Result<bool> {
-        self.fate.call(self.inner.used(credential)).await
-    }
-
     async fn prune(&self, now: Timestamp) -> Result<u64> {
         self.fate.call(self.inner.prune(now)).await
     }
 }
 
 #[async_trait]
-impl OpenWriteRepo for Mortal<Arc<dyn OpenWriteRepo>> {
-    async fn open(&self, write: &OpenWrite, now: Timestamp, until: Timestamp) -> Result<Opened> {
-        self.fate.call(self.inner.open(write, now, until)).await
+impl ChangeRepo for Mortal<Arc<dyn ChangeRepo>> {
+    async fn begin(&self) -> Result<Box<dyn ChangeTx>> {
+        let inner = self.fate.call(self.inner.begin()).await?;
+        Ok(Box::new(MortalTx { inner: Some(inner), fate: self.fate.clone() }))
     }
 
-    async fn renew(&self, credential_id: Uuid, attempt: Uuid, until: Timestamp) -> Result<bool> {
-        self.fate.call(self.inner.renew(credential_id, attempt, until)).await
-    }
-
-    async fn close(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
-        self.fate.call(self.inner.close(credential_id, attempt, now)).await
-    }
-
-    async fn end_lease(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<()> {
-        self.fate.call(self.inner.end_lease(credential_id, attempt, now)).await
-    }
-
-    async fn abandon(&self, credential_id: Uuid, attempt: Uuid, now: Timestamp) -> Result<Option<PurgeJob>> {
-        self.fate.call(self.inner.abandon(credential_id, attempt, now)).await
-    }
-
-    async fn unfinished_repairs(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
-        self.fate.call(self.inner.unfinished_repairs(now, limit)).await
-    }
-}
-
-#[async_trait]
-impl PurgeRepo for Mortal<Arc<dyn PurgeRepo>> {
-    async fn schedule(&self, job: &PurgeJob) -> Result<()> {
-        self.fate.call(self.inner.schedule(job)).await
-    }
-
-    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<PurgeJob>> {
+    async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<(Uuid, Uuid)>> {
         self.fate.call(self.inner.due(now, limit)).await
-    }
-
-    async fn claim(&self, job: &PurgeJob, now: Timestamp, until: Timestamp) -> Result<Option<PurgeClaim>> {
-        self.fate.call(self.inner.claim(job, now, until)).await
-    }
-
-    async fn done(&self, claim: &PurgeClaim, now: Timestamp) -> Result<()> {
-        self.fate.call(self.inner.done(claim, now)).await
-    }
-
-    async fn failed(&self, claim: &PurgeClaim, next: Timestamp) -> Result<()> {
-        self.fate.call(self.inner.failed(claim, next)).await
-    }
-
-    async fn is_moving_in(&self, job: &PurgeJob) -> Result<bool> {
-        self.fate.call(self.inner.is_moving_in(job)).await
     }
 
     async fn pending(&self) -> Result<u64> {
         self.fate.call(self.inner.pending()).await
+    }
+
+    async fn used(&self, row: &Row) -> Result<bool> {
+        self.fate.call(self.inner.used(row)).await
+    }
+}
+
+/// A transaction, which ends with its process.
+struct MortalTx {
+    inner: Option<Box<dyn ChangeTx>>,
+    fate: Fate,
+}
+
+/// A call within a transaction.
+macro_rules! call {
+    ($this:ident, $tx:ident => $call:expr) => {{
+        let Some(mut $tx) = $this.inner.take() else { return pending().await };
+        match $this.fate.try_call($call).await {
+            Some(answer) => {
+                $this.inner = Some($tx);
+                answer
+            }
+            None => {
+                drop($tx);
+                $this.fate.die().await
+            }
+        }
+    }};
+}
+
+#[async_trait]
+impl ChangeTx for MortalTx {
+    async fn commit(mut self: Box<Self>) -> std::result::Result<(), CommitError<RepoError>> {
+        let Some(inner) = self.inner.take() else { return pending().await };
+        self.fate.call(inner.commit()).await
+    }
+
+    async fn lock_agent(&mut self, agent_id: Uuid) -> Result<Option<(AgentStatus, Timestamp)>> {
+        call!(self, tx => tx.lock_agent(agent_id))
+    }
+
+    async fn lock(&mut self, client_id: Uuid, credential_id: Uuid) -> Result<Entry> {
+        call!(self, tx => tx.lock(client_id, credential_id))
+    }
+
+    async fn insert(&mut self, row: &Row, created_at: Timestamp) -> Result<()> {
+        call!(self, tx => tx.insert(row, created_at))
+    }
+
+    async fn replace(&mut self, row: &Row) -> Result<()> {
+        call!(self, tx => tx.replace(row))
+    }
+
+    async fn end(&mut self, client_id: Uuid, credential_id: Uuid, now: Timestamp) -> Result<()> {
+        call!(self, tx => tx.end(client_id, credential_id, now))
+    }
+
+    async fn note(&mut self, client_id: Uuid, credential_id: Uuid, note: &Note, now: Timestamp) -> Result<()> {
+        call!(self, tx => tx.note(client_id, credential_id, note, now))
+    }
+
+    async fn finish(
+        &mut self,
+        client_id: Uuid,
+        credential_id: Uuid,
+        expires_at: Option<Timestamp>,
+        awaits_use: bool,
+    ) -> Result<Credential> {
+        call!(self, tx => tx.finish(client_id, credential_id, expires_at, awaits_use))
+    }
+
+    async fn update_agent(&mut self, agent: &Agent) -> Result<()> {
+        call!(self, tx => tx.update_agent(agent))
+    }
+
+    async fn active_credentials(&mut self, agent_id: Uuid) -> Result<Vec<Uuid>> {
+        call!(self, tx => tx.active_credentials(agent_id))
+    }
+
+    async fn append(&mut self, event: &AuditEvent) -> Result<()> {
+        call!(self, tx => tx.append(event))
+    }
+
+    async fn carry_out(&mut self, claim: &Claim, row: &Credential) -> Result<bool> {
+        call!(self, tx => tx.carry_out(claim, row))
+    }
+
+    async fn carry_out_anew(&mut self, claim: &Claim, before: &Credential, after: &Credential) -> Result<bool> {
+        call!(self, tx => tx.carry_out_anew(claim, before, after))
     }
 }

@@ -1,6 +1,7 @@
 //! What an answer tells, and what rows and trail tell where there was none.
 
 use agentidp_server::domain::AgentStatus;
+use uuid::Uuid;
 
 use super::asking::{Ask, What};
 use super::life::{Life, Outage};
@@ -8,12 +9,12 @@ use super::world::World;
 use crate::site::Reply;
 
 impl World {
-    /// `together`: something else was under way.
-    pub(super) fn learn(&mut self, ask: &Ask, reply: &Reply, together: bool) {
+    /// `together`: something else was under way. `rotated`: how often the trail tells of a rotation by now.
+    pub(super) fn learn(&mut self, ask: &Ask, reply: &Reply, together: bool, rotated: &dyn Fn(&Uuid) -> usize) {
         let agent = ask.agent;
         match (&ask.what, reply.status) {
             (What::Verify(..), _) => self.learn_verified(ask, reply, together),
-            (What::Create(_), 201) | (What::Rotate(_), 200) => self.learn_secret(ask, reply),
+            (What::Create(_), 201) | (What::Rotate(_), 200) => self.learn_secret(ask, reply, rotated),
             (What::Revoke, 204) => self.life_of(ask).ended = true,
             (What::Decommission, 204) => self.end(agent),
             (What::Suspend, 200) => drop(self.suspended_agents.insert(agent)),
@@ -22,7 +23,7 @@ impl World {
         }
     }
 
-    fn learn_secret(&mut self, ask: &Ask, reply: &Reply) {
+    fn learn_secret(&mut self, ask: &Ask, reply: &Reply, rotated: &dyn Fn(&Uuid) -> usize) {
         let (agent, id, secret, expires_at) = (ask.agent, reply.id("credentialId"), reply.secret(), reply.expires_at());
         self.shown.push((agent, secret.clone()));
         if let Some(place) = ask.keyed {
@@ -34,6 +35,11 @@ impl World {
             return self.lives.push(Life::new(agent, id, Some(secret), expires_at));
         }
         let life = self.lives.iter_mut().find(|life| life.id == id).expect("a credential that was made");
+        if reply.is_replay() && rotated(&id) == life.rotations {
+            // It was read back.
+            life.current.get_or_insert(secret);
+            return;
+        }
         assert!(!reply.is_replay() || (!life.used && !life.ended), "a replay replaces what nobody has used: {life:?}");
         life.rotated(Some(secret), expires_at);
     }
@@ -52,8 +58,7 @@ impl World {
             (409, "IDEMPOTENCY_SECRET_NOT_SHOWN") => made,
             // Without a Vault, what lives in it cannot be rotated.
             (500, "VAULT_WRITE_ERROR") => !self.vault_is_well(),
-            // The one in this process is not read back from.
-            (500, "VAULT_READ_ERROR") => made,
+            (500, "VAULT_READ_ERROR") => made && !self.vault_is_well(),
             // A purge is under way.
             (503, "SERVICE_UNAVAILABLE") => together,
             _ => false,

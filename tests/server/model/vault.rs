@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use agentidp_secrets::backends::VaultPath;
+use agentidp_secrets::vault::VaultPath;
 use agentidp_secrets::{
-    BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Error, ErrorKind, Held, Result, SecretBackend,
-    StoredSecret, Verdict,
+    BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Error, ErrorKind, Held, Pointer, Result,
+    SecretBackend, StoredSecret, Verdict,
 };
 use async_trait::async_trait;
 
@@ -25,7 +25,9 @@ impl Vault {
     pub(super) const KEPT: u64 = 3;
 
     pub(super) fn new() -> Self {
-        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_pin_mark("?version=");
+        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
+            .with_pin_mark("?version=")
+            .with_versions_kept(Self::KEPT);
         Self { info: Arc::new(info), paths: Arc::default(), written: Arc::default() }
     }
 
@@ -70,6 +72,18 @@ impl Vault {
 impl SecretBackend for Vault {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        let path = VaultPath::for_key("secret", "agentidp", key).ok()?;
+        Some(StoredSecret::new(BackendId::VAULT_KV2, path.to_string()))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let path = VaultPath::parse(stored.payload()).ok()?;
+        let version = path.version();
+        let place = StoredSecret::new(BackendId::VAULT_KV2, path.unpinned().to_string());
+        Some(Pointer { place, version })
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

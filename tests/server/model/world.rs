@@ -10,7 +10,6 @@ use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, MacKeys, Operation, SecretStore, stack};
 use agentidp_server::app::{App, VaultPlace};
 use agentidp_server::domain::{Credential, CredentialStatus, Page};
-use agentidp_server::lifecycle::Upgrades;
 use agentidp_server::repo::{AuditFilter, Repos};
 use agentidp_server::workers::purge;
 use tempfile::TempDir;
@@ -111,7 +110,7 @@ impl World {
         for _ in 0..2 {
             purge::round(&self.site.app).await;
         }
-        assert_eq!(self.site.app.repos.purges.pending().await.unwrap(), 0);
+        assert_eq!(self.site.app.repos.changes.pending().await.unwrap(), 0);
     }
 
     /// What must hold of a world that has settled.
@@ -228,13 +227,12 @@ fn wire(app: &mut App, mode: Mode, vault: &Vault, faults: &FaultLayer, fate: &Fa
     // The cheapest digest: what a digest is made of makes no difference here.
     let digest = stack(KeyedDigest::new(keys.clone()), &[fate, &warm]);
     let store = if mode.vault {
-        app.vault =
-            Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned(), versions_kept: Vault::KEPT });
+        app.vault = Some(VaultPlace { mount: "secret".to_owned(), prefix: "agentidp".to_owned() });
         SecretStore::builder(stack(vault.clone(), &[faults, fate, &warm])).accepts(digest)
     } else {
         SecretStore::builder(digest)
     };
     let store = if mode.selecting { store.selector_keys(keys) } else { store };
     app.store = store.clock(Arc::clone(&app.clock)).build().unwrap();
-    app.upgrades = Upgrades::new(mode.upgrading);
+    app.upgrades = mode.upgrading;
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::SystemClock;
 use agentidp_server::domain::{AgentStatus, AuditAction};
-use agentidp_server::repo::{QueryObserver, Replace, RepoError, open_observed};
+use agentidp_server::repo::{QueryObserver, RepoError, open_observed};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -45,10 +45,17 @@ async fn errors_do_not_repeat_values(db: Database) {
     let known = db.credential(&agent, digest("canary")).await;
     let generated = || event(AuditAction::CredentialGenerated, agent.agent_id);
     let both = SecretColumns { secret_hash: Some("$2b$10$canary".to_owned()), ..vaulted("secret/data/canary", 0) };
-    let mut errors = vec![db.repos.credentials.insert(&known, &generated()).await.unwrap_err()];
     let broken = credential(agent.agent_id, both);
-    db.open_write(&broken).await;
-    errors.push(db.repos.credentials.insert(&broken, &generated()).await.unwrap_err());
+    let mut errors = Vec::new();
+    for (id, row) in [(known.credential_id, &known), (broken.credential_id, &known)] {
+        let row = Credential { credential_id: id, ..row.clone() };
+        let mut tx = db.repos.changes.begin().await.unwrap();
+        tx.lock_agent(agent.agent_id).await.unwrap();
+        errors.extend(tx.insert(&row.to_row().unwrap(), now()).await.err());
+    }
+    let mut tx = db.repos.changes.begin().await.unwrap();
+    errors.extend(tx.replace(&broken.to_row().unwrap()).await.err());
+    drop(tx);
     if db.url.starts_with("postgres") {
         let nul = Agent { owner: "canary\0".to_owned(), ..super::agent() };
         errors.push(db.repos.agents.create(&nul, None, &generated()).await.unwrap_err());
@@ -72,8 +79,8 @@ async fn every_operation_is_heard(db: Database) {
     let repos = open_observed(&db.url, Arc::new(SystemClock::default()), Arc::clone(&heard) as _).await.unwrap();
     repos.database.ping().await.unwrap();
     repos.agents.find(Uuid::new_v4()).await.unwrap();
-    repos.purges.pending().await.unwrap();
-    assert_eq!(*heard.0.lock().unwrap(), ["database.ping", "agents.find", "purges.pending"]);
+    repos.changes.pending().await.unwrap();
+    assert_eq!(*heard.0.lock().unwrap(), ["database.ping", "agents.find", "changes.pending"]);
 }
 
 #[tokio::test]
@@ -87,7 +94,7 @@ async fn servers_that_start_at_once_migrate_once() {
             starts.spawn(async move {
                 let repos = repo::open(&url).await.unwrap();
                 repos.database.migrate().await.unwrap();
-                repos.purges.pending().await.unwrap()
+                repos.changes.pending().await.unwrap()
             });
         }
         assert_eq!(starts.join_all().await, [0; 6]);
@@ -144,9 +151,7 @@ async fn a_database_of_the_documented_system_is_taken_over() {
     let agent = db.repos.agents.find(client).await.unwrap().unwrap();
     assert_eq!(agent.updated_at, now(), "to the millisecond, as the API shows it");
     let suspended = changed(&agent, AgentStatus::Suspended);
-    let updated = event(AuditAction::AgentSuspended, client);
-    let replaced = db.repos.agents.replace(&agent, &suspended, &updated, &origin()).await.unwrap();
-    assert_eq!(replaced, Replace::Replaced(Vec::new()));
+    db.replace(&suspended).await;
     let unknown = AuditEvent { agent_id: None, ..event(AuditAction::AuthFailed, client) };
     db.repos.audit.append(&unknown).await.unwrap();
     db.sql("TRUNCATE audit_events").await.unwrap_err();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agentidp_server::domain::{AgentStatus, AuditAction};
-use agentidp_server::repo::{CreateAgent, InsertCredential, Replace, Revoke};
+use agentidp_server::repo::CreateAgent;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -106,19 +106,14 @@ async fn all_verbs(db: &Database) -> Uuid {
     let created = repos.agents.create(&agent, None, &happened(AuditAction::AgentCreated)).await.unwrap();
     assert_eq!(created, CreateAgent::Created);
     let credential = credential(id, digest("a"));
-    let inserted = repos.credentials.insert(&credential, &happened(AuditAction::CredentialGenerated)).await.unwrap();
-    assert_eq!(inserted, InsertCredential::Inserted);
-    assert_eq!(repos.credentials.authenticate(id, now()).await.unwrap().unwrap().credentials(), 1);
+    rows::put(repos, &credential).await;
+    assert_eq!(repos.credentials.authenticate(id, now()).await.unwrap().unwrap().len(), 1);
     let issued = happened(AuditAction::TokenIssued);
     assert!(repos.tokens.issued(id, None, &issued).await.unwrap());
     assert!(!repos.tokens.bearer(Uuid::new_v4(), Some(id)).await.unwrap().revoked);
     repos.audit.append(&happened(AuditAction::AuthFailed)).await.unwrap();
-    let (client, own, ended) =
-        (credential.client_id, credential.credential_id, happened(AuditAction::CredentialRevoked));
-    assert_eq!(repos.credentials.revoke(client, own, now(), &ended).await.unwrap(), Revoke::Revoked(Vec::new()));
-    let suspended = changed(&agent, AgentStatus::Suspended);
-    let replaced = repos.agents.replace(&agent, &suspended, &happened(AuditAction::AgentSuspended), &origin()).await;
-    assert_eq!(replaced.unwrap(), Replace::Replaced(Vec::new()));
+    db.end(&credential, now()).await;
+    db.replace(&changed(&agent, AgentStatus::Suspended)).await;
     issued.event_id
 }
 

@@ -1,6 +1,6 @@
 //! What a comparison with Vault reads and schedules.
 
-use agentidp_server::domain::{AuditAction, PurgeJob};
+use agentidp_secrets::lifecycle::DebtKind;
 use agentidp_server::repo::{Vouched, Waiting};
 use uuid::Uuid;
 
@@ -16,8 +16,7 @@ async fn active_credentials_in_vault_come_in_parts_and_by_id(db: Database) {
     let agent = db.agent().await;
     db.credential(&agent, digest("a")).await;
     let ended = db.credential(&agent, vaulted("secret/data/ended", 1)).await;
-    let revoked = event(AuditAction::CredentialRevoked, agent.agent_id);
-    db.repos.credentials.revoke(agent.agent_id, ended.credential_id, now(), &revoked).await.unwrap();
+    db.end(&ended, now()).await;
     let mut expected = Vec::new();
     for number in 1..=5 {
         expected.push(db.credential(&agent, vaulted("secret/data/a", number)).await);
@@ -37,30 +36,27 @@ async fn a_path_is_adopted_once_and_only_if_nobody_answers_for_it(db: Database) 
     let agent = db.agent().await;
     let live = db.credential(&agent, vaulted("secret/data/live", 1)).await;
     let vouched = async |id, path: &str| db.repos.drift.vouched(id, path).await.unwrap();
-    let of_live = job_of(&live, later(600)).unwrap();
+    let adopt = async |row: &Credential, path: &str, at| {
+        db.repos.drift.adopt(row.client_id, row.credential_id, path, at).await.unwrap()
+    };
     assert_eq!(vouched(live.credential_id, "secret/data/live").await, Vouched::Row);
-    assert!(!db.repos.drift.adopt(&of_live).await.unwrap(), "its row vouches for it");
-
-    let moved = credential(agent.agent_id, vaulted("secret/data/moved", 1));
-    let moved = PurgeJob { credential_id: live.credential_id, ..job_of(&moved, later(600)).unwrap() };
-    assert!(!db.repos.drift.adopt(&moved).await.unwrap(), "the credential is active, and may come back there");
+    assert!(!adopt(&live, "secret/data/live", later(600)).await, "its row vouches for it");
+    assert!(!adopt(&live, "secret/data/moved", later(600)).await, "the credential is active, and may come back there");
 
     let orphan = credential(agent.agent_id, vaulted("secret/data/orphan", 1));
-    let of_orphan = job_of(&orphan, later(600)).unwrap();
     assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Nobody);
-    assert!(db.repos.drift.adopt(&of_orphan).await.unwrap());
+    assert!(adopt(&orphan, "secret/data/orphan", later(600)).await);
     assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Job);
-    let sooner = job_of(&orphan, now()).unwrap();
-    assert!(!db.repos.drift.adopt(&sooner).await.unwrap(), "a job stays as it is");
-    assert!(db.repos.purges.due(later(599), 10).await.unwrap().is_empty());
-    assert_eq!(db.repos.purges.due(later(600), 10).await.unwrap(), [of_orphan]);
+    assert!(!adopt(&orphan, "secret/data/orphan", now()).await, "a job stays as it is");
+    assert!(db.repos.changes.due(later(599), 10).await.unwrap().is_empty());
+    assert_eq!(db.repos.changes.due(later(600), 10).await.unwrap(), [(agent.agent_id, orphan.credential_id)]);
     assert_eq!(vouched(Uuid::new_v4(), "secret/data/orphan").await, Vouched::Nobody);
 }
 
 async fn jobs_are_counted_by_whether_they_are_due(db: Database) {
     for seconds in [0, 1, 2] {
-        let orphan = credential(Uuid::new_v4(), vaulted("secret/data/orphan", 1));
-        db.repos.purges.schedule(&job_of(&orphan, later(seconds)).unwrap()).await.unwrap();
+        let owed = rows::debt(DebtKind::Delete, "secret/data/orphan", later(seconds));
+        rows::note(&db.repos, Uuid::new_v4(), Uuid::new_v4(), now(), |note| note.debts.push(owed.clone())).await;
     }
     assert_eq!(db.repos.drift.waiting(later(1)).await.unwrap(), Waiting { due: 2, later: 1 });
 }

@@ -2,12 +2,11 @@
 
 mod agents;
 mod audit;
+mod changes;
 mod credentials;
 mod database;
 mod dead_connections;
 mod drift;
-mod open_writes;
-mod purges;
 mod retention;
 mod tokens;
 
@@ -18,14 +17,13 @@ use agentidp_server::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Origin,
     Outcome, Page, SecretColumns, Timestamp,
 };
-use agentidp_server::repo::{self, AuditFilter, Opened, Repos};
+use agentidp_server::repo::{self, AuditFilter, Repos};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::site::{job_of, write_of};
-use crate::support;
+use crate::{rows, support};
 
 /// Makes a test of each check on each database.
 macro_rules! on_both {
@@ -87,19 +85,24 @@ impl Database {
     /// A credential of `agent` that is already there.
     async fn credential(&self, agent: &Agent, secret: SecretColumns) -> Credential {
         let credential = credential(agent.agent_id, secret);
-        let event = event(AuditAction::CredentialGenerated, agent.agent_id);
-        self.open_write(&credential).await;
-        self.repos.credentials.insert(&credential, &event).await.unwrap();
+        rows::put(&self.repos, &credential).await;
         credential
     }
 
-    /// What a server does ahead of a write to the credential's place in Vault, if it has one.
-    async fn open_write(&self, credential: &Credential) {
-        let row = self.repos.credentials.find(credential.client_id, credential.credential_id).await.unwrap();
-        if let Some(write) = write_of(credential, row.is_none()) {
-            let opened = self.repos.open_writes.open(&write, now(), later(30)).await.unwrap();
-            assert!(matches!(opened, Opened::Ours(_)));
-        }
+    /// Ends a credential.
+    async fn end(&self, credential: &Credential, at: Timestamp) {
+        let mut tx = self.repos.changes.begin().await.unwrap();
+        tx.lock(credential.client_id, credential.credential_id).await.unwrap();
+        tx.end(credential.client_id, credential.credential_id, at).await.unwrap();
+        assert!(tx.commit().await.is_ok());
+    }
+
+    /// Writes an agent's columns.
+    async fn replace(&self, agent: &Agent) {
+        let mut tx = self.repos.changes.begin().await.unwrap();
+        tx.lock_agent(agent.agent_id).await.unwrap();
+        tx.update_agent(agent).await.unwrap();
+        assert!(tx.commit().await.is_ok());
     }
 
     /// A job as a server of the release before the open writes schedules it.
@@ -111,14 +114,6 @@ impl Database {
             now()
         );
         self.sql(&job).await.unwrap();
-    }
-
-    /// Has the credential's job claimed and done.
-    async fn purged(&self, credential_id: Uuid) {
-        let due = self.repos.purges.due(later(600), 1000).await.unwrap();
-        let job = due.iter().find(|job| job.credential_id == credential_id).unwrap();
-        let claim = self.repos.purges.claim(job, later(600), later(660)).await.unwrap().unwrap();
-        self.repos.purges.done(&claim, later(600)).await.unwrap();
     }
 
     async fn credential_now(&self, credential: &Credential) -> Credential {

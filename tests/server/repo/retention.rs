@@ -153,9 +153,10 @@ async fn carried_out(db: &Database, fingerprint: char, at: Timestamp) {
     let agent = db.agent().await;
     let claim = Claim::new(request(fingerprint), at);
     assert_eq!(db.repos.idempotency.claim(&claim, at).await.unwrap(), Claimed::Ours);
-    let (credential, event) =
-        (credential(agent.agent_id, digest("a")), event(AuditAction::CredentialGenerated, agent.agent_id));
-    db.repos.idempotency.insert(&claim, &credential, &event).await.unwrap();
+    let credential = db.credential(&agent, digest("a")).await;
+    let mut tx = db.repos.changes.begin().await.unwrap();
+    assert!(tx.carry_out(&claim, &credential).await.unwrap());
+    assert!(tx.commit().await.is_ok());
 }
 
 async fn a_key_is_free_only_when_the_horizon_has_passed_it_too(db: Database) {

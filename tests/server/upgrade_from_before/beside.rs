@@ -1,11 +1,12 @@
 //! A server of the release before at work on the same credentials as today's, step by step.
 
 use agentidp_secrets::{ClientSecret, Held};
-use agentidp_server::domain::{AuditAction, AuditEvent, Credential, OpenWrite, OpenWriteKind, Origin, Outcome};
-use serde_json::{Value, json};
+use agentidp_server::domain::{Credential, SecretColumns};
+use serde_json::Value;
 
 use super::*;
 use crate::interposed::Interposed;
+use crate::rows;
 
 on_both!(
     a_write_of_the_old_server_gives_a_fresh_revision,
@@ -35,8 +36,9 @@ impl Beside {
     async fn of(before: Before) -> Self {
         let mut server = before.start(&[]).await;
         server.round().await;
-        let commits = Interposed::into_app(Arc::get_mut(&mut server.site.app).unwrap());
-        Self { vault: before.vault(), before: Arc::new(before), server, commits }
+        let mut commits = None;
+        server.site.change(|app| commits = Some(Interposed::into_app(app)));
+        Self { vault: before.vault(), before: Arc::new(before), server, commits: commits.unwrap() }
     }
 
     fn now(&self) -> Timestamp {
@@ -66,10 +68,7 @@ impl Beside {
         let before = self.row(&row).await;
         let (_, secret) = issue(&digests(bcrypt()), &row).await;
         let after = Credential { secret: secret.clone(), ..before.clone() };
-        let origin = Origin { ip_address: [192, 0, 2, 1].into(), user_agent: String::new() };
-        let (agent, now) = (Some(row.client_id), self.now());
-        let event = AuditEvent::new(AuditAction::CredentialRotated, Outcome::Success, agent, &origin, json!({}), now);
-        assert!(self.server.site.app.repos.credentials.rotate(&before, &after, &event).await.unwrap());
+        rows::replace(&self.server.site.app.repos, &before, &after, self.now()).await;
         row.with(secret)
     }
 
@@ -257,9 +256,10 @@ async fn an_old_revocation_ends_what_the_credential_had_left(before: Before) {
     let (moving, _) = beside.digest().await;
     let (now, vault_path, attempt) = (beside.now(), beside.before.path(&moving), Uuid::new_v4());
     let Row { client_id, credential_id, .. } = moving;
-    let kind = OpenWriteKind::Move;
-    let write = OpenWrite { credential_id, client_id, kind, vault_path, base: 0, attempt, digest: None };
-    beside.server.site.app.repos.open_writes.open(&write, now, now.plus(seconds(30))).await.unwrap();
+    let columns = SecretColumns { vault_path: Some(vault_path), ..SecretColumns::default() };
+    let write =
+        Credential { secret: columns.written_by(attempt), ..beside.server.site.row(client_id, credential_id).await };
+    rows::open_write(&beside.server.site.app.repos, &write, now).await;
     beside.old_write(&moving, 0).await;
 
     let places = [blanked, owed, moving];

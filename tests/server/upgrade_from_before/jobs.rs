@@ -1,7 +1,5 @@
 //! Purge jobs of every state after the upgrade.
 
-use agentidp_server::lifecycle;
-
 use super::*;
 
 on_both!(each_job_ends_as_it_should, a_job_of_a_live_place_outlives_no_rotation);
@@ -99,8 +97,6 @@ async fn a_job_of_a_live_place_outlives_no_rotation(before: Before) {
     let reply = server.site.rotate(row.client_id, row.credential_id).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(before.texts("SELECT vault_path FROM purge_jobs").await.is_empty());
-    for job in server.site.app.repos.purges.due(server.site.app.now(), 10).await.unwrap() {
-        lifecycle::purge(&server.site.app, &job).await.unwrap();
-    }
+    server.site.app.life().round().await;
     server.site.granted(row.client_id, &reply.secret()).await;
 }

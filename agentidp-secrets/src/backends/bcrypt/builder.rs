@@ -12,9 +12,16 @@ use crate::record::BackendId;
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct BcryptBuilder {
-    pub(super) cost: u32,
-    pub(super) limits: DigestLimits,
-    pub(super) costs: RangeInclusive<u32>,
+    cost: u32,
+    limits: DigestLimits,
+    costs: RangeInclusive<u32>,
+}
+
+impl Bcrypt {
+    /// Starts from [`DEFAULT_COST`](Self::DEFAULT_COST) and [`DigestLimits::default`].
+    pub fn builder() -> BcryptBuilder {
+        BcryptBuilder { cost: Self::DEFAULT_COST, limits: DigestLimits::default(), costs: Self::CONFIGURABLE }
+    }
 }
 
 impl BcryptBuilder {

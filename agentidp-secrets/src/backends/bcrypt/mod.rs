@@ -29,7 +29,7 @@ use bcrypt::HashParts;
 
 #[cfg(feature = "bcrypt-lanes")]
 use super::digest::Attempt;
-use super::digest::{DigestLimits, Digester};
+use super::digest::Digester;
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
@@ -80,11 +80,6 @@ impl Bcrypt {
     const LANES: usize = lanes::MOST;
     #[cfg(not(feature = "bcrypt-lanes"))]
     const LANES: usize = 1;
-
-    /// Starts from [`DEFAULT_COST`](Self::DEFAULT_COST) and [`DigestLimits::default`].
-    pub fn builder() -> BcryptBuilder {
-        BcryptBuilder { cost: Self::DEFAULT_COST, limits: DigestLimits::default(), costs: Self::CONFIGURABLE }
-    }
 
     fn verdict(&self, cost: u32, matches: bool) -> Verdict {
         match matches {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
-use super::{Attempt, Digester};
+use super::digester::{Attempt, Digester};
 use crate::backend::Verdict;
 use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Result};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::Digester;
+use super::digester::Digester;
 use super::job::{Job, run};
 use super::limits::DigestLimits;
 use super::queue::Queue;

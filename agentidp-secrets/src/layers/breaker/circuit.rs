@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{BreakerChange, BreakerLayer};
+use super::settings::{BreakerChange, BreakerLayer};
 use crate::error::ErrorKind;
 use crate::layers::pause::jittered;
 

@@ -1,4 +1,5 @@
 use std::sync::Mutex;
+use std::time::Duration;
 use std::time::SystemTime;
 
 use futures_util::FutureExt;

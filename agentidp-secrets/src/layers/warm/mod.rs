@@ -3,12 +3,7 @@
 mod backend;
 mod flights;
 mod proofs;
-
-/// What these files share between threads; `tests/interleavings` puts shuttle's in its place.
-mod sync {
-    pub(super) use std::sync::atomic::{AtomicU32, Ordering};
-    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
-}
+mod sync;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +16,6 @@ use crate::backend::SharedBackend;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layer::Layer;
-
-/// 16 KiB.
-const LEAST_EPOCHS: usize = 1 << 12;
 
 /// Decides at memory speed what was proved before.
 ///

@@ -12,8 +12,7 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::LEAST_EPOCHS;
-use super::sync::{AtomicU32, Ordering};
+use super::sync::{AtomicU32, LEAST_EPOCHS, Ordering};
 use crate::backend::{Custody, Verdict};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;

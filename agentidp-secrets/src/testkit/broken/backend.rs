@@ -1,142 +1,31 @@
-//! A small sound backend, and what each flaw changes in it.
-
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+//! What each flaw changes in what the backend does.
 
 use async_trait::async_trait;
 
 use super::flaw::Flaw;
 use super::keeping::Material;
-use crate::backend::{BackendInfo, Custody, Held, SecretBackend, Verdict, keeps_no_versions};
+use super::state::BrokenBackend;
+use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict, keeps_no_versions};
 use crate::credential::CredentialKey;
-use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::record::{BackendId, StoredSecret};
+use crate::error::{ErrorKind, Operation, Result};
+use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
-
-/// A backend for testing tests: sound, or with one [`Flaw`].
-///
-/// With custody `Record` its digest is the standard library's hash: nothing to keep a secret with.
-pub struct BrokenBackend {
-    pub(super) info: BackendInfo,
-    pub(super) flaw: Option<Flaw>,
-    reachable: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    /// Custody `Backend`: the versions of every key, the first being version 1.
-    pub(super) versions: HashMap<CredentialKey, Vec<ClientSecret>>,
-    under_way: Option<ClientSecret>,
-    wrong_guesses: usize,
-    revoked: Vec<StoredSecret>,
-    proved: Vec<(StoredSecret, ClientSecret)>,
-}
-
-impl BrokenBackend {
-    /// As much as bcrypt reads, so that the traps of that limit can be shown.
-    pub(super) const MAX_SECRET_LEN: usize = 72;
-
-    /// A backend with this flaw.
-    #[must_use]
-    pub fn new(flaw: Flaw) -> Self {
-        let sound = Self::sound(flaw.custody());
-        let sound = if flaw == Flaw::AcceptsChosenSecret { sound.generated_only() } else { sound };
-        Self { flaw: Some(flaw), ..sound }
-    }
-
-    /// The same, for generated secrets only.
-    #[must_use]
-    pub fn generated_only(mut self) -> Self {
-        self.info = self.info.with_generated_only();
-        self
-    }
-
-    /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
-    #[must_use]
-    pub fn sound(custody: Custody) -> Self {
-        let info = BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN);
-        let info = match custody {
-            Custody::Backend => info.with_pin_mark("@"),
-            Custody::Record => info,
-        };
-        Self { info, flaw: None, reachable: true, state: Mutex::default() }
-    }
-
-    /// The record that means whichever secret of the same key is the latest.
-    #[must_use]
-    pub fn unpinned(stored: &StoredSecret) -> StoredSecret {
-        let (named, _version) = stored.payload().split_once('@').unwrap_or((stored.payload(), ""));
-        StoredSecret::new(stored.backend().clone(), named)
-    }
-
-    /// The same, out of reach.
-    #[must_use]
-    pub fn unreachable(mut self) -> Self {
-        self.reachable = false;
-        self
-    }
-
-    pub(super) fn has(&self, flaw: Flaw) -> bool {
-        self.flaw == Some(flaw)
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn error(&self, kind: ErrorKind, operation: Operation) -> Error {
-        Error::new(kind, "refused").with_operation(operation).with_backend(self.info.id.clone())
-    }
-
-    fn reach(&self, operation: Operation) -> Result<()> {
-        if self.reachable { Ok(()) } else { Err(self.error(ErrorKind::Unavailable, operation)) }
-    }
-
-    fn check_secret(&self, secret: &ClientSecret, operation: Operation) -> Result<()> {
-        let text = secret.expose_secret();
-        let longest = Self::MAX_SECRET_LEN - usize::from(self.has(Flaw::RefusesLongestSecret));
-        let too_long = text.len() > longest && !self.has(Flaw::AcceptsOversizeSecret);
-        let unfit = (text.is_empty() || text.contains('\0')) && !self.has(Flaw::AcceptsUnfitSecret);
-        let chosen = self.info.generated_only && !secret.has_generated_form() && !self.has(Flaw::AcceptsChosenSecret);
-        if !too_long && !unfit && !chosen {
-            return Ok(());
-        }
-        let error = self.error(ErrorKind::InvalidSecret, operation);
-        Err(if self.has(Flaw::LeaksInErrorSource) {
-            error.with_source(std::io::Error::other(text.to_owned()))
-        } else {
-            error
-        })
-    }
-
-    /// Whether a flaw takes an earlier proof for this candidate's: one admits all, the other outlives the proof's end.
-    fn was_proved(&self, stored: &StoredSecret, candidate: &ClientSecret, flaws: [Flaw; 2]) -> bool {
-        let [admits_all, outlives] = flaws.map(|flaw| self.has(flaw));
-        let same =
-            |proof: &(StoredSecret, ClientSecret)| proof.0 == *stored && (admits_all || proof.1.ct_eq(candidate));
-        (admits_all || outlives) && self.state().proved.iter().any(same)
-    }
-
-    /// What the flaws of losing a secret have in common: it is away while the call is suspended.
-    async fn away(&self, flaw: Flaw, key: &CredentialKey) {
-        if !self.has(flaw) {
-            return;
-        }
-        let kept = self.state().versions.remove(key);
-        tokio::task::yield_now().await;
-        if let Some(kept) = kept {
-            self.state().versions.insert(key.clone(), kept);
-        }
-    }
-}
 
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl SecretBackend for BrokenBackend {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(StoredSecret::new(self.info.id.clone(), key.to_string()))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let (place, version) = stored.payload().split_once("#@")?;
+        let place = StoredSecret::new(self.info.id.clone(), place);
+        Some(Pointer { place, version: Some(version.parse().ok()?) })
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
@@ -292,18 +181,5 @@ impl SecretBackend for BrokenBackend {
     async fn probe(&self) -> Result<()> {
         self.reach(Operation::Probe)?;
         if self.has(Flaw::ProbeFails) { Err(self.error(ErrorKind::Internal, Operation::Probe)) } else { Ok(()) }
-    }
-}
-
-impl fmt::Debug for BrokenBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("BrokenBackend");
-        shown.field("info", &self.info).field("flaw", &self.flaw);
-        if self.has(Flaw::LeaksInDebug) {
-            let state = self.state();
-            shown
-                .field("kept", &state.versions.values().flatten().map(ClientSecret::expose_secret).collect::<Vec<_>>());
-        }
-        shown.finish_non_exhaustive()
     }
 }

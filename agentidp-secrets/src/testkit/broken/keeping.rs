@@ -2,8 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::backend::BrokenBackend;
 use super::flaw::Flaw;
+use super::state::BrokenBackend;
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};

@@ -6,9 +6,10 @@
 mod backend;
 mod flaw;
 mod keeping;
+mod state;
 
-pub use self::backend::BrokenBackend;
 pub use self::flaw::Flaw;
+pub use self::state::BrokenBackend;
 
 #[cfg(test)]
 mod tests {

@@ -173,7 +173,13 @@ impl MountBackend {
     }
 
     /// What is read; from the standby only what it knows.
-    async fn read(&self, operation: Operation, key: &CredentialKey, version: Option<u64>, from_active: bool) -> Result<Held> {
+    async fn read(
+        &self,
+        operation: Operation,
+        key: &CredentialKey,
+        version: Option<u64>,
+        from_active: bool,
+    ) -> Result<Held> {
         self.site.point("read").await;
         let held = {
             let mut world = self.site.world.lock();

@@ -41,7 +41,12 @@ impl SecretBackend for DigestBackend {
         Ok(if is_right { Verdict::Match } else { Verdict::Mismatch })
     }
 
-    async fn rotate(&self, key: &CredentialKey, _current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
+    async fn rotate(
+        &self,
+        key: &CredentialKey,
+        _current: &StoredSecret,
+        secret: &ClientSecret,
+    ) -> Result<StoredSecret> {
         self.store(key, secret).await
     }
 

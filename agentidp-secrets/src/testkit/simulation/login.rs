@@ -1,6 +1,6 @@
 //! Logins, and whether they were decided rightly.
 
-use super::Fault;
+use super::fault::Fault;
 use super::replica::Replica;
 use super::world::World;
 use crate::credential::{ClientId, CredentialKey};
@@ -27,7 +27,9 @@ pub(super) fn begin(replica: &Replica, key: &CredentialKey) {
         Box::pin(async move {
             let (from, fault) = {
                 let mut world = site.world.lock();
-                world.tell(|world| format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret))));
+                world.tell(|world| {
+                    format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret)))
+                });
                 (world.moment(), world.fault)
             };
             let Ok(decision) = life.authenticate(key.client_id(), &secret).await else { return };
@@ -56,14 +58,15 @@ impl World {
         let known = self.oracle.known();
         let latest = known.len().checked_sub(1)?;
         let is_latest = self.chance.happens(500);
-        let index = if is_latest { latest.saturating_sub(self.chance.below(3)) } else { self.chance.below(known.len()) };
+        let index =
+            if is_latest { latest.saturating_sub(self.chance.below(3)) } else { self.chance.below(known.len()) };
         known.get(index).map(|text| ClientSecret::from(text.as_str()))
     }
 
     /// There has to be a moment since `from` at which this was the right decision.
     pub(super) fn decided(&mut self, client: &ClientId, secret: &ClientSecret, decision: &Decision, from: usize) {
         self.watch();
-        let counts = |epoch: &super::oracle::Epoch, of: Option<&CredentialKey>| {
+        let counts = |epoch: &super::seen::Epoch, of: Option<&CredentialKey>| {
             epoch.secrets.iter().any(|(key, text)| {
                 key.client_id() == client && text == secret.expose_secret() && of.is_none_or(|of| of == key)
             })

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use agentidp_secrets::SystemClock;
 
 use self::report::Report;
-use super::{open_repos, print};
+use super::database::open_repos;
+use super::terminal::print;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ledger_clock::{Difference, LedgerClock};

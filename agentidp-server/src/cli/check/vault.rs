@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{AuthKind, LedgerEntry, Right, TokenStatus, VaultKv2};
+use agentidp_secrets::vault::VaultKv2;
+use agentidp_secrets::vault::auth::{AuthKind, TokenStatus};
+use agentidp_secrets::vault::check::Right;
+use agentidp_secrets::vault::ledger::LedgerEntry;
 use agentidp_secrets::{Clock, Error, ErrorKind, SystemClock};
 
 use super::report::Report;
-use crate::cli::open_repos;
+use crate::cli::database::open_repos;
 use crate::config::{Config, Vault};
 use crate::data_dir::DataDir;
 use crate::ledger::{Disagreement, Judgement, LedgerError, WATCH_TIME};

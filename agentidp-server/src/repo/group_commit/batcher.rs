@@ -14,7 +14,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::AuditMode;
+use super::mode::AuditMode;
 use crate::domain::AuditEvent;
 use crate::repo::{AuditRepo, QueryObserver, RepoError, Result};
 

@@ -5,6 +5,7 @@
 //! task writes whatever waits in one statement. Events of a change are still part of the change's own transaction.
 
 mod batcher;
+mod mode;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -13,20 +14,9 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use self::batcher::Batcher;
+pub use self::mode::AuditMode;
 use super::{AuditFilter, AuditRepo, Bearer, DatabaseRepo, QueryObserver, Repos, Result, TokenRepo};
 use crate::domain::{AuditEvent, Page, Paged, Timestamp};
-
-/// When a request is answered that leaves an audit event and changes nothing else.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each mode")]
-pub enum AuditMode {
-    /// When the event is durable. Without its event no token goes out.
-    #[default]
-    Sync,
-    /// At once. A process that is killed loses what was not written yet, 4096 events at most; an orderly stop writes them.
-    /// While the database is out of reach they are kept, and further ones wait.
-    Async,
-}
 
 impl Repos {
     /// The same repositories, with group commit. Closing the database writes what is left. `observer` hears of lost events.

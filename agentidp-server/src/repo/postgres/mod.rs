@@ -29,8 +29,8 @@ const BEGIN: &str = "BEGIN";
 /// Reads an agent and keeps it as it is until the transaction ends; its credentials can still be inserted.
 const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1 FOR NO KEY UPDATE";
 
-/// Reads whether a credential is active, and keeps it so until the transaction ends.
-const LOCK_CREDENTIAL: &str = "SELECT status FROM credentials WHERE credential_id = $1 FOR SHARE";
+/// Keeps what a select reads as it is until the transaction ends.
+const FOR_UPDATE: &str = " FOR NO KEY UPDATE";
 
 /// Lets one registration count and insert at a time. The number is ours alone and means nothing.
 const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact_lock(7302119404136203)");

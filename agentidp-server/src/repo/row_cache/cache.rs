@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::Clock;
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, Known};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use uuid::Uuid;
 
 use super::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::repo::freshness::{AsOf, ClientRows, Epoch};
-use crate::repo::{Authentication, RepoError, Result};
+use crate::repo::{RepoError, Result};
 
 /// How long rows are served after the question was sent that the listening connection last answered. All that was committed
 /// before that moment had been told by then, so this is the longest that a change can go unnoticed: less than the second
@@ -42,7 +42,7 @@ pub(in crate::repo) struct RowCache {
 #[derive(Clone)]
 struct Held {
     as_of: AsOf,
-    found: Arc<Authentication>,
+    found: Arc<Known>,
 }
 
 /// A client weighs as many rows as it has credentials.
@@ -51,7 +51,7 @@ struct Rows;
 
 impl Weighter<Uuid, Held> for Rows {
     fn weight(&self, _: &Uuid, held: &Held) -> u64 {
-        held.found.credentials().max(1) as u64
+        held.found.len().max(1) as u64
     }
 }
 
@@ -94,23 +94,23 @@ impl RowCache {
     /// As [`get`](Self::get), if it was read by a read that began after `served`.
     pub(super) fn get_after(&self, client_id: Uuid, served: AsOf) -> Option<ClientRows> {
         let Held { as_of, found } = self.held.get(&client_id)?;
-        let counts = as_of.is_after(served) && !self.is_changed(client_id, as_of);
+        let counts = is_after(as_of, served) && !self.is_changed(client_id, as_of);
         counts.then_some(ClientRows { known: Some(found), as_of, from_memory: false })
     }
 
     /// To be called before a client is read: the moment that the read's rows are of.
     pub(super) fn begin_read(&self, client_id: Uuid) -> AsOf {
         let reads = self.reads.fetch_add(1, Ordering::AcqRel) + 1;
-        AsOf { epoch: self.epoch(client_id), reads }
+        AsOf { changes: self.epoch(client_id), reads }
     }
 
     /// Whether a change is known of that the rows may lack.
     pub(super) fn is_changed(&self, client_id: Uuid, as_of: AsOf) -> bool {
-        as_of.epoch != self.epoch(client_id)
+        as_of.changes != self.epoch(client_id)
     }
 
     /// Keeps what a read found that began at `as_of`.
-    pub(super) fn put(&self, client_id: Uuid, as_of: AsOf, found: Arc<Authentication>) {
+    pub(super) fn put(&self, client_id: Uuid, as_of: AsOf, found: Arc<Known>) {
         self.held.insert(client_id, Held { as_of, found });
     }
 
@@ -152,11 +152,11 @@ impl RowCache {
         self.held.len()
     }
 
-    fn epoch(&self, client_id: Uuid) -> Epoch {
-        Epoch {
-            generation: self.generation.load(Ordering::Acquire),
-            client: self.client_epoch(client_id).load(Ordering::Acquire),
-        }
+    /// The changes that this process has made to a client or heard of, and how often everything was forgotten. The counts begin
+    /// again after four thousand million changes, which no read lasts for.
+    fn epoch(&self, client_id: Uuid) -> u64 {
+        let generation = self.generation.load(Ordering::Acquire);
+        u64::from(generation) << 32 | u64::from(self.client_epoch(client_id).load(Ordering::Acquire))
     }
 
     fn client_epoch(&self, client_id: Uuid) -> &AtomicU32 {
@@ -168,6 +168,11 @@ impl RowCache {
     fn since_origin(&self, at: Instant) -> u64 {
         at.saturating_duration_since(self.origin).as_micros() as u64
     }
+}
+
+/// Whether this read began after the other rows were read or served.
+pub(super) fn is_after(read: AsOf, other: AsOf) -> bool {
+    read.reads > other.reads
 }
 
 /// A write that is under way.

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::cache::RowCache;
 use super::flights::Flights;
-use crate::domain::{AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
-use crate::repo::{
-    AsOf, Authentication, ClientRows, CredentialRepo, Freshness, InsertCredential, QueryObserver, Result, Revoke,
-    RowCacheOutcome,
-};
+use crate::domain::{Credential, CredentialStatus, Page, Paged, Timestamp};
+use crate::repo::{CredentialRepo, QueryObserver, Result, RowCacheOutcome};
 
-/// Answers from memory where it may, and forgets what it changes.
+/// Answers from memory where it may.
 pub(super) struct Credentials {
     pub(super) inner: Arc<dyn CredentialRepo>,
     pub(super) cache: Arc<RowCache>,
@@ -52,7 +50,7 @@ impl CredentialRepo for Credentials {
         self.inner.list(client_id, status, page).await
     }
 
-    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Authentication>>> {
+    async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Known>>> {
         self.inner.authenticate(client_id, now).await
     }
 
@@ -73,7 +71,7 @@ impl CredentialRepo for Credentials {
             },
             Freshness::Latest => read(RowCacheOutcome::Miss).1.await?,
         };
-        Ok(ClientRows { known: rows.known.map(|known| known.unexpired(now)), ..rows })
+        Ok(ClientRows { known: rows.known.map(|known| known.unexpired(now.into())), ..rows })
     }
 
     fn is_current(&self, client_id: Uuid, as_of: AsOf) -> bool {
@@ -82,25 +80,5 @@ impl CredentialRepo for Credentials {
 
     fn is_changed(&self, client_id: Uuid, as_of: AsOf) -> bool {
         self.cache.is_changed(client_id, as_of)
-    }
-
-    async fn insert(&self, credential: &Credential, event: &AuditEvent) -> Result<InsertCredential> {
-        let _forgetting = self.cache.forgetting(credential.client_id);
-        self.inner.insert(credential, event).await
-    }
-
-    async fn rotate(&self, before: &Credential, after: &Credential, event: &AuditEvent) -> Result<bool> {
-        let _forgetting = self.cache.forgetting(before.client_id);
-        self.inner.rotate(before, after, event).await
-    }
-
-    async fn upgrade(&self, before: &Credential, after: &Credential) -> Result<bool> {
-        let _forgetting = self.cache.forgetting(before.client_id);
-        self.inner.upgrade(before, after).await
-    }
-
-    async fn revoke(&self, client_id: Uuid, credential_id: Uuid, now: Timestamp, event: &AuditEvent) -> Result<Revoke> {
-        let _forgetting = self.cache.forgetting(client_id);
-        self.inner.revoke(client_id, credential_id, now, event).await
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use agentidp_secrets::lifecycle::{AsOf, ClientRows};
 use uuid::Uuid;
 
+use super::cache::is_after;
 use super::sync::Mutex;
-use crate::repo::freshness::{AsOf, ClientRows};
 use crate::repo::{RepoError, Result};
 
 /// The clients whose rows are being read for callers that share a read.
@@ -46,7 +47,7 @@ impl Flights {
     {
         let seat = self.take_seat(client_id);
         let mut last = seat.turn.lock().await;
-        if let Some(read) = last.as_ref().filter(|read| read.began.is_after(served)) {
+        if let Some(read) = last.as_ref().filter(|read| is_after(read.began, served)) {
             return again(&read.outcome);
         }
         let (began, read) = begin();

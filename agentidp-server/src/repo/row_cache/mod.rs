@@ -6,7 +6,7 @@
 //!
 //! Rows in memory may let a client in. They never keep a client out: before a refusal the server
 //! reads the rows again, by a read that began after the cached rows were served
-//! ([`Freshness::After`](super::Freshness::After)). Requests that wait for the same client share
+//! ([`Freshness::After`](agentidp_secrets::lifecycle::Freshness::After)). Requests that wait for the same client share
 //! that read (`flights.rs`), so a flood of wrong secrets has at most one read in progress for each
 //! client. A secret that another server has just made therefore works here at once.
 //!
@@ -15,15 +15,11 @@
 //! last read.
 
 mod cache;
+mod changes;
 mod credentials;
 mod flights;
-mod idempotency;
-
-/// What the cache shares between threads; `tests/interleavings` puts shuttle's in its place.
-mod sync {
-    pub(super) use std::sync::Mutex;
-    pub(super) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-}
+mod outcome;
+mod sync;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -31,41 +27,12 @@ use std::time::SystemTime;
 use agentidp_secrets::Clock;
 use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
-use uuid::Uuid;
 
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
-use super::{AgentFilter, AgentRepo, CreateAgent, DatabaseRepo, QueryObserver, Replace, Repos, Result, open, postgres};
-use crate::domain::{Agent, AuditEvent, Origin, Page, Paged};
-
-/// What became of a look into the row cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum RowCacheOutcome {
-    /// It was held.
-    Hit,
-    /// It was read.
-    Miss,
-    /// It was read, because nobody would tell if it changed.
-    Off,
-    /// It was held and did not let the client in, so it was read again before the client was
-    /// refused.
-    Anew,
-}
-
-impl RowCacheOutcome {
-    /// As metrics name it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Miss => "miss",
-            Self::Off => "off",
-            Self::Anew => "anew",
-        }
-    }
-}
+pub use self::outcome::RowCacheOutcome;
+use super::{DatabaseRepo, QueryObserver, Repos, Result, open, postgres};
 
 impl Repos {
     /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.
@@ -96,41 +63,13 @@ impl Repos {
 
     /// Without anybody who listens.
     fn decorated(self, cache: &Arc<RowCache>, observer: Arc<dyn QueryObserver>) -> Self {
-        let (of_agents, of_credentials) = (Arc::clone(cache), Arc::clone(cache));
         let credentials =
-            Credentials { inner: self.credentials, cache: of_credentials, flights: Flights::default(), observer };
+            Credentials { inner: self.credentials, cache: Arc::clone(cache), flights: Flights::default(), observer };
         Self {
-            idempotency: Arc::new(idempotency::Idempotency { inner: self.idempotency, cache: Arc::clone(cache) }),
-            agents: Arc::new(Agents { inner: self.agents, cache: of_agents }),
+            changes: Arc::new(changes::Changes { inner: self.changes, cache: Arc::clone(cache) }),
             credentials: Arc::new(credentials),
             ..self
         }
-    }
-}
-
-struct Agents {
-    inner: Arc<dyn AgentRepo>,
-    cache: Arc<RowCache>,
-}
-
-#[async_trait]
-impl AgentRepo for Agents {
-    async fn create(&self, agent: &Agent, limit: Option<u64>, event: &AuditEvent) -> Result<CreateAgent> {
-        // Nothing to forget: unknown clients are not kept.
-        self.inner.create(agent, limit, event).await
-    }
-
-    async fn find(&self, agent_id: Uuid) -> Result<Option<Agent>> {
-        self.inner.find(agent_id).await
-    }
-
-    async fn list(&self, filter: &AgentFilter, page: Page) -> Result<Paged<Agent>> {
-        self.inner.list(filter, page).await
-    }
-
-    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
-        let _forgetting = self.cache.forgetting(before.agent_id);
-        self.inner.replace(before, after, event, origin).await
     }
 }
 

@@ -1,16 +1,15 @@
 //! Agents.
 
 use async_trait::async_trait;
-use serde_json::json;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::list::List;
-use super::{Connection, Db, LOCK_AGENT, LOCK_REGISTRATION, Store, audit, credentials};
-use crate::domain::{Agent, AgentStatus, AuditAction, AuditEvent, Origin, Outcome, Page, Paged, PurgeJob, Timestamp};
+use super::{Connection, Db, LOCK_AGENT, LOCK_REGISTRATION, Store, audit};
+use crate::domain::{Agent, AgentStatus, AuditEvent, Page, Paged, Timestamp};
 use crate::repo::columns::{Id, TextList};
 use crate::repo::rows::AgentRow;
-use crate::repo::{AgentFilter, AgentRepo, CreateAgent, Replace, Result};
+use crate::repo::{AgentFilter, AgentRepo, CreateAgent, Result};
 
 const AGENTS: List = List {
     select: "SELECT agent_id, email, agent_type, version, capabilities, owner, deployment_env, status, created_at, \
@@ -63,26 +62,6 @@ impl AgentRepo for Store {
         };
         self.watch.again("agents.list", || self.page_of::<AgentRow, _>(&AGENTS, &matching, page)).await
     }
-
-    async fn replace(&self, before: &Agent, after: &Agent, event: &AuditEvent, origin: &Origin) -> Result<Replace> {
-        let work = async {
-            let mut tx = self.begin().await?;
-            let current = lock(&mut tx, before.agent_id).await?;
-            if current.is_none_or(|(_, updated_at)| updated_at != before.updated_at) {
-                return Ok(Replace::Lost);
-            }
-            update(&mut tx, after).await?;
-            audit::append(&mut tx, event).await?;
-            let purges = if after.status == AgentStatus::Decommissioned {
-                revoke_credentials(&mut tx, after, event, origin).await?
-            } else {
-                Vec::new()
-            };
-            tx.commit().await?;
-            Ok(Replace::Replaced(purges))
-        };
-        self.watch.run("agents.replace", work).await
-    }
 }
 
 /// An agent's status and when it was changed; nobody changes it before the transaction ends.
@@ -125,7 +104,7 @@ async fn insert(connection: &mut Connection, agent: &Agent) -> sqlx::Result<bool
     Ok(inserted.rows_affected() == 1)
 }
 
-async fn update(connection: &mut Connection, agent: &Agent) -> sqlx::Result<()> {
+pub(super) async fn update(connection: &mut Connection, agent: &Agent) -> sqlx::Result<()> {
     sqlx::query(
         "UPDATE agents SET agent_type = $2, version = $3, capabilities = $4, owner = $5, deployment_env = $6, \
          status = $7, updated_at = $8 WHERE agent_id = $1",
@@ -143,28 +122,13 @@ async fn update(connection: &mut Connection, agent: &Agent) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Revokes what the agent still has, each with its own event.
-async fn revoke_credentials(
-    connection: &mut Connection,
-    agent: &Agent,
-    event: &AuditEvent,
-    origin: &Origin,
-) -> sqlx::Result<Vec<PurgeJob>> {
-    let active: Vec<(Id,)> =
-        sqlx::query_as("SELECT credential_id FROM credentials WHERE client_id = $1 AND status = 'active'")
-            .bind(Id(agent.agent_id))
-            .fetch_all(&mut *connection)
-            .await?;
-    let (mut purges, told) = (Vec::new(), event.metadata.to_value());
-    for (Id(credential_id),) in active {
-        let revoked = credentials::revoke(connection, agent.agent_id, credential_id, event.timestamp).await?;
-        // None: it was revoked in between, and has its event.
-        let Some(owed) = revoked else { continue };
-        let metadata = json!({ "actor": told["actor"], "credentialId": credential_id });
-        let (action, outcome) = (AuditAction::CredentialRevoked, Outcome::Success);
-        let event = AuditEvent::new(action, outcome, event.agent_id, origin, metadata, event.timestamp);
-        audit::append(connection, &event).await?;
-        purges.extend(owed);
-    }
-    Ok(purges)
+/// The active credentials of an agent, in the order of their ids.
+pub(super) async fn active_credentials(connection: &mut Connection, agent_id: Uuid) -> sqlx::Result<Vec<Uuid>> {
+    let active: Vec<(Id,)> = sqlx::query_as(
+        "SELECT credential_id FROM credentials WHERE client_id = $1 AND status = 'active' ORDER BY credential_id",
+    )
+    .bind(Id(agent_id))
+    .fetch_all(connection)
+    .await?;
+    Ok(active.into_iter().map(|(id,)| id.0).collect())
 }

@@ -5,20 +5,19 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{Db, Store};
-use crate::domain::{Credential, CredentialStatus, PurgeJob, Timestamp};
+use crate::domain::{Credential, CredentialStatus, Timestamp};
 use crate::repo::columns::Id;
-use crate::repo::rows::CredentialRow;
+use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
 use crate::repo::{DriftRepo, Leadership, Result, Vouched, Waiting};
 
 #[async_trait]
 impl DriftRepo for Store {
     async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>> {
         let work = || async {
-            let mut query = QueryBuilder::<Db>::new(
-                "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, secret_selector, \
-                 awaits_use, revision, created_at, expires_at, revoked_at FROM credentials WHERE vault_path IS NOT NULL AND status = ",
-            );
-            query.push_bind(CredentialStatus::Active);
+            let mut query = QueryBuilder::<Db>::new(CREDENTIAL_COLUMNS);
+            query
+                .push(" FROM credentials WHERE vault_path IS NOT NULL AND status = ")
+                .push_bind(CredentialStatus::Active);
             if let Some(after) = after {
                 query.push(" AND credential_id > ").push_bind(Id(after));
             }
@@ -33,8 +32,8 @@ impl DriftRepo for Store {
         // One statement, so one moment: an intent that turns into a row is seen as one of both.
         let work = || async {
             let (row, job): (bool, bool) = sqlx::query_as(
-                "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND vault_path = $2 \
-                 AND status = 'active'), \
+                "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND status = 'active' \
+                 AND (vault_path = $2 OR previous_path = $2)), \
                  EXISTS (SELECT 1 FROM purge_debts WHERE credential_id = $1 AND vault_path = $2) \
                  OR EXISTS (SELECT 1 FROM open_writes WHERE credential_id = $1 AND vault_path = $2) \
                  OR EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2)",
@@ -52,7 +51,7 @@ impl DriftRepo for Store {
         self.watch.again("drift.vouched", work).await
     }
 
-    async fn adopt(&self, job: &PurgeJob) -> Result<bool> {
+    async fn adopt(&self, client_id: Uuid, credential_id: Uuid, vault_path: &str, now: Timestamp) -> Result<bool> {
         let work = || async {
             let adopted = sqlx::query(
                 "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at) \
@@ -61,10 +60,10 @@ impl DriftRepo for Store {
                  AND NOT EXISTS (SELECT 1 FROM open_writes w WHERE w.credential_id = $1) \
                  ON CONFLICT (credential_id, vault_path) DO NOTHING",
             )
-            .bind(Id(job.credential_id))
-            .bind(Id(job.client_id))
-            .bind(&job.vault_path)
-            .bind(job.due_at)
+            .bind(Id(credential_id))
+            .bind(Id(client_id))
+            .bind(vault_path)
+            .bind(now)
             .execute(&self.write)
             .await?;
             Ok(adopted.rows_affected() == 1)

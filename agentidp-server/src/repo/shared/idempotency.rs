@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use sqlx::FromRow;
 
-use super::{Connection, Store, credentials};
+use super::{Connection, Store};
 use crate::domain::idempotency::{Carried, Claim, record_sha256};
-use crate::domain::{AuditEvent, Credential, Timestamp};
+use crate::domain::{Credential, Timestamp};
 use crate::repo::columns::Id;
-use crate::repo::{Claimed, IdempotencyRepo, InsertCredential, Once, Result};
+use crate::repo::{Claimed, IdempotencyRepo, Result};
 
 /// How often a key is looked at that others take and give back meanwhile.
 const LOOKS: usize = 3;
@@ -45,97 +45,6 @@ impl IdempotencyRepo for Store {
             .map(drop)
         };
         self.watch.again("idempotency.release", work).await
-    }
-
-    async fn insert(
-        &self,
-        claim: &Claim,
-        credential: &Credential,
-        event: &AuditEvent,
-    ) -> Result<Once<InsertCredential>> {
-        let work = async {
-            let mut tx = self.begin().await?;
-            let inserted = credentials::insert_in(&mut tx, credential, event).await?;
-            if inserted != InsertCredential::Inserted {
-                return Ok(Once::Decided(inserted));
-            }
-            if !carry_out(&mut tx, claim, credential).await? {
-                return Ok(Once::TooLate);
-            }
-            tx.commit().await?;
-            Ok(Once::Decided(inserted))
-        };
-        self.watch.run("idempotency.insert", work).await
-    }
-
-    async fn rotate(
-        &self,
-        claim: &Claim,
-        before: &Credential,
-        after: &Credential,
-        event: &AuditEvent,
-    ) -> Result<Once<bool>> {
-        let work = async {
-            let mut tx = self.begin().await?;
-            if !credentials::rotate_in(&mut tx, before, after, event).await? {
-                return Ok(Once::Decided(false));
-            }
-            if !carry_out(&mut tx, claim, after).await? {
-                return Ok(Once::TooLate);
-            }
-            tx.commit().await?;
-            Ok(Once::Decided(true))
-        };
-        self.watch.run("idempotency.rotate", work).await
-    }
-
-    async fn replace(
-        &self,
-        claim: &Claim,
-        before: &Credential,
-        after: &Credential,
-        event: &AuditEvent,
-    ) -> Result<bool> {
-        let work = async {
-            let mut tx = self.begin().await?;
-            if !credentials::rotate_in(&mut tx, before, after, event).await? {
-                return Ok(false);
-            }
-            let replaced = sqlx::query(
-                "UPDATE idempotency_keys SET record_sha256 = $5 \
-                 WHERE caller = $1 AND idempotency_key = $2 AND credential_id = $3 AND record_sha256 = $4",
-            )
-            .bind(&claim.request.caller)
-            .bind(&claim.request.key)
-            .bind(Id(before.credential_id))
-            .bind(sha256(before)?)
-            .bind(sha256(after)?)
-            .execute(&mut *tx)
-            .await?;
-            if replaced.rows_affected() != 1 {
-                return Ok(false);
-            }
-            tx.commit().await?;
-            Ok(true)
-        };
-        self.watch.run("idempotency.replace", work).await
-    }
-
-    async fn used(&self, credential: &Credential) -> Result<bool> {
-        let work = || async {
-            let used = sqlx::query(
-                "UPDATE credentials SET awaits_use = $4 WHERE client_id = $1 AND credential_id = $2 \
-                 AND status = 'active' AND revision IS NOT DISTINCT FROM $3",
-            )
-            .bind(Id(credential.client_id))
-            .bind(Id(credential.credential_id))
-            .bind(credential.secret.revision.map(Id))
-            .bind(false)
-            .execute(&self.write)
-            .await?;
-            Ok(used.rows_affected() == 1)
-        };
-        self.watch.again("idempotency.used", work).await
     }
 
     async fn prune(&self, now: Timestamp) -> Result<u64> {
@@ -194,7 +103,11 @@ async fn read(connection: &mut Connection, claim: &Claim) -> sqlx::Result<Option
 }
 
 /// Notes that the request has been carried out; says whether the claim still counted.
-async fn carry_out(connection: &mut Connection, claim: &Claim, credential: &Credential) -> sqlx::Result<bool> {
+pub(super) async fn carry_out(
+    connection: &mut Connection,
+    claim: &Claim,
+    credential: &Credential,
+) -> sqlx::Result<bool> {
     let noted = sqlx::query(
         "UPDATE idempotency_keys SET client_id = $4, credential_id = $5, record_sha256 = $6 \
          WHERE caller = $1 AND idempotency_key = $2 AND claim = $3 AND credential_id IS NULL",
@@ -208,6 +121,27 @@ async fn carry_out(connection: &mut Connection, claim: &Claim, credential: &Cred
     .execute(connection)
     .await?;
     Ok(noted.rows_affected() == 1)
+}
+
+/// Notes the record of `after` in place of that of `before`; says whether it was noted.
+pub(super) async fn carry_out_anew(
+    connection: &mut Connection,
+    claim: &Claim,
+    before: &Credential,
+    after: &Credential,
+) -> sqlx::Result<bool> {
+    let replaced = sqlx::query(
+        "UPDATE idempotency_keys SET record_sha256 = $5 \
+         WHERE caller = $1 AND idempotency_key = $2 AND credential_id = $3 AND record_sha256 = $4",
+    )
+    .bind(&claim.request.caller)
+    .bind(&claim.request.key)
+    .bind(Id(before.credential_id))
+    .bind(sha256(before)?)
+    .bind(sha256(after)?)
+    .execute(connection)
+    .await?;
+    Ok(replaced.rows_affected() == 1)
 }
 
 /// Of a record that we have just written, or read.

@@ -8,14 +8,14 @@
 
 mod agents;
 mod audit;
+mod changes;
 mod credentials;
 mod drift;
 mod idempotency;
 mod ledger;
-mod leftovers;
 mod list;
-mod open_writes;
-mod purges;
+mod notes;
+mod old_jobs;
 mod retention;
 mod tokens;
 
@@ -24,7 +24,7 @@ use std::sync::Arc;
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::{BEGIN, Db, LOCK_AGENT, LOCK_CREDENTIAL, LOCK_REGISTRATION, insert_events};
+use super::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
 use crate::repo::open::{Watch, on_a_live_connection};
 use crate::repo::{DatabaseRepo, Repos, Result};
 
@@ -43,10 +43,9 @@ impl Store {
         let store = Arc::new(self);
         Repos {
             agents: Arc::clone(&store) as _,
+            changes: Arc::clone(&store) as _,
             credentials: Arc::clone(&store) as _,
             idempotency: Arc::clone(&store) as _,
-            open_writes: Arc::clone(&store) as _,
-            purges: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
             ledger: Arc::clone(&store) as _,

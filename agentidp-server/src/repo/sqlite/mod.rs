@@ -24,8 +24,8 @@ type Db = sqlx::Sqlite;
 /// Takes the write lock at once: a transaction that reads first and asks for it later could be refused it.
 const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// Reads whether a credential is active. A transaction that writes is alone here.
-const LOCK_CREDENTIAL: &str = "SELECT status FROM credentials WHERE credential_id = $1";
+/// A transaction that writes is alone here.
+const FOR_UPDATE: &str = "";
 
 /// Reads an agent, which nobody else can change until the transaction ends.
 const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1";

@@ -1,5 +1,7 @@
 //! Bodies of credential creation and rotation.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Problems;
@@ -13,6 +15,8 @@ pub(crate) struct CredentialOptions {
     /// When the credential is to end by itself. None where it was left out or `null`, which mean the same: a client that
     /// writes out every member must not lengthen a credential's life by it.
     pub(crate) expires_at: Option<Timestamp>,
+    /// How long the secret before is to work beside the new one.
+    pub(crate) overlap: Duration,
 }
 
 impl CredentialOptions {
@@ -26,7 +30,29 @@ impl CredentialOptions {
             Value::Null => Ok(None),
             given => string(future(now))(given).map(Some),
         });
-        members.finish(Some(Self { expires_at: expires_at.flatten() }))
+        members.finish(Some(Self { expires_at: expires_at.flatten(), overlap: Duration::ZERO }))
+    }
+
+    /// The same of a rotation, which may ask for an overlap of up to `longest` that ends no later than the credential.
+    pub(crate) fn of_rotation(body: &[u8], now: Timestamp, longest: Duration) -> Result<Self, Problems> {
+        let options = Self::parse(body, now);
+        if body.trim_ascii().is_empty() {
+            return options;
+        }
+        let mut members = Members::parse(body)?;
+        let end = options.as_ref().ok().and_then(|options| options.expires_at);
+        let overlap = members.optional("overlapSeconds", |value| {
+            let seconds = value.as_u64().map(Duration::from_secs).filter(|overlap| *overlap <= longest);
+            let overlap = seconds.ok_or_else(|| format!("must be an integer from 0 to {}", longest.as_secs()))?;
+            match end {
+                Some(end) if now.plus(overlap) > end => Err("must not reach beyond expiresAt".into()),
+                _ => Ok(overlap),
+            }
+        });
+        match (options, members.finish(Some(overlap.unwrap_or_default()))) {
+            (Ok(options), Ok(overlap)) => Ok(Self { overlap, ..options }),
+            (Err(problems), _) | (_, Err(problems)) => Err(problems),
+        }
     }
 }
 
@@ -45,6 +71,30 @@ mod tests {
         }
         let given = CredentialOptions::parse(br#"{"expiresAt": "2027-01-01T00:00:00Z"}"#, now()).unwrap();
         assert_eq!(given.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn an_overlap_is_whole_seconds_within_its_bound_and_the_life_of_the_credential() {
+        let week = Duration::from_secs(7 * 86_400);
+        let read = |body: &str| CredentialOptions::of_rotation(body.as_bytes(), now(), week);
+        for (body, seconds) in
+            [("", 0), ("{}", 0), (r#"{"overlapSeconds": 0}"#, 0), (r#"{"overlapSeconds": 604800}"#, 604_800)]
+        {
+            assert_eq!(read(body).unwrap().overlap, Duration::from_secs(seconds), "{body}");
+        }
+        let both = r#"{"overlapSeconds": 60, "expiresAt": "2026-03-28T09:01:00Z"}"#;
+        assert_eq!(read(both).unwrap().overlap, Duration::from_secs(60), "until the end of the credential");
+        for wrong in ["604801", "-1", "1.5", "\"60\"", "null", "true", "[]", "18446744073709551616"] {
+            assert_eq!(
+                read(&format!("{{\"overlapSeconds\": {wrong}}}")).unwrap_err().fields(),
+                ["overlapSeconds"],
+                "{wrong}"
+            );
+        }
+        let beyond = r#"{"overlapSeconds": 61, "expiresAt": "2026-03-28T09:01:00Z"}"#;
+        assert_eq!(read(beyond).unwrap_err().fields(), ["overlapSeconds"]);
+        let created = CredentialOptions::parse(br#"{"overlapSeconds": -1}"#, now());
+        assert_eq!(created, Ok(CredentialOptions::default()), "a new credential has no secret before");
     }
 
     #[test]

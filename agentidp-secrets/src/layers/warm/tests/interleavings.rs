@@ -22,13 +22,13 @@ use crate::error::{ErrorKind, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
-/// In place of `warm/mod.rs`'s: they are made anew for each order.
-const LEAST_EPOCHS: usize = 4;
-
-/// In place of `warm/mod.rs`'s.
+/// In place of `warm/sync.rs`.
 mod sync {
     pub(super) use shuttle::sync::atomic::{AtomicU32, Ordering};
     pub(super) use shuttle::sync::{Mutex, MutexGuard, PoisonError};
+
+    /// They are made anew for each order.
+    pub(super) const LEAST_EPOCHS: usize = 4;
 }
 
 #[expect(clippy::duplicate_mod, reason = "the same text over other locks is what this is about")]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use agentidp_secrets::lifecycle::{AsOf, Freshness, Known};
 use agentidp_secrets::{Clock as _, ManualClock};
 use async_trait::async_trait;
 use shuttle::future::{block_on, yield_now};
@@ -17,11 +18,11 @@ use uuid::Uuid;
 use self::cache::{LEASE, RowCache};
 use self::credentials::Credentials;
 use self::flights::Flights;
-use super::{CLIENT, Deaf, credential, event, row};
-use crate::domain::{AgentStatus, AuditEvent, Credential, CredentialStatus, Page, Paged, Timestamp};
-use crate::repo::{AsOf, Authentication, CredentialRepo, Freshness, InsertCredential, Result, Revoke};
+use super::{CLIENT, Deaf, row};
+use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Paged, Timestamp};
+use crate::repo::{CredentialRepo, Result};
 
-/// In place of `row_cache/mod.rs`'s.
+/// In place of `row_cache/sync.rs`.
 mod sync {
     pub(super) use shuttle::sync::Mutex;
     pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -73,7 +74,7 @@ impl Table {
 
 #[async_trait]
 impl CredentialRepo for Table {
-    async fn authenticate(&self, _: Uuid, _: Timestamp) -> Result<Option<Arc<Authentication>>> {
+    async fn authenticate(&self, _: Uuid, _: Timestamp) -> Result<Option<Arc<Known>>> {
         yield_now().await;
         let suspended = self.state.lock().unwrap().suspended;
         yield_now().await;
@@ -86,25 +87,6 @@ impl CredentialRepo for Table {
     }
 
     async fn list(&self, _: Uuid, _: Option<CredentialStatus>, _: Page) -> Result<Paged<Credential>> {
-        unreachable!()
-    }
-
-    async fn insert(&self, _: &Credential, _: &AuditEvent) -> Result<InsertCredential> {
-        unreachable!()
-    }
-
-    async fn rotate(&self, _: &Credential, _: &Credential, _: &AuditEvent) -> Result<bool> {
-        unreachable!()
-    }
-
-    async fn upgrade(&self, _: &Credential, _: &Credential) -> Result<bool> {
-        yield_now().await;
-        self.suspend();
-        yield_now().await;
-        Ok(true)
-    }
-
-    async fn revoke(&self, _: Uuid, _: Uuid, _: Timestamp, _: &AuditEvent) -> Result<Revoke> {
         unreachable!()
     }
 }
@@ -132,7 +114,15 @@ impl Scene {
 
     fn rows(&self, freshness: Freshness) -> (AgentStatus, AsOf) {
         let rows = block_on(self.repo.rows(CLIENT, Timestamp::from(self.clock.now()), freshness)).unwrap();
-        (rows.known.unwrap().agent_status, rows.as_of)
+        (super::status(&rows.known.unwrap()), rows.as_of)
+    }
+
+    /// A change of this process, as `changes.rs` makes one.
+    fn change(&self) {
+        let _forgetting = self.cache.forgetting(CLIENT);
+        block_on(yield_now());
+        self.table.suspend();
+        block_on(yield_now());
     }
 
     fn read(&self) -> AgentStatus {
@@ -191,8 +181,7 @@ fn after_a_change_of_its_own_nobody_is_told_of_what_was_before() {
             })
         });
         let writer = scene.start(|scene| {
-            let (credential, _) = (credential(None), event());
-            block_on(scene.repo.upgrade(&credential, &credential)).unwrap();
+            scene.change();
             assert_eq!(scene.read(), AgentStatus::Suspended, "the readers may still be under way");
         });
         for thread in readers.into_iter().chain([writer]) {
@@ -259,8 +248,7 @@ fn rows_that_are_not_changed_when_their_read_ends_have_every_change_that_was_ack
             assert!(!overtaken || !counts || status == AgentStatus::Suspended, "a token would go out");
         });
         let writer = scene.start(move |scene| {
-            let credential = credential(None);
-            block_on(scene.repo.upgrade(&credential, &credential)).unwrap();
+            scene.change();
             *acknowledged.lock().unwrap() = true;
         });
         looker.join().unwrap();

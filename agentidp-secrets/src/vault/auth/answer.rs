@@ -1,0 +1,61 @@
+//! Reads Vault's answers about tokens: logins, renewals, look-ups.
+
+use serde::Deserialize;
+
+use super::grant::Lease;
+use crate::vault::auth_kind::AuthKind;
+use crate::vault::failure::Failure;
+use crate::vault::rights::Right;
+use crate::vault::wire::answer::{failure, parse};
+
+/// The token in an answer to a login, and its life.
+pub(super) fn login(status: u16, body: &[u8], kind: AuthKind) -> Result<(String, Lease), Failure> {
+    match status {
+        200 => {
+            let auth = parse::<Authenticated>(body).and_then(|body| body.auth).ok_or(Failure::Foreign(status))?;
+            let token = auth.client_token.filter(|token| !token.is_empty()).ok_or(Failure::Foreign(status))?;
+            Ok((token, Lease { seconds: auth.lease_duration, renewable: auth.renewable }))
+        }
+        _ => Err(match failure(status, body, Right::Read) {
+            Failure::Rejected(400) | Failure::TokenDead | Failure::Denied(_) | Failure::NoRoute | Failure::Missing => {
+                Failure::LoginRefused(kind)
+            }
+            other => other,
+        }),
+    }
+}
+
+/// The life that a renewal grants.
+pub(super) fn lease(status: u16, body: &[u8]) -> Result<Lease, Failure> {
+    match status {
+        200 => {
+            let auth = parse::<Authenticated>(body).and_then(|body| body.auth).ok_or(Failure::Foreign(status))?;
+            Ok(Lease { seconds: auth.lease_duration, renewable: auth.renewable })
+        }
+        _ => Err(failure(status, body, Right::Read)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Authenticated {
+    auth: Option<Granted>,
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    client_token: Option<String>,
+    lease_duration: u64,
+    renewable: bool,
+}
+
+/// What Vault says about a token. Everything else in the answer, the token itself too, is dropped unread.
+#[derive(Deserialize)]
+pub(crate) struct Inspected {
+    pub(crate) ttl: u64,
+    pub(crate) creation_ttl: Option<u64>,
+    pub(crate) explicit_max_ttl: Option<u64>,
+    pub(crate) period: Option<u64>,
+    pub(crate) expire_time: Option<String>,
+    pub(crate) renewable: Option<bool>,
+    pub(crate) policies: Vec<String>,
+}

@@ -1,0 +1,183 @@
+//! Logins: what is sent, and to where.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::grant::Grant;
+use super::token::VaultToken;
+use super::{answer, file};
+use crate::error::{Error, ErrorKind, Result};
+use crate::vault::auth_kind::AuthKind;
+use crate::vault::failure::Failure;
+use crate::vault::hidden::Hidden;
+use crate::vault::path::Folder;
+use crate::vault::wire::{Request, Transport};
+
+/// The AppRole login: a role id and a secret id, one of a program and one of where it runs.
+///
+/// `Debug` shows neither.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppRole {
+    role_id: Hidden,
+    secret_id: SecretId,
+    #[serde(default = "default_app_role_mount")]
+    mount: String,
+}
+
+/// A secret id, or where it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SecretId {
+    Text(Hidden),
+    File(PathBuf),
+}
+
+/// The login of a Kubernetes service account: its JWT is read anew from its file with every login, because Kubernetes
+/// replaces it every hour.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kubernetes {
+    role: String,
+    #[serde(default = "default_kubernetes_mount")]
+    mount: String,
+    #[serde(default = "default_jwt_file")]
+    jwt_file: PathBuf,
+}
+
+impl AppRole {
+    /// A role with a secret id as it is.
+    pub fn new(role_id: impl Into<String>, secret_id: impl Into<String>) -> Self {
+        Self::of(role_id.into(), SecretId::Text(Hidden::from(secret_id.into())))
+    }
+
+    /// A role whose secret id is in a file, which is read anew with every login.
+    pub fn with_secret_id_file(role_id: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self::of(role_id.into(), SecretId::File(path.into()))
+    }
+
+    /// Where the login is mounted. Default `approle`.
+    #[must_use]
+    pub fn mount(mut self, mount: impl Into<String>) -> Self {
+        self.mount = mount.into();
+        self
+    }
+
+    /// What can be found out before anything is sent.
+    pub(super) fn check(&self) -> Result<()> {
+        check_mount(&self.mount)?;
+        refuse_empty(self.role_id.expose(), "VAULT_ROLE_ID")?;
+        match &self.secret_id {
+            SecretId::Text(text) => refuse_empty(text.expose(), "VAULT_SECRET_ID"),
+            SecretId::File(_) => Ok(()),
+        }
+    }
+
+    fn of(role_id: String, secret_id: SecretId) -> Self {
+        Self { role_id: Hidden::from(role_id), secret_id, mount: default_app_role_mount() }
+    }
+
+    pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
+        let read;
+        let secret_id = match &self.secret_id {
+            SecretId::Text(text) => text,
+            SecretId::File(path) => {
+                read = file::read(path).ok_or(Failure::BadFile("VAULT_SECRET_ID_FILE"))?;
+                &read
+            }
+        };
+        #[derive(Serialize)]
+        struct Body<'a> {
+            role_id: &'a str,
+            secret_id: &'a str,
+        }
+        let body = Body { role_id: self.role_id.expose(), secret_id: secret_id.expose() };
+        log_in(transport, AuthKind::AppRole, &self.mount, &body).await
+    }
+}
+
+impl Kubernetes {
+    /// The login under this role, with the JWT that Kubernetes mounts into a pod.
+    pub fn new(role: impl Into<String>) -> Self {
+        Self { role: role.into(), mount: default_kubernetes_mount(), jwt_file: default_jwt_file() }
+    }
+
+    /// Where the login is mounted. Default `kubernetes`.
+    #[must_use]
+    pub fn mount(mut self, mount: impl Into<String>) -> Self {
+        self.mount = mount.into();
+        self
+    }
+
+    /// The file that holds the JWT. Default where Kubernetes mounts it.
+    #[must_use]
+    pub fn jwt_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.jwt_file = path.into();
+        self
+    }
+
+    /// What can be found out before anything is sent.
+    pub(super) fn check(&self) -> Result<()> {
+        check_mount(&self.mount)?;
+        refuse_empty(&self.role, "VAULT_K8S_ROLE")
+    }
+
+    pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
+        let jwt = file::read(&self.jwt_file).ok_or(Failure::BadFile("VAULT_K8S_JWT_FILE"))?;
+        #[derive(Serialize)]
+        struct Body<'a> {
+            role: &'a str,
+            jwt: &'a str,
+        }
+        log_in(transport, AuthKind::Kubernetes, &self.mount, &Body { role: &self.role, jwt: jwt.expose() }).await
+    }
+}
+
+fn check_mount(mount: &str) -> Result<()> {
+    if Folder::is_folder(mount.trim_matches('/')) {
+        return Ok(());
+    }
+    let message = "the mount of the Vault login is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_AUTH_MOUNT";
+    Err(Error::new(ErrorKind::InvalidConfig, message))
+}
+
+fn refuse_empty(text: &str, setting: &str) -> Result<()> {
+    if !text.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidConfig, format!("a part of the Vault login is empty: set {setting}")))
+}
+
+async fn log_in(
+    transport: &Transport,
+    kind: AuthKind,
+    mount: &str,
+    body: &(impl Serialize + Sync),
+) -> Result<Grant, Failure> {
+    // Large enough for all that there is, so that no copy is left behind unwiped.
+    let mut encoded = Zeroizing::new(Vec::with_capacity(8192));
+    // Texts in a map: there is nothing that could not be encoded.
+    serde_json::to_writer(&mut *encoded, body).map_err(|_| Failure::Rejected(400))?;
+    let request = Request::post(format!("auth/{}/login", mount.trim_matches('/')), Bytes::from_owner(encoded));
+    let answer = transport.send(request, None).await?;
+    let (token, lease) = answer::login(answer.status, &answer.body, kind)?;
+    let token = VaultToken::from(token).header().map_err(|_| Failure::Foreign(answer.status))?;
+    Ok(Grant { token, lease: Some(lease) })
+}
+
+/// Vault's own defaults.
+fn default_app_role_mount() -> String {
+    "approle".to_owned()
+}
+
+fn default_kubernetes_mount() -> String {
+    "kubernetes".to_owned()
+}
+
+/// Where every pod finds it.
+fn default_jwt_file() -> PathBuf {
+    PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount/token")
+}

@@ -1,0 +1,86 @@
+//! [`VaultAuth`]: where tokens come from.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::file;
+use super::grant::Grant;
+use super::login::{AppRole, Kubernetes};
+use super::token::VaultToken;
+use crate::error::Result;
+use crate::vault::auth_kind::AuthKind;
+use crate::vault::failure::Failure;
+use crate::vault::wire::Transport;
+
+/// Where the token comes from. A text is a token as it is.
+///
+/// ```
+/// use agentidp_secrets::vault::VaultKv2;
+/// use agentidp_secrets::vault::auth::{AppRole, VaultAuth};
+///
+/// let role = AppRole::with_secret_id_file("role-id", "/run/secrets/vault-secret-id");
+/// let vault = VaultKv2::builder("https://vault.example:8200", VaultAuth::AppRole(role)).build()?;
+/// # Ok::<(), agentidp_secrets::Error>(())
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum VaultAuth {
+    /// A token that somebody made. When it is dead there is no other one: its calls are `Denied`.
+    Token(VaultToken),
+    /// A file that holds the token, such as Vault Agent's sink. Read again when the token is dead, and with every
+    /// [`tend_token`](crate::vault::VaultKv2::tend_token).
+    TokenFile(PathBuf),
+    /// The AppRole login.
+    AppRole(AppRole),
+    /// The login of a Kubernetes service account. The JWT login takes the same request: set its mount.
+    Kubernetes(Kubernetes),
+}
+
+impl VaultAuth {
+    /// Which kind it is.
+    #[must_use]
+    pub fn kind(&self) -> AuthKind {
+        match self {
+            Self::Token(_) => AuthKind::Token,
+            Self::TokenFile(_) => AuthKind::TokenFile,
+            Self::AppRole(_) => AuthKind::AppRole,
+            Self::Kubernetes(_) => AuthKind::Kubernetes,
+        }
+    }
+
+    /// What can be found out before anything is sent.
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Token(token) => token.header().map(drop),
+            Self::TokenFile(_) => Ok(()),
+            Self::AppRole(role) => role.check(),
+            Self::Kubernetes(account) => account.check(),
+        }
+    }
+
+    /// A token, fetched anew. Files are read anew, too: their writers replace what expires.
+    pub(crate) async fn obtain(&self, transport: &Transport) -> Result<Grant, Failure> {
+        let plain = |token: &VaultToken, unusable: Failure| {
+            let token = token.header().map_err(|_| unusable)?;
+            Ok(Grant { token, lease: None })
+        };
+        match self {
+            // The builder has looked at it.
+            Self::Token(token) => plain(token, Failure::TokenDead),
+            Self::TokenFile(path) => {
+                let unusable = Failure::BadFile("VAULT_TOKEN_FILE");
+                plain(&VaultToken::from(file::read(path).ok_or(unusable)?), unusable)
+            }
+            Self::AppRole(role) => role.log_in(transport).await,
+            Self::Kubernetes(account) => account.log_in(transport).await,
+        }
+    }
+}
+
+impl<T: Into<VaultToken>> From<T> for VaultAuth {
+    fn from(token: T) -> Self {
+        Self::Token(token.into())
+    }
+}

@@ -1,0 +1,269 @@
+//! How a [`VaultKv2`] is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::auth::{ClientCert, Session, VaultAuth};
+use super::config::VaultKv2Config;
+use super::failure::Site;
+use super::kv::VaultrsKv;
+use super::kv2::VaultKv2;
+use super::path::Folder;
+use super::wire::{Dial, Route, Transport, parse_addresses};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct VaultKv2Builder {
+    config: VaultKv2Config,
+    clock: Arc<dyn Clock>,
+}
+
+impl VaultKv2 {
+    /// Sets up a backend on the server at `address`, or on a cluster whose nodes' addresses are separated by commas.
+    /// A text for `auth` is the token.
+    pub fn builder(address: impl Into<String>, auth: impl Into<VaultAuth>) -> VaultKv2Builder {
+        VaultKv2Config::new(address, auth).into_builder()
+    }
+}
+
+impl VaultKv2Config {
+    /// A builder that starts from these settings.
+    pub fn into_builder(self) -> VaultKv2Builder {
+        VaultKv2Builder::new(self)
+    }
+}
+
+impl VaultKv2Builder {
+    fn new(config: VaultKv2Config) -> Self {
+        Self { config, clock: Arc::new(SystemClock) }
+    }
+
+    /// The mount of the KV engine, version 2. Default `secret`.
+    pub fn mount(mut self, mount: impl Into<String>) -> Self {
+        self.config.mount = mount.into();
+        self
+    }
+
+    /// Our folder on the mount. Default `agentidp`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.config.prefix = prefix.into();
+        self
+    }
+
+    /// How many versions of a secret the mount keeps: its `max_versions`, or 10 where it has none, which is the default. A
+    /// [`Lifecycle`](crate::lifecycle::Lifecycle) writes no more of them than there is room for beside those that count.
+    pub fn versions_kept(mut self, versions: u64) -> Self {
+        self.config.versions_kept = versions;
+        self
+    }
+
+    /// The namespace. Default none.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.config.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The only CA certificates to trust, in PEM form. Default those of the system.
+    pub fn ca_cert_pem(mut self, pem: impl Into<String>) -> Self {
+        self.config.ca_cert_pem = Some(pem.into());
+        self
+    }
+
+    /// What we show to a server that asks for a certificate. Default nothing.
+    pub fn client_cert(mut self, client_cert: ClientCert) -> Self {
+        self.config.client_cert = Some(client_cert);
+        self
+    }
+
+    /// The proxy to go through. Default none; proxy variables of the environment are never looked at.
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.config.proxy = Some(url.into());
+        self
+    }
+
+    /// How long a connection may take to come up. Default 500 ms.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.config.connect_timeout = timeout;
+        self
+    }
+
+    /// How long a connection is kept that nobody uses. Default 30 s, below the 60 s after which common balancers drop it.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.config.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a connection is used at the most. Default 5 minutes: within them a changed name in DNS is taken up.
+    pub fn max_connection_age(mut self, age: Duration) -> Self {
+        self.config.max_connection_age = age;
+        self
+    }
+
+    /// How long one read may take as a whole, whichever nodes it asks. Default 1 s. While there are others to ask, a node
+    /// gets half of what is left.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.config.read_timeout = timeout;
+        self
+    }
+
+    /// How long one write may take as a whole, whichever nodes it asks. Default 2 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.config.write_timeout = timeout;
+        self
+    }
+
+    /// Whether plain http may be spoken to a host other than this one. Default no: the token and every secret would
+    /// cross the network in clear.
+    pub fn danger_allow_plain_http(mut self, allow: bool) -> Self {
+        self.config.danger_allow_plain_http = allow;
+        self
+    }
+
+    /// The clock by which the life of tokens and the age of connections are measured. Default the machine's.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Checks every setting and makes the backend. Nothing is sent: [`VaultKv2::check`] does that.
+    ///
+    /// # Errors
+    /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
+    pub fn build(self) -> Result<VaultKv2> {
+        let config = self.config;
+        let mut bases = parse_addresses(&config.address, config.danger_allow_plain_http)?;
+        let named: Vec<_> = bases.iter().map(|base| base.origin().ascii_serialization()).collect();
+        bases.iter_mut().for_each(|base| base.set_path("/v1"));
+        let folder = parse_folder(&config.mount, &config.prefix)?;
+        let namespace = config.namespace.as_deref().map(|namespace| namespace.trim_matches('/'));
+        if namespace.is_some_and(|namespace| !Folder::is_folder(namespace)) {
+            return Err(invalid("the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_NAMESPACE"));
+        }
+        let times = [
+            config.connect_timeout,
+            config.idle_timeout,
+            config.max_connection_age,
+            config.read_timeout,
+            config.write_timeout,
+        ];
+        if times.contains(&Duration::ZERO) {
+            return Err(invalid("a timeout of the Vault client is zero: nothing would ever be in time"));
+        }
+        let dial = Dial {
+            ca_cert_pem: config.ca_cert_pem,
+            client_cert: config.client_cert,
+            proxy: config.proxy,
+            plain: bases.iter().all(|base| base.scheme() == "http"),
+            connect_timeout: config.connect_timeout,
+            idle_timeout: config.idle_timeout,
+            max_age: config.max_connection_age,
+        };
+        let route =
+            Route { bases, namespace, dial, read_timeout: config.read_timeout, write_timeout: config.write_timeout };
+        let transport = Transport::new(route, Arc::clone(&self.clock))?;
+        let client = VaultrsKv { session: Session::new(transport, config.auth, self.clock)? };
+        Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }, config.versions_kept))
+    }
+}
+
+/// Slashes around are cut off, because Vault's own listings print `secret/`.
+fn parse_folder(mount: &str, prefix: &str) -> Result<Folder> {
+    let (mount, prefix) = (mount.trim_matches('/'), prefix.trim_matches('/'));
+    if !Folder::is_mount(mount) {
+        return Err(invalid(
+            "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: VAULT_KV_MOUNT",
+        ));
+    }
+    Folder::new(mount, prefix)
+        .ok_or_else(|| invalid("the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments"))
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(builder: VaultKv2Builder) -> String {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(!format!("{error} {error:?}").contains("canary"), "{error}");
+        error.to_string()
+    }
+
+    fn local() -> VaultKv2Builder {
+        VaultKv2::builder("http://127.0.0.1:8200", "s.canary")
+    }
+
+    #[test]
+    fn addresses_that_cannot_work_are_refused_by_name() {
+        for address in [
+            "",
+            "canary",
+            "127.0.0.1:8200",
+            "ftp://localhost",
+            "unix:///run/vault",
+            "http://",
+            "https://h/prefix/canary",
+            "https://user:canary@h",
+            "https://h?canary",
+            "https://h#canary",
+            "https://h,",
+            "https://h,,https://i",
+            "https://h,canary",
+            "https://h;https://i",
+        ] {
+            assert!(refusal(VaultKv2::builder(address, "t")).contains("VAULT_ADDR"), "{address}");
+        }
+        for address in [
+            "https://h",
+            "https://h:8200/",
+            " http://localhost:8200\n",
+            "http://[::1]:1",
+            "http://127.9.9.9",
+            "https://a:8200, https://b:8200,https://a:8200",
+        ] {
+            assert!(VaultKv2::builder(address, "t").build().is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn plain_http_leaves_this_host_only_on_request() {
+        let remote = VaultKv2::builder("http://vault:8200", "t");
+        assert!(refusal(remote.clone()).contains("VAULT_ALLOW_PLAIN_HTTP"));
+        assert!(remote.danger_allow_plain_http(true).build().is_ok());
+        assert!(refusal(VaultKv2::builder("https://a,http://vault:8200", "t")).contains("VAULT_ALLOW_PLAIN_HTTP"));
+    }
+
+    #[test]
+    fn other_settings_are_refused_by_name() {
+        for mount in ["", "a//b", "..", "a/../b", "kv*", "a b", "a/data"] {
+            assert!(refusal(local().mount(mount)).contains("VAULT_KV_MOUNT"), "{mount}");
+        }
+        assert!(refusal(local().prefix("a/./b")).contains("prefix"));
+        assert!(refusal(local().namespace("a\r\nb")).contains("VAULT_NAMESPACE"));
+        assert!(refusal(local().ca_cert_pem("canary")).contains("VAULT_CACERT"));
+        let own = ClientCert::new("canary", "canary");
+        assert!(refusal(local().client_cert(own)).contains("VAULT_CLIENT_CERT"));
+        assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
+        assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(local().idle_timeout(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(local().max_connection_age(Duration::ZERO)).contains("timeout"));
+        assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));
+        assert!(local().mount("secret/").namespace("team/").build().is_ok());
+    }
+
+    #[test]
+    fn nothing_shows_the_token_or_a_password() {
+        let builder =
+            VaultKv2::builder("https://user:canary@h", "s.canary").proxy("http://u:canary@p").ca_cert_pem("canary");
+        assert!(!format!("{:?} {builder:?} {builder:#?}", builder.config).contains("canary"));
+        let vault = local().proxy("http://u:canary@p").build().unwrap();
+        assert!(!format!("{vault:?} {vault:#?}").contains("canary"));
+    }
+}

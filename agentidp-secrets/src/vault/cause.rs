@@ -1,0 +1,55 @@
+//! What happened to a connection, and what to do about it.
+
+/// What happened to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The server wants a client certificate, or another one.
+    ClientCertificate,
+    ConnectTimeout,
+    Cut,
+    Dns,
+    /// The server's certificate is out of its time.
+    Expired,
+    Other,
+    /// The server's certificate is for another name.
+    OtherName,
+    Oversized,
+    Refused,
+    Timeout,
+    Tls,
+    /// The server's certificate is of a CA that is not trusted.
+    UnknownIssuer,
+}
+
+impl Cause {
+    pub(super) fn told(self, address: &str) -> String {
+        match self {
+            Self::ClientCertificate => format!(
+                "Vault at {address} refuses our client certificate, or the lack of one: look at VAULT_CLIENT_CERT and \
+                 VAULT_CLIENT_KEY"
+            ),
+            Self::ConnectTimeout => format!("no connection to Vault at {address} in time: is the host up?"),
+            Self::Cut => format!("Vault at {address} broke off before its answer was complete"),
+            Self::Dns => format!("the host of Vault's address {address} is unknown: look at VAULT_ADDR"),
+            Self::Expired => {
+                format!(
+                    "the certificate of {address} has expired or is not valid yet: renew it, or set the clock right"
+                )
+            }
+            Self::OtherName => {
+                format!("the certificate of {address} is for another name: VAULT_ADDR must have a name that is in it")
+            }
+            Self::Other => format!("the connection to Vault at {address} failed"),
+            Self::Oversized => format!("{address} answered with more than 64 KiB: is VAULT_ADDR right?"),
+            Self::Refused => format!("Vault at {address} refuses connections: is it running, is VAULT_ADDR right?"),
+            Self::Timeout => format!("Vault at {address} gave no answer in time"),
+            Self::Tls => {
+                format!("no TLS with {address}: does it speak TLS, with a certificate of the CA in VAULT_CACERT?")
+            }
+            Self::UnknownIssuer => format!(
+                "the certificate of {address} is not of a trusted CA: put the right one into VAULT_CACERT, without which \
+                 those of the system are trusted"
+            ),
+        }
+    }
+}

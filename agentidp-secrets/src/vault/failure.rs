@@ -1,0 +1,281 @@
+//! What Vault can do to us, and what that means to callers: the one place where Vault's answers become [`Error`]s.
+
+use super::auth_kind::AuthKind;
+use super::cause::Cause;
+use super::path::Folder;
+use super::rights::Right;
+use crate::error::{Error, ErrorKind};
+
+/// Why a call to Vault gave no result. Holds no body, path or token, so that no `Debug` can show one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The file that this setting names holds no usable text.
+    BadFile(&'static str),
+    /// The compare-and-set was lost.
+    Conflict,
+    /// The version is deleted or destroyed.
+    Deleted,
+    /// The policy does not grant the right.
+    Denied(Right),
+    /// A 5xx that says nothing about whether the request was carried out.
+    Failed(u16),
+    /// An answer that Vault does not give, from a proxy perhaps, with this status.
+    Foreign(u16),
+    /// The request was sent and the answer did not come, or not whole.
+    Lost(Cause),
+    /// A login was refused.
+    LoginRefused(AuthKind),
+    /// The policies of the token do not let it look itself up or renew itself.
+    MayNotRenew,
+    /// No such path or version.
+    Missing,
+    /// The namespace is unknown.
+    NoNamespace,
+    /// Nothing is mounted there, or nothing that the token may know of.
+    NoRoute,
+    /// An undecided write of which no trace was found.
+    NotApplied,
+    /// The token is of a kind that cannot be renewed.
+    NotRenewable,
+    /// The request never reached Vault.
+    NotSent(Cause),
+    /// The mount is KV version 1.
+    NotVersioned,
+    /// Another version than the one asked for.
+    OtherVersion,
+    /// The token has reached the longest life that it may have.
+    PastLongestLife,
+    /// A quota was used up.
+    Quota,
+    /// A redirect, which is never followed: a standby's 307 names a leader that may be dead.
+    Redirected,
+    /// A request that Vault refuses as such, with this status.
+    Rejected(u16),
+    /// Vault is sealed.
+    Sealed,
+    /// A standby that has not caught up.
+    StaleStandby,
+    /// A node that neither is active nor reaches the active one.
+    Standby,
+    /// The token is expired, revoked or unknown.
+    TokenDead,
+    /// The value or the path is too large for Vault's storage.
+    TooLarge,
+    /// The version does not hold a client secret.
+    Unreadable,
+    /// The mount is being upgraded to version 2.
+    Upgrading,
+}
+
+impl Failure {
+    /// Whether a write that met this may have been carried out all the same. A redirect says that it was not.
+    pub(crate) fn leaves_a_write_undecided(self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Foreign(_) | Self::Lost(_))
+    }
+
+    /// Whether only somebody's doing can mend it, so that there is no hurry in trying again.
+    pub(crate) fn waits_for_somebody(self) -> bool {
+        matches!(
+            self,
+            Self::LoginRefused(_) | Self::MayNotRenew | Self::NotRenewable | Self::PastLongestLife | Self::TokenDead
+        )
+    }
+
+    /// The error of this failure, told in terms of the address and folder in use.
+    pub(crate) fn at(self, site: &Site) -> Error {
+        let (address, mount) = (&site.address, site.folder.mount());
+        let (kind, message) = match self {
+            Self::BadFile(setting) => (
+                ErrorKind::InvalidConfig,
+                format!("the file that {setting} names cannot be read, is empty or holds no text: look at its writer"),
+            ),
+            Self::Conflict => (
+                ErrorKind::Conflict,
+                "Vault holds another version than the record's: somebody stored or rotated first; read the row again"
+                    .to_owned(),
+            ),
+            Self::Deleted => (
+                ErrorKind::NotFound,
+                "the version is deleted in Vault: undelete it if it was not destroyed, or rotate the credential"
+                    .to_owned(),
+            ),
+            Self::Denied(right) => (
+                ErrorKind::Denied,
+                format!(
+                    "the policy of the Vault token must allow `{}` on `{}`",
+                    right.capability(),
+                    right.pattern(&site.folder)
+                ),
+            ),
+            Self::Failed(status) => (
+                ErrorKind::Unavailable,
+                format!("Vault at {address} failed with status {status}: look at its log and its storage"),
+            ),
+            Self::Foreign(status) => (
+                ErrorKind::Unavailable,
+                format!(
+                    "{address} gave an answer with status {status} that is not Vault's: is a proxy in between, is \
+                     VAULT_ADDR right?"
+                ),
+            ),
+            Self::Lost(cause) => (ErrorKind::Unavailable, cause.told(address)),
+            Self::LoginRefused(kind) => {
+                (ErrorKind::Denied, format!("Vault at {address} refuses the {kind}: look at {}", kind.settings()))
+            }
+            Self::MayNotRenew => (
+                ErrorKind::Denied,
+                "the Vault token may not look itself up or renew itself: make one with the default policy, or grant it \
+                 `read` on `auth/token/lookup-self` and `update` on `auth/token/renew-self`"
+                    .to_owned(),
+            ),
+            Self::Missing => (
+                ErrorKind::NotFound,
+                "Vault holds nothing at the record's path and version: it was deleted for good, or pruned by \
+                 max_versions; rotate the credential"
+                    .to_owned(),
+            ),
+            Self::NoNamespace => (
+                ErrorKind::InvalidConfig,
+                format!("Vault at {address} does not know the namespace: look at VAULT_NAMESPACE"),
+            ),
+            Self::NoRoute => (
+                ErrorKind::InvalidConfig,
+                format!(
+                    "nothing is mounted at `{mount}` in Vault, or the token has no right below it: look at \
+                     VAULT_KV_MOUNT and at the token's policy"
+                ),
+            ),
+            Self::NotApplied => (
+                ErrorKind::Unavailable,
+                format!("no whole answer to a write came from Vault at {address}, and it left no trace: try again"),
+            ),
+            Self::NotRenewable => (
+                ErrorKind::Denied,
+                "the Vault token cannot be renewed: make one with `-period`, or let the server log in (VAULT_AUTH)"
+                    .to_owned(),
+            ),
+            Self::NotSent(cause) => (ErrorKind::Unavailable, cause.told(address)),
+            Self::NotVersioned => (
+                ErrorKind::InvalidConfig,
+                format!(
+                    "the mount `{mount}` is KV version 1, where nothing is versioned or deleted for good: run \
+                     `bao kv enable-versioning {mount}`, or set VAULT_KV_MOUNT to a mount of version 2"
+                ),
+            ),
+            Self::OtherVersion => (
+                ErrorKind::Unavailable,
+                format!("{address} gave another version than the one asked for: is a proxy caching its answers?"),
+            ),
+            Self::PastLongestLife => (
+                ErrorKind::Denied,
+                "the Vault token has reached the longest life that it may have: make one with `-period`, or let the \
+                 server log in (VAULT_AUTH)"
+                    .to_owned(),
+            ),
+            Self::Quota => {
+                (ErrorKind::Throttled, "a rate limit quota of Vault is used up: raise it, or ask less often".to_owned())
+            }
+            Self::Redirected => (
+                ErrorKind::Unavailable,
+                format!(
+                    "{address} gave a redirect, which is never followed: a standby without its leader, or VAULT_ADDR \
+                     is not the server's own address"
+                ),
+            ),
+            Self::Rejected(status) => (
+                ErrorKind::Internal,
+                format!("Vault refused the request as such with status {status}: please report it"),
+            ),
+            Self::Sealed => (ErrorKind::Unavailable, format!("Vault at {address} is sealed: unseal it")),
+            Self::StaleStandby => (
+                ErrorKind::Unavailable,
+                format!("{address} is a standby that has not caught up with its leader: try again"),
+            ),
+            Self::Standby => (
+                ErrorKind::Unavailable,
+                format!("{address} is a standby without an active node: wait for the election, or look at the cluster"),
+            ),
+            Self::TokenDead => (
+                ErrorKind::Denied,
+                "the Vault token is dead (expired, revoked or unknown): renew or replace VAULT_TOKEN".to_owned(),
+            ),
+            Self::TooLarge => (ErrorKind::InvalidSecret, "the secret is too large for Vault's storage".to_owned()),
+            Self::Unreadable => (
+                ErrorKind::Malformed,
+                "the version in Vault has no text in its member `clientSecret`: somebody else wrote it; rotate the \
+                 credential"
+                    .to_owned(),
+            ),
+            Self::Upgrading => {
+                (ErrorKind::Unavailable, format!("the mount `{mount}` is being upgraded to KV version 2: try again"))
+            }
+        };
+        Error::new(kind, message)
+    }
+}
+
+/// Which Vault, and where in it: what error texts may name.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// Scheme, host and port.
+    pub(crate) address: String,
+    pub(crate) folder: Folder,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_its_kind_and_names_what_to_do() {
+        let site = Site { address: "http://127.0.0.1:8200".to_owned(), folder: Folder::new("kv", "idp").unwrap() };
+        let table = [
+            (Failure::BadFile("VAULT_TOKEN_FILE"), ErrorKind::InvalidConfig, "VAULT_TOKEN_FILE"),
+            (Failure::Conflict, ErrorKind::Conflict, "read the row again"),
+            (Failure::Deleted, ErrorKind::NotFound, "undelete"),
+            (Failure::Denied(Right::Create), ErrorKind::Denied, "`create` on `kv/data/idp/*`"),
+            (Failure::Denied(Right::Update), ErrorKind::Denied, "`update` on `kv/data/idp/*`"),
+            (Failure::Denied(Right::Purge), ErrorKind::Denied, "`delete` on `kv/metadata/idp/*`"),
+            (Failure::Failed(500), ErrorKind::Unavailable, "status 500"),
+            (Failure::Foreign(200), ErrorKind::Unavailable, "VAULT_ADDR"),
+            (Failure::Lost(Cause::Cut), ErrorKind::Unavailable, "broke off"),
+            (Failure::Lost(Cause::Oversized), ErrorKind::Unavailable, "64 KiB"),
+            (Failure::Lost(Cause::Timeout), ErrorKind::Unavailable, "in time"),
+            (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "VAULT_SECRET_ID"),
+            (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "VAULT_K8S_ROLE"),
+            (Failure::MayNotRenew, ErrorKind::Denied, "default policy"),
+            (Failure::Missing, ErrorKind::NotFound, "rotate"),
+            (Failure::NoNamespace, ErrorKind::InvalidConfig, "VAULT_NAMESPACE"),
+            (Failure::NoRoute, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT"),
+            (Failure::NotApplied, ErrorKind::Unavailable, "no trace"),
+            (Failure::NotRenewable, ErrorKind::Denied, "-period"),
+            (Failure::NotSent(Cause::Refused), ErrorKind::Unavailable, "http://127.0.0.1:8200 refuses"),
+            (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "VAULT_CLIENT_CERT"),
+            (Failure::NotSent(Cause::Expired), ErrorKind::Unavailable, "expired"),
+            (Failure::NotSent(Cause::OtherName), ErrorKind::Unavailable, "another name"),
+            (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "VAULT_CACERT"),
+            (Failure::NotSent(Cause::ConnectTimeout), ErrorKind::Unavailable, "is the host up"),
+            (Failure::NotSent(Cause::Dns), ErrorKind::Unavailable, "VAULT_ADDR"),
+            (Failure::NotSent(Cause::Tls), ErrorKind::Unavailable, "VAULT_CACERT"),
+            (Failure::NotSent(Cause::Other), ErrorKind::Unavailable, "failed"),
+            (Failure::NotVersioned, ErrorKind::InvalidConfig, "KV version 1"),
+            (Failure::OtherVersion, ErrorKind::Unavailable, "another version"),
+            (Failure::PastLongestLife, ErrorKind::Denied, "-period"),
+            (Failure::Quota, ErrorKind::Throttled, "quota"),
+            (Failure::Redirected, ErrorKind::Unavailable, "never followed"),
+            (Failure::Rejected(400), ErrorKind::Internal, "status 400"),
+            (Failure::Sealed, ErrorKind::Unavailable, "unseal it"),
+            (Failure::StaleStandby, ErrorKind::Unavailable, "not caught up"),
+            (Failure::Standby, ErrorKind::Unavailable, "election"),
+            (Failure::TokenDead, ErrorKind::Denied, "replace VAULT_TOKEN"),
+            (Failure::TooLarge, ErrorKind::InvalidSecret, "too large"),
+            (Failure::Unreadable, ErrorKind::Malformed, "`clientSecret`"),
+            (Failure::Upgrading, ErrorKind::Unavailable, "upgraded"),
+        ];
+        for (failure, kind, says) in table {
+            let error = failure.at(&site);
+            assert_eq!(error.kind(), kind, "{failure:?}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
+    }
+}

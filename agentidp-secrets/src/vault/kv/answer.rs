@@ -1,0 +1,160 @@
+//! Reads Vault's answers about entries: versions, what they hold, and what was written.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{KvEntry, KvValue};
+use crate::secret::ClientSecret;
+use crate::vault::failure::Failure;
+use crate::vault::rights::Right;
+use crate::vault::wire::answer::{Envelope, data, failure, parse};
+
+/// The entry in an answer to a read of `version`, or of the latest.
+pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>) -> Result<KvEntry, Failure> {
+    let entry = match status {
+        200 => live_entry(body)?,
+        404 => deleted_entry(body).ok_or_else(|| failure(status, body, Right::Read))?,
+        _ => return Err(failure(status, body, Right::Read)),
+    };
+    match version {
+        Some(version) if version != entry.version => Err(Failure::OtherVersion),
+        _ => Ok(entry),
+    }
+}
+
+/// Whether an answer to a read is of a version that deletes itself: its deletion time is set while it is readable.
+pub(crate) fn deletes_by_itself(status: u16, body: &[u8]) -> Result<bool, Failure> {
+    let version: Version<IgnoredAny> = data(status, body)?;
+    Ok(version.metadata.is_some_and(|metadata| !metadata.deletion_time.is_empty()))
+}
+
+/// The new version in an answer to a write.
+pub(crate) fn written(status: u16, body: &[u8], right: Right) -> Result<u64, Failure> {
+    match status {
+        200 => match parse::<Envelope<Metadata>>(body).and_then(|envelope| envelope.data) {
+            Some(Metadata { version, .. }) if version > 0 => Ok(version),
+            _ => Err(Failure::Foreign(status)),
+        },
+        // Version 1 of the engine takes the request, keeps it unversioned, and says nothing.
+        204 => Err(Failure::NotVersioned),
+        _ => Err(failure(status, body, right)),
+    }
+}
+
+/// Whether an answer to a delete says that it was done.
+pub(crate) fn deleted(status: u16, body: &[u8], right: Right) -> Result<(), Failure> {
+    match status {
+        200 | 204 => Ok(()),
+        _ => Err(failure(status, body, right)),
+    }
+}
+
+fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
+    // Two readings, because "our shape with another value in it" is damage and "another shape" is not Vault.
+    match parse::<Envelope<Version<Fields>>>(body) {
+        Some(Envelope { data: Some(Version { data, metadata }) }) => {
+            let Metadata { version, .. } = metadata.ok_or(Failure::NotVersioned)?;
+            let secret = data.and_then(|fields| fields.client_secret).filter(|text| !text.is_empty());
+            let value = secret.map_or(KvValue::Unreadable, |text| KvValue::Secret(ClientSecret::from(text)));
+            Ok(KvEntry { version, value })
+        }
+        Some(Envelope { data: None }) => Err(Failure::Foreign(200)),
+        None => match parse::<Envelope<Version<IgnoredAny>>>(body) {
+            Some(Envelope { data: Some(Version { metadata: Some(Metadata { version, .. }), .. }) }) => {
+                Ok(KvEntry { version, value: KvValue::Unreadable })
+            }
+            _ => Err(Failure::Foreign(200)),
+        },
+    }
+}
+
+fn deleted_entry(body: &[u8]) -> Option<KvEntry> {
+    let metadata = parse::<Envelope<Version<IgnoredAny>>>(body)?.data?.metadata?;
+    let value = if metadata.destroyed { KvValue::Destroyed } else { KvValue::Deleted };
+    Some(KvEntry { version: metadata.version, value })
+}
+
+#[derive(Deserialize)]
+struct Version<T> {
+    data: Option<T>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    version: u64,
+    #[serde(default)]
+    destroyed: bool,
+    #[serde(default)]
+    deletion_time: String,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    // Owned, because Vault escapes `<`, `>` and `&`.
+    #[serde(rename = "clientSecret")]
+    client_secret: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn live(data: &str) -> String {
+        format!(r#"{{"request_id":"r","data":{{"data":{data},"metadata":{{"version":3,"deletion_time":""}}}}}}"#)
+    }
+
+    fn refusal(status: u16, body: &str) -> Failure {
+        entry(status, body.as_bytes(), None).unwrap_err()
+    }
+
+    #[test]
+    fn a_live_version_gives_its_secret() {
+        let body = live(r#"{"clientSecret":"a\u003cb","note":"by hand"}"#);
+        let KvEntry { version: 3, value: KvValue::Secret(secret) } = entry(200, body.as_bytes(), Some(3)).unwrap()
+        else {
+            panic!("no secret");
+        };
+        assert_eq!(secret.expose_secret(), "a<b");
+        assert_eq!(entry(200, body.as_bytes(), Some(2)).unwrap_err(), Failure::OtherVersion);
+    }
+
+    #[test]
+    fn a_version_with_something_else_in_it_is_unreadable() {
+        for data in ["null", "{}", r#"{"clientSecret":""}"#, r#"{"clientSecret":7}"#, r#"{"clientSecret":{"a":1}}"#] {
+            let found = entry(200, live(data).as_bytes(), None).unwrap();
+            assert!(matches!(found, KvEntry { version: 3, value: KvValue::Unreadable }), "{data}");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_404_are_told_apart() {
+        let gone = |destroyed: bool| {
+            let body = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":IS}}}"#;
+            entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None)
+        };
+        assert!(matches!(gone(false), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
+        assert!(matches!(gone(true), Ok(KvEntry { version: 2, value: KvValue::Destroyed })));
+        assert_eq!(refusal(404, r#"{"errors":[]}"#), Failure::Missing);
+    }
+
+    #[test]
+    fn a_success_that_is_not_vaults_is_no_answer() {
+        for body in ["", "<html>", "{", "[]", "{}", r#"{"data":null}"#, r#"{"data":"x"}"#, r#"{"data":[]}"#] {
+            assert_eq!(refusal(200, body), Failure::Foreign(200), "{body}");
+            assert_eq!(written(200, body.as_bytes(), Right::Create), Err(Failure::Foreign(200)), "{body}");
+        }
+        assert_eq!(refusal(200, r#"{"data":{"clientSecret":"v1"}}"#), Failure::NotVersioned);
+        assert_eq!(written(204, b"", Right::Create), Err(Failure::NotVersioned));
+        assert_eq!(written(200, br#"{"data":{"version":0}}"#, Right::Create), Err(Failure::Foreign(200)));
+        assert_eq!(written(200, br#"{"data":{"version":4}}"#, Right::Update), Ok(4));
+    }
+
+    #[test]
+    fn a_refusal_names_the_right_that_the_request_needed() {
+        let policy = br#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#;
+        assert_eq!(written(403, policy, Right::Update), Err(Failure::Denied(Right::Update)));
+        assert_eq!(deleted(403, policy, Right::Purge), Err(Failure::Denied(Right::Purge)));
+        assert_eq!(deleted(204, b"", Right::Purge), Ok(()));
+    }
+}

@@ -1,0 +1,300 @@
+//! The path of a credential's secret: what a Vault record's payload says.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Vault's path of one credential's secret, with the pinned version if there is one:
+/// `{mount}/data/{prefix}/agents/{client}/credentials/{credential}?version={n}`.
+///
+/// Without a version it means the latest: so do rows that an older system wrote, until their next rotation.
+///
+/// `Display` prints the whole path, as a record's payload. `Debug` shows the version only, because paths do not belong
+/// into logs.
+///
+/// ```
+/// use agentidp_secrets::CredentialKey;
+/// use agentidp_secrets::vault::VaultPath;
+///
+/// let key = CredentialKey::parse("agent-7", "c1")?;
+/// let path = VaultPath::for_key("secret", "agentidp", &key)?.with_version(3)?;
+/// assert_eq!(path.to_string(), "secret/data/agentidp/agents/agent-7/credentials/c1?version=3");
+/// assert_eq!(VaultPath::parse(&path.to_string())?, path);
+/// # Ok::<(), agentidp_secrets::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct VaultPath {
+    folder: Folder,
+    key: CredentialKey,
+    version: Option<NonZeroU64>,
+}
+
+impl VaultPath {
+    /// The path of `key` below `prefix` on `mount`, without a version.
+    ///
+    /// # Errors
+    /// `Malformed` when the mount or the prefix is not 1 to 128 bytes of `A-Z a-z 0-9 . _ -` in segments, or the mount
+    /// has a segment `data` after its first one (a path could then be read in two ways).
+    pub fn for_key(mount: &str, prefix: &str, key: &CredentialKey) -> Result<Self> {
+        match Folder::new(mount, prefix) {
+            Some(folder) => Ok(folder.path(key)),
+            None => Err(malformed("mount and prefix are 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments")),
+        }
+    }
+
+    /// Reads a record's payload, or the bare path of an older row.
+    ///
+    /// # Errors
+    /// `Malformed` when the text is anything else. A version below 1 is refused too: Vault reads the latest for it.
+    /// The message does not repeat the text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (path, version) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(parse_version(query)?)),
+            None => (text, None),
+        };
+        parse_path(path)
+            .map(|path| Self { version, ..path })
+            .ok_or_else(|| malformed("a Vault path is mount/data/prefix/agents/client/credentials/credential"))
+    }
+
+    /// The same path, pinned to `version`.
+    ///
+    /// # Errors
+    /// `Malformed` when `version` is 0: Vault reads the latest for it.
+    pub fn with_version(mut self, version: u64) -> Result<Self> {
+        self.version = Some(NonZeroU64::new(version).ok_or_else(|| malformed("a version is 1 or more"))?);
+        Ok(self)
+    }
+
+    /// The same path without a version, which means the latest.
+    #[must_use]
+    pub fn unpinned(mut self) -> Self {
+        self.version = None;
+        self
+    }
+
+    /// The mount of the KV engine.
+    #[must_use]
+    pub fn mount(&self) -> &str {
+        &self.folder.mount
+    }
+
+    /// Our folder on the mount.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.folder.prefix
+    }
+
+    /// Whose secret it is.
+    #[must_use]
+    pub fn key(&self) -> &CredentialKey {
+        &self.key
+    }
+
+    /// The pinned version, 1 or more.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.version.map(NonZeroU64::get)
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The path as the KV engine sees it, below its `data/` or `metadata/`.
+    pub(crate) fn below_mount(&self) -> String {
+        let (client, credential) = (self.key.client_id(), self.key.credential_id());
+        format!("{}/agents/{client}/credentials/{credential}", self.folder.prefix)
+    }
+}
+
+impl fmt::Display for VaultPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/data/{}", self.folder.mount, self.below_mount())?;
+        match self.version {
+            Some(version) => write!(f, "?version={version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for VaultPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VaultPath").field("version", &self.version()).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for VaultPath {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+/// A mount and our prefix on it, both checked: everything below is ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Folder {
+    mount: Arc<str>,
+    prefix: Arc<str>,
+}
+
+impl Folder {
+    /// Longest mount and longest prefix in bytes: what keeps a record within a column of 700.
+    const MAX_LEN: usize = 128;
+
+    pub(crate) fn new(mount: &str, prefix: &str) -> Option<Self> {
+        let sound = Self::is_mount(mount) && Self::is_folder(prefix);
+        sound.then(|| Self { mount: Arc::from(mount), prefix: Arc::from(prefix) })
+    }
+
+    /// Whether a path on this mount can be told apart again: `a/data/data/b` has two readings.
+    pub(crate) fn is_mount(text: &str) -> bool {
+        Self::is_folder(text) && text.split('/').skip(1).all(|segment| segment != "data")
+    }
+
+    /// Whether every segment is one that Vault, a URL and a policy all take literally.
+    pub(crate) fn is_folder(text: &str) -> bool {
+        let literal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let sound = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(literal);
+        text.len() <= Self::MAX_LEN && text.split('/').all(sound)
+    }
+
+    pub(crate) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(crate) fn path(&self, key: &CredentialKey) -> VaultPath {
+        VaultPath { folder: self.clone(), key: key.clone(), version: None }
+    }
+}
+
+fn parse_path(text: &str) -> Option<VaultPath> {
+    let segments: Vec<&str> = text.split('/').collect();
+    let [folder @ .., "agents", client, "credentials", credential] = segments.as_slice() else { return None };
+    // A mount may be called `data` itself, so the first segment is never the separator.
+    let data = folder.iter().skip(1).position(|segment| *segment == "data")? + 1;
+    let (mount, prefix) = (folder.get(..data)?.join("/"), folder.get(data + 1..)?.join("/"));
+    let key = CredentialKey::parse(client, credential).ok()?;
+    Some(Folder::new(&mount, &prefix)?.path(&key))
+}
+
+/// Reads `version=N` in the one form that is also printed: no sign, no leading zero.
+fn parse_version(query: &str) -> Result<NonZeroU64> {
+    query
+        .strip_prefix("version=")
+        .filter(|digits| !digits.starts_with(['0', '+']))
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| malformed("a Vault path ends in ?version=N with N of 1 or more, or has no version"))
+}
+
+fn malformed(message: &'static str) -> Error {
+    Error::new(ErrorKind::Malformed, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BARE: &str = "secret/data/agentidp/agents/a-7/credentials/c-1";
+
+    #[test]
+    fn both_forms_are_read_and_printed() {
+        let bare = VaultPath::parse(BARE).unwrap();
+        assert_eq!((bare.mount(), bare.prefix(), bare.version()), ("secret", "agentidp", None));
+        assert_eq!(bare.key(), &CredentialKey::parse("a-7", "c-1").unwrap());
+        assert_eq!(bare.to_string(), BARE);
+        let pinned = VaultPath::parse(&format!("{BARE}?version=3")).unwrap();
+        assert_eq!(pinned.version(), Some(3));
+        assert_eq!(pinned.clone().unpinned(), bare);
+        assert_eq!(bare.with_version(3).unwrap(), pinned);
+    }
+
+    #[test]
+    fn mount_and_prefix_may_have_several_segments() {
+        for (mount, prefix) in [("team/kv", "a/b"), ("data", "data"), ("data/kv", "data/data"), ("kv", "agents/x")] {
+            let path = VaultPath::for_key(mount, prefix, &CredentialKey::parse("a", "c").unwrap()).unwrap();
+            let parsed = VaultPath::parse(&path.to_string()).unwrap();
+            assert_eq!((parsed.mount(), parsed.prefix()), (mount, prefix));
+        }
+        assert!(
+            VaultPath::for_key("team/data", "x", &CredentialKey::parse("a", "c").unwrap()).is_err(),
+            "two readings"
+        );
+    }
+
+    #[test]
+    fn whatever_else_is_refused_without_being_repeated() {
+        let tails =
+            ["?version=0", "?version=-1", "?version=", "?version=+1", "?version=01", "?version=1&x=2", "?v=1", "?"];
+        let pinned = tails.iter().map(|tail| format!("{BARE}{tail}"));
+        let paths = [
+            "",
+            "canary",
+            "/secret/data/agentidp/agents/a/credentials/c",
+            "secret//data/agentidp/agents/a/credentials/c",
+            "secret/data/agents/a/credentials/c",
+            "data/agentidp/agents/a/credentials/c",
+            "secret/metadata/agentidp/agents/a/credentials/c",
+            "secret/data/../agents/a/credentials/c",
+            "secret/data/agentidp/agents/../credentials/c",
+            "secret/data/agentidp/agents/a/credentials/",
+            "secret/data/agentidp/agents/a/credentials/c/d",
+            "secret/data/agentidp/agents/a%2fb/credentials/c",
+            "secret/data/agent idp/agents/a/credentials/c",
+            "secret/data/agentidp/agents/a/credentials/canary\n",
+        ];
+        for text in pinned.chain(paths.map(str::to_owned)) {
+            let error = VaultPath::parse(&text).expect_err(&text);
+            assert_eq!(error.kind(), ErrorKind::Malformed);
+            assert!(!format!("{error} {error:?}").contains("canary"), "{text}");
+        }
+        assert!(VaultPath::parse(BARE).unwrap().with_version(0).is_err());
+    }
+
+    #[test]
+    fn debug_hides_the_path() {
+        let path = VaultPath::parse(&format!("{BARE}?version=3")).unwrap();
+        assert_eq!(format!("{path:?}"), "VaultPath { version: Some(3), .. }");
+    }
+
+    fn stays_in_its_folder(path: &VaultPath) {
+        let text = path.to_string();
+        let (bare, _version) = text.split_once('?').unwrap_or((&text, ""));
+        assert!(bare.starts_with(&format!("{}/data/{}/agents/", path.mount(), path.prefix())), "{text}");
+        assert!(bare.split('/').all(|segment| !matches!(segment, "" | "." | "..")), "{text}");
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'#' | b'\\')), "{text}");
+        assert_eq!(&VaultPath::parse(&text).unwrap(), path);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_built_stays_in_its_folder(
+            mount in "([a-c./]|data){1,12}", prefix in ".{0,4}|([a-c./]|agents|data){1,12}",
+            client in "[a-c.]{1,4}|agents", credential in "[a-c.]{1,4}", version in 0_u64..,
+        ) {
+            if let Ok(path) = CredentialKey::parse(&client, &credential)
+                .and_then(|key| VaultPath::for_key(&mount, &prefix, &key))
+            {
+                stays_in_its_folder(&path);
+                path.with_version(version).iter().for_each(stays_in_its_folder);
+            }
+        }
+
+        #[test]
+        fn what_is_parsed_stays_in_its_folder(
+            text in "([a-c./?=%]|\\PC|data|/data/|/agents/|/credentials/|\\?version=[0-9]{1,21}){0,14}",
+        ) {
+            VaultPath::parse(&text).iter().for_each(stays_in_its_folder);
+        }
+    }
+}

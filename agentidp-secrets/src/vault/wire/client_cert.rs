@@ -1,0 +1,21 @@
+//! What we show to a server that asks for a certificate.
+
+use serde::Deserialize;
+
+use crate::vault::hidden::Hidden;
+
+/// A certificate with its key, for servers that ask for one (mutual TLS). `Debug` does not show the key.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCert {
+    /// The certificate and those that lead to its CA.
+    pub(super) certificate_pem: String,
+    pub(super) key_pem: Hidden,
+}
+
+impl ClientCert {
+    /// A certificate, followed by those that lead to its CA, and its key, all in PEM form.
+    pub fn new(certificate_pem: impl Into<String>, key_pem: impl Into<String>) -> Self {
+        Self { certificate_pem: certificate_pem.into(), key_pem: Hidden::from(key_pem.into()) }
+    }
+}

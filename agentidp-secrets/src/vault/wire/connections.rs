@@ -1,0 +1,118 @@
+//! The connections to Vault, and how old they may get.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use reqwest::redirect;
+use zeroize::Zeroizing;
+
+use super::client_cert::ClientCert;
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::vault::hidden::Hidden;
+
+/// Idle connections that are kept for each address: more in flight than this gains nothing on the servers we measured.
+const MAX_IDLE: usize = 32;
+
+/// How connections are made.
+pub(crate) struct Dial {
+    pub(crate) ca_cert_pem: Option<String>,
+    pub(crate) client_cert: Option<ClientCert>,
+    pub(crate) proxy: Option<String>,
+    /// Whether no address is spoken to with TLS.
+    pub(crate) plain: bool,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) max_age: Duration,
+}
+
+/// The connections in use. Once the oldest could be over age, new requests get new ones, and the old ones end with the
+/// requests that are on them.
+pub(super) struct Connections {
+    dial: Dial,
+    clock: Arc<dyn Clock>,
+    current: RwLock<Current>,
+}
+
+struct Current {
+    client: reqwest::Client,
+    began: Instant,
+}
+
+impl Connections {
+    pub(super) fn new(dial: Dial, clock: Arc<dyn Clock>) -> Result<Self> {
+        let current = Current { client: dial.client()?, began: clock.instant() };
+        Ok(Self { dial, clock, current: RwLock::new(current) })
+    }
+
+    pub(super) fn client(&self) -> reqwest::Client {
+        let now = self.clock.instant();
+        let of_age = |current: &Current| now.saturating_duration_since(current.began) < self.dial.max_age;
+        {
+            let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+            if of_age(&current) {
+                return current.client.clone();
+            }
+        }
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !of_age(&current) {
+            current.began = now;
+            // The same settings worked at start. Should they not work now, old connections are better than none.
+            if let Ok(client) = self.dial.client() {
+                current.client = client;
+            }
+        }
+        current.client.clone()
+    }
+}
+
+impl Dial {
+    /// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
+    /// variables of the environment are not looked at, because the token would go there in clear.
+    fn client(&self) -> Result<reqwest::Client> {
+        let mut builder = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .http1_only()
+            .connect_timeout(self.connect_timeout)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_idle_timeout(self.idle_timeout);
+        if let Some(proxy) = &self.proxy {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|_| invalid("the proxy of the Vault client is no URL"))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(pem) = &self.ca_cert_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(invalid("the Vault CA holds no certificate in PEM form: look at VAULT_CACERT"));
+            }
+            builder = builder.tls_certs_only(certificates);
+        } else if self.plain && self.proxy.is_none() {
+            // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
+            builder = builder.tls_certs_only([]);
+        }
+        if let Some(own) = &self.client_cert {
+            builder = builder.identity(identity(&own.certificate_pem, &own.key_pem)?);
+        }
+        builder.build().map_err(|_| match self.client_cert {
+            Some(_) => invalid("VAULT_CLIENT_KEY is not the key of the first certificate in VAULT_CLIENT_CERT"),
+            None => invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"),
+        })
+    }
+}
+
+/// The certificate and the key that we show to a server that asks for them.
+fn identity(certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
+    let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
+    reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
+        invalid(
+            "the client certificate for Vault is no certificate with its key in PEM form: look at VAULT_CLIENT_CERT and \
+             VAULT_CLIENT_KEY",
+        )
+    })
+}
+
+fn invalid(message: &'static str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, message)
+}

@@ -1,0 +1,122 @@
+//! What changes credentials and agents: the library's sequences, with what this server writes in the same transaction.
+//!
+//! The protocol itself, with each sequence's steps, is [`agentidp_secrets::lifecycle`], and `life.rs` puts it over this
+//! server's tables. Here are the rules that are HTTP's: who is asked for, what the audit trail tells, and requests with an
+//! `Idempotency-Key`, which take a claim ahead of all that and note in the commit what they made.
+
+mod actor;
+mod agent;
+mod change;
+mod idempotency;
+mod shown;
+mod uncut;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::domain::idempotency::KeyedRequest;
+use crate::domain::{AuditAction, Timestamp, key};
+use crate::error::ApiError;
+
+pub(crate) use actor::Actor;
+pub(crate) use agent::change_agent;
+pub(crate) use shown::Shown;
+
+use self::change::{Ended, Made};
+use self::uncut::uncut;
+
+/// Generates a credential for an active agent.
+///
+/// # Errors
+/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
+/// `INTERNAL_SERVER_ERROR`; then no credential exists and nothing was shown. Those of `idempotency` where the request has a
+/// key.
+pub(crate) async fn create(
+    app: Arc<App>,
+    actor: Actor,
+    client_id: Uuid,
+    expires_at: Option<Timestamp>,
+    request: Option<KeyedRequest>,
+) -> Result<Shown, ApiError> {
+    uncut(async move {
+        let (app, actor) = (&app, &actor);
+        idempotency::once(app, actor, request, async |claim| {
+            let key = key(client_id, Uuid::new_v4()).map_err(ApiError::internal)?;
+            let made = Made::new(app, actor, AuditAction::CredentialGenerated).of_agent(client_id);
+            let made = made.expiring(expires_at).under(claim);
+            let shown = app.life().issue(&key, made.clone()).await?;
+            made.shown(shown.secret)
+        })
+        .await
+    })
+    .await
+}
+
+/// Replaces a credential's secret; a digest moves to Vault by this where Vault is configured. Without a new expiry a
+/// future one stays and a past one is cleared.
+///
+/// # Errors
+/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
+/// `SERVICE_UNAVAILABLE` when another rotation of the credential lasts longer than 5 s, `INTERNAL_SERVER_ERROR`; then the old
+/// secret stays valid and nothing was shown. Those of `idempotency` where the request has a key.
+pub(crate) async fn rotate(
+    app: Arc<App>,
+    actor: Actor,
+    client_id: Uuid,
+    credential_id: Uuid,
+    options: Rotation,
+    request: Option<KeyedRequest>,
+) -> Result<Shown, ApiError> {
+    uncut(async move {
+        let (app, actor) = (&app, &actor);
+        let key = key(client_id, credential_id).map_err(ApiError::internal)?;
+        idempotency::once(app, actor, request, async |claim| {
+            let made = Made::new(app, actor, AuditAction::CredentialRotated).expiring(options.expires_at).under(claim);
+            let shown = app.life().rotate(&key, options.overlap, made.clone()).await?;
+            made.shown(shown.secret)
+        })
+        .await
+    })
+    .await
+}
+
+/// How a secret is replaced.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rotation {
+    /// A new end of the credential.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// How long the secret before works beside the new one.
+    pub(crate) overlap: Duration,
+}
+
+/// Revokes a credential. It takes effect with the commit, whatever Vault does; a healthy Vault has forgotten the secret
+/// when this returns, another one is asked again until it has.
+///
+/// # Errors
+/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED`, `INTERNAL_SERVER_ERROR`.
+pub(crate) async fn revoke(app: Arc<App>, actor: Actor, client_id: Uuid, credential_id: Uuid) -> Result<(), ApiError> {
+    let key = key(client_id, credential_id).map_err(ApiError::internal)?;
+    let about = json!({ "credentialId": credential_id });
+    let event = actor.event(AuditAction::CredentialRevoked, client_id, about, app.now());
+    Ok(app.life().end(&key, Ended(event)).await?)
+}
+
+/// Ends the overlap of a rotation early.
+///
+/// # Errors
+/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED`, `NO_PREVIOUS_SECRET`, `INTERNAL_SERVER_ERROR`.
+pub(crate) async fn end_previous(
+    app: Arc<App>,
+    actor: Actor,
+    client_id: Uuid,
+    credential_id: Uuid,
+) -> Result<(), ApiError> {
+    let key = key(client_id, credential_id).map_err(ApiError::internal)?;
+    let about = json!({ "credentialId": credential_id, "ended": "previous" });
+    let event = actor.event(AuditAction::CredentialRotated, client_id, about, app.now());
+    Ok(app.life().end_previous(&key, Ended(event)).await?)
+}

@@ -1,0 +1,148 @@
+//! The library's lifecycle over this server's database.
+//!
+//! Its ledger is made of [`ChangeRepo`]: the tables, their transactions and their clock are this server's.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use agentidp_secrets::lifecycle::{
+    AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
+};
+use agentidp_secrets::{ClientId, Clock, CredentialKey, SecretStore};
+use async_trait::async_trait;
+use tracing::{Instrument, info, warn};
+use uuid::Uuid;
+
+use crate::domain::{Timestamp, ids, key};
+use crate::error::ApiError;
+use crate::ledger::{DeletionGate, LedgerState};
+use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, Repos};
+
+/// This server's database, as the library's sequences need it.
+#[expect(missing_debug_implementations, reason = "repositories show nothing")]
+pub struct Database {
+    changes: Arc<dyn ChangeRepo>,
+    credentials: Arc<dyn CredentialRepo>,
+    clock: Arc<dyn Clock>,
+}
+
+/// The library's lifecycle over this server's database.
+pub type Life = Lifecycle<Database>;
+
+/// The sequences over these parts. With `upgrades` a login puts the record that it has proved into today's form.
+pub(crate) fn life(
+    store: &SecretStore,
+    repos: &Repos,
+    clock: &Arc<dyn Clock>,
+    gate: &DeletionGate,
+    upgrades: bool,
+) -> Life {
+    let database = Database {
+        changes: Arc::clone(&repos.changes),
+        credentials: Arc::clone(&repos.credentials),
+        clock: Arc::clone(clock),
+    };
+    Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
+        .with_upgrades(upgrades)
+        .with_gate(gate.clone())
+        .with_observer(log)
+}
+
+impl Database {
+    fn now(&self) -> Timestamp {
+        self.clock.now().into()
+    }
+}
+
+#[async_trait]
+impl Ledger for Database {
+    type Tx = Box<dyn ChangeTx>;
+    type Error = ApiError;
+
+    async fn begin(&self) -> Result<Self::Tx, ApiError> {
+        Ok(self.changes.begin().await?)
+    }
+
+    async fn commit(&self, tx: Self::Tx) -> Result<(), CommitError<ApiError>> {
+        tx.commit().await.map_err(|error| match error {
+            CommitError::NotDone(error) => CommitError::NotDone(error.into()),
+            CommitError::Unknown(error) => CommitError::Unknown(error.into()),
+        })
+    }
+
+    /// The clock follows the database's.
+    async fn now(&self, _tx: &mut Self::Tx) -> Result<SystemTime, ApiError> {
+        Ok(self.clock.now())
+    }
+
+    async fn lock(&self, tx: &mut Self::Tx, key: &CredentialKey) -> Result<Entry, ApiError> {
+        let (client_id, credential_id) = ids(key);
+        Ok(tx.lock(client_id, credential_id).await?)
+    }
+
+    async fn insert(&self, tx: &mut Self::Tx, row: &Row) -> Result<(), ApiError> {
+        Ok(tx.insert(row, self.now()).await?)
+    }
+
+    async fn replace(&self, tx: &mut Self::Tx, row: &Row) -> Result<(), ApiError> {
+        Ok(tx.replace(row).await?)
+    }
+
+    async fn end(&self, tx: &mut Self::Tx, key: &CredentialKey) -> Result<(), ApiError> {
+        let (client_id, credential_id) = ids(key);
+        Ok(tx.end(client_id, credential_id, self.now()).await?)
+    }
+
+    async fn note(&self, tx: &mut Self::Tx, key: &CredentialKey, note: Option<&Note>) -> Result<(), ApiError> {
+        let (client_id, credential_id) = ids(key);
+        let nothing = Note::default();
+        Ok(tx.note(client_id, credential_id, note.unwrap_or(&nothing), self.now()).await?)
+    }
+
+    async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>, ApiError> {
+        let due = self.changes.due(self.now(), u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+        due.into_iter().map(|(client, credential)| key(client, credential).map_err(ApiError::internal)).collect()
+    }
+
+    async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, ApiError> {
+        match Uuid::try_parse(client.as_str()) {
+            Ok(client_id) => Ok(self.credentials.rows(client_id, self.now(), freshness).await?),
+            // No client has such an id.
+            Err(_) => Ok(ClientRows::read(None)),
+        }
+    }
+
+    fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {
+        let lives = expires_at.is_none_or(|end| end > self.clock.now());
+        lives && Uuid::try_parse(client.as_str()).is_ok_and(|client_id| self.credentials.is_current(client_id, as_of))
+    }
+
+    fn is_changed(&self, client: &ClientId, as_of: AsOf) -> bool {
+        Uuid::try_parse(client.as_str()).is_ok_and(|client_id| self.credentials.is_changed(client_id, as_of))
+    }
+
+    async fn used(&self, row: &Row) -> Result<bool, ApiError> {
+        Ok(self.changes.used(row).await?)
+    }
+}
+
+impl Gate for DeletionGate {
+    fn may_delete(&self) -> bool {
+        Self::may_delete(self)
+    }
+
+    /// A restored database may hold a note of a secret that was shown since.
+    fn may_adopt(&self) -> bool {
+        matches!(self.state(), LedgerState::Agrees | LedgerState::Watching)
+    }
+}
+
+/// What happens in the sequences, for the log.
+fn log(event: &Event) {
+    let credential_id = event.key().map(|key| tracing::field::display(key.credential_id()));
+    if event.is_warning() {
+        warn!(credential_id, "{event}");
+    } else {
+        info!(credential_id, "{event}");
+    }
+}
