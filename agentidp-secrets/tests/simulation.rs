@@ -62,7 +62,9 @@ fn each_refuted_form_of_the_protocol_is_found() {
         Flaw::DeletesOnce,
     ];
     let mut missed = Vec::new();
-    for fault in library.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::NoGate, Fault::ClocksOfReplicas]) {
+    for fault in
+        library.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::NoGate, Fault::ClocksOfReplicas])
+    {
         match found(fault) {
             Some((seed, violation)) => println!("{fault:?}: seed {seed}, {}", violation.rule),
             None => missed.push(fault),

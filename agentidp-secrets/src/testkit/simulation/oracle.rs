@@ -159,13 +159,15 @@ impl World {
     }
 
     /// Whether the current secret was written anew, and the version that the row pins is gone. That is so for a moment at a mount
-    /// that keeps two versions, where a write that failed was forgotten over one to the other mount.
+    /// that keeps two versions, where a rotation failed and a move to the other mount has taken the place of its open write.
     fn is_repaired(&self, key: &CredentialKey, row: &Row) -> bool {
         let Some(mount) = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current)) else { return false };
         let latest = self.mounts[mount].read(key, self.mounts[mount].latest(key)).and_then(Option::as_ref);
         let meaning = self.oracle.meaning(key).and_then(|meaning| meaning.current.as_ref());
-        let moves = self.mounts.iter().all(|mount| mount.places.contains_key(key));
-        moves && self.mounts[mount].versions_kept() == 2 && alike(meaning, latest) && latest.is_some()
+        let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
+        let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
+            || self.mounts.iter().all(|mount| mount.places.contains_key(key));
+        has_moved && self.mounts[mount].versions_kept() == 2 && latest.is_some() && alike(meaning, latest)
     }
 
     /// A DELETE may arrive at any time, but never for what counts.
