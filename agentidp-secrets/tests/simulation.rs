@@ -1,6 +1,7 @@
 //! The protocol under every fault that a seed can make, and the proof that its refuted forms are found.
 //!
-//! `SIMULATION_SCHEDULES` sets how many schedules are run, `SIMULATION_SEED` the first one.
+//! `SIMULATION_SCHEDULES` sets how many schedules are run, `SIMULATION_SEED` the first one; `SIMULATION_HISTORY=1` prints how each
+//! refuted form is found.
 #![cfg(feature = "testkit")]
 
 use agentidp_secrets::testkit::simulation::{Counts, Fault, Flaw, Violation, run};
@@ -66,7 +67,12 @@ fn each_refuted_form_of_the_protocol_is_found() {
         library.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::NoGate, Fault::ClocksOfReplicas])
     {
         match found(fault) {
-            Some((seed, violation)) => println!("{fault:?}: seed {seed}, {}", violation.rule),
+            Some((seed, violation)) => {
+                println!("{fault:?}: seed {seed}, {}", violation.rule);
+                if setting("SIMULATION_HISTORY") == Some(1) {
+                    println!("{}", run(seed, Some(fault), true).unwrap_err());
+                }
+            }
             None => missed.push(fault),
         }
     }

@@ -134,7 +134,7 @@ async fn what_a_failed_commit_left_is_taken_over() {
 #[tokio::test]
 async fn an_id_whose_issue_failed_is_not_used_again() {
     for site in [site(), over(&clock(), |memory| SecretStore::builder(quick()).accepts(memory))] {
-        let elsewhere = over(&site.clock, |memory| SecretStore::builder(memory));
+        let elsewhere = over(&site.clock, SecretStore::builder);
         let first =
             Lifecycle::new(elsewhere.life.store().clone(), site.ledger.clone(), |task| drop(tokio::spawn(task)));
         assert!(matches!(first.issue(&site.key, Refuses).await, Err(Failure::Ledger(_))));

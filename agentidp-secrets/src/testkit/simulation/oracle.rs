@@ -117,8 +117,12 @@ impl World {
         };
         let previous =
             state.active().and_then(|row| row.secrets.as_ref()).and_then(|secrets| secrets.previous.as_ref());
+        let is_unreadable = state.active().is_some() && meaning.current.is_none();
         let is_over = seen.is_over && operation.is_none() || previous.is_some_and(|it| it.valid_until <= self.now());
         self.oracle.seen.insert(key.clone(), Seen { state, meaning, is_over });
+        if is_unreadable {
+            self.violate("what a live row vouches for can be read", |world| format!("{key}: {}", world.describe(key)));
+        }
         if !is_right {
             self.violate("a row changes only as it was asked to", |world| {
                 format!("{key} by {kind:?}: {}", world.describe(key))
