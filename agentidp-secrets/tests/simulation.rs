@@ -7,10 +7,10 @@
 use agentidp_secrets::testkit::simulation::{Counts, Fault, Flaw, Violation, run};
 
 /// Of the sound protocol.
-const SCHEDULES: u64 = 16_000;
+const SCHEDULES: u64 = 20_000;
 
 /// Of each refuted form at the most.
-const BUDGET: u64 = 4_000;
+const BUDGET: u64 = 12_000;
 
 fn setting(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a setting of the test suite")]

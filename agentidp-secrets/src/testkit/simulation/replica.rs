@@ -109,9 +109,9 @@ impl Cluster {
         let (owner, setting, primary, clock, fault) = {
             let mut guard = self.world.lock();
             let world = &mut *guard;
-            let Setting { primary, others, .. } = world.setting;
+            let Setting { primary, second, others, .. } = world.setting;
             let is_another = world.chance.happens(others);
-            let primary = if is_another { world.chance.below(MOUNTS + 1) } else { primary };
+            let primary = if is_another { second } else { primary };
             world.processes += 1;
             world.tell(|_| format!("replica {replica} starts with backend {primary} for new secrets"));
             (Owner(world.processes), world.setting, primary, Arc::clone(&world.clock), world.fault)

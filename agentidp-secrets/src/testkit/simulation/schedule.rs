@@ -46,10 +46,12 @@ pub(super) async fn drive(cluster: Cluster) {
 fn begin(world: &Shared) -> Result<usize> {
     {
         let mut world = world.lock();
-        let (primary, others) = (world.chance.below(MOUNTS + 1), world.chance.one_of(&[0, 0, 200, 600]));
+        let (primary, second) = (world.chance.below(MOUNTS + 1), world.chance.below(MOUNTS + 1));
+        let others = world.chance.one_of(&[0, 0, 300, 500]);
         let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
         let may_clone = world.chance.happens(150);
-        world.setting = Setting { primary, others: u32::try_from(others).unwrap_or(0), has_selectors, pace, may_clone };
+        world.setting =
+            Setting { primary, second, others: u32::try_from(others).unwrap_or(0), has_selectors, pace, may_clone };
         let is_one_client = world.chance.happens(700);
         for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
             let client = if is_one_client { "client".to_owned() } else { format!("client-{number}") };
@@ -147,7 +149,7 @@ fn act(cluster: &Cluster) -> Duration {
         0..=5 => Some(Kind::Rotate(overlap)),
         6 => Some(Kind::EndPrevious),
         7 => Some(Kind::End),
-        8..=10 => {
+        8..=11 => {
             let is_by_clone = world.chance.happens(300);
             drop(guard);
             let replica = cluster.a_clone().filter(|_| is_by_clone).unwrap_or(replica);
@@ -160,7 +162,7 @@ fn act(cluster: &Cluster) -> Duration {
             );
             return wait;
         }
-        11 => {
+        14 => {
             world.jump();
             None
         }

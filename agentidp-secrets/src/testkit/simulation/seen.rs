@@ -15,7 +15,8 @@ pub(super) const MOUNTS: usize = 2;
 pub(super) struct Setting {
     /// The backend for new secrets: a mount, or above them digests.
     pub(super) primary: usize,
-    /// How many processes of a thousand are set to another one.
+    /// Another backend, and how many processes of a thousand are set to it.
+    pub(super) second: usize,
     pub(super) others: u32,
     pub(super) has_selectors: bool,
     /// How fast operations follow each other: at once, or with time for leases and overlaps to end.

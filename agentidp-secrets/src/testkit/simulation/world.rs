@@ -72,7 +72,7 @@ impl World {
             digests: Vec::new(),
             dead: BTreeSet::new(),
             processes: 0,
-            setting: Setting { primary: 0, others: 0, has_selectors: false, pace: 0, may_clone: false },
+            setting: Setting { primary: 0, second: 0, others: 0, has_selectors: false, pace: 0, may_clone: false },
             operations: Vec::new(),
             oracle: Oracle::default(),
             counts: Counts::default(),
