@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+use crate::dependencies::Dependencies;
 use crate::domain::Timestamp;
 use crate::horizon::Horizon;
 use crate::ledger::{DeletionGate, Ledger};
@@ -59,6 +60,8 @@ pub struct App {
     pub horizon: Horizon,
     /// When the server started, on `clock`.
     pub started: Instant,
+    /// What is known of the database and of Vault.
+    pub dependencies: Dependencies,
     /// Cancelled as soon as the server is asked to stop: from then on it is not ready.
     pub stopping: CancellationToken,
 }
@@ -69,6 +72,8 @@ pub struct App {
 pub struct Settings {
     /// How many agents there may be.
     pub agent_limit: Option<u64>,
+    /// How many active credentials an agent may have.
+    pub credential_limit: Option<u64>,
     /// How many tokens a client may get in a calendar month (UTC).
     pub monthly_token_limit: Option<u64>,
     /// How long the secret before a rotation may be asked to work.
@@ -91,6 +96,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             agent_limit: None,
+            credential_limit: None,
             monthly_token_limit: None,
             max_overlap: Duration::from_secs(7 * 86_400),
             trusted_proxies: Vec::new(),

@@ -82,7 +82,7 @@ impl DataDir {
 
 /// Opens a file for reading and writing; makes it where it is missing. Nobody but the owner may read it, whoever made
 /// it.
-fn private_file(path: &Path) -> io::Result<File> {
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

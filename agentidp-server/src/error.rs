@@ -10,6 +10,8 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::domain::Scope;
+use crate::http::OAuthError;
 use crate::keys::SignError;
 use crate::repo::RepoError;
 
@@ -32,6 +34,12 @@ pub enum ApiError {
     /// The token is fine; scope or ownership is not. The text is the client's.
     #[error("{0}")]
     Forbidden(Cow<'static, str>),
+    /// The token is fine and lacks this scope.
+    #[error("the token lacks the scope {}", .0.as_str())]
+    InsufficientScope(Scope),
+    /// A client is refused in the words of OAuth.
+    #[error("{}", .0.description())]
+    OAuth(OAuthError),
     /// A configured limit is reached; shown to the client.
     #[error("the limit of {limit} is reached")]
     FreeTierLimitExceeded {
@@ -235,11 +243,26 @@ impl ApiError {
         }
     }
 
+    /// The OAuth code of the same (RFC 6749 §5.2, RFC 6750 §3.1), for the endpoints that answer in both forms.
+    #[must_use]
+    pub fn oauth_code(&self) -> &'static str {
+        match self {
+            Self::OAuth(error) => error.code(),
+            Self::Unauthorized(Challenge::Missing) => "invalid_client",
+            Self::Unauthorized(Challenge::Invalid) => "invalid_token",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::Forbidden(_) => "unauthorized_client",
+            error if error.status().is_server_error() => "server_error",
+            _ => "invalid_request",
+        }
+    }
+
     fn code_and_status(&self) -> (&'static str, StatusCode) {
         match self {
             Self::Validation(_) => ("VALIDATION_ERROR", StatusCode::BAD_REQUEST),
             Self::Unauthorized(_) => ("UNAUTHORIZED", StatusCode::UNAUTHORIZED),
-            Self::Forbidden(_) => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::Forbidden(_) | Self::InsufficientScope(_) => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::OAuth(error) => (code_beside(error.status()), error.status()),
             Self::FreeTierLimitExceeded { .. } => ("FREE_TIER_LIMIT_EXCEEDED", StatusCode::FORBIDDEN),
             Self::AgentNotActive => ("AGENT_NOT_ACTIVE", StatusCode::FORBIDDEN),
             Self::AgentNotFound => ("AGENT_NOT_FOUND", StatusCode::NOT_FOUND),
@@ -263,6 +286,21 @@ impl ApiError {
             Self::NotShownAgain { .. } => ("IDEMPOTENCY_SECRET_NOT_SHOWN", StatusCode::CONFLICT),
             Self::UnsupportedMediaType(_) => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
         }
+    }
+}
+
+/// The code of ours beside an OAuth error with this status.
+fn code_beside(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "UNAUTHORIZED",
+        StatusCode::FORBIDDEN => "FORBIDDEN",
+        _ => "VALIDATION_ERROR",
+    }
+}
+
+impl From<OAuthError> for ApiError {
+    fn from(error: OAuthError) -> Self {
+        Self::OAuth(error)
     }
 }
 
@@ -296,6 +334,12 @@ impl From<SignError> for ApiError {
             SignError::Failed => Self::Internal(Box::new(error)),
         }
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn StdError) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

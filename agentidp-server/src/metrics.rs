@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use agentidp_secrets::vault::auth::TokenLife;
@@ -24,10 +24,20 @@ const SAMPLES_PER_UPKEEP: u32 = 4096;
 
 const TOKENS_ISSUED: &str = "agentidp_tokens_issued_total";
 const AGENTS_REGISTERED: &str = "agentidp_agents_registered_total";
+const UNKNOWN_CLIENTS: &str = "agentidp_unknown_client_failures_total";
 const HTTP_REQUESTS: &str = "agentidp_http_requests_total";
 const HTTP_DURATION: &str = "agentidp_http_request_duration_seconds";
 const RATE_LIMIT_REJECTIONS: &str = "agentidp_rate_limit_rejections_total";
 const STALE_VERIFICATIONS: &str = "agentidp_stale_verifications_total";
+const CONNECTIONS: &str = "agentidp_connections";
+const CONNECTIONS_EVICTED: &str = "agentidp_connections_evicted_total";
+const REQUESTS_WAITING: &str = "agentidp_requests_waiting";
+const UNCONFIGURED: &str = "agentidp_credentials_unconfigured";
+const BUILD_INFO: &str = "agentidp_build_info";
+const TOKENS_REFUSED: &str = "agentidp_tokens_refused_total";
+const DATABASE_UP: &str = "agentidp_database_up";
+const DATABASE_WRITABLE: &str = "agentidp_database_writable";
+const VAULT_UP: &str = "agentidp_vault_up";
 const VAULT_TOKEN_TTL: &str = "agentidp_vault_token_ttl_seconds";
 const VAULT_TOKEN_RENEWALS: &str = "agentidp_vault_token_renewals_total";
 const VAULT_BREAKER_OPEN: &str = "agentidp_vault_breaker_open";
@@ -50,6 +60,7 @@ struct Inner {
     queries: Handles<&'static str, Histogram>,
     /// By name and outcome.
     outcomes: Handles<(&'static str, &'static str), Counter>,
+    token_life: Mutex<Option<Duration>>,
 }
 
 /// What every request counts by is looked up by its name and labels once, and by few words from then on.
@@ -81,7 +92,14 @@ impl Metrics {
             (TOKENS_ISSUED, "Token requests by outcome."),
             (AGENTS_REGISTERED, "Agent registrations by outcome."),
             (HTTP_REQUESTS, "Answered requests by method, route and status."),
+            (
+                UNKNOWN_CLIENTS,
+                "Failed authentications of clients that do not exist, by whether the audit trail has them: of a flood it has \
+                 samples.",
+            ),
             (RATE_LIMIT_REJECTIONS, "Requests refused by the rate limit."),
+            (TOKENS_REFUSED, "Bearer tokens that were refused, by cause."),
+            (CONNECTIONS_EVICTED, "Connections closed because there were too many: the server did no work on them."),
             (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
             (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
             (
@@ -109,7 +127,17 @@ impl Metrics {
                 "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried \
                  out while they agree, and stopped until an operator decides while they disagree.",
             ),
-            (VAULT_TOKEN_TTL, "How long the Vault token still lives."),
+            (CONNECTIONS, "Open connections, when the last one was accepted."),
+            (REQUESTS_WAITING, "Requests that waited for a place when the last connection was accepted."),
+            (
+                UNCONFIGURED,
+                "Active credentials that need a backend which is not configured, by backend, counted at start: they get no \
+                 tokens.",
+            ),
+            (BUILD_INFO, "Always 1; the label is the version."),
+            (DATABASE_UP, "1 while the database answers, 0 otherwise."),
+            (DATABASE_WRITABLE, "1 while the database takes writes, 0 otherwise: then this server is not ready."),
+            (VAULT_UP, "1 while Vault answers and accepts this server's token, 0 otherwise."),
             (VAULT_BREAKER_OPEN, "1 while Vault is not asked because it could not be, 0 otherwise."),
         ] {
             recorder.describe_gauge(name.into(), None, text.into());
@@ -120,7 +148,9 @@ impl Metrics {
             requests: Handles::new(),
             queries: Handles::new(),
             outcomes: Handles::new(),
+            token_life: Mutex::new(None),
         }));
+        metrics.labelled_gauge(BUILD_INFO, "version", env!("CARGO_PKG_VERSION"), 1.0);
         metrics.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 0);
         metrics.counter(STALE_VERIFICATIONS, Vec::new(), 0);
         metrics.counter(AUDIT_LOST, Vec::new(), 0);
@@ -153,6 +183,15 @@ impl Metrics {
         self.record(&duration, elapsed);
     }
 
+    /// A client that does not exist failed to authenticate.
+    pub fn unknown_client(&self, recorded: bool) {
+        for label in [true, false] {
+            let value = if label { "true" } else { "false" };
+            let counter = self.0.counter(UNKNOWN_CLIENTS, vec![Label::from_static_parts("recorded", value)]);
+            counter.increment(u64::from(label == recorded));
+        }
+    }
+
     /// The rate limit refused a request.
     pub fn rate_limited(&self) {
         self.counter(RATE_LIMIT_REJECTIONS, Vec::new(), 1);
@@ -170,11 +209,37 @@ impl Metrics {
         }
     }
 
-    /// How long the Vault token lives; none leaves out the gauge, as a token that never ends should.
+    /// A connection was accepted, and maybe another one had to go.
+    pub fn connections(&self, open: usize, waiting: usize, evicted: bool) {
+        self.gauge(CONNECTIONS, open as f64);
+        self.gauge(REQUESTS_WAITING, waiting as f64);
+        self.counter(CONNECTIONS_EVICTED, Vec::new(), u64::from(evicted));
+    }
+
+    /// So many active credentials need a backend that is not configured.
+    pub fn unconfigured(&self, backend: &'static str, credentials: u64) {
+        self.labelled_gauge(UNCONFIGURED, "backend", backend, credentials as f64);
+    }
+
+    /// A bearer token was refused.
+    pub fn token_refused(&self, cause: &'static str) {
+        self.counter(TOKENS_REFUSED, vec![Label::from_static_parts("cause", cause)], 1);
+    }
+
+    /// Whether the database answers, and takes writes.
+    pub fn database(&self, answers: bool, writes: bool) {
+        self.gauge(DATABASE_UP, f64::from(u8::from(answers)));
+        self.gauge(DATABASE_WRITABLE, f64::from(u8::from(writes)));
+    }
+
+    /// Whether Vault answers and accepts the token. A server without Vault has no such gauge.
+    pub fn vault_up(&self, up: bool) {
+        self.gauge(VAULT_UP, f64::from(u8::from(up)));
+    }
+
+    /// How long the Vault token lives; none leaves out the gauge: the token never ends, is dead, or its life is unknown.
     pub fn vault_token_life(&self, life: Option<TokenLife>) {
-        if let Some(life) = life {
-            self.gauge(VAULT_TOKEN_TTL, life.left.as_secs_f64());
-        }
+        *self.0.token_life.lock().unwrap_or_else(PoisonError::into_inner) = life.map(|life| life.left);
     }
 
     /// Whether Vault is given up on for now. A server without Vault has no such gauge.
@@ -201,7 +266,16 @@ impl Metrics {
     /// All of it in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.0.recorder.handle().render()
+        let mut text = self.0.recorder.handle().render();
+        // The recorder cannot take a gauge back.
+        if let Some(left) = *self.0.token_life.lock().unwrap_or_else(PoisonError::into_inner) {
+            text.push_str(&format!(
+                "# HELP {VAULT_TOKEN_TTL} How long the Vault token still lives.\n# TYPE {VAULT_TOKEN_TTL} gauge\n\
+                 {VAULT_TOKEN_TTL} {}\n\n",
+                left.as_secs_f64()
+            ));
+        }
+        text
     }
 
     fn outcome(&self, name: &'static str, outcome: &'static str, by: u64) {
@@ -215,6 +289,11 @@ impl Metrics {
 
     fn gauge(&self, name: &'static str, value: f64) {
         self.0.recorder.register_gauge(&Key::from_name(name), &METADATA).set(value);
+    }
+
+    fn labelled_gauge(&self, name: &'static str, label: &'static str, text: &'static str, value: f64) {
+        let key = Key::from_parts(name, vec![Label::from_static_parts(label, text)]);
+        self.0.recorder.register_gauge(&key, &METADATA).set(value);
     }
 
     fn record(&self, histogram: &Histogram, elapsed: Duration) {

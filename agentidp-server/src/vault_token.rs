@@ -55,7 +55,7 @@ impl VaultToken {
                 metrics.vault_token(Renewal::Replaced);
                 info!(ttl, kind = %self.vault.auth_kind(), "took another Vault token into use");
             }
-            Ok(RenewalOutcome::Inspected) => self.tell(ttl),
+            Ok(RenewalOutcome::Inspected) => self.tell(ttl).await,
             Ok(_) => {}
             Err(error) => {
                 metrics.vault_token(Renewal::Failed);
@@ -71,12 +71,19 @@ impl VaultToken {
         care.next
     }
 
-    fn tell(&self, ttl: Option<u64>) {
+    async fn tell(&self, ttl: Option<u64>) {
+        let is_token = self.vault.auth_kind() == AuthKind::Token;
         match self.life() {
-            Some(TokenLife { renewable: false, .. }) if self.vault.auth_kind() == AuthKind::Token => warn!(
+            Some(TokenLife { renewable: false, .. }) if is_token => warn!(
                 ttl,
                 "the Vault token cannot be renewed, and ends: make one with `bao token create -orphan -period=768h`, or \
                  let the server log in (VAULT_AUTH)"
+            ),
+            // Vault keeps its longest life to itself.
+            Some(_) if is_token && self.vault.token_status().await.is_ok_and(|token| token.period.is_none()) => warn!(
+                ttl,
+                "the Vault token has no period: it can be renewed only up to its longest life, and ends; make one with \
+                 `bao token create -orphan -period=768h`"
             ),
             Some(_) => info!(ttl, "the Vault token lives, and will be renewed"),
             None => info!("the Vault token never ends"),

@@ -7,11 +7,11 @@ use futures_util::{StreamExt, stream};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::requests::grant_form;
-use super::site::Site;
+use super::site::{Site, an_agent};
 
 #[tokio::test]
 async fn path_tricks_lead_nowhere() {
@@ -118,6 +118,39 @@ async fn bodies_of_another_media_type_are_refused() {
     let request = client.iter().fold(hyper::Request::post("/api/v1/token"), |r, (name, value)| r.header(*name, *value));
     let form = http_body_util::Full::from(grant_form(Uuid::new_v4(), "wrong"));
     assert_eq!(site.exchange(request.body(form).unwrap()).await.status, 401);
+}
+
+/// `expires_at` would be ignored, and the secret never end.
+#[tokio::test]
+async fn names_that_look_like_known_ones_are_refused_and_the_right_one_is_named() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (credential, _) = site.credential(agent).await;
+    let own = format!("/agents/{agent}");
+    let secrets = format!("{own}/credentials");
+    let rotate = format!("{secrets}/{credential}/rotate");
+    let (soon, mut registered) = ("2031-01-01T00:00:00Z", an_agent("b@example.com"));
+    registered["agent_type"] = "router".into();
+    for (method, path, body, right) in [
+        ("POST", &secrets, json!({ "expires_at": soon }), "expiresAt"),
+        ("POST", &secrets, json!({ "ExpiresAt": soon, "expiresAt": soon }), "expiresAt"),
+        ("POST", &rotate, json!({ "EXPIRESAT": soon }), "expiresAt"),
+        ("PATCH", &own, json!({ "owner": "me", "deployment_env": "staging" }), "deploymentEnv"),
+        ("PATCH", &own, json!({ "owner": "me", "agent_id": agent }), "agentId"),
+        ("POST", &"/agents".to_owned(), registered, "agentType"),
+        ("GET", &format!("/audit?agent_id={agent}"), Value::Null, "agentId"),
+        ("GET", &"/audit?fromdate=2031-01-01".to_owned(), Value::Null, "fromDate"),
+        ("GET", &"/agents?Owner=me".to_owned(), Value::Null, "owner"),
+        ("GET", &format!("{secrets}?page_=2"), Value::Null, "page"),
+    ] {
+        let reply = site.call(method, path, body).await;
+        assert_eq!(reply.failure(), (400, "VALIDATION_ERROR".to_owned()), "{method} {path}: {reply:?}");
+        assert!(reply.text.contains(&format!("is not known: write {right}\"")), "{method} {path}: {reply:?}");
+    }
+    let secret = site.call("POST", &secrets, json!({ "expires": soon, "expires-at": soon, "note": "_" })).await;
+    assert_eq!(secret.status, 201, "other unknown names are ignored");
+    let form = grant_form(agent, &secret.secret()) + "&Scope=admin&client__id=a";
+    assert_eq!(site.token_form(form).await.status, 200, "forms ignore unknown parameters (RFC 6749 §3.2)");
 }
 
 #[tokio::test]

@@ -194,8 +194,8 @@ impl TokenRepo for Guarded<Arc<dyn TokenRepo>> {
         issued
     }
 
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer> {
-        self.inner.bearer(token_id, agent_id).await
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer> {
+        self.inner.bearer(token_id, agent_id, credential_id).await
     }
 
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()> {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use agentidp_server::domain::Scopes;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use agentidp_server::rate_limit::RateLimiter;
-use agentidp_server::tokens::Tokens;
+use agentidp_server::tokens::{OPERATOR, TokenProfile, Tokens};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::site::Site;
+use super::requests::grant_form;
+use super::site::{Site, signing_key, use_issuer};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -103,6 +104,104 @@ async fn tokens_that_are_not_accepted_all_look_the_same() {
     assert_eq!(site.bare("GET", &in_query, &[]).await.status, 401, "the header is the only place");
 }
 
+/// Another iss, a beginning in the future, a critical extension, another type: `tokens/tests.rs` has the table.
+#[tokio::test]
+async fn a_token_of_another_issuer_is_refused_even_with_our_key() {
+    let site = Site::build(|app| use_issuer(app, "https://idp.example", TokenProfile::Jwt)).await;
+    let agent = site.agent("a@example.com").await;
+    let key = || SigningKey::from_pem(signing_key()).unwrap();
+    let of =
+        |issuer: Option<&str>| Tokens::new(key(), Vec::new(), issuer.map(str::to_owned), Arc::clone(&site.app.clock));
+    for (issuer, status) in [(Some("https://idp.example"), 200), (Some("https://other.example"), 401), (None, 200)] {
+        let tokens = of(issuer);
+        for token in [
+            tokens.issue_now(OPERATOR, Scopes::ALL, HOUR, true).unwrap().token,
+            tokens.issue_now(&agent.to_string(), Scopes::ALL, HOUR, false).unwrap().token,
+        ] {
+            assert_eq!(site.send(&token, "GET", "/agents", "").await.status, status, "{issuer:?}");
+        }
+    }
+    let without = Site::bcrypt().await;
+    let foreign = of(Some("https://idp.example")).issue_now(OPERATOR, Scopes::ALL, HOUR, true).unwrap().token;
+    assert_eq!(without.send(&foreign, "GET", "/agents", "").await.status, 401, "no issuer is another one, too");
+}
+
+#[tokio::test]
+async fn a_token_for_other_resources_is_refused_here_and_live_there() {
+    let site = Site::build(|app| use_issuer(app, "https://idp.example", TokenProfile::Rfc9068)).await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let token = async |resources: &str| {
+        let reply = site.token_form(grant_form(agent, &secret) + resources).await;
+        reply.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    let (ours, theirs) = (token("").await, token("&resource=https%3A%2F%2Fapi.example%2F").await);
+    let both = token("&resource=https%3A%2F%2Fapi.example%2F&resource=https%3A%2F%2Fidp.example").await;
+    for (token, status) in [(&ours, 200), (&theirs, 401), (&both, 200)] {
+        assert_eq!(site.send(token, "GET", "/agents", "").await.status, status);
+    }
+    let live = site.about_token(&ours, "introspect", &format!("token={theirs}")).await.json();
+    assert_eq!((&live["active"], &live["aud"]), (&json!(true), &json!("https://api.example/")));
+    assert_eq!(site.about_token(&theirs, "introspect", &format!("token={theirs}")).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_credential_and_with_a_suspension() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (first, first_secret) = site.credential(agent).await;
+    let (second, second_secret) = site.credential(agent).await;
+    let status = async |token: &str| site.send(token, "GET", "/agents", "").await.status;
+    let is_active = async |token: &str| {
+        let reply = site.about_token(&site.operator, "introspect", &format!("token={token}")).await;
+        reply.json()["active"] == true
+    };
+    let (of_first, of_second) = (site.granted(agent, &first_secret).await, site.granted(agent, &second_secret).await);
+    site.rotate(agent, second).await;
+    assert_eq!((status(&of_second).await, is_active(&of_second).await), (200, true), "a rotation ends no token");
+    site.revoke(agent, first).await;
+    assert_eq!((status(&of_first).await, is_active(&of_first).await), (401, false), "its credential is revoked");
+    assert_eq!((status(&of_second).await, is_active(&of_second).await), (200, true), "another credential is not");
+
+    // All in one second of the clock: `iat` could not tell before from after.
+    let before = site.token(agent);
+    for change in ["suspended", "active"] {
+        site.tick();
+        let changed = site.call("PATCH", &format!("/agents/{agent}"), json!({ "status": change })).await;
+        assert_eq!(changed.status, 200, "{changed:?}");
+    }
+    assert_eq!((status(&of_second).await, is_active(&of_second).await), (401, false), "from before the suspension");
+    assert_eq!(status(&before).await, 200, "a token of an earlier release names neither, and lives on");
+    let (_, secret) = site.credential(agent).await;
+    let after = site.granted(agent, &secret).await;
+    assert_eq!((status(&after).await, is_active(&after).await), (200, true));
+}
+
+#[tokio::test]
+async fn a_scope_that_is_missing_is_named_in_the_challenge() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let of = |scope: &str| {
+        let scopes = Scopes::parse(scope).unwrap();
+        site.app.tokens.issue_now(&agent.to_string(), scopes, HOUR, false).unwrap().token
+    };
+    for (scope, held, method, path) in [
+        ("agents:read", "audit:read", "GET", "/agents".to_owned()),
+        ("agents:write", "agents:read", "PATCH", format!("/agents/{agent}")),
+        ("audit:read", "agents:read", "GET", "/audit".to_owned()),
+        ("tokens:read", "agents:read", "POST", "/token/introspect".to_owned()),
+        ("tokens:read", "agents:read", "POST", "/token/revoke".to_owned()),
+    ] {
+        let reply = site.send(&of(held), method, &path, "").await;
+        assert_eq!(reply.failure(), (403, "FORBIDDEN".to_owned()), "{path}");
+        let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
+        assert_eq!(reply.header("www-authenticate"), Some(challenge.as_str()), "{path}");
+    }
+    let (other, secret) = (site.agent("b@example.com").await, "{}");
+    let refused = site.send(&of("agents:write"), "PATCH", &format!("/agents/{other}"), secret).await;
+    assert_eq!((refused.status, refused.header("www-authenticate")), (403, None), "no scope would help");
+}
+
 #[tokio::test]
 async fn a_token_ends_with_its_hour_and_with_its_agent() {
     let site = Site::bcrypt().await;
@@ -163,11 +262,13 @@ async fn introspection_tells_of_live_tokens_and_nothing_of_others() {
     site.call("PATCH", &format!("/agents/{asked}"), json!({ "status": "suspended" })).await;
     assert_eq!(introspect(&token).await, dead, "its agent is not active");
     site.call("PATCH", &format!("/agents/{asked}"), json!({ "status": "active" })).await;
+    assert_eq!(introspect(&token).await, dead, "it is from before the suspension");
+    let token = site.granted(asked, &secret).await;
     assert_eq!(introspect(&token).await["active"], true);
     site.about_token(&site.operator, "revoke", &format!("token={token}")).await;
     assert_eq!(introspect(&token).await, dead, "it was revoked");
     let trail = site.get("/audit?action=token.introspected").await.json();
-    assert_eq!(trail["total"], 6);
+    assert_eq!(trail["total"], 7);
 
     let reader = Scopes::parse("agents:read").unwrap();
     let reader = site.app.tokens.issue_now(&asking.to_string(), reader, HOUR, false).unwrap().token;

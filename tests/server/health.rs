@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::repo::{DatabaseRepo, RepoError, Result};
+use agentidp_server::repo::{DatabaseRepo, RepoError, Result, Schema};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use crate::support;
 
 /// Without any token.
 async fn health(site: &Site) -> Reply {
+    site.ask_dependencies().await;
     site.handle(hyper::Request::get("/health").body(Full::new(Bytes::new())).unwrap()).await
 }
 
@@ -73,6 +74,14 @@ impl DatabaseRepo for Gone {
 
     async fn is_current(&self) -> Result<bool> {
         self.ping().await.map(|()| true)
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.ping().await.map(|()| Schema { missing: Vec::new(), newest: None, may_migrate: true })
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.ping().await
     }
 
     async fn ping(&self) -> Result<()> {

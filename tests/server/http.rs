@@ -1,16 +1,14 @@
 //! What every answer has, and what anybody may ask.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_server::keys::SigningKey;
-use agentidp_server::tokens::Tokens;
+use agentidp_server::tokens::TokenProfile;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::site::{Site, signing_key};
+use super::site::{Site, use_issuer};
 
 #[tokio::test]
 async fn request_ids_come_back() {
@@ -68,11 +66,16 @@ async fn tokens_verify_through_the_published_keys() {
     assert_eq!((&claims["sub"], &claims["client_id"]), (&json!(agent), &json!(agent)));
 }
 
+const METADATA: &str = "/.well-known/oauth-authorization-server";
+
+async fn with_issuer(issuer: &str) -> Site {
+    Site::build(|app| use_issuer(app, issuer, TokenProfile::Jwt)).await
+}
+
 #[tokio::test]
-async fn the_metadata_names_endpoints_that_exist() {
-    let site = Site::bcrypt().await;
-    let path = "/.well-known/oauth-authorization-server";
-    let metadata = site.bare("GET", path, &[("host", "idp.test:3000")]).await.json();
+async fn the_metadata_names_endpoints_that_exist_and_how_to_authenticate_at_them() {
+    let site = with_issuer("http://idp.test:3000").await;
+    let metadata = site.bare("GET", METADATA, &[]).await.json();
     assert_eq!(metadata["issuer"], "http://idp.test:3000");
     for (member, status) in
         [("token_endpoint", 415), ("introspection_endpoint", 401), ("revocation_endpoint", 401), ("jwks_uri", 200)]
@@ -82,19 +85,55 @@ async fn the_metadata_names_endpoints_that_exist() {
         assert_eq!(site.bare(method, url, &[]).await.status, status, "{member}");
     }
     assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
-    for host in ["", "a b", "a/b", "a@b"] {
-        assert_eq!(site.bare("GET", path, &[("host", host)]).await.status, 400, "{host:?}");
+    for endpoint in ["token", "introspection", "revocation"] {
+        let methods = &metadata[format!("{endpoint}_endpoint_auth_methods_supported")];
+        assert_eq!(methods, &json!(["client_secret_post", "client_secret_basic"]), "{endpoint}");
     }
-    assert_eq!(site.bare("GET", path, &[]).await.status, 400);
+    let members = metadata.as_object().unwrap();
+    assert!(members.values().all(|value| value != &json!([])), "an empty list is left out: {metadata}");
+}
 
-    let configured = Site::build(|app| {
-        let key = SigningKey::from_pem(signing_key()).unwrap();
-        app.tokens = Tokens::new(key, Vec::new(), Some("https://idp.example".to_owned()), Arc::clone(&app.clock));
-    })
-    .await;
-    let metadata = configured.bare("GET", path, &[("host", "elsewhere")]).await.json();
-    assert_eq!(metadata["issuer"], "https://idp.example");
-    assert_eq!(metadata["token_endpoint"], "https://idp.example/api/v1/token");
+/// RFC 8414 §3.3: a client compares the issuer with the one that it was told.
+#[tokio::test]
+async fn the_issuer_is_the_server_s_own_whatever_a_request_says() {
+    let site = with_issuer("https://idp.example").await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let token = site.granted(agent, &secret).await;
+    assert_eq!(site.app.tokens.verify(&token).unwrap().iss.as_deref(), Some("https://idp.example"));
+    let forged = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "http"),
+        ("forwarded", "host=evil.example"),
+    ];
+    let reply = site.bare("GET", METADATA, &forged).await;
+    assert!(reply.status == 200 && !reply.text.contains("evil"), "{reply:?}");
+    assert_eq!(reply.json()["token_endpoint"], "https://idp.example/api/v1/token");
+
+    let none = Site::bcrypt().await;
+    assert_eq!(none.bare("GET", METADATA, &[("host", "idp.example")]).await.failure(), (404, "NOT_FOUND".to_owned()));
+}
+
+/// RFC 8414 §3.1.
+#[tokio::test]
+async fn the_metadata_is_at_the_issuer_s_path_too() {
+    for (issuer, path) in [
+        ("https://idp.example/tenants/a", "/tenants/a"),
+        ("https://idp.example/tenants/a/", "/tenants/a"),
+        ("https://idp.example/t%C3%A9", "/t%C3%A9"),
+        ("https://idp.example/", ""),
+        ("https://idp.example", ""),
+    ] {
+        let site = with_issuer(issuer).await;
+        for path in ["", path] {
+            let reply = site.bare("GET", &format!("{METADATA}{path}"), &[]).await;
+            assert_eq!((reply.status, &reply.json()["issuer"]), (200, &json!(issuer)), "{path}");
+        }
+        for other in ["/tenants", "/tenants/b", "/", "x", "/tenants/a/b"] {
+            assert_eq!(site.bare("GET", &format!("{METADATA}{other}"), &[]).await.status, 404, "{issuer} {other}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
 //! Clients that are slow, large, many or unlucky.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use agentidp_server::repo::{DatabaseRepo, Result};
+use agentidp_server::domain::{AuditEvent, Page, Paged, Timestamp};
+use agentidp_server::repo::{AuditFilter, AuditRepo, Result};
 use agentidp_server::server::Bounds;
 use async_trait::async_trait;
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use crate::site::Site;
+use crate::support::process::until;
 use crate::wire::{Served, TOKEN_BODY};
 
 const SHORT: Duration = Duration::from_millis(100);
@@ -49,18 +52,110 @@ async fn a_head_that_is_too_large_is_refused() {
     assert!(served.client(&fits).await.rest().await.starts_with("HTTP/1.1 200 "));
 }
 
+/// The request of the audit trail, which [`Held`] keeps waiting.
+fn held_request(site: &Site) -> String {
+    format!(
+        "GET /api/v1/audit HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        site.operator
+    )
+}
+
+/// A site whose handler for the audit trail waits for one permit a request; those permits, and how many wait for them.
+async fn site_with_held_requests() -> (Site, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let held = Held { permits: Arc::clone(&permits), entered: Arc::clone(&entered) };
+    (Site::build(|app| app.repos.audit = Arc::new(held)).await, permits, entered)
+}
+
 #[tokio::test]
-async fn more_connections_than_there_is_room_for_wait() {
+async fn more_requests_than_there_are_places_wait_and_probes_do_not() {
+    let bounds = Bounds { connections: 1, ..Bounds::default() };
+    let (site, permits, entered) = site_with_held_requests().await;
+    let served = Served::within(bounds, &site.app).await;
+    let mut waiting = vec![served.client(&held_request(&site)).await];
+    until("the first one to have its place", async || entered.load(Ordering::SeqCst) == 1).await;
+    // As many as there are connections, and then some: those that wait for longest make room for the later ones.
+    for _ in 1..60 {
+        waiting.push(served.client(&held_request(&site)).await);
+    }
+    for path in ["/ready", "/health", "/metrics"] {
+        let probe = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(served.client(&probe).await.rest().await.starts_with("HTTP/1.1 200 "), "{path}");
+    }
+    permits.add_permits(100);
+    let mut statuses = Vec::new();
+    for wire in waiting {
+        statuses.push(wire.rest().await.get(9..12).unwrap_or_default().to_owned());
+    }
+    let served = statuses.iter().filter(|found| *found == "200").count();
+    assert_eq!(served, 48, "49 connections, and one of them for a probe: {statuses:?}");
+    assert_eq!(statuses[0], "200", "the server works on the first one");
+}
+
+#[tokio::test]
+async fn a_request_whose_body_is_missing_takes_no_place() {
     let bounds = Bounds { connections: 1, ..Bounds::default() };
     let site = Site::bcrypt().await;
     let served = Served::within(bounds, &site.app).await;
-    let mut first = served.request_in_progress().await;
-    let mut second = served.client(HEALTH).await;
-    // Were it served, the answer would be there long since.
-    assert!(timeout(SHORT, second.0.read_u8()).await.is_err());
-    first.write(TOKEN_BODY).await;
-    drop(first);
-    assert!(second.rest().await.starts_with("HTTP/1.1 200 "));
+    let mut unfinished = Vec::new();
+    for _ in 0..20 {
+        unfinished.push(served.request_in_progress().await);
+    }
+    let whole = served.client("GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(whole.rest().await.starts_with("HTTP/1.1 404 "));
+    for mut client in unfinished {
+        client.write(TOKEN_BODY).await;
+        assert!(client.read_until("\r\n").await.starts_with("HTTP/1.1 400 "));
+    }
+}
+
+#[tokio::test]
+async fn silent_connections_make_room_for_a_new_one() {
+    let bounds = Bounds { connections: 1, header_timeout: Duration::from_secs(3600), ..Bounds::default() };
+    let site = Site::bcrypt().await;
+    let served = Served::within(bounds, &site.app).await;
+    let mut silent = Vec::new();
+    for beginning in ["", "GET /hea", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+        for _ in 0..20 {
+            silent.push(served.client(beginning).await);
+        }
+    }
+    assert!(served.client(HEALTH).await.rest().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(silent.remove(0).rest().await, "", "the earliest one has gone");
+    let metrics = site.app.metrics.render();
+    let evicted = metrics.lines().find(|line| line.starts_with("agentidp_connections_evicted_total ")).unwrap();
+    assert_eq!(evicted, "agentidp_connections_evicted_total 12", "60 silent ones and the new one, and room for 49");
+}
+
+/// An audit trail that is read only with a permit.
+pub(crate) struct Held {
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) entered: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl AuditRepo for Held {
+    async fn append(&self, _event: &AuditEvent) -> Result<()> {
+        Ok(())
+    }
+
+    async fn append_all(&self, _events: &[AuditEvent]) -> Result<()> {
+        Ok(())
+    }
+
+    async fn find(&self, _event_id: Uuid, _not_before: Timestamp) -> Result<Option<AuditEvent>> {
+        Ok(None)
+    }
+
+    async fn list(&self, _filter: &AuditFilter, page: Page) -> Result<Paged<AuditEvent>> {
+        self.entered.fetch_add(1, Ordering::SeqCst);
+        self.permits.acquire().await.unwrap().forget();
+        Ok(Paged { data: Vec::new(), total: 0, page: page.page, limit: page.limit })
+    }
+
+    async fn prune(&self, _before: Timestamp) -> Result<u64> {
+        Ok(0)
+    }
 }
 
 #[tokio::test]
@@ -77,36 +172,39 @@ async fn what_is_no_http_is_refused_and_harms_nobody() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
-/// A database that is a fault of ours.
+/// A repository that is a fault of ours.
 struct Panicking;
 
 #[async_trait]
-impl DatabaseRepo for Panicking {
-    async fn migrate(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn is_current(&self) -> Result<bool> {
-        self.ping().await.map(|()| true)
-    }
-
-    async fn ping(&self) -> Result<()> {
+impl AuditRepo for Panicking {
+    async fn append(&self, _event: &AuditEvent) -> Result<()> {
         panic!("canary")
     }
 
-    async fn now(&self) -> Result<Option<SystemTime>> {
-        Ok(None)
+    async fn append_all(&self, _events: &[AuditEvent]) -> Result<()> {
+        panic!("canary")
     }
 
-    async fn close(&self) {}
+    async fn find(&self, _event_id: Uuid, _not_before: Timestamp) -> Result<Option<AuditEvent>> {
+        panic!("canary")
+    }
+
+    async fn list(&self, _filter: &AuditFilter, _page: Page) -> Result<Paged<AuditEvent>> {
+        panic!("canary")
+    }
+
+    async fn prune(&self, _before: Timestamp) -> Result<u64> {
+        panic!("canary")
+    }
 }
 
 #[tokio::test]
 async fn a_panic_in_a_handler_is_answered_and_the_connection_lives() {
-    let site = Site::build(|app| app.repos.database = Arc::new(Panicking)).await;
+    let site = Site::build(|app| app.repos.audit = Arc::new(Panicking)).await;
     let served = Served::within(Bounds::default(), &site.app).await;
-    let two = "GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answers = served.client(two).await.rest().await;
+    let head = format!("GET /api/v1/audit HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", site.operator);
+    let two = format!("{head}GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answers = served.client(&two).await.rest().await;
     assert!(answers.starts_with("HTTP/1.1 500 ") && answers.contains("INTERNAL_SERVER_ERROR"), "{answers}");
     assert!(answers.contains("HTTP/1.1 200 ") && !answers.contains("canary"), "{answers}");
 }

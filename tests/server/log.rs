@@ -44,7 +44,7 @@ async fn every_request_has_a_line_and_no_line_has_a_secret() {
     assert_eq!(issued["fields"]["client_id"], agent.to_string());
     let failed = lines.iter().filter(|line| line["fields"]["message"] == "a client failed to authenticate");
     let reasons: Vec<&Value> = failed.map(|line| &line["fields"]["reason"]).collect();
-    assert_eq!(reasons, ["no active credential matches", "no such client"]);
+    assert_eq!(reasons, ["no active credential matches", "no such client", "no id of a client"]);
 }
 
 /// Keeps what is written.

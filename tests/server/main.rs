@@ -22,6 +22,8 @@ mod certificates;
 #[cfg(test)]
 mod clocks;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod credentials;
 #[cfg(test)]
 #[path = "../support/database_clock.rs"]
@@ -79,6 +81,8 @@ mod shutdown;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod strangers;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -86,6 +90,8 @@ mod support;
 mod token;
 #[cfg(test)]
 mod token_outage;
+#[cfg(test)]
+mod token_questions;
 #[cfg(test)]
 mod token_vault;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
+use agentidp_server::dependencies::Dependencies;
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
@@ -15,8 +16,8 @@ use agentidp_server::ledger::DeletionGate;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo::{AuditMode, Repos};
-use agentidp_server::tokens::{OPERATOR, Tokens};
-use agentidp_server::{repo, routes};
+use agentidp_server::tokens::{Issuer, OPERATOR, TokenProfile, Tokens};
+use agentidp_server::{repo, routes, workers};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
@@ -144,8 +145,15 @@ impl Site {
         self.call("GET", path, Value::Null).await
     }
 
+    /// Asks the database and Vault, as the background task of a server does.
+    pub(crate) async fn ask_dependencies(&self) {
+        workers::dependencies::database_round(&self.app).await;
+        workers::dependencies::vault_round(&self.app).await;
+    }
+
     /// What `/health` says.
     pub(crate) async fn get_health(&self) -> Value {
+        self.ask_dependencies().await;
         self.handle(hyper::Request::get("/health").body(Full::new(Bytes::new())).unwrap()).await.json()
     }
 
@@ -278,11 +286,18 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         limiter: RateLimiter::new(0, Arc::clone(&shared)),
         metrics,
         started: clock.instant(),
+        dependencies: Dependencies::default(),
         stopping: CancellationToken::new(),
         clock: shared,
         ledger_clock: None,
         horizon: Horizon::default(),
     }
+}
+
+/// Gives an app's tokens an issuer and a form.
+pub(crate) fn use_issuer(app: &mut App, issuer: &str, profile: TokenProfile) {
+    let key = SigningKey::from_pem(signing_key()).unwrap();
+    app.tokens = Tokens::with_profile(key, Vec::new(), Some(Issuer::new(issuer)), profile, Arc::clone(&app.clock));
 }
 
 /// Turns an app to Vault mode, bcrypt accepted.

@@ -58,6 +58,44 @@ async fn a_subset_of_scopes_is_what_the_token_allows() {
     assert_eq!(site.token_form(format!("{form}&scope=")).await.status, 200, "an empty parameter counts as left out");
 }
 
+/// RFC 8707 §2.
+#[tokio::test]
+async fn a_token_is_for_the_resources_that_the_client_names() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let ask = async |resources: &[&str]| {
+        let mut form = grant_form(agent, &secret);
+        for resource in resources {
+            form.push_str("&resource=");
+            form.extend(form_urlencoded::byte_serialize(resource.as_bytes()));
+        }
+        site.token_form(form).await
+    };
+    let (api, mcp) = ("https://api.example/", "https://mcp.example/a?b=c");
+    let many: Vec<String> = (0..9).map(|n| format!("https://api.example/{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (resources, aud) in [
+        (&[][..], Value::Null),
+        (&[""], Value::Null),
+        (&[api], json!(api)),
+        (&[api, api], json!(api)),
+        (&[api, mcp], json!([api, mcp])),
+        (&many[..8], json!(many[..8])),
+    ] {
+        let reply = ask(resources).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let claims = site.app.tokens.verify(reply.json()["access_token"].as_str().unwrap()).unwrap();
+        assert_eq!(serde_json::to_value(claims).unwrap()["aud"], aud, "{resources:?}");
+    }
+    let long = format!("https://api.example/{}", "a".repeat(493));
+    for refused in
+        [&["api"][..], &["/api"], &["https://api.example/#a"], &["https://a b"], &[api, "b"], &[&long], &many]
+    {
+        assert_eq!(ask(refused).await.refusal(), (400, "invalid_target".to_owned()), "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn every_active_credential_works_and_no_other() {
     let site = Site::bcrypt().await;
@@ -207,6 +245,12 @@ async fn malformed_requests_are_told_apart_before_anybody_is_authenticated() {
     let both = basic(&format!("{agent}:{secret}"));
     let reply = site.token_with(&[("authorization", &both)], form.clone()).await;
     assert_eq!(reply.refusal(), (400, invalid.to_owned()), "both ways at once");
+    for more in ["client_assertion=a", "client_assertion_type=a", "client_assertion=a&client_assertion_type=b"] {
+        let reply = site.token_form(format!("{form}&{more}")).await;
+        assert_eq!(reply.refusal(), (400, invalid.to_owned()), "{more} beside a secret");
+        let reply = site.token_with(&[("authorization", &both)], format!("grant_type=client_credentials&{more}")).await;
+        assert_eq!(reply.refusal(), (400, invalid.to_owned()), "{more} beside Basic");
+    }
     for bad in ["Basic", "Basic ???", "Basic Og==", "Basic /w==", "Bearer a.b.c", "Digest x"] {
         let reply = site.token_with(&[("authorization", bad)], "grant_type=client_credentials").await;
         assert_eq!(reply.refusal(), (401, "invalid_client".to_owned()), "{bad}");

@@ -41,6 +41,7 @@ async fn get(site: &Site, path: &str) -> String {
 
 /// Status and the word for Vault.
 async fn health(site: &Site) -> (String, String) {
+    site.ask_dependencies().await;
     let health: Value = serde_json::from_str(&get(site, "/health").await).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     (text(&health["status"]), text(&health["services"]["vault"]))
@@ -102,11 +103,21 @@ async fn a_revoked_token_is_an_outage_and_no_wrong_secret() {
     let (_, secret) = site.credential(agent).await;
     tend(&site).await;
     assert_eq!(health(&site).await, says("ok", "connected"));
+    assert_eq!(metric(&site, "agentidp_vault_up ").await, Some(1.0));
+    assert!(metric(&site, "agentidp_vault_token_ttl_seconds ").await.is_some());
     bao.revoke_token(&mount.policy_token).await;
     for candidate in [secret.as_str(), "wrong"] {
         assert_eq!(site.grant(agent, candidate).await.failure(), (500, "VAULT_READ_ERROR".to_owned()));
     }
-    assert_eq!(health(&site).await, says("degraded", "disconnected"));
+    let (log, _listening) = Log::of_this_thread();
+    for _ in 0..3 {
+        assert_eq!(health(&site).await, says("degraded", "disconnected"));
+    }
+    let told = log.text();
+    assert_eq!(told.matches("bao token create").count(), 1, "one line, that says what to do: {told}");
+    assert_eq!(metric(&site, "agentidp_vault_up ").await, Some(0.0));
+    assert_eq!(metric(&site, "agentidp_vault_token_ttl_seconds ").await, None, "a dead token has no life left");
+    assert!(!told.contains(&mount.policy_token));
 }
 
 #[tokio::test]
@@ -230,4 +241,17 @@ async fn the_settings_lead_to_mutual_tls() {
     sound.granted(agent, &secret).await;
     assert_eq!(health(&sound).await, says("ok", "connected"));
     assert_eq!(health(&site(&addresses[0], &mount, &settings[..2]).await).await, says("degraded", "disconnected"));
+}
+
+#[tokio::test]
+async fn a_token_without_a_period_is_warned_of_at_the_start() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let token = json!({ "policies": [mount.name], "ttl": "1h", "explicit_max_ttl": "1h" });
+    for (token, warned) in [(bao.create_token(token).await, true), (mount.policy_token.clone(), false)] {
+        let (log, _listening) = Log::of_this_thread();
+        let site = with_token(&token, &mount).await;
+        tend(&site).await;
+        assert_eq!(log.text().contains("the Vault token has no period"), warned, "{}", log.text());
+    }
 }

@@ -9,6 +9,12 @@ pub mod backends {}
 #[doc = include_str!("coexistence.md")]
 pub mod coexistence {}
 
+#[doc = include_str!("ledger.md")]
+pub mod ledger {}
+
+#[doc = include_str!("lifecycle.md")]
+pub mod lifecycle {}
+
 #[doc = include_str!("operations.md")]
 pub mod operations {}
 

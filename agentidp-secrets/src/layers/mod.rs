@@ -65,7 +65,7 @@ mod timeout;
 mod warm;
 
 pub use self::breaker::{BreakerChange, BreakerLayer};
-pub use self::limit::LimitLayer;
+pub use self::limit::{FairPermit, FairSemaphore, LimitLayer};
 pub use self::observe::{Event, ObserveLayer, Observer, Outcome};
 pub use self::retry::RetryLayer;
 pub use self::timeout::TimeoutLayer;

@@ -61,6 +61,12 @@ impl Proof {
         &self.verified
     }
 
+    /// The owner's [epoch](Known::in_epoch) by the rows that it was proved by.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.known.epoch()
+    }
+
     /// The row that it was proved by, whose secret counts as used.
     pub(super) fn row(&self) -> Option<Row> {
         self.known.row(self.candidate).map(|row| row.unused(false))
@@ -127,10 +133,9 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Whether the overlap has ended since a previous secret was proved.
     fn is_over(&self, proof: &Proof) -> bool {
-        let proved = proof.known.candidates().get(proof.candidate);
-        let previous = proved.and_then(|(_, secrets)| secrets.previous.as_ref());
+        let end = proof.known.previous_ends_at(proof.candidate);
         let is_previous = proof.verified.generation == Generation::Previous;
-        is_previous && previous.is_none_or(|previous| previous.valid_until <= self.0.store.now())
+        is_previous && end.is_none_or(|end| end <= self.0.store.now())
     }
 
     /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,

@@ -19,7 +19,8 @@ use crate::credential::{ClientId, CredentialKey};
 /// The caller's own writes of the same change go into the same transaction, by a [`Change`].
 ///
 /// # Implementing it
-/// About a hundred lines over a table that the caller has. Run `ledger_conformance!` of feature `testkit` over the result.
+/// Less than two hundred lines over a table that the caller has: [`guide::ledger`](crate::guide::ledger) has them. Run
+/// `ledger_conformance!` of feature `testkit` over the result.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// A transaction. Dropped, it is rolled back.

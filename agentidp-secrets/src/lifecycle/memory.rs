@@ -35,6 +35,7 @@ struct Data {
 }
 
 /// A transaction: what is written is seen by others when it is committed.
+#[derive(Default)]
 pub struct MemoryTx {
     locked: Vec<(CredentialKey, OwnedMutexGuard<()>)>,
     writes: Vec<Write>,
@@ -147,7 +148,7 @@ impl Ledger for MemoryLedger {
     type Error = MemoryError;
 
     async fn begin(&self) -> Result<MemoryTx, MemoryError> {
-        Ok(MemoryTx { locked: Vec::new(), writes: Vec::new() })
+        Ok(MemoryTx::default())
     }
 
     async fn commit(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
@@ -238,3 +239,6 @@ impl fmt::Debug for MemoryTx {
         f.debug_struct("MemoryTx").field("writes", &self.writes.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+crate::ledger_conformance!(conformance, MemoryLedger::new());

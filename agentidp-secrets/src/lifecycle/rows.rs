@@ -169,12 +169,13 @@ impl ClientRows {
 #[derive(Debug)]
 pub struct Known {
     may_authenticate: bool,
+    epoch: i64,
     /// The rows that can be tried.
     candidates: Box<[(CredentialKey, CredentialSecrets)]>,
     /// What else they hold, at the same places.
     rests: Box<[Rest]>,
-    /// When those that cannot be read end.
-    damaged: Box<[Option<SystemTime>]>,
+    /// Those that cannot be read, and when they end.
+    damaged: Box<[(CredentialKey, Option<SystemTime>)]>,
 }
 
 /// What a row holds beside its records.
@@ -189,7 +190,7 @@ impl Known {
     /// A client; `may_authenticate` is false while its owner is suspended. The order of the rows is the order in which they are
     /// tried.
     #[must_use]
-    pub fn new(may_authenticate: bool, rows: impl IntoIterator<Item = Row>) -> Self {
+    pub fn new(may_authenticate: bool, rows: Vec<Row>) -> Self {
         let (mut candidates, mut rests, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
         for Row { key, secrets, revision, expires_at, is_unused } in rows {
             match secrets {
@@ -197,10 +198,22 @@ impl Known {
                     candidates.push((key, secrets));
                     rests.push(Rest { revision, expires_at, is_unused });
                 }
-                None => damaged.push(expires_at),
+                None => damaged.push((key, expires_at)),
             }
         }
-        Self { may_authenticate, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
+        Self { may_authenticate, epoch: 0, candidates: candidates.into(), rests: rests.into(), damaged: damaged.into() }
+    }
+
+    /// Sets the owner's epoch, which the caller moves on when what it has issued to the owner is to end. A proof counts only by
+    /// rows of the same one. Default 0.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: i64) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
+    pub(super) fn epoch(&self) -> i64 {
+        self.epoch
     }
 
     /// Whether the owner is active.
@@ -225,7 +238,7 @@ impl Known {
     #[must_use]
     pub fn unexpired(self: Arc<Self>, now: SystemTime) -> Arc<Self> {
         let lives = |expires_at: Option<SystemTime>| expires_at.is_none_or(|end| end > now);
-        let mut ends = self.rests.iter().map(|rest| rest.expires_at).chain(self.damaged.iter().copied());
+        let mut ends = self.rests.iter().map(|rest| rest.expires_at).chain(self.damaged.iter().map(|(_, end)| *end));
         if ends.all(lives) {
             return self;
         }
@@ -233,10 +246,19 @@ impl Known {
         let (candidates, rests): (Vec<_>, Vec<_>) = kept.map(|(candidate, rest)| (candidate.clone(), *rest)).unzip();
         Arc::new(Self {
             may_authenticate: self.may_authenticate,
+            epoch: self.epoch,
             candidates: candidates.into(),
             rests: rests.into(),
-            damaged: self.damaged.iter().copied().filter(|end| lives(*end)).collect(),
+            damaged: self.damaged.iter().filter(|(_, end)| lives(*end)).cloned().collect(),
         })
+    }
+
+    /// The rows; those that cannot be read come last.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let damaged = |(key, end): &(CredentialKey, _)| Row::new(key.clone(), None, None).expiring(*end);
+        let readable = (0..self.candidates.len()).filter_map(|candidate| self.row(candidate));
+        readable.chain(self.damaged.iter().map(damaged)).collect()
     }
 
     /// What to verify a secret against.
@@ -251,6 +273,10 @@ impl Known {
 
     pub(super) fn expires_at(&self, candidate: usize) -> Option<SystemTime> {
         self.rests.get(candidate)?.expires_at
+    }
+
+    pub(super) fn previous_ends_at(&self, candidate: usize) -> Option<SystemTime> {
+        Some(self.candidates.get(candidate)?.1.previous.as_ref()?.valid_until)
     }
 
     pub(super) fn is_unused(&self, candidate: usize) -> bool {

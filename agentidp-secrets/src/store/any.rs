@@ -53,6 +53,9 @@ impl SecretStore {
     /// fits are tried before all others and those with another one not at all, whatever state their backends are in: one
     /// check for a right secret and none for a wrong one, once every row has its selector.
     ///
+    /// Alone, this decides by the rows that the caller has read, and they may have changed meanwhile.
+    /// [`Lifecycle::authenticate`](crate::lifecycle::Lifecycle::authenticate) reads them again before it refuses.
+    ///
     /// # Errors
     /// [`VerifyError::Mismatch`] when every credential was decided and none matches. [`VerifyError::Backend`] when none
     /// matches and one could not be decided; of several such errors, one of a backend with custody or of an unknown

@@ -20,6 +20,9 @@ impl SecretStore {
     /// the secret of a later use. This may be repeated until it succeeds, and has to be, over restarts too. A write that was
     /// under way during the end may arrive after it. So repeat it once more after the longest time that a write can take.
     ///
+    /// Alone, an attempt that fails is not repeated, and a call before the row's end locks the client out.
+    /// [`Lifecycle::end`](crate::lifecycle::Lifecycle::end) commits the end and the deletion together, and repeats the deletion.
+    ///
     /// # Errors
     /// All are asked; the first failure is returned, with the kinds of
     /// [`SecretBackend::revoke`](crate::SecretBackend::revoke) and [`SecretBackend::forget`](crate::SecretBackend::forget),
@@ -44,6 +47,9 @@ impl SecretStore {
     /// For a credential that was never committed, because the commit after [`issue`](Self::issue) was lost. Be sure of that
     /// first, as `issue` says: a row that comes to exist later has lost its secret. What [`revoke`](Self::revoke) says of the
     /// credential id and of writes that arrive late holds here too.
+    ///
+    /// Alone, this trusts you that the row will never exist: a commit that is still under way would name a secret that is gone.
+    /// [`Lifecycle::issue`](crate::lifecycle::Lifecycle::issue) gives an id up first, under the lock of its row.
     ///
     /// # Errors
     /// All are asked; the first failure is returned, with the kinds of

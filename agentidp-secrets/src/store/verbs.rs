@@ -14,6 +14,9 @@ impl SecretStore {
     ///
     /// Commit the record, then show the secret, once.
     ///
+    /// Alone, this leaves a secret behind for each commit that is lost, and no later step finds it.
+    /// [`Lifecycle::issue`](crate::lifecycle::Lifecycle::issue) notes the attempt first, and deletes what was lost.
+    ///
     /// # When the commit is lost
     /// The secret was not shown, and the primary may hold it. Never retry under the same credential id: the retry is a
     /// `Conflict` for as long as the first secret is held. Choose a fresh credential id for each attempt, and
@@ -71,6 +74,10 @@ impl SecretStore {
     /// Commit the new record, then show the secret, once. Commit where the row is still the one that was read: compare its
     /// revision, a column with a fresh random value after every write of the secret's columns. Never compare the text of a
     /// parsed record: see [`StoredSecret`]. Until the commit the old record keeps working.
+    ///
+    /// Alone, each commit that is lost uses up one of the versions that the backend keeps. When all are used, the secret of the
+    /// row is evicted and its client is locked out. [`Lifecycle::rotate`](crate::lifecycle::Lifecycle::rotate) commits what an
+    /// earlier attempt has left, and never writes the last version that fits.
     ///
     /// # What the primary already holds
     /// | the current record | the primary holds at the key's place | what happens |
@@ -131,6 +138,9 @@ impl SecretStore {
     /// last one by compare-and-set, or as a first one where there is nothing. Earlier versions stay, so the row's record
     /// keeps working, as far as the backend keeps versions.
     ///
+    /// Alone, this cannot tell a lost commit from a rotation that is still under way, and each call uses up a version.
+    /// [`Lifecycle::rotate`](crate::lifecycle::Lifecycle::rotate) can: one write of a credential is open at a time.
+    ///
     /// # Errors
     /// As [`rotate`](Self::rotate); `Conflict` when a concurrent write was first, or when the primary cannot name what it
     /// holds ([`SecretBackend::inspect`](crate::SecretBackend::inspect)).
@@ -165,6 +175,9 @@ impl SecretStore {
     ///
     /// What the primary already holds at the key's place is treated as in a [`rotate`](Self::rotate): a move goes over it.
     ///
+    /// Alone, two logins of one client write the same secret twice, and what the loser wrote stays until the credential ends.
+    /// [`Lifecycle::authenticate`](crate::lifecycle::Lifecycle::authenticate) upgrades in the background, one login at a time.
+    ///
     /// # Errors
     /// As [`rotate`](Self::rotate).
     pub async fn upgrade(
@@ -187,6 +200,9 @@ impl SecretStore {
     ///
     /// A pinned record comes back as it is, without a request. A bare Vault path, which means the latest version, comes back
     /// with the number of that version.
+    ///
+    /// Alone, the latest version may be one of a rotation that was never committed: the row then pins a secret that its client
+    /// never saw. [`Lifecycle::rotate`](crate::lifecycle::Lifecycle::rotate) pins under an open write, which keeps others out.
     ///
     /// # Errors
     /// Those of [`SecretBackend::pin`](crate::SecretBackend::pin); `UnknownBackend` when the record's backend is not

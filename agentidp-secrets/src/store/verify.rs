@@ -41,6 +41,9 @@ impl SecretStore {
     /// client, call [`verify_decoy`](Self::verify_decoy) instead. A mismatch that has not cost what an unknown client
     /// costs, because the record is a pointer, say, is made to: [`verify_decoy`](Self::verify_decoy) has the table.
     ///
+    /// Alone, a login that waits for its audit event gets its token after an end was acknowledged.
+    /// [`Lifecycle::still_counts`](crate::lifecycle::Lifecycle::still_counts) checks the proof once more, right before the answer.
+    ///
     /// # Errors
     /// [`VerifyError::Mismatch`] when the candidate is wrong; [`VerifyError::Backend`] when nobody could decide, with
     /// the kinds of [`SecretBackend::verify`](crate::SecretBackend::verify), or `UnknownBackend` when the record's

@@ -7,10 +7,11 @@
 //! |---|---|
 //! | the author of a backend or a layer | [`conformance!`](crate::conformance), [`checks`] |
 //! | code that uses a store, over your backend as its primary | [`store_conformance!`](crate::store_conformance), [`store_checks`] |
+//! | the author of a [`Ledger`](crate::lifecycle::Ledger) | [`ledger_conformance!`](crate::ledger_conformance), [`LedgerHarness`] |
 //! | code that must bear outages | [`FaultLayer`] |
 //! | code that calls a backend | [`MockSecretBackend`] |
 //! | types and logs that must not leak | [`assert_redacted`], [`assert_error_redacted`], [`assert_text_redacted`] |
-//! | the author of a check | [`broken`]: backends with one flaw each, so that every check is seen to fail |
+//! | the author of a check | [`broken`]: backends and ledgers with one flaw each, so that every check is seen to fail |
 //!
 //! The suite runs over any backend, with one test a check:
 //!
@@ -27,14 +28,20 @@ pub mod broken;
 mod conformance;
 mod faults;
 mod harness;
+mod ledger_harness;
 mod mock;
 mod redaction;
 mod run;
 pub mod simulation;
 
-pub use self::conformance::{CallerFlaw, Check, CheckFuture, StoreCheck, checks, store_checks};
+pub use self::conformance::{
+    CallerFlaw, Check, CheckFuture, LedgerCheck, StoreCheck, checks, ledger_checks, store_checks,
+};
 pub use self::faults::{Fault, FaultLayer};
 pub use self::harness::{BackendHarness, Harness, fresh_key};
+pub use self::ledger_harness::LedgerHarness;
+#[doc(hidden)]
+pub use self::ledger_harness::run_ledger_check;
 pub use self::mock::MockSecretBackend;
 pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};
 #[doc(hidden)]

@@ -14,7 +14,7 @@ use super::harness::Harness;
 /// When the check fails.
 #[doc(hidden)]
 pub fn run_check<H: Harness>(harness: impl Future<Output = H>, check: Check) {
-    on_a_runtime(harness, |harness| check.run(harness));
+    on_a_runtime(harness, |harness| check.run(harness), H::close);
 }
 
 /// Runs one check of the store on a runtime of its own. Called by the tests that `store_conformance!` writes.
@@ -23,13 +23,14 @@ pub fn run_check<H: Harness>(harness: impl Future<Output = H>, check: Check) {
 /// When the check fails.
 #[doc(hidden)]
 pub fn run_store_check<H: Harness>(harness: impl Future<Output = H>, check: StoreCheck) {
-    on_a_runtime(harness, |harness| check.run(harness));
+    on_a_runtime(harness, |harness| check.run(harness), H::close);
 }
 
 #[expect(clippy::expect_used, reason = "a test without a runtime has to stop")]
-fn on_a_runtime<H: Harness>(
+pub(super) fn on_a_runtime<H, C: Future>(
     harness: impl Future<Output = H>,
-    run: impl for<'a> FnOnce(&'a dyn Harness) -> CheckFuture<'a>,
+    run: impl for<'a> FnOnce(&'a H) -> CheckFuture<'a>,
+    close: impl FnOnce(H) -> C,
 ) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -39,7 +40,7 @@ fn on_a_runtime<H: Harness>(
     runtime.block_on(async {
         let harness = harness.await;
         let outcome = AssertUnwindSafe(run(&harness)).catch_unwind().await;
-        harness.close().await;
+        close(harness).await;
         if let Err(failure) = outcome {
             std::panic::resume_unwind(failure);
         }

@@ -21,7 +21,7 @@ use tracing::warn;
 
 use self::database::open_repos;
 use self::terminal::print;
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, misspelt};
 use crate::ledger::Others;
 use crate::reconcile::Mode;
 use crate::telemetry;
@@ -49,6 +49,9 @@ enum Command {
         /// How long the token lives: 1s to 24h, such as 90s, 15m or 1h
         #[arg(long, default_value = "15m", value_parser = operator_token::parse_ttl)]
         ttl: Duration,
+        /// Who it is for: the audit trail names the actor `operator:NAME`, and each name has a rate limit of its own
+        #[arg(long, value_parser = operator_token::parse_name)]
+        name: Option<String>,
     },
     /// Tries the settings, the key, the database, Vault, its mount, its token and each right, and says what is missing
     Check,
@@ -80,7 +83,7 @@ Examples:
   agentidp-server                                  serve; with an empty database it prints the first steps
   PORT=0 LOG_FORMAT=json agentidp-server           serve on any free port, log for collectors
   DATABASE_URL=postgres://… agentidp-server migrate
-  TOKEN=$(agentidp-server operator-token --ttl 5m)
+  TOKEN=$(agentidp-server operator-token --ttl 5m --name alice)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
   agentidp-server admit                            go on deleting in Vault after a restore
   agentidp-server check && agentidp-server         serve only if everything is in place
@@ -102,7 +105,9 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, StartError> {
     let environment = Environment::read(Path::new("."))?;
-    let config = Config::from_lookup(|name| environment.get(name))?;
+    let mut config = Config::from_lookup(|name| environment.get(name))?;
+    config.warnings.extend(misspelt(&environment.names()));
+    config.warnings.extend(environment.warning(Path::new(".")));
     telemetry::init(&config.log);
     for warning in &config.warnings {
         warn!("{warning}");
@@ -115,7 +120,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
         match command {
             Command::Serve => serve::serve(&config).await,
             Command::Migrate => migrate(&config).await,
-            Command::OperatorToken { ttl } => operator_token::print(&config, ttl),
+            Command::OperatorToken { ttl, name } => operator_token::print(&config, ttl, name.as_deref()),
             Command::Check => check::check(&config).await,
             Command::Reconcile { remove_paths: Some(count), yes, .. } => {
                 remove_paths::remove_paths(&config, count, yes).await

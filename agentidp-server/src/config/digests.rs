@@ -1,4 +1,4 @@
-//! `MAC_KEYS`, `MAC_KEYS_FILE`, `SECRET_BACKEND` and `UPGRADE_ON_VERIFY`.
+//! `MAC_KEYS`, `MAC_KEYS_FILE`, `SECRET_BACKEND`, `DIGEST_FLOOR` and `UPGRADE_ON_VERIFY`.
 
 use agentidp_secrets::MacKeys;
 
@@ -15,6 +15,8 @@ pub struct Digests {
     pub new: NewDigest,
     /// Whether a record that a login has proved, and that is not of today's form, is replaced by one that is.
     pub upgrade: bool,
+    /// How many cores digests get at least while they have work; a quarter of them unless set.
+    pub floor: Option<f64>,
 }
 
 /// What becomes of new secrets where there is no Vault.
@@ -53,6 +55,9 @@ impl Digests {
         Ok(Self {
             mac_keys,
             new: new.unwrap_or(NewDigest::Bcrypt),
+            floor: lookup.parsed("DIGEST_FLOOR", "a number of cores from 0 to 1024, such as 0.5", |text| {
+                text.parse().ok().filter(|cores| (0.0..=1024.0).contains(cores))
+            })?,
             upgrade: lookup.flag("UPGRADE_ON_VERIFY")?.unwrap_or(false),
         })
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::ConfigError;
+use super::lookup::is_for_everybody;
 
 /// The environment over `.env`. A variable that is set, even to nothing, hides the line in the file, so that
 /// `VAULT_ADDR= agentidp-server` turns Vault off for one start.
@@ -30,6 +31,24 @@ impl Environment {
             file.insert(name, value);
         }
         Ok(Self { file })
+    }
+
+    /// What is odd about the file in `directory`.
+    #[must_use]
+    pub fn warning(&self, directory: &Path) -> Option<String> {
+        let secret = |name: &String| ["TOKEN", "SECRET", "KEY", "URL"].iter().any(|part| name.contains(part));
+        let exposed = self.file.keys().any(secret) && is_for_everybody(&directory.join(".env"));
+        exposed.then(|| ".env may be read by every user of this machine: chmod o-rwx it".to_owned())
+    }
+
+    /// The names that are set here or there. What is no UTF-8 is no name of ours.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let process = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let mut names: Vec<_> = process.chain(self.file.keys().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The value of `name`.

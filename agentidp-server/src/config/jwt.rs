@@ -1,10 +1,11 @@
-//! `JWT_PRIVATE_KEY`, `JWT_PRIVATE_KEY_FILE`, `JWT_ALGORITHM`, `JWT_ACCEPTED_KEY_FILES` and `JWT_ISSUER`.
+//! `JWT_PRIVATE_KEY`, `JWT_PRIVATE_KEY_FILE`, `JWT_ALGORITHM`, `JWT_ACCEPTED_KEY_FILES`, `JWT_ISSUER` and `TOKEN_PROFILE`.
 
 use url::Url;
 
 use super::lookup::Lookup;
 use super::{ConfigError, Secret, Storage};
 use crate::keys::KeyAlgorithm;
+use crate::tokens::TokenProfile;
 
 /// How access tokens are signed.
 #[derive(Clone, Debug)]
@@ -18,8 +19,10 @@ pub struct Jwt {
     pub algorithm: Option<KeyAlgorithm>,
     /// Files of keys whose tokens are good beside those of the key above, each with its content.
     pub accepted_keys: Vec<(String, Secret)>,
-    /// The `iss` claim, where one is wanted.
+    /// The issuer, where the setting names it; [`Config::issuer`](super::Config::issuer) derives it elsewhere.
     pub issuer: Option<String>,
+    /// The form of tokens.
+    pub profile: TokenProfile,
 }
 
 impl Jwt {
@@ -40,6 +43,7 @@ impl Jwt {
             algorithm: lookup.parsed("JWT_ALGORITHM", "RS256, ES256 or EdDSA", KeyAlgorithm::parse)?,
             accepted_keys: lookup.secret_files("JWT_ACCEPTED_KEY_FILES")?,
             issuer: lookup.parsed("JWT_ISSUER", "an http or https URL without query and fragment", parse_issuer)?,
+            profile: lookup.parsed("TOKEN_PROFILE", "jwt or rfc9068", TokenProfile::parse)?.unwrap_or_default(),
         })
     }
 }

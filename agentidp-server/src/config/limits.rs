@@ -1,9 +1,11 @@
-//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE`, `AGENT_LIMIT`, `MONTHLY_TOKEN_LIMIT` and `MAX_OVERLAP`.
+//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT`, `CREDENTIAL_LIMIT`, `MONTHLY_TOKEN_LIMIT` and
+//! `MAX_OVERLAP`.
 
 use std::time::Duration;
 
 use super::ConfigError;
 use super::lookup::Lookup;
+use crate::rate_limit::Rates;
 
 /// The documented cost. A generated secret has 256 random bits, so a higher one buys nothing but time.
 const DEFAULT_BCRYPT_COST: u32 = 10;
@@ -23,10 +25,12 @@ const DEFAULT_MAX_OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 pub struct Limits {
     /// Cost of new bcrypt digests.
     pub bcrypt_cost: u32,
-    /// Requests a minute for each client; 0 is no limit.
-    pub rate_per_minute: u32,
+    /// Requests a minute.
+    pub rates: Rates,
     /// Agents that are not decommissioned; none is no limit.
     pub agents: Option<u64>,
+    /// Active credentials of one agent; none is no limit.
+    pub credentials: Option<u64>,
     /// Tokens of one agent in a calendar month; none is no limit.
     pub monthly_tokens: Option<u64>,
     /// How long the secret before a rotation may be asked to work; zero is never.
@@ -41,11 +45,18 @@ impl Limits {
             format_args!("a number from {} to {}", costs.start(), costs.end()),
             |text| text.parse().ok().filter(|cost| costs.contains(cost)),
         )?;
-        let rate = lookup.parsed("RATE_LIMIT_PER_MINUTE", "a number from 0 (no limit)", |text| text.parse().ok())?;
+        let rate = |name| lookup.parsed(name, "a number from 0 (no limit)", |text| text.parse().ok());
+        let defaults = Rates::of(rate("RATE_LIMIT_PER_MINUTE")?.unwrap_or(DEFAULT_RATE_LIMIT));
         Ok(Self {
             bcrypt_cost: cost.unwrap_or(DEFAULT_BCRYPT_COST),
-            rate_per_minute: rate.unwrap_or(DEFAULT_RATE_LIMIT),
+            rates: Rates {
+                introspection: rate("INTROSPECTION_RATE_LIMIT_PER_MINUTE")?.unwrap_or(defaults.introspection),
+                operator: rate("OPERATOR_RATE_LIMIT_PER_MINUTE")?.unwrap_or(defaults.operator),
+                failures: rate("FAILURE_LIMIT_PER_MINUTE")?.unwrap_or(defaults.failures),
+                ..defaults
+            },
             agents: optional_limit(lookup, "AGENT_LIMIT")?,
+            credentials: optional_limit(lookup, "CREDENTIAL_LIMIT")?,
             monthly_tokens: optional_limit(lookup, "MONTHLY_TOKEN_LIMIT")?,
             max_overlap: lookup
                 .duration("MAX_OVERLAP", Duration::ZERO..=365 * Duration::from_secs(86_400))?

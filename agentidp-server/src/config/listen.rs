@@ -16,13 +16,15 @@ pub struct Listen {
     pub host: IpAddr,
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// The port that was taken, once one was.
+    pub bound: Option<u16>,
 }
 
 impl Listen {
     pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let host = lookup.parsed("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0", parse_host)?;
         let port = lookup.parsed("PORT", "a number from 0 (any free port) to 65535", |text| text.parse().ok())?;
-        Ok(Self { host: host.unwrap_or(Ipv4Addr::LOCALHOST.into()), port: port.unwrap_or(DEFAULT_PORT) })
+        Ok(Self { host: host.unwrap_or(Ipv4Addr::LOCALHOST.into()), port: port.unwrap_or(DEFAULT_PORT), bound: None })
     }
 
     /// Both as one address.

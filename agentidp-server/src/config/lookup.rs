@@ -1,7 +1,9 @@
 //! Reading one setting: trimmed, empty is unset, and every complaint names the setting.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{ConfigError, Secret};
@@ -9,11 +11,17 @@ use super::{ConfigError, Secret};
 /// Settings by name.
 pub(super) struct Lookup<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
+    warnings: RefCell<Vec<String>>,
 }
 
 impl<'a> Lookup<'a> {
     pub(super) fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self { get }
+        Self { get, warnings: RefCell::default() }
+    }
+
+    /// What is odd about the files that were read.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// The trimmed text; none when it is unset or empty.
@@ -59,7 +67,7 @@ impl<'a> Lookup<'a> {
                 Err(ConfigError::new(name, format_args!("and {file_name} are both set: keep one of them")))
             }
             (Some(text), None) => Ok(Some(Secret::from(text))),
-            (None, Some(path)) => read_file(file_name, &path).map(Secret::from).map(Some),
+            (None, Some(path)) => self.secret_file(file_name, &path).map(Some),
             (None, None) => Ok(None),
         }
     }
@@ -68,12 +76,36 @@ impl<'a> Lookup<'a> {
     pub(super) fn secret_files(&self, name: &'static str) -> Result<Vec<(String, Secret)>, ConfigError> {
         let list = self.text(name).unwrap_or_default();
         let paths = list.split(',').map(str::trim).filter(|path| !path.is_empty());
-        paths.map(|path| Ok((path.to_owned(), read_file(name, path).map(Secret::from)?))).collect()
+        paths.map(|path| Ok((path.to_owned(), self.secret_file(name, path)?))).collect()
+    }
+
+    /// The trimmed content of a file, which only its owner and group should be able to read unless it is public.
+    fn secret_file(&self, name: &'static str, path: &str) -> Result<Secret, ConfigError> {
+        let text = read_file(name, path)?;
+        if is_for_everybody(Path::new(path)) && !text.contains("PUBLIC KEY") {
+            let warning = format!("{name} names {path:?}, which every user of this machine may read: chmod o-rwx it");
+            self.warnings.borrow_mut().push(warning);
+        }
+        Ok(Secret::from(text))
     }
 
     /// The trimmed content of the file that a setting names.
     pub(super) fn file(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
         self.text(name).map(|path| read_file(name, &path)).transpose()
+    }
+}
+
+/// Whether users may read a file who are neither its owner nor in its group.
+pub(super) fn is_for_everybody(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        false
     }
 }
 

@@ -14,6 +14,8 @@ mod limits;
 mod listen;
 mod log;
 mod lookup;
+mod misspelt;
+mod postgres_url;
 mod reconcile;
 mod secret;
 mod storage;
@@ -21,6 +23,8 @@ mod vault;
 mod vault_auth;
 mod vault_path;
 mod warm;
+
+use std::net::SocketAddr;
 
 pub use audit::Audit;
 pub use digests::{Digests, NewDigest};
@@ -32,6 +36,7 @@ pub use limits::Limits;
 pub use listen::Listen;
 pub use log::{Log, LogFormat};
 pub use lookup::parse_duration;
+pub use misspelt::misspelt;
 pub use reconcile::Reconcile;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
@@ -40,6 +45,8 @@ pub use vault_auth::{SecretId, VaultAuth};
 pub use warm::Warm;
 
 use lookup::Lookup;
+
+use crate::tokens::{Issuer, TokenProfile};
 
 /// Every setting, checked. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -79,8 +86,8 @@ impl Config {
     pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let lookup = Lookup::new(&get);
         let mut warnings = Vec::new();
-        let storage = Storage::read(&lookup)?;
-        Ok(Self {
+        let storage = Storage::read(&lookup, &mut warnings)?;
+        let mut config = Self {
             listen: Listen::read(&lookup)?,
             jwt: Jwt::read(&lookup, &storage)?,
             storage,
@@ -93,7 +100,50 @@ impl Config {
             http: Http::read(&lookup)?,
             log: Log::read(&lookup)?,
             warnings,
-        })
+        };
+        if config.jwt.profile == TokenProfile::Rfc9068 && config.issuer_warning().is_some() {
+            let problem = "is rfc9068, whose tokens name an issuer: set JWT_ISSUER to the URL that clients see";
+            return Err(ConfigError::new("TOKEN_PROFILE", problem));
+        }
+        config.warnings.extend(lookup.warnings());
+        Ok(config)
+    }
+
+    /// The one issuer: `JWT_ISSUER`, else the address of an embedded start. None where servers could disagree about it, and where
+    /// the port is not known yet.
+    #[must_use]
+    pub fn issuer(&self) -> Option<Issuer> {
+        let Listen { host, port, bound } = self.listen;
+        let derived = || match bound.unwrap_or(port) {
+            0 => None,
+            bound if port == 0 => Some(Issuer::on_any_port(SocketAddr::new(host, bound))),
+            port => Some(Issuer::new(format!("http://{}", SocketAddr::new(host, port)))),
+        };
+        match &self.jwt.issuer {
+            Some(url) => Some(Issuer::new(url)),
+            None => self.derives_issuer().then(derived).flatten(),
+        }
+    }
+
+    /// The same, listening on `port`.
+    pub(crate) fn bound_to(&self, port: u16) -> Self {
+        let mut config = self.clone();
+        config.listen.bound = Some(port);
+        config
+    }
+
+    /// What a server has to be told that has no issuer.
+    #[must_use]
+    pub fn issuer_warning(&self) -> Option<&'static str> {
+        let lacks = self.jwt.issuer.is_none() && !self.derives_issuer();
+        lacks.then_some(
+            "JWT_ISSUER is unset, and neither PostgreSQL nor a HOST of every network tells it: tokens have no iss, and \
+             /.well-known/oauth-authorization-server answers 404; set it to the URL that clients see",
+        )
+    }
+
+    fn derives_issuer(&self) -> bool {
+        !self.storage.is_postgres() && !self.listen.host.is_unspecified()
     }
 }
 

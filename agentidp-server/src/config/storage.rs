@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::lookup::Lookup;
+use super::postgres_url::driver_form;
 use super::{ConfigError, Secret};
 
 /// Where the embedded database and the generated key go unless `AGENTIDP_DATA_DIR` says otherwise.
@@ -27,12 +28,15 @@ pub struct Storage {
 }
 
 impl Storage {
-    pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        let database_url = lookup.text("DATABASE_URL").map(Secret::from);
+    pub(super) fn read(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<Self, ConfigError> {
+        let mut database_url = lookup.text("DATABASE_URL").map(Secret::from);
         if database_url.as_ref().is_some_and(|url| !is_postgres(url) && !url.expose_secret().starts_with("sqlite:")) {
             // The text is not repeated: it may have a password in it.
             let problem = "must begin with postgres:// or sqlite: (unset it for the embedded SQLite file)";
             return Err(ConfigError::new("DATABASE_URL", problem));
+        }
+        if let Some(url) = database_url.as_mut().filter(|url| is_postgres(url)) {
+            *url = Secret::from(driver_form(url.expose_secret(), warnings)?);
         }
         let data_dir = lookup.text("AGENTIDP_DATA_DIR").unwrap_or_else(|| DEFAULT_DATA_DIR.to_owned());
         let expected = format_args!("a number from 0 (read rows on every request) to {MAX_ROW_CACHE}");

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::*;
+use crate::rate_limit::Rates;
 use crate::repo::AuditMode;
 
 fn config(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
@@ -37,7 +38,7 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!(config.storage.row_cache_capacity, 100_000);
     assert!(config.jwt.private_key.is_none() && config.jwt.issuer.is_none());
     assert!(config.vault.is_none());
-    assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (10, 100));
+    assert_eq!((config.limits.bcrypt_cost, config.limits.rates), (10, Rates::of(100)));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
     assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
     assert_eq!(config.audit.mode, AuditMode::Sync);
@@ -94,7 +95,7 @@ fn good_values_arrive() {
     assert_eq!(config.storage.row_cache_capacity, 0);
     assert_eq!(config.jwt.private_key.unwrap().expose_secret(), "pem");
     assert_eq!(config.jwt.issuer.as_deref(), Some("https://idp.example"));
-    assert_eq!((config.limits.bcrypt_cost, config.limits.rate_per_minute), (12, 0));
+    assert_eq!((config.limits.bcrypt_cost, config.limits.rates), (12, Rates::of(0)));
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (Some(100), Some(10_000)));
     let (vault_lifetime, vault_stale) = (Duration::from_secs(60), Duration::from_secs(900));
     assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
@@ -430,6 +431,11 @@ fn every_setting_is_in_the_example_file_and_in_the_readme() {
         .map(str::to_owned)
         .collect();
     assert_eq!(readme, names, "README.md");
+}
+
+#[test]
+fn misspelt_names_are_held_against_every_setting() {
+    assert_eq!(misspelt::settings(), known_names());
 }
 
 fn is_name(text: &str) -> bool {

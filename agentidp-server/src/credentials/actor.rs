@@ -1,6 +1,6 @@
 //! Who asks.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::domain::{AuditAction, AuditEvent, Origin, Outcome, Timestamp};
@@ -8,8 +8,8 @@ use crate::domain::{AuditAction, AuditEvent, Origin, Outcome, Timestamp};
 /// Who asks and from where, for the audit trail.
 #[derive(Clone, Debug)]
 pub(crate) struct Actor {
-    /// The agent whose token it was; none for the operator.
-    pub(crate) agent_id: Option<Uuid>,
+    /// Whose token it was: an agent's id, `operator`, or `operator:` and a name.
+    pub(crate) subject: String,
     /// Where the request came from.
     pub(crate) origin: Origin,
 }
@@ -24,10 +24,7 @@ impl Actor {
         mut metadata: Value,
         at: Timestamp,
     ) -> AuditEvent {
-        metadata["actor"] = match self.agent_id {
-            Some(id) => json!(id),
-            None => json!("operator"),
-        };
+        metadata["actor"] = self.subject.as_str().into();
         AuditEvent::new(action, Outcome::Success, about.into(), &self.origin, metadata, at)
     }
 }

@@ -3,31 +3,44 @@
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use crate::app::App;
-use crate::domain::AgentStatus;
+use crate::domain::{AgentStatus, CredentialStatus};
 use crate::error::{ApiError, ApiResult, Challenge};
 use crate::tokens::Claims;
 
-/// The claims of a sound token: ours, not over, not revoked, of an agent that is active.
+/// The claims of a sound token: ours and for us, not over, not revoked, of an agent and a credential that are active.
 ///
 /// # Errors
 /// `Unauthorized` when it is not; `DatabaseUnavailable` when the database cannot be asked.
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
     let token = token(headers).map_err(ApiError::Unauthorized)?;
-    let claims = app.tokens.verify(token).map_err(|error| {
-        tracing::debug!(%error, "a bearer token was refused");
-        ApiError::Unauthorized(Challenge::Invalid)
-    })?;
-    if is_live(app, &claims).await? { Ok(claims) } else { Err(ApiError::Unauthorized(Challenge::Invalid)) }
+    let claims = app.tokens.verify(token).map_err(|error| refused(app, error.cause(), &error))?;
+    if !app.tokens.is_for_us(&claims) {
+        return Err(refused(app, "audience", "its audience lacks our issuer"));
+    }
+    if is_live(app, &claims).await? {
+        return Ok(claims);
+    }
+    Err(refused(app, "ended", "it was revoked, or its agent or its credential is not active"))
 }
 
-/// Whether the database knows nothing against a token that is otherwise sound.
+/// The client is not told why. The line of its request is, and the metrics count it.
+fn refused(app: &App, cause: &'static str, reason: impl std::fmt::Display) -> ApiError {
+    app.metrics.token_refused(cause);
+    tracing::Span::current().record("refused", tracing::field::display(reason));
+    ApiError::Unauthorized(Challenge::Invalid)
+}
+
+/// Whether the database knows nothing against a token that is otherwise sound: it was not revoked, its agent is active and was
+/// not suspended since, its credential is active.
 ///
 /// # Errors
 /// `DatabaseUnavailable` when the database cannot be asked.
 pub async fn is_live(app: &App, claims: &Claims) -> ApiResult<bool> {
-    let bearer = app.repos.tokens.bearer(claims.jti, claims.agent_id()).await?;
-    let active = claims.agentidp_operator || bearer.agent_status == Some(AgentStatus::Active);
-    Ok(active && !bearer.revoked)
+    let bearer = app.repos.tokens.bearer(claims.jti, claims.agent_id(), claims.cid).await?;
+    let agent = claims.agentidp_operator || bearer.agent_status == Some(AgentStatus::Active);
+    let epoch = claims.agentidp_epoch.is_none_or(|epoch| bearer.token_epoch == Some(epoch));
+    let credential = claims.cid.is_none() || bearer.credential_status == Some(CredentialStatus::Active);
+    Ok(!bearer.revoked && agent && epoch && credential)
 }
 
 /// The token of the one `Authorization` header.

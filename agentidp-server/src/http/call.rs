@@ -5,18 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::bearer;
 use super::body::{self, Body};
-use super::form::Form;
 use super::idempotency_key::idempotency_key;
 use crate::app::App;
 use crate::domain::idempotency::{KeyedRequest, fingerprint};
 use crate::domain::{Origin, Scope};
 use crate::error::{ApiError, ApiResult};
+use crate::places::Seat;
 use crate::rate_limit::{self, Allowance};
-use crate::tokens::OPERATOR;
 
 /// A request whose sender is not known yet.
 #[derive(Debug)]
@@ -34,6 +32,15 @@ pub struct Request {
     pub allowance: Option<Allowance>,
     /// The authenticated client, for the log.
     pub client: Option<String>,
+    /// The client that it claims to come from, once that was counted.
+    pub claimed: Option<rate_limit::Key>,
+    /// The id of that client, where it is one.
+    pub claimed_id: Option<Uuid>,
+    /// Whether it asks about a token, which has a budget of its own.
+    pub introspects: bool,
+    /// What went wrong on our side, for the log.
+    pub failure: Option<(&'static str, String)>,
+    seat: Option<Arc<Seat>>,
 }
 
 /// A request of a caller who may make it. It is past authentication, scope and rate limit; the body is still unread.
@@ -46,8 +53,11 @@ pub struct Call<'r> {
     pub origin: &'r Origin,
     /// Who calls.
     pub caller: Caller,
+    /// The name in the token: an agent's id, `operator`, or `operator:` and a name.
+    pub subject: String,
     head: &'r Parts,
     body: &'r mut Option<Body>,
+    seat: Option<&'r Arc<Seat>>,
 }
 
 /// Who calls.
@@ -64,7 +74,32 @@ impl Request {
     /// A request of `head` and `body`.
     #[must_use]
     pub fn new(app: Arc<App>, origin: Origin, head: Parts, body: Body) -> Self {
-        Self { app, origin, head, body: Some(body), allowance: None, client: None }
+        // Where requests come from a socket.
+        let seat = head.extensions.get::<Arc<Seat>>().cloned();
+        Self {
+            app,
+            origin,
+            head,
+            seat,
+            body: Some(body),
+            allowance: None,
+            client: None,
+            claimed: None,
+            claimed_id: None,
+            introspects: false,
+            failure: None,
+        }
+    }
+
+    /// Waits until the server has a place for the request.
+    ///
+    /// # Errors
+    /// `Busy` when its connection had to go meanwhile.
+    pub(crate) async fn take_place(&self) -> ApiResult<()> {
+        match &self.seat {
+            Some(seat) => seat.take().await.map_err(|_| ApiError::Busy(None)),
+            None => Ok(()),
+        }
     }
 
     /// Lets the request pass if its bearer token is sound, has `scope`, and its sender has not called too often, in
@@ -75,15 +110,25 @@ impl Request {
     pub async fn authorize(&mut self, scope: Scope) -> ApiResult<Call<'_>> {
         let claims = bearer::authenticate(&self.app, &self.head.headers).await?;
         if !claims.scope.contains(scope) {
-            return Err(ApiError::Forbidden(format!("the token lacks the scope {}", scope.as_str()).into()));
+            return Err(ApiError::InsufficientScope(scope));
         }
         let caller = claims.agent_id().map_or(Caller::Operator, Caller::Agent);
-        self.client = Some(claims.client_id);
-        self.limit(match caller {
+        let limiter = &self.app.limiter;
+        let key = match caller {
             Caller::Agent(id) => rate_limit::Key::Agent(id),
-            Caller::Operator => rate_limit::Key::Operator,
-        })?;
-        Ok(Call { app: &self.app, origin: &self.origin, caller, head: &self.head, body: &mut self.body })
+            Caller::Operator => limiter.operator(&claims.client_id),
+        };
+        let subject = self.client.insert(claims.client_id).clone();
+        self.limit(key)?;
+        Ok(Call {
+            app: &self.app,
+            origin: &self.origin,
+            caller,
+            subject,
+            head: &self.head,
+            body: &mut self.body,
+            seat: self.seat.as_ref(),
+        })
     }
 
     /// Counts the request against the rate limit of `key`.
@@ -91,7 +136,11 @@ impl Request {
     /// # Errors
     /// `RateLimitExceeded`.
     pub fn limit(&mut self, key: rate_limit::Key) -> ApiResult<()> {
-        self.allowance = self.app.limiter.check(key);
+        let limiter = &self.app.limiter;
+        if matches!(key, rate_limit::Key::Claimed { .. }) {
+            self.claimed = Some(key);
+        }
+        self.allowance = limiter.check(if self.introspects { limiter.introspecting(key) } else { key });
         match self.allowance.and_then(|allowance| allowance.retry_after) {
             None => Ok(()),
             Some(retry_after) => {
@@ -101,12 +150,28 @@ impl Request {
         }
     }
 
+    /// Whether the failure of a client that does not exist goes into the audit trail, and then how many before it did not.
+    /// Each is counted in the metrics.
+    #[must_use]
+    pub(crate) fn record_stranger(&self) -> Option<u64> {
+        let limiter = &self.app.limiter;
+        let unrecorded = limiter.strangers.record(limiter.network(self.origin.ip_address));
+        self.app.metrics.unknown_client(unrecorded.is_some());
+        if let Some(unrecorded) = unrecorded {
+            let claimed = self.claimed_id.map(tracing::field::display);
+            let reason = if claimed.is_some() { "no such client" } else { "no id of a client" };
+            tracing::warn!(client_id = claimed, reason, unrecorded, "a client failed to authenticate");
+        }
+        unrecorded
+    }
+
     /// Reads the body, which has to be a form.
     ///
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(&self.app, &self.head, &mut self.body).await
+        body::expect_media_type(&self.head.headers, body::FORM)?;
+        read(&self.app, &mut self.body, self.seat.as_ref()).await
     }
 }
 
@@ -124,7 +189,7 @@ impl Call<'_> {
     /// `Validation` when the key is none.
     pub(crate) fn keyed(&self, path: &str, body: &[u8]) -> ApiResult<Option<KeyedRequest>> {
         let Some(key) = idempotency_key(&self.head.headers)? else { return Ok(None) };
-        let caller = self.caller.agent_id().map_or_else(|| OPERATOR.to_owned(), |id| id.to_string());
+        let caller = self.subject.clone();
         Ok(Some(KeyedRequest { caller, key, fingerprint: fingerprint(self.head.method.as_str(), path, body) }))
     }
 
@@ -133,31 +198,12 @@ impl Call<'_> {
     /// # Errors
     /// `UnsupportedMediaType`, and those of [`body::read`].
     pub async fn json(&mut self) -> ApiResult<Bytes> {
-        let body = read(self.app, self.body).await?;
+        let body = read(self.app, self.body, self.seat).await?;
         // A body without an announced length may turn out to be empty, too.
         if !body.is_empty() {
             body::expect_media_type(&self.head.headers, body::JSON)?;
         }
         Ok(body)
-    }
-
-    /// Reads the body, which has to be a form.
-    ///
-    /// # Errors
-    /// As [`Request::form`].
-    pub async fn form(&mut self) -> ApiResult<Bytes> {
-        form(self.app, self.head, self.body).await
-    }
-
-    /// Reads the form of an introspection or a revocation: its `token`, which is a secret of its owner.
-    ///
-    /// # Errors
-    /// `Validation` when it is missing or the form is malformed, and those of [`form`](Self::form).
-    pub(crate) async fn token_parameter(&mut self) -> ApiResult<Zeroizing<String>> {
-        let form = Form::parse(&self.form().await?)
-            .map_err(|_| ApiError::field("body", "must be a form without repeated parameters"))?;
-        let token = form.get("token").ok_or_else(|| ApiError::field("token", "is missing"))?;
-        Ok(Zeroizing::new(token.to_owned()))
     }
 }
 
@@ -184,15 +230,13 @@ impl Caller {
     }
 }
 
-async fn form(app: &App, head: &Parts, body: &mut Option<Body>) -> ApiResult<Bytes> {
-    body::expect_media_type(&head.headers, body::FORM)?;
-    read(app, body).await
-}
-
-/// A body that was read before is empty.
-async fn read(app: &App, body: &mut Option<Body>) -> ApiResult<Bytes> {
-    match body.take() {
-        Some(body) => body::read(body, app.settings.body_limit, app.settings.body_timeout).await,
-        None => Ok(Bytes::new()),
-    }
+/// Reads the body, without a place while the client sends it. A body that was read before is empty.
+async fn read(app: &App, body: &mut Option<Body>, seat: Option<&Arc<Seat>>) -> ApiResult<Bytes> {
+    let Some(body) = body.take() else { return Ok(Bytes::new()) };
+    let reading = body::read(body, app.settings.body_limit, app.settings.body_timeout);
+    let Some(seat) = seat else { return reading.await };
+    seat.give_back();
+    let whole = seat.unless_evicted(reading).await.map_err(|_| ApiError::Busy(None))??;
+    seat.take().await.map_err(|_| ApiError::Busy(None))?;
+    Ok(whole)
 }

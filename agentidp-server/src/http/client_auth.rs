@@ -1,4 +1,4 @@
-//! Client authentication at `POST /token`: by form or by Basic (RFC 6749 §2.3.1), never both.
+//! What a client presents to authenticate: its secret, by form or by Basic (RFC 6749 §2.3.1), never both.
 
 use agentidp_secrets::ClientSecret;
 use base64::Engine;
@@ -7,6 +7,9 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
 use super::form::{self, Form};
+
+/// Why a request with two methods is refused (RFC 6749 §2.3).
+pub(crate) const ONE_METHOD: &str = "authenticate in one way: by Basic, by the form, or by a bearer token";
 
 /// What a client presents.
 #[derive(Debug)]
@@ -29,11 +32,25 @@ pub(crate) enum ClientAuthError {
 }
 
 impl ClientCredentials {
-    /// Reads the credentials of a token request.
+    /// Whether an `Authorization` header is a Basic credential.
+    pub(crate) fn is_basic(headers: &HeaderMap) -> bool {
+        headers.get_all(AUTHORIZATION).iter().any(|value| basic_credential(value.as_bytes()).is_some())
+    }
+
+    /// Whether the form holds what proves a client.
+    pub(crate) fn is_in(form: &Form) -> bool {
+        ["client_secret", "client_assertion", "client_assertion_type"].iter().any(|name| form.get(name).is_some())
+    }
+
+    /// Reads the credentials of a request.
     pub(crate) fn read(headers: &HeaderMap, form: &Form) -> Result<Self, ClientAuthError> {
         use ClientAuthError::{InvalidBasic, InvalidRequest};
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (client_id, secret) = (form.get("client_id"), form.get("client_secret"));
+        let asserts = form.get("client_assertion").or_else(|| form.get("client_assertion_type")).is_some();
+        if asserts && (secret.is_some() || headers.contains_key(AUTHORIZATION)) {
+            return Err(InvalidRequest(ONE_METHOD));
+        }
         let Some(header) = values.next() else {
             let client_id = client_id.ok_or(InvalidRequest("client_id is missing"))?;
             let secret = secret.ok_or(InvalidRequest("client_secret is missing"))?;
@@ -43,7 +60,7 @@ impl ClientCredentials {
             return Err(InvalidRequest("the Authorization header is repeated"));
         }
         if secret.is_some() {
-            return Err(InvalidRequest("authenticate by the form or by Basic, not both"));
+            return Err(InvalidRequest(ONE_METHOD));
         }
         let basic = Self::from_basic(header.as_bytes()).ok_or(InvalidBasic)?;
         // RFC 6749 §3.2.1 lets a client name itself in the form beside authenticating.
@@ -55,11 +72,7 @@ impl ClientCredentials {
 
     /// Each half is form-encoded before both are joined and base64-encoded.
     fn from_basic(header: &[u8]) -> Option<Self> {
-        let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
-        if !scheme.eq_ignore_ascii_case(b"Basic ") {
-            return None;
-        }
-        let decoded = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+        let decoded = Zeroizing::new(STANDARD.decode(basic_credential(header)?).ok()?);
         let colon = decoded.iter().position(|byte| *byte == b':')?;
         let client_id = form::decode(&decoded[..colon]).ok()?;
         let secret = form::decode(&decoded[colon + 1..]).ok()?;
@@ -70,6 +83,12 @@ impl ClientCredentials {
             basic: true,
         })
     }
+}
+
+/// What follows the scheme of a Basic credential.
+fn basic_credential(header: &[u8]) -> Option<&[u8]> {
+    let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
+    scheme.eq_ignore_ascii_case(b"Basic ").then_some(encoded)
 }
 
 #[cfg(test)]
@@ -111,6 +130,10 @@ mod tests {
             (&[header.as_str()], "client_secret=s"),
             (&[header.as_str()], "client_id=b"),
             (&[header.as_str(), header.as_str()], ""),
+            (&[], "client_id=a&client_secret=s&client_assertion=x"),
+            (&[], "client_id=a&client_secret=s&client_assertion_type=x"),
+            (&[header.as_str()], "client_assertion=x"),
+            (&[], "client_id=a&client_assertion=x"),
         ] {
             let refused = read_all(authorization, body);
             assert!(matches!(refused, Err(ClientAuthError::InvalidRequest(_))), "{authorization:?} {body}");

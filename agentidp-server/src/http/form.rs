@@ -6,7 +6,10 @@ use zeroize::Zeroizing;
 /// Most parameters of a form. The documented requests have four.
 const MAX_PARAMETERS: usize = 32;
 
-/// The parameters of a form, each at most once. Values are wiped from memory, because one of them is a secret.
+/// What may be repeated (RFC 8707 §2).
+const REPEATABLE: &[&str] = &["resource"];
+
+/// The parameters of a form, each at most once but for a few. Values are wiped from memory, because one of them is a secret.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 
 /// The form is malformed: an escape is none, the text is not UTF-8, a parameter is repeated
@@ -24,7 +27,8 @@ impl Form {
                 None => (pair, &[][..]),
             };
             let name = decode(name)?.to_string();
-            if parameters.len() == MAX_PARAMETERS || parameters.iter().any(|(known, _)| *known == name) {
+            let repeats = !REPEATABLE.contains(&&*name) && parameters.iter().any(|(known, _)| *known == name);
+            if parameters.len() == MAX_PARAMETERS || repeats {
                 return Err(Malformed);
             }
             parameters.push((name, decode(value)?));
@@ -34,8 +38,13 @@ impl Form {
 
     /// A parameter's value. One without a value counts as left out (RFC 6749 §3.2).
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        (!value.is_empty()).then_some(value.as_str())
+        self.get_all(name).next()
+    }
+
+    /// Every value of a parameter that may be repeated.
+    pub(crate) fn get_all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str());
+        values.filter(|value| !value.is_empty())
     }
 }
 
@@ -82,6 +91,8 @@ mod tests {
         let many: Vec<String> = (0..33).map(|n| n.to_string()).collect();
         assert!(Form::parse(many[..32].join("&").as_bytes()).is_ok());
         assert!(Form::parse(many.join("&").as_bytes()).is_err());
+        let resources = Form::parse(b"resource=a&resource=&resource=b").ok().unwrap();
+        assert_eq!(resources.get_all("resource").collect::<Vec<_>>(), ["a", "b"]);
         for malformed in ["a=1&a=2", "a=1&%61=2", "a&a", "a=%", "a=%4", "a=%zz", "a=%ff", "%ff=a", "a=%C3"] {
             assert!(Form::parse(malformed.as_bytes()).is_err(), "{malformed}");
         }

@@ -1,14 +1,11 @@
-//! The refusals of `POST /token` (RFC 6749 §5.2).
+//! The refusals of OAuth (RFC 6749 §5.2).
 
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, WWW_AUTHENTICATE};
-use serde_json::json;
 
-use super::respond::{self, Response};
-
-/// Why no token is issued.
+/// Why a client is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OAuthError {
+#[non_exhaustive]
+pub enum OAuthError {
     /// A parameter is missing or repeated, or the form is malformed.
     InvalidRequest(&'static str),
     /// Another grant than client credentials.
@@ -22,23 +19,27 @@ pub(crate) enum OAuthError {
     UnauthorizedClient(&'static str),
     /// A scope that does not exist.
     InvalidScope,
+    /// A resource that is none, or too many (RFC 8707 §2).
+    InvalidTarget,
 }
 
 impl OAuthError {
     /// The error code.
-    pub(crate) fn code(self) -> &'static str {
+    #[must_use]
+    pub fn code(self) -> &'static str {
         self.parts().1
     }
 
-    /// The answer.
-    pub(crate) fn into_response(self) -> Response {
-        let (status, code, description) = self.parts();
-        let mut response = respond::json(status, &json!({ "error": code, "error_description": description }));
-        if self == (Self::InvalidClient { basic: true }) {
-            let challenge = HeaderValue::from_static("Basic realm=\"agentidp\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
+    /// What is wrong, for the client.
+    #[must_use]
+    pub fn description(self) -> &'static str {
+        self.parts().2
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> StatusCode {
+        self.parts().0
     }
 
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
@@ -53,6 +54,11 @@ impl OAuthError {
                 StatusCode::BAD_REQUEST,
                 "invalid_scope",
                 "scope is a space-separated list of agents:read, agents:write, tokens:read, audit:read",
+            ),
+            Self::InvalidTarget => (
+                StatusCode::BAD_REQUEST,
+                "invalid_target",
+                "resource is an absolute URI without a fragment, of at most 512 bytes, given at most 8 times",
             ),
         }
     }

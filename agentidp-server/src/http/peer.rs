@@ -23,6 +23,12 @@ pub(crate) fn origin(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -
     }
 }
 
+/// Whether a peer that is no trusted proxy says for whom it asks.
+pub(crate) fn is_forwarded_by_unknown(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.ip().to_canonical();
+    headers.contains_key(X_FORWARDED_FOR) && !trusted.iter().any(|network| network.contains(&peer))
+}
+
 /// Goes from the peer backwards through the forwarded addresses for as long as each was written by a trusted proxy.
 fn address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));

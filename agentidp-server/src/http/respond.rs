@@ -9,6 +9,8 @@ use hyper::header::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::OAuthError;
+use crate::domain::Scope;
 use crate::error::ApiError;
 use crate::rate_limit::Allowance;
 
@@ -17,6 +19,9 @@ pub type Response = hyper::Response<Full<Bytes>>;
 
 /// How long a busy server asks its clients to wait, in seconds.
 const BUSY_RETRY_AFTER: u64 = 1;
+
+/// The challenge to a client that used Basic.
+const BASIC: &str = "Basic realm=\"agentidp\", charset=\"UTF-8\"";
 
 /// Room for a token and what is said about it: the body that is sent most often takes its memory once.
 const USUAL_BODY: usize = 1024;
@@ -55,13 +60,19 @@ pub fn error(error: &ApiError) -> Response {
     with_headers(error, json(error.status(), &envelope(error)))
 }
 
-/// The documented envelope and the OAuth members in one body: what `POST /token` answers when the failure is none that
-/// RFC 6749 §5.2 knows.
+/// The OAuth members alone: what `POST /token` answers (RFC 6749 §5.2).
+#[must_use]
+pub fn oauth_error(error: &ApiError) -> Response {
+    let body = json!({ "error": error.oauth_code(), "error_description": error.to_string() });
+    with_headers(error, json(error.status(), &body))
+}
+
+/// The documented envelope and the OAuth members in one body: what introspection and revocation answer, and `POST /token` when
+/// the failure is none that RFC 6749 §5.2 knows.
 #[must_use]
 pub fn error_in_both_forms(error: &ApiError) -> Response {
-    let name = if error.status().is_server_error() { "server_error" } else { "invalid_request" };
     let mut body = envelope(error);
-    body.insert("error".to_owned(), json!(name));
+    body.insert("error".to_owned(), json!(error.oauth_code()));
     body.insert("error_description".to_owned(), json!(error.to_string()));
     with_headers(error, json(error.status(), &body))
 }
@@ -83,9 +94,23 @@ fn envelope(error: &ApiError) -> Map<String, Value> {
     body
 }
 
+/// What RFC 6750 §3 wants to be said of a scope that is missing.
+fn insufficient_scope(scope: Scope) -> HeaderValue {
+    HeaderValue::from_static(match scope {
+        Scope::AgentsRead => "Bearer error=\"insufficient_scope\", scope=\"agents:read\"",
+        Scope::AgentsWrite => "Bearer error=\"insufficient_scope\", scope=\"agents:write\"",
+        Scope::TokensRead => "Bearer error=\"insufficient_scope\", scope=\"tokens:read\"",
+        Scope::AuditRead => "Bearer error=\"insufficient_scope\", scope=\"audit:read\"",
+    })
+}
+
 fn with_headers(error: &ApiError, mut response: Response) -> Response {
     let (name, value) = match error {
         ApiError::Unauthorized(challenge) => (WWW_AUTHENTICATE, HeaderValue::from_static(challenge.header())),
+        ApiError::OAuth(OAuthError::InvalidClient { basic: true }) => {
+            (WWW_AUTHENTICATE, HeaderValue::from_static(BASIC))
+        }
+        ApiError::InsufficientScope(scope) => (WWW_AUTHENTICATE, insufficient_scope(*scope)),
         ApiError::RateLimitExceeded { retry_after } => (RETRY_AFTER, HeaderValue::from(*retry_after)),
         ApiError::Busy(_) | ApiError::DatabaseUnavailable(_) | ApiError::IdempotencyKeyInUse => {
             (RETRY_AFTER, HeaderValue::from(BUSY_RETRY_AFTER))

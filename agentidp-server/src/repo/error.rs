@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use sqlx::migrate::MigrateError;
 
@@ -58,6 +59,11 @@ impl RepoError {
             Self::Refused { during, source } => Self::Refused { during, source: reason(source.as_ref()) },
             Self::Corrupt { during, column } => Self::Corrupt { during, column: column.clone() },
         }
+    }
+
+    /// It did not answer within `limit`.
+    pub(crate) fn late(during: &'static str, limit: Duration) -> Self {
+        Self::unavailable(during, format!("no answer within {limit:?}"))
     }
 
     pub(super) fn unavailable(during: &'static str, reason: impl Into<String>) -> Self {

@@ -12,6 +12,7 @@ mod idempotency;
 mod ledger;
 mod open;
 mod postgres;
+mod reach;
 mod retention;
 mod row_cache;
 mod rows;
@@ -25,7 +26,8 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::{
-    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, Outcome, Page, Paged, Timestamp,
+    Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, Outcome, Page, Paged,
+    Timestamp,
 };
 
 pub use self::changes::{ChangeRepo, ChangeTx};
@@ -125,9 +127,22 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// How many jobs wait.
     async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
 
+    /// How many active credentials need a backend that a server may lack.
+    async fn backends(&self) -> Result<Backends>;
+
     /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
     /// its own always is.
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;
+}
+
+/// Active credentials by what verifies them, where that takes a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Backends {
+    /// Their secret is in Vault.
+    pub vault: u64,
+    /// Their row holds a keyed digest.
+    pub keyed: u64,
 }
 
 /// Being the leader, until it is dropped or its connection to the database ends.
@@ -167,8 +182,8 @@ pub trait TokenRepo: Send + Sync + 'static {
     /// is reached. Says whether the token may go out.
     async fn issued(&self, client_id: Uuid, monthly_limit: Option<u64>, event: &AuditEvent) -> Result<bool>;
 
-    /// Whether a token was revoked, and its agent's status: one select.
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer>;
+    /// Whether a token was revoked, and what its agent and its credential are now: one select.
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer>;
 
     /// Revokes a token until it would have expired. Revoking twice is fine, and one event.
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()>;
@@ -185,6 +200,10 @@ pub struct Bearer {
     pub revoked: bool,
     /// The agent's status; none when there is no such agent.
     pub agent_status: Option<AgentStatus>,
+    /// How often the agent was suspended; none when there is no such agent.
+    pub token_epoch: Option<i64>,
+    /// The credential's status; none when the agent has no such credential.
+    pub credential_status: Option<CredentialStatus>,
 }
 
 /// The audit trail. Append-only: rows leave by age and in no other way.
@@ -214,6 +233,10 @@ pub trait AuditRepo: Send + Sync + 'static {
 pub struct AuditFilter {
     /// Of this agent.
     pub agent_id: Option<Uuid>,
+    /// About this credential.
+    pub credential_id: Option<Uuid>,
+    /// Caused by this agent or operator.
+    pub actor: Option<String>,
     /// Of this kind.
     pub action: Option<AuditAction>,
     /// With this outcome.
@@ -222,6 +245,18 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Not after.
     pub to: Option<Timestamp>,
+}
+
+/// The schema of a database, compared with the one that this server knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "built by repositories")]
+pub struct Schema {
+    /// Numbers of migrations that are not applied.
+    pub missing: Vec<i64>,
+    /// The newest that is; none in an empty database.
+    pub newest: Option<i64>,
+    /// Whether this user may apply what is missing.
+    pub may_migrate: bool,
 }
 
 /// The database itself.
@@ -234,6 +269,12 @@ pub trait DatabaseRepo: Send + Sync + 'static {
     /// Whether every migration that this server knows has been applied. More of them are fine: a newer server may have
     /// begun to replace this one.
     async fn is_current(&self) -> Result<bool>;
+
+    /// What is missing of the schema, and whether this user may make it.
+    async fn schema(&self) -> Result<Schema>;
+
+    /// Writes something of no meaning, to learn whether the database takes writes: it may be read-only, or its disk full.
+    async fn try_write(&self) -> Result<()>;
 
     /// Asks for a sign of life.
     async fn ping(&self) -> Result<()>;

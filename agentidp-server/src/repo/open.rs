@@ -8,6 +8,7 @@ use std::time::Duration;
 use agentidp_secrets::{Clock, SystemClock};
 use tracing::debug;
 
+use super::reach::{Reach, is_read_only};
 use super::{RepoError, Repos, Result, RowCacheOutcome, postgres, sqlite};
 
 /// How long a caller waits for a connection, or for the other process that writes to a SQLite file.
@@ -15,6 +16,9 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connections of one server. A statement takes about a millisecond: more would only wait in the database instead.
 pub(super) const CONNECTIONS: u32 = 8;
+
+/// Connections of their own for lists: a deep page takes seconds, and nothing else waits for it.
+pub(super) const LIST_CONNECTIONS: u32 = 2;
 
 /// Connects to the database at `url`: `postgres://…`, `postgresql://…` or `sqlite:path`. Migrates nothing.
 ///
@@ -29,7 +33,7 @@ pub async fn open(url: &str) -> Result<Repos> {
 /// # Errors
 /// As [`open`].
 pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn QueryObserver>) -> Result<Repos> {
-    let watch = Watch { clock, observer };
+    let watch = Watch { clock, observer, reach: Reach::embedded() };
     if is_postgres(url) {
         postgres::open(url, watch).await
     } else if url.starts_with("sqlite:") {
@@ -66,16 +70,31 @@ impl QueryObserver for NobodyListens {
 pub(super) struct Watch {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn QueryObserver>,
+    reach: Reach,
 }
 
 impl Watch {
+    /// For the database that `reach` leads to.
+    pub(super) fn over(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
+    /// Runs `work`. It fails at once when the database refuses connections: the outcome of what was sent before is then as
+    /// unknown as after any lost connection.
     pub(super) async fn run<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T> {
         let begun = self.clock.instant();
-        let done = work.await;
+        let done = tokio::select! {
+            biased;
+            done = work => done,
+            error = self.reach.refused() => Err(error),
+        };
+        if let Err(error) = &done {
+            self.reach.note(error);
+        }
         self.observer.observe(operation, self.clock.instant().saturating_duration_since(begun));
         done.map_err(|error| RepoError::new(operation, error))
     }
@@ -86,24 +105,31 @@ impl Watch {
         T: Send,
         F: Future<Output = sqlx::Result<T>> + Send,
     {
-        self.run(operation, on_a_live_connection(work)).await
+        self.run(operation, self.on_a_live_connection(work)).await
     }
-}
 
-/// Does `work` once more for each connection of the pool that turns out to be dead. They are not tried before they are
-/// used: that would be a round trip for each statement, to find what a restart of the database does once in a while, and
-/// then to all of them.
-pub(super) async fn on_a_live_connection<T, F>(work: impl Fn() -> F) -> sqlx::Result<T>
-where
-    F: Future<Output = sqlx::Result<T>>,
-{
-    for _ in 0..CONNECTIONS {
-        match work().await {
-            Err(error) if is_lost(&error) => debug!(%error, "a connection to the database was dead: trying another"),
-            decided => return decided,
+    /// Does `work` once more for each connection of the pool that turns out to be dead. They are not tried before they are
+    /// used: that would be a round trip for each statement, to find what a restart of the database does once in a while, and
+    /// then to all of them.
+    pub(super) async fn on_a_live_connection<T, F>(&self, work: impl Fn() -> F) -> sqlx::Result<T>
+    where
+        F: Future<Output = sqlx::Result<T>>,
+    {
+        for _ in 0..CONNECTIONS {
+            match work().await {
+                Err(error) if is_lost(&error) => {
+                    debug!(%error, "a connection to the database was dead: trying another")
+                }
+                // Nothing was written. The next connection is a new one: it may lead to the primary.
+                Err(error) if is_read_only(&error) => {
+                    self.reach.note(&error);
+                    return work().await;
+                }
+                decided => return decided,
+            }
         }
+        work().await
     }
-    work().await
 }
 
 /// Whether it was the connection that failed. What it was asked last may have been done or not.

@@ -149,6 +149,7 @@ impl From<CredentialRow> for Credential {
 #[derive(FromRow)]
 pub(super) struct AuthenticationRow {
     pub(super) agent_status: AgentStatus,
+    pub(super) token_epoch: i64,
     client_id: Id,
     credential_id: Option<Id>,
     #[sqlx(flatten)]

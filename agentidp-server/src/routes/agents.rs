@@ -60,7 +60,7 @@ pub(super) async fn find(app: &App, agent_id: Uuid) -> ApiResult<Agent> {
 
 /// Who asks, for the audit trail.
 pub(super) fn actor(call: &Call<'_>) -> Actor {
-    Actor { agent_id: call.caller.agent_id(), origin: call.origin.clone() }
+    Actor { subject: call.subject.clone(), origin: call.origin.clone() }
 }
 
 /// `PATCH /agents/{agentId}`

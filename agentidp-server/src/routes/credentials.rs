@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::agents::{self, actor};
 use super::validate::{CredentialOptions, credential_list};
 use crate::credentials::{self, Rotation, Shown};
-use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
+use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Timestamp};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
 use crate::http::{Call, Response};
@@ -23,6 +23,13 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
     let request = call.keyed(&format!("/agents/{agent_id}/credentials"), &body)?;
     if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
+    }
+    if let Some(limit) = call.app.settings.credential_limit {
+        let first = Page { page: 1, limit: 1 };
+        let active = call.app.repos.credentials.list(agent_id, Some(CredentialStatus::Active), first).await?;
+        if active.total >= limit {
+            return Err(ApiError::FreeTierLimitExceeded { limit });
+        }
     }
     let shown = credentials::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
     Ok(show(StatusCode::CREATED, &shown, call.app.now()))

@@ -4,10 +4,10 @@ use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 
-use super::agents;
+use super::client::TokenQuestion;
 use crate::domain::AuditAction;
 use crate::error::ApiResult;
-use crate::http::{Call, Response, bearer, respond};
+use crate::http::{Request, Response, bearer, respond};
 use crate::tokens::Claims;
 
 /// What a live token says.
@@ -19,21 +19,23 @@ struct Active {
     claims: Claims,
 }
 
-/// Says whether a token is live. Of a dead or unknown one nothing else is said.
-pub(super) async fn introspect(mut call: Call<'_>) -> ApiResult<Response> {
-    let token = call.token_parameter().await?;
-    let known = call.app.tokens.verify(&token).ok();
+/// Says whether a token is live. Of one that is dead, unknown or not the caller's to hear of nothing else is said.
+pub(super) async fn introspect(request: &mut Request) -> ApiResult<Response> {
+    let question = TokenQuestion::read(request).await?;
+    let (app, caller) = (&request.app, question.caller.agent_id());
+    let known = app.tokens.verify(&question.token).ok();
+    let known = known.filter(|claims| !question.own_only || claims.agent_id() == caller);
     let live = match known {
-        Some(claims) if bearer::is_live(call.app, &claims).await? => Some(claims),
+        Some(claims) if bearer::is_live(app, &claims).await? => Some(claims),
         _ => None,
     };
-    let event = agents::actor(&call).event(
+    let event = question.actor(request).event(
         AuditAction::TokenIntrospected,
-        live.as_ref().map_or(call.caller.agent_id(), Claims::agent_id),
+        live.as_ref().map_or(caller, Claims::agent_id),
         json!({ "active": live.is_some(), "tokenId": live.as_ref().map(|claims| claims.jti) }),
-        call.app.now(),
+        app.now(),
     );
-    call.app.repos.audit.append(&event).await?;
+    app.repos.audit.append(&event).await?;
     Ok(match live {
         Some(claims) => respond::json(StatusCode::OK, &Active { active: true, token_type: "Bearer", claims }),
         None => respond::json(StatusCode::OK, &json!({ "active": false })),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod audit;
+mod client;
 mod credentials;
 mod health;
 mod introspection;
@@ -13,7 +14,7 @@ mod token;
 mod validate;
 mod wellknown;
 
-use std::error::Error as StdError;
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -27,10 +28,11 @@ use uuid::Uuid;
 
 use self::resource::Resource;
 use crate::app::App;
-use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead, TokensRead};
-use crate::error::{ApiError, ApiResult};
+use crate::domain::Scope::{AgentsRead, AgentsWrite, AuditRead};
+use crate::error::{ApiError, ApiResult, chain};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
+use crate::rate_limit::Key;
 
 /// Which endpoint answers. A handler that takes a call runs behind authentication, scope and rate limit.
 async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method) -> ApiResult<Response> {
@@ -56,17 +58,17 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
         }
 
         (On::Token, &Method::POST) => token::issue(r).await,
-        (On::Introspection, &Method::POST) => introspection::introspect(r.authorize(TokensRead).await?).await,
-        (On::Revocation, &Method::POST) => revocation::revoke(r.authorize(TokensRead).await?).await,
+        (On::Introspection, &Method::POST) => introspection::introspect(r).await,
+        (On::Revocation, &Method::POST) => revocation::revoke(r).await,
 
         (On::AuditEvents, &Method::GET) => audit::list(r.authorize(AuditRead).await?).await,
         (On::AuditEvent(id), &Method::GET) => audit::read(r.authorize(AuditRead).await?, uuid("eventId", id)?).await,
 
-        (On::Health, &Method::GET) => health::check(&r.app).await,
-        (On::Ready, &Method::GET) => Ok(ready::check(&r.app).await),
+        (On::Health, &Method::GET) => Ok(health::check(&r.app)),
+        (On::Ready, &Method::GET) => Ok(ready::check(&r.app)),
         (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
-        (On::ServerMetadata, &Method::GET) => wellknown::server_metadata(&r.app, &r.head.headers),
+        (On::ServerMetadata(path), &Method::GET) => wellknown::server_metadata(&r.app, path),
 
         (On::Unknown, _) => Err(ApiError::NotFound),
         (known, _) => Err(ApiError::MethodNotAllowed(known.methods())),
@@ -91,29 +93,98 @@ where
     B: HttpBody<Data = Bytes> + Send + Sync + 'static,
     B::Error: Into<BoxError>,
 {
+    decide(app, request, peer, Ok(())).await
+}
+
+/// The same for a request that came over a connection: it has to name its host.
+pub(crate) async fn handle_from_wire<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
+    let host = http::check_host(&request);
+    decide(app, request, peer, host).await
+}
+
+/// Answers a request, or refuses it with what was `checked` ahead.
+async fn decide<B>(app: &Arc<App>, request: hyper::Request<B>, peer: SocketAddr, checked: ApiResult<()>) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + Sync + 'static,
+    B::Error: Into<BoxError>,
+{
     let start = app.clock.instant();
     let (head, body) = request.into_parts();
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
     let resource = Resource::at(&path);
     let origin = http::origin(&head.headers, peer, &app.settings.trusted_proxies);
+    if http::is_forwarded_by_unknown(&head.headers, peer, &app.settings.trusted_proxies)
+        && app.limiter.strangers.first_undeclared_proxy()
+    {
+        tracing::warn!(
+            peer = %peer.ip(),
+            "a request carries X-Forwarded-For, which counts only from TRUSTED_PROXIES: if the peer is your proxy, name it \
+             there, or all of its clients are limited as one address"
+        );
+    }
     let mut request = Request::new(Arc::clone(app), origin, head, body.map_err(Into::into).boxed());
 
-    let span = tracing::info_span!("request", request_id);
-    let mut response = answer(&mut request, resource, &method).instrument(span.clone()).await;
+    request.introspects = resource == Resource::Introspection;
+
+    let span = tracing::info_span!("request", request_id, refused = tracing::field::Empty);
+    let mut response = match checked {
+        Ok(()) => answer(&mut request, resource, &method).instrument(span.clone()).await,
+        Err(error) => refuse(resource, &error),
+    };
     finish(&mut response, &request, resource, &method, &request_id);
 
     let (elapsed, status) = (app.clock.instant().saturating_duration_since(start), response.status().as_u16());
     app.metrics.http_request(method_label(&method), resource.pattern(), status, elapsed);
-    tracing::info!(
-        parent: &span,
-        method = method_label(&method),
-        path = resource.pattern(),
-        status,
-        elapsed_ms = elapsed.as_secs_f64() * 1000.0,
-        client_id = request.client,
-        "answered"
-    );
+    settle(&request, status);
+    let _entered = span.enter();
+    if let Some(unlogged) = is_logged(&request, status) {
+        if let Some((code, cause)) = &request.failure {
+            tracing::error!(code, cause, "the request failed");
+        }
+        tracing::info!(
+            method = method_label(&method),
+            path = resource.pattern(),
+            status,
+            elapsed_ms = elapsed.as_secs_f64() * 1000.0,
+            client_id = request.client,
+            unlogged,
+            "answered"
+        );
+    }
     response
+}
+
+/// Notes whether the client that the request claimed to come from has proved it.
+fn settle(request: &Request, status: u16) {
+    let (limiter, Some(key)) = (&request.app.limiter, request.claimed) else { return };
+    let Key::Claimed { pair, network } = key else { return };
+    match status {
+        200 if request.client.is_some() => limiter.strangers.proved(pair),
+        401 => {
+            limiter.strangers.failed(network);
+            if request.introspects {
+                // It was counted as an introspection, and turned out to be a guess.
+                let _ = limiter.check(key);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether the request gets its lines in the log, and then how many before it got none. What a client asks for within its
+/// rate is logged; senders that are not known, and what is beyond the rate, have a bound for each address or client.
+fn is_logged(request: &Request, status: u16) -> Option<Option<u64>> {
+    let limiter = &request.app.limiter;
+    let key = match &request.client {
+        Some(_) if status != 429 => return Some(None),
+        Some(client) => limiter.hash(client),
+        None => limiter.network(request.origin.ip_address),
+    };
+    limiter.strangers.log(key).map(|unlogged| Some(unlogged).filter(|count| *count > 0))
 }
 
 async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) -> Response {
@@ -122,17 +193,30 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
     }
     let as_read = if method == Method::HEAD { &Method::GET } else { method };
     let timeout = request.app.settings.request_timeout;
-    let answered = tokio::time::timeout(timeout, dispatch(request, resource, as_read)).await;
+    let answered = tokio::time::timeout(timeout, async {
+        // Probes wait for nobody.
+        if !matches!(resource, Resource::Health | Resource::Ready | Resource::Metrics) {
+            request.take_place().await?;
+        }
+        dispatch(request, resource, as_read).await
+    });
+    let answered = answered.await;
     let error = match answered.unwrap_or(Err(ApiError::Busy(None))) {
         Ok(response) => return response,
         Err(error) => error,
     };
     if let Some(cause) = error.source() {
-        tracing::error!(code = error.code(), cause = chain(cause), "the request failed");
+        request.failure = Some((error.code(), chain(cause)));
     }
+    refuse(resource, &error)
+}
+
+/// The error in the form that the endpoint's clients read.
+fn refuse(resource: Resource<'_>, error: &ApiError) -> Response {
     match resource {
-        Resource::Token => respond::error_in_both_forms(&error),
-        _ => respond::error(&error),
+        Resource::Token if matches!(error, ApiError::OAuth(_)) => respond::oauth_error(error),
+        Resource::Token | Resource::Introspection | Resource::Revocation => respond::error_in_both_forms(error),
+        _ => respond::error(error),
     }
 }
 
@@ -180,10 +264,4 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -2,6 +2,9 @@
 
 use crate::http;
 
+/// The well-known name of RFC 8414, before the path of the issuer.
+const SERVER_METADATA: &str = "/.well-known/oauth-authorization-server";
+
 /// The resource at a path. Ids are as the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource<'p> {
@@ -20,13 +23,20 @@ pub(super) enum Resource<'p> {
     Ready,
     Metrics,
     Jwks,
-    ServerMetadata,
+    /// With what follows the well-known name.
+    ServerMetadata(&'p str),
     Unknown,
 }
 
 impl<'p> Resource<'p> {
     /// What is at `path`.
     pub(super) fn at(path: &'p str) -> Self {
+        // An issuer's path may be written in more ways than our own paths: the handler compares it as a whole.
+        if let Some(rest) = path.strip_prefix(SERVER_METADATA)
+            && (rest.is_empty() || rest.starts_with('/'))
+        {
+            return Self::ServerMetadata(rest);
+        }
         let segments = http::segments(path).unwrap_or_default();
         match *segments.as_slice() {
             ["api", "v1", "agents"] => Self::Agents,
@@ -46,7 +56,6 @@ impl<'p> Resource<'p> {
             ["ready"] => Self::Ready,
             ["metrics"] => Self::Metrics,
             [".well-known", "jwks.json"] => Self::Jwks,
-            [".well-known", "oauth-authorization-server"] => Self::ServerMetadata,
             _ => Self::Unknown,
         }
     }
@@ -82,7 +91,7 @@ impl<'p> Resource<'p> {
             Self::Ready => ("/ready", READ),
             Self::Metrics => ("/metrics", READ),
             Self::Jwks => ("/.well-known/jwks.json", READ),
-            Self::ServerMetadata => ("/.well-known/oauth-authorization-server", READ),
+            Self::ServerMetadata(_) => (SERVER_METADATA, READ),
             Self::Unknown => ("unknown", ""),
         }
     }

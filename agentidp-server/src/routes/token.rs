@@ -1,116 +1,42 @@
 //! `POST /token`: the client credentials grant (RFC 6749 §4.4).
 //!
 //! Checks come in this order: the form's shape, the grant type, that client authentication is there at all; the rate
-//! limit; the client's secret; the agent's status; the scope; the monthly limit.
+//! limit; the client's secret; the agent's status; the scope and the resources; the monthly limit.
 //!
 //! The last check is a second look at the rows, when the token is on record and its answer is ready
 //! to be sent. It refuses a login that a revocation, a rotation or a suspension has overtaken
-//! ([`Lifecycle::still_counts`](agentidp_secrets::lifecycle::Lifecycle::still_counts)). Nothing waits between that look and the answer.
+//! ([`still_counts`](agentidp_secrets::lifecycle::Lifecycle::still_counts)). Nothing waits between that look and the
+//! answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::ClientId;
-use agentidp_secrets::lifecycle::{Decision, Proof};
 use hyper::StatusCode;
 use serde::Serialize;
 use serde_json::json;
+use url::Url;
 use uuid::Uuid;
 
-use crate::app::App;
+use super::client::Client;
 use crate::domain::{AuditAction, AuditEvent, Metadata, Outcome, Scopes, ids};
-use crate::error::{ApiError, ApiResult};
-use crate::http::{self, ClientAuthError, ClientCredentials, Form, OAuthError, Request, Response, body, respond};
+use crate::error::ApiResult;
+use crate::http::{Form, OAuthError, Request, Response, body, respond};
+use crate::tokens::Grant;
 
 /// How long a token lives (documented).
 const TTL: Duration = Duration::from_secs(3600);
+
+/// Most resources of one token, and the longest of them in bytes. A token has to fit into a request's head.
+const MAX_RESOURCES: usize = 8;
+const MAX_RESOURCE: usize = 512;
 
 /// Issues a token to a client that proves itself.
 pub(super) async fn issue(request: &mut Request) -> ApiResult<Response> {
     let outcome = attempt(request).await;
     request.app.metrics.token_issued(if outcome.is_ok() { Outcome::Success } else { Outcome::Failure });
-    match outcome {
-        Ok(response) => Ok(response),
-        Err(Refusal::OAuth(error)) => Ok(error.into_response()),
-        Err(Refusal::Api(error)) => Err(error),
-    }
+    outcome
 }
 
-/// Why no token is issued: in the words of RFC 6749, or in ours.
-enum Refusal {
-    OAuth(OAuthError),
-    Api(ApiError),
-}
-
-impl From<OAuthError> for Refusal {
-    fn from(error: OAuthError) -> Self {
-        Self::OAuth(error)
-    }
-}
-
-impl<E: Into<ApiError>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self::Api(error.into())
-    }
-}
-
-async fn attempt(request: &mut Request) -> Result<Response, Refusal> {
-    let (presented, scope) = read(request).await?;
-    let client_id = http::uuid(&presented.client_id);
-    // One spelling a client: another spelling of its id must not be another bucket.
-    let claimed = client_id.map_or(presented.client_id.clone(), |id| id.to_string());
-    request.limit(request.app.limiter.claimed(&claimed, request.origin.ip_address))?;
-
-    let app = Arc::clone(&request.app);
-    // No client has an id of another form, which costs what an unknown one costs.
-    let client = ClientId::parse(&client_id.unwrap_or_default().to_string()).map_err(ApiError::internal)?;
-    let decision = app.life().authenticate(&client, &presented.secret).await?;
-    let proof = admit(request, client_id, decision, &presented, None).await?;
-    request.client = Some(claimed);
-    tell_stale(&app, &proof);
-    let scope = match scope.as_deref() {
-        Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
-        None => Scopes::ALL,
-    };
-    grant(request, proof, scope, &presented).await
-}
-
-/// The proof, or the refusal of the client, which is recorded; with the id of the token that it
-/// would have got.
-async fn admit(
-    request: &Request,
-    client_id: Option<Uuid>,
-    decision: Decision,
-    presented: &ClientCredentials,
-    token_id: Option<Uuid>,
-) -> Result<Proof, Refusal> {
-    let (agent_id, error) = match decision {
-        Decision::Proved(proof) => return Ok(proof),
-        Decision::NotActive => (client_id, OAuthError::UnauthorizedClient("the agent is not active")),
-        Decision::Mismatch { known } => {
-            let reason = if known { "no active credential matches" } else { "no such client" };
-            tracing::warn!(
-                client_id = client_id.map(tracing::field::display),
-                reason,
-                "a client failed to authenticate"
-            );
-            (client_id.filter(|_| known), OAuthError::InvalidClient { basic: presented.basic })
-        }
-    };
-    Err(fail(request, agent_id, error, token_id).await?.into())
-}
-
-/// A word where Vault could not be asked.
-fn tell_stale(app: &App, proof: &Proof) {
-    if proof.verified().stale {
-        let (client_id, credential_id) = (proof.key().client_id(), proof.key().credential_id());
-        tracing::warn!(%client_id, %credential_id, "Vault is unavailable: a proof from before it was counts");
-        app.metrics.stale_verification();
-    }
-}
-
-/// Reads the form as far as it can be judged without knowing the client. The second part is `scope`, as it was written.
-async fn read(request: &mut Request) -> Result<(ClientCredentials, Option<String>), Refusal> {
+async fn attempt(request: &mut Request) -> ApiResult<Response> {
     let body = request.form().await?;
     let form = Form::parse(&body);
     body::wipe(body);
@@ -120,59 +46,58 @@ async fn read(request: &mut Request) -> Result<(ClientCredentials, Option<String
         Some(_) => return Err(OAuthError::UnsupportedGrantType.into()),
         None => return Err(OAuthError::InvalidRequest("grant_type is missing").into()),
     }
-    let presented = match ClientCredentials::read(&request.head.headers, &form) {
-        Ok(presented) => presented,
-        Err(ClientAuthError::InvalidRequest(why)) => return Err(OAuthError::InvalidRequest(why).into()),
-        Err(ClientAuthError::InvalidBasic) => {
-            request.limit(request.app.limiter.claimed("", request.origin.ip_address))?;
-            return Err(fail(request, None, OAuthError::InvalidClient { basic: true }, None).await?.into());
-        }
+    let client = Client::authenticate(request, &form).await?;
+    let scope = match form.get("scope") {
+        Some(list) => Scopes::parse(list).ok_or(OAuthError::InvalidScope)?,
+        None => Scopes::ALL,
     };
-    Ok((presented, form.get("scope").map(str::to_owned)))
+    let resources = resources(&form).ok_or(OAuthError::InvalidTarget)?;
+    grant(request, client, scope, resources).await
 }
 
-/// Records a failed authentication; hands `error` back. What was wrong stays in the log.
-async fn fail(
-    request: &Request,
-    agent_id: Option<Uuid>,
-    error: OAuthError,
-    token_id: Option<Uuid>,
-) -> ApiResult<OAuthError> {
-    let about = Metadata::of(&Failed { error: error.code(), token_id });
-    let event = event(request, AuditAction::AuthFailed, Outcome::Failure, agent_id, about);
-    request.app.repos.audit.append(&event).await?;
-    Ok(error)
+/// The resources that the token is to be for, each once (RFC 8707 §2). `None`: one of them is none, or there are too many.
+fn resources(form: &Form) -> Option<Vec<String>> {
+    let mut resources = Vec::new();
+    for resource in form.get_all("resource") {
+        if !is_resource(resource) || resources.len() == MAX_RESOURCES {
+            return None;
+        }
+        if resources.iter().all(|known| known != resource) {
+            resources.push(resource.to_owned());
+        }
+    }
+    Some(resources)
+}
+
+/// Whether the text is an absolute URI without a fragment. It is compared as text by whoever reads the token, so it is kept
+/// as it is written, and what a URI may not hold is refused.
+fn is_resource(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+    text.len() <= MAX_RESOURCE && text.bytes().all(plain) && Url::parse(text).is_ok_and(|url| url.fragment().is_none())
 }
 
 /// Signs a token and records it; it goes out only when it is on record, within the monthly limit,
 /// and its proof still counts. What is on record and did not go out is named by an `auth.failed`
 /// event, or by the log where the rows could not be read.
-async fn grant(
-    request: &Request,
-    proof: Proof,
-    scope: Scopes,
-    presented: &ClientCredentials,
-) -> Result<Response, Refusal> {
-    let app = &request.app;
+async fn grant(request: &Request, client: Client, scope: Scopes, resources: Vec<String>) -> ApiResult<Response> {
+    let (app, proof) = (&request.app, &client.proof);
     let ((client_id, credential_id), stale) = (ids(proof.key()), proof.verified().stale);
-    let issued = app.tokens.issue(&client_id.to_string(), scope, TTL).await?;
+    let epoch = proof.epoch();
+    let issued =
+        app.tokens.issue(Grant { agent_id: client_id, credential_id, epoch, scope, resources, ttl: TTL }).await?;
     let token_id = issued.claims.jti;
     let about = Metadata::of(&Issued { credential_id, scope, stale, token_id });
-    let success = event(request, AuditAction::TokenIssued, Outcome::Success, Some(client_id), about);
+    let success = event(request, Outcome::Success, client_id, about);
     let body = Granted { access_token: &issued.token, token_type: "Bearer", expires_in: TTL.as_secs(), scope };
     let response = respond::json(StatusCode::OK, &body);
     let limit = app.settings.monthly_token_limit;
     if !app.repos.tokens.issued(client_id, limit, &success).await? {
         let about = json!({ "error": "unauthorized_client", "limit": limit });
-        let refused = event(request, AuditAction::TokenIssued, Outcome::Failure, Some(client_id), about);
-        app.repos.audit.append(&refused).await?;
+        app.repos.audit.append(&event(request, Outcome::Failure, client_id, about)).await?;
         return Err(OAuthError::UnauthorizedClient("the monthly token limit is reached").into());
     }
     // Last of all: a wait below this line would be time for a revocation to overtake the token.
-    let decision = app.life().still_counts(proof, &presented.secret).await.inspect_err(|_| {
-        tracing::warn!(%client_id, %token_id, "a token that is on record was not handed out");
-    })?;
-    admit(request, Some(client_id), decision, presented, Some(token_id)).await?;
+    client.confirm(request, token_id).await?;
     Ok(response)
 }
 
@@ -187,16 +112,6 @@ struct Issued {
     token_id: Uuid,
 }
 
-/// What the trail tells of a failed authentication.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Failed {
-    error: &'static str,
-    /// Of a token that was issued meanwhile and did not go out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_id: Option<Uuid>,
-}
-
 /// The documented answer (RFC 6749 §5.1). No `Debug`: it holds a token.
 #[derive(Serialize)]
 struct Granted<'a> {
@@ -206,12 +121,27 @@ struct Granted<'a> {
     scope: Scopes,
 }
 
-fn event(
-    request: &Request,
-    action: AuditAction,
-    outcome: Outcome,
-    agent_id: Option<Uuid>,
-    metadata: impl Into<Metadata>,
-) -> AuditEvent {
-    AuditEvent::new(action, outcome, agent_id, &request.origin, metadata, request.app.now())
+fn event(request: &Request, outcome: Outcome, client_id: Uuid, metadata: impl Into<Metadata>) -> AuditEvent {
+    let (action, now) = (AuditAction::TokenIssued, request.app.now());
+    AuditEvent::new(action, outcome, Some(client_id), &request.origin, metadata, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_an_absolute_uri_without_a_fragment() {
+        let longest = format!("https://api.example/{}", "a".repeat(MAX_RESOURCE - 20));
+        for fine in ["https://api.example/", "https://api.example/mcp?a=b", "urn:example:api", "app://x", &longest] {
+            assert!(is_resource(fine), "{fine}");
+        }
+        let fragment = ["https://api.example/#", "https://api.example/#a"];
+        let relative = ["", "api", "/api", "//api.example", "?a", "https://", "https://[::1", "1:a"];
+        let written =
+            ["https://api.example/ä", " https://api.example", "https://a b", "https://a\tb", "https://a/\"", "a:\\b"];
+        for refused in fragment.iter().chain(&relative).chain(&written).copied().chain([&*format!("{longest}a")]) {
+            assert!(!is_resource(refused), "{refused}");
+        }
+    }
 }

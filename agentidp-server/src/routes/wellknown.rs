@@ -1,8 +1,9 @@
 //! What any OAuth client and any resource server can find out: the keys (RFC 7517) and the endpoints (RFC 8414).
 
 use hyper::StatusCode;
-use hyper::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde_json::json;
+use url::Url;
 
 use crate::app::App;
 use crate::domain::Scope;
@@ -17,31 +18,27 @@ pub(super) fn jwks(app: &App) -> Response {
     response
 }
 
-/// The endpoints, under the configured issuer; without one, under the host that the client called us by.
-pub(super) fn server_metadata(app: &App, headers: &HeaderMap) -> ApiResult<Response> {
-    let issuer = match app.tokens.issuer() {
-        Some(issuer) => issuer.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", host(headers)?),
-    };
+/// The endpoints, under the one issuer; without one there is no metadata, because two servers could disagree. `path` follows
+/// the well-known name: nothing, or the path of the issuer (RFC 8414 §3.1).
+pub(super) fn server_metadata(app: &App, path: &str) -> ApiResult<Response> {
+    let issuer = app.tokens.issuer().ok_or(ApiError::NotFound)?;
+    let url = Url::parse(issuer).map_err(ApiError::internal)?;
+    if !path.is_empty() && path != url.path().trim_end_matches('/') {
+        return Err(ApiError::NotFound);
+    }
+    let base = issuer.trim_end_matches('/');
     let methods = ["client_secret_post", "client_secret_basic"];
     let body = json!({
-        "issuer": app.tokens.issuer().unwrap_or(&issuer),
-        "token_endpoint": format!("{issuer}/api/v1/token"),
-        "introspection_endpoint": format!("{issuer}/api/v1/token/introspect"),
-        "revocation_endpoint": format!("{issuer}/api/v1/token/revoke"),
-        "jwks_uri": format!("{issuer}/.well-known/jwks.json"),
+        "issuer": issuer,
+        "token_endpoint": format!("{base}/api/v1/token"),
+        "introspection_endpoint": format!("{base}/api/v1/token/introspect"),
+        "revocation_endpoint": format!("{base}/api/v1/token/revoke"),
+        "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
         "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
         "scopes_supported": Scope::ALL,
     });
     Ok(respond::json(StatusCode::OK, &body))
-}
-
-/// A host and port that are safe to repeat.
-fn host(headers: &HeaderMap) -> ApiResult<&str> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    host.filter(|host| !host.is_empty() && host.bytes().all(plain))
-        .ok_or_else(|| ApiError::field("Host", "must be a host name with an optional port"))
 }

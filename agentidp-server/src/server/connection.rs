@@ -9,24 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Bounds;
+use super::connections::Listed;
 use super::guarded::Guarded;
 use super::requests::Requests;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::respond::{self, Response};
+use crate::places::{Activity, Places, Seat};
+use crate::rate_limit::network;
 use crate::routes;
 use crate::write_deadline::WriteDeadline;
 
@@ -47,39 +50,72 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Between two looks at a preface that comes in parts. No client does that, and nothing wakes whoever waits for the rest.
 const PREFACE_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a connection that has to go may take to hand over the refusal of its requests.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) permit: OwnedSemaphorePermit,
+    pub(super) listed: Listed,
     /// No new requests from now on.
     pub(super) draining: CancellationToken,
-    /// Room for requests that come over HTTP/2, of all connections together.
-    pub(super) streams: Arc<Semaphore>,
+    /// Room for requests, of all connections together.
+    pub(super) places: Places,
+}
+
+/// What each request of a connection needs.
+#[derive(Clone)]
+struct Context {
+    app: Arc<App>,
+    peer: SocketAddr,
+    places: Places,
+    activity: Arc<Activity>,
 }
 
 impl Connection {
     pub(super) async fn serve(self, bounds: Bounds, app: Arc<App>) {
-        let Self { stream, peer, permit, draining, streams } = self;
+        let Self { stream, peer, permit, listed, draining, places } = self;
+        let activity = Arc::clone(&listed.activity);
         // Answers are written at once; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
         let begins = tokio::time::timeout(bounds.header_timeout, begins_with_http2(&stream));
-        let is_http2 = match draining.run_until_cancelled(begins).await {
+        let begins = draining.run_until_cancelled(begins);
+        let is_http2 = match activity.evicted.run_until_cancelled(begins).await.flatten() {
             Some(Ok(Ok(is_http2))) => is_http2,
             Some(Ok(Err(error))) => return debug!(%error, "a connection ended before its first request"),
             Some(Err(_)) => return debug!("a connection was closed: it sent nothing"),
             None => return,
         };
         let stream = TokioIo::new(Box::pin(WriteDeadline::new(stream, bounds.write_timeout)));
-        let served = if is_http2 {
-            serve_http2(stream, peer, bounds, app, draining, streams).await
-        } else {
-            serve_http1(stream, peer, bounds, app, draining).await
+        let context = Context { app, peer, places, activity: Arc::clone(&activity) };
+        let served = async {
+            if is_http2 {
+                serve_http2(stream, bounds, context, draining).await
+            } else {
+                serve_http1(stream, bounds, context, draining).await
+            }
         };
-        if let Err(error) = served {
-            debug!(%error, "a connection ended early");
+        match until_evicted(served, &activity).await {
+            Some(Err(error)) => debug!(%error, "a connection ended early"),
+            Some(Ok(())) => {}
+            None => debug!("a connection was closed: there are too many, and the server did no work on it"),
         }
-        drop(permit);
+        drop((listed, permit));
     }
+}
+
+/// Runs a connection to its end, or until it has to go. One with requests may hand over their refusals first.
+async fn until_evicted<T>(served: impl Future<Output = T>, activity: &Activity) -> Option<T> {
+    let mut served = pin!(served);
+    tokio::select! {
+        served = served.as_mut() => return Some(served),
+        () = activity.evicted.cancelled() => {}
+    }
+    if activity.is_idle() {
+        return None;
+    }
+    tokio::time::timeout(FAREWELL, served).await.ok()
 }
 
 /// Whether the client begins with the preface of HTTP/2. Takes nothing from the stream.
@@ -96,17 +132,17 @@ async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
 
 async fn serve_http1(
     stream: impl Read + Write + Unpin + Send + 'static,
-    peer: SocketAddr,
     bounds: Bounds,
-    app: Arc<App>,
+    context: Context,
     draining: CancellationToken,
 ) -> hyper::Result<()> {
     let service = service_fn(move |request| {
-        let app = Arc::clone(&app);
+        let context = context.clone();
         async move {
-            let mut answer = answer(&app, request, peer).await;
+            let seat = context.seat();
+            let mut answer = answer(&context, request, &seat).await;
             // The client is to come back elsewhere, and never to send into a connection that is just being closed.
-            if app.stopping.is_cancelled() {
+            if context.app.stopping.is_cancelled() || context.activity.evicted.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)
@@ -117,6 +153,8 @@ async fn serve_http1(
         // Also how long a connection may stay idle.
         .header_read_timeout(bounds.header_timeout)
         .max_header_size(usize::from(MAX_HEADER_SIZE))
+        // A client that has sent its request may close its half, and is answered.
+        .half_close(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
@@ -126,31 +164,28 @@ async fn serve_http1(
     connection.await
 }
 
-/// Requests of HTTP/2 share [`Bounds::connections`] places among all connections, so that many streams on few connections
+/// Requests share [`Bounds::connections`] places among all connections, so that many streams on few connections
 /// take no more of the server than as many connections would. An answer keeps its place until the connection has taken it.
 /// A client that takes none (it grants no window, which no time limit on writes would see) loses its connection. A stream
 /// that is reset frees its place at once; one that is opened and reset over and over ends its connection (hyper's and h2's
 /// own limits against rapid resets are on).
 async fn serve_http2(
     stream: impl Read + Write + Unpin + Send + 'static,
-    peer: SocketAddr,
     bounds: Bounds,
-    app: Arc<App>,
+    context: Context,
     draining: CancellationToken,
-    streams: Arc<Semaphore>,
 ) -> hyper::Result<()> {
-    let settings = &app.settings;
+    let settings = &context.app.settings;
     // The longest that all of it may take: the body, the answer, and the client to read it.
     let longest = settings.body_timeout + settings.request_timeout + bounds.write_timeout;
     let requests = Arc::new(Requests::default());
     let all = Arc::clone(&requests);
     let service = service_fn(move |request| {
-        let (app, streams, in_progress) = (Arc::clone(&app), Arc::clone(&streams), all.begin());
+        let (context, in_progress) = (context.clone(), all.begin());
         async move {
-            // Nobody closes the semaphore.
-            let place = streams.acquire_owned().await;
-            let answer = answer(&app, with_host(request), peer).await;
-            Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, place))))
+            let seat = context.seat();
+            let answer = answer(&context, request, &seat).await;
+            Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, seat))))
         }
     });
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -174,20 +209,17 @@ async fn serve_http2(
     tokio::time::timeout(longest, connection).await.unwrap_or(Ok(()))
 }
 
-/// HTTP/2 names the host in the request's target.
-fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
-    if request.version() == Version::HTTP_2 && !request.headers().contains_key(HOST) {
-        let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-        if let Some(host) = host {
-            request.headers_mut().insert(HOST, host);
-        }
+impl Context {
+    fn seat(&self) -> Arc<Seat> {
+        Seat::new(&self.places, network(self.peer.ip().to_canonical()), &self.activity)
     }
-    request
 }
 
 /// A panic is a fault of ours: the client is told so, and the connection and the process live on.
-async fn answer(app: &Arc<App>, request: Request<Incoming>, peer: SocketAddr) -> Response {
-    AssertUnwindSafe(routes::handle(app, request, peer)).catch_unwind().await.unwrap_or_else(|_| {
+async fn answer(context: &Context, mut request: Request<Incoming>, seat: &Arc<Seat>) -> Response {
+    request.extensions_mut().insert(Arc::clone(seat));
+    let handled = routes::handle_from_wire(&context.app, request, context.peer);
+    AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| {
         // The panic hook has logged where.
         respond::error(&ApiError::internal("a handler panicked"))
     })

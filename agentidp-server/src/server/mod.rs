@@ -1,6 +1,7 @@
 //! The accept loop: bounded connections, bounded waiting, and a shutdown that lets requests in progress finish.
 
 mod connection;
+mod connections;
 mod guarded;
 mod requests;
 
@@ -18,18 +19,28 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use self::connection::Connection;
+use self::connections::Connections;
 use crate::app::App;
+use crate::places::Places;
+use crate::rate_limit::network;
 use crate::workers;
 
 /// How long to leave the listener alone after it failed, which it does when file descriptors run out.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
 
+/// Connections beside those that [`Bounds::connections`] are kept: while all places are taken, `/ready`, `/health` and
+/// `/metrics` are asked on these. Few enough for the 1024 files that many systems give a process.
+const RESERVE: usize = 48;
+
+/// Connections that have to go, and are still handing over a refusal.
+const LEAVING: usize = 16;
+
 /// Bounds of the accept loop.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
 pub struct Bounds {
-    /// Connections served at a time; more wait in the listener's queue. Also how many requests are answered at a time that
-    /// come over HTTP/2, which has many on one connection; more wait for the others.
+    /// Requests answered at a time; more wait for a place. Also how many connections are kept, beside a few in reserve for
+    /// probes; beyond them those go on which the server does no work, first those of the peer that has the most.
     pub connections: usize,
     /// How long a request's head may take to arrive, and how long a connection may stay idle.
     pub header_timeout: Duration,
@@ -70,9 +81,12 @@ pub async fn run(
 ) -> io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
     let draining = CancellationToken::new();
+    // Whoever connects first is told the truth. Both are bounded.
+    tokio::join!(workers::dependencies::database_round(&app), workers::dependencies::vault_round(&app));
     let workers = workers::start(&app, &draining);
-    let permits = Arc::new(Semaphore::new(bounds.connections));
-    let streams = Arc::new(Semaphore::new(bounds.connections));
+    let listed = Connections::new(bounds.connections.saturating_add(RESERVE));
+    let permits = Arc::new(Semaphore::new(bounds.connections.saturating_add(RESERVE + LEAVING)));
+    let places = Places::new(bounds.connections);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(async {
         shutdown.await;
@@ -85,8 +99,10 @@ pub async fn run(
             () = shutdown.as_mut() => break,
             Some(_) = connections.join_next() => {}
             (stream, peer, permit) = accept(&listener, &permits) => {
-                let (draining, streams) = (draining.clone(), Arc::clone(&streams));
-                let connection = Connection { stream, peer, permit, draining, streams };
+                let (listed, evicted) = listed.list(network(peer.ip().to_canonical()));
+                app.metrics.connections(connections.len() + 1, places.waiting(), evicted);
+                let (draining, places) = (draining.clone(), places.clone());
+                let connection = Connection { stream, peer, permit, listed, draining, places };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));
             }
         }

@@ -1,5 +1,9 @@
 //! Access tokens: signed, and checked again when they come back.
 
+mod claims;
+mod issuer;
+mod profile;
+
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
@@ -7,8 +11,11 @@ use std::time::Duration;
 
 use agentidp_secrets::Clock;
 use jsonwebtoken::jwk::JwkSet;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::claims::{Audience, Claims};
+pub use self::issuer::Issuer;
+pub use self::profile::TokenProfile;
 
 use crate::domain::{Scopes, Timestamp};
 use crate::keys::{KeyAlgorithm, Pool, SignError, SigningKey, VerifyingKey};
@@ -35,46 +42,29 @@ struct Inner {
     /// That of `key` first, then those that are accepted beside it; no two have one key id.
     verifying: Vec<VerifyingKey>,
     jwks: String,
-    issuer: Option<String>,
+    issuer: Option<Issuer>,
+    profile: TokenProfile,
+    /// The first part of every token, and the point behind it.
+    header: String,
     clock: Arc<dyn Clock>,
 }
 
-/// What a token says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::exhaustive_structs, reason = "the documented claims")]
-pub struct Claims {
-    /// The agent, or [`OPERATOR`].
-    pub sub: String,
-    /// The same, under its OAuth name.
-    pub client_id: String,
+/// What a login gets a token for.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "data of one call")]
+pub struct Grant {
+    /// The agent.
+    pub agent_id: Uuid,
+    /// The credential whose secret was proved.
+    pub credential_id: Uuid,
+    /// The agent's epoch by the rows of that proof.
+    pub epoch: i64,
     /// What the token allows.
     pub scope: Scopes,
-    /// The token's id.
-    pub jti: Uuid,
-    /// When it was issued, in seconds since 1970.
-    pub iat: i64,
-    /// When it ends, in seconds since 1970.
-    pub exp: i64,
-    /// Who issued it, where that is configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub iss: Option<String>,
-    /// Whether it is an operator's.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub agentidp_operator: bool,
-}
-
-impl Claims {
-    /// The agent whose token it is; none for an operator's.
-    #[must_use]
-    pub fn agent_id(&self) -> Option<Uuid> {
-        if self.agentidp_operator { None } else { Uuid::parse_str(&self.sub).ok() }
-    }
-
-    /// When the token ends.
-    #[must_use]
-    pub fn expires_at(&self) -> Timestamp {
-        Timestamp::from(std::time::UNIX_EPOCH).plus(Duration::from_secs(u64::try_from(self.exp).unwrap_or(0)))
-    }
+    /// The resource servers that it is for.
+    pub resources: Vec<String>,
+    /// How long it lives, in whole seconds.
+    pub ttl: Duration,
 }
 
 /// A token and what it says. `Debug` hides the token.
@@ -93,15 +83,46 @@ pub enum TokenError {
     /// It is over.
     #[error("the token has expired")]
     Expired,
+    /// It is not valid yet.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// Its key is one of ours, and another server issued it.
+    #[error("the token has another issuer")]
+    WrongIssuer,
     /// It was not issued by this key, or is no token at all.
     #[error("the token was not issued by this server")]
     Invalid,
+}
+
+impl TokenError {
+    /// One word for the metrics.
+    #[must_use]
+    pub fn cause(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongIssuer => "issuer",
+            Self::Invalid => "invalid",
+        }
+    }
 }
 
 impl Tokens {
     /// Tokens signed by `key`; `issuer` becomes their `iss`. What one of `accepted` signed is as good.
     #[must_use]
     pub fn new(key: SigningKey, accepted: Vec<VerifyingKey>, issuer: Option<String>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_profile(key, accepted, issuer.map(Issuer::new), TokenProfile::Jwt, clock)
+    }
+
+    /// As [`new`](Self::new), with tokens of this form.
+    #[must_use]
+    pub fn with_profile(
+        key: SigningKey,
+        accepted: Vec<VerifyingKey>,
+        issuer: Option<Issuer>,
+        profile: TokenProfile,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let mut verifying = vec![key.public().clone()];
         for key in accepted {
             if verifying.iter().all(|known| known.kid() != key.kid()) {
@@ -111,21 +132,28 @@ impl Tokens {
         let keys = JwkSet { keys: verifying.iter().map(|key| key.jwk().clone()).collect() };
         // Infallible: nothing but texts is in it.
         let jwks = serde_json::to_string(&keys).unwrap_or_default();
+        let header = key.header(profile.typ());
         let pool = (key.algorithm() == KeyAlgorithm::Rs256).then(|| {
             let (threads, key) = (thread::available_parallelism().map_or(1, usize::from), key.clone());
             Pool::new(threads, MAX_WAITING, move |unsigned| key.sign(unsigned))
         });
-        Self(Arc::new(Inner { key, pool, verifying, jwks, issuer, clock }))
+        Self(Arc::new(Inner { key, pool, verifying, jwks, issuer, profile, header, clock }))
     }
 
-    /// Issues a token for `subject` that lives for `ttl`, in whole seconds, without holding up the thread for long.
+    /// Issues a token for a login, without holding up the thread for long.
     ///
     /// # Errors
     /// `Busy` when too many wait for a signature already, `Failed` when the key cannot sign, which a key that was read
     /// successfully always can.
-    pub async fn issue(&self, subject: &str, scope: Scopes, ttl: Duration) -> Result<IssuedToken, SignError> {
-        let claims = self.claims(subject, scope, ttl, false);
-        let unsigned = self.0.key.unsigned(&claims)?;
+    pub async fn issue(&self, grant: Grant) -> Result<IssuedToken, SignError> {
+        let subject = grant.agent_id.to_string();
+        let claims = Claims {
+            aud: self.audience(grant.resources),
+            cid: Some(grant.credential_id),
+            agentidp_epoch: Some(grant.epoch),
+            ..self.claims(&subject, grant.scope, grant.ttl, false)
+        };
+        let unsigned = self.0.key.unsigned(&self.0.header, &claims)?;
         let token = match &self.0.pool {
             Some(pool) => pool.sign(unsigned).await?,
             None => self.0.key.sign(unsigned)?,
@@ -133,7 +161,7 @@ impl Tokens {
         Ok(IssuedToken { token, claims })
     }
 
-    /// The same in place, for the command line and for tests, and for an operator too.
+    /// A token that names no credential, signed in place. For the command line, tests, and operators.
     ///
     /// # Errors
     /// `Failed`, as above.
@@ -145,7 +173,7 @@ impl Tokens {
         operator: bool,
     ) -> Result<IssuedToken, SignError> {
         let claims = self.claims(subject, scope, ttl, operator);
-        let token = self.0.key.sign(self.0.key.unsigned(&claims)?)?;
+        let token = self.0.key.sign(self.0.key.unsigned(&self.0.header, &claims)?)?;
         Ok(IssuedToken { token, claims })
     }
 
@@ -158,36 +186,74 @@ impl Tokens {
             jti: Uuid::new_v4(),
             iat: now.unix_seconds(),
             exp: now.plus(ttl).unix_seconds(),
-            iss: self.0.issuer.clone(),
+            nbf: None,
+            iss: self.issuer().map(str::to_owned),
+            aud: self.audience(Vec::new()),
+            cid: None,
+            agentidp_epoch: None,
             agentidp_operator: operator,
         }
     }
 
-    /// Checks the key id, the signature by that key's own algorithm and the end, without leeway: it was our own clock that set it.
-    /// Whether the token was revoked is for the database to say.
+    fn audience(&self, resources: Vec<String>) -> Option<Audience> {
+        match self.0.profile {
+            TokenProfile::Rfc9068 if resources.is_empty() => {
+                self.issuer().map(|issuer| Audience::One(issuer.to_owned()))
+            }
+            _ => Audience::of(resources),
+        }
+    }
+
+    /// Checks what [`read`](Self::read) does, the end and the beginning. Without leeway: our own clock set them. Whether the
+    /// token was revoked is for the database to say.
     ///
     /// # Errors
-    /// `Expired` for a token of ours that is over, `Invalid` for anything else.
+    /// `Expired` and `NotYetValid` for a token of ours at another time, and those of [`read`](Self::read).
     pub fn verify(&self, token: &str) -> Result<Claims, TokenError> {
         let claims = self.read(token)?;
-        if Timestamp::from(self.0.clock.now()).unix_seconds() >= claims.exp {
+        let now = Timestamp::from(self.0.clock.now()).unix_seconds();
+        if now >= claims.exp {
             return Err(TokenError::Expired);
+        }
+        if claims.nbf.is_some_and(|begin| now < begin) {
+            return Err(TokenError::NotYetValid);
         }
         Ok(claims)
     }
 
-    /// Checks the key id and the signature, and not the end. For what must not depend on a clock that may be wrong.
+    /// Checks the header, the signature by that key's own algorithm, the issuer and the subject, and no time. For what must not
+    /// depend on a clock that may be wrong. A token without an issuer is from before the server had one, and is accepted.
     ///
     /// # Errors
-    /// `Invalid` for anything that is no token of ours.
+    /// `WrongIssuer`; `Invalid` for anything that is no token of ours.
     pub fn read(&self, token: &str) -> Result<Claims, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
-        let key = header.kid.and_then(|kid| self.0.verifying.iter().find(|key| key.kid() == kid));
-        let claims = key.ok_or(TokenError::Invalid)?.claims(token)?;
-        if !claims.agentidp_operator && claims.agent_id().is_none() {
+        // We understand no critical extension (RFC 7515 §4.1.11), and sign nothing but access tokens (RFC 8725 §3.11).
+        if header.crit.is_some() || !header.typ.as_deref().is_some_and(is_access_token) {
             return Err(TokenError::Invalid);
         }
+        let key = header.kid.and_then(|kid| self.0.verifying.iter().find(|key| key.kid() == kid));
+        let claims = key.ok_or(TokenError::Invalid)?.claims(token)?;
+        let subject_is_sound =
+            claims.sub == claims.client_id && (claims.agentidp_operator || claims.agent_id().is_some());
+        if !subject_is_sound {
+            return Err(TokenError::Invalid);
+        }
+        if claims.iss.as_deref().is_some_and(|iss| !self.is_ours(iss)) {
+            return Err(TokenError::WrongIssuer);
+        }
         Ok(claims)
+    }
+
+    /// Whether our own endpoints are among those that the token is for.
+    #[must_use]
+    pub fn is_for_us(&self, claims: &Claims) -> bool {
+        let Some(audience) = &claims.aud else { return true };
+        audience.iter().any(|resource| self.is_ours(resource))
+    }
+
+    fn is_ours(&self, issuer: &str) -> bool {
+        self.0.issuer.as_ref().is_some_and(|ours| ours.is(issuer))
     }
 
     /// Every accepted key as a JSON Web Key Set (RFC 7517), that which signs first.
@@ -196,11 +262,17 @@ impl Tokens {
         &self.0.jwks
     }
 
-    /// The configured issuer.
+    /// The one issuer of this server, where it has one.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.0.issuer.as_deref()
+        self.0.issuer.as_ref().map(Issuer::url)
     }
+}
+
+/// Whether a `typ` names a token of ours, in one of its two forms. Media types may leave `application/` out and have no case
+/// (RFC 7515 §4.1.9).
+fn is_access_token(typ: &str) -> bool {
+    ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ))
 }
 
 impl fmt::Debug for Tokens {

@@ -27,6 +27,17 @@ fn tokens() -> (Tokens, Arc<ManualClock>) {
     )
 }
 
+fn grant(resources: &[&str]) -> Grant {
+    Grant {
+        agent_id: AGENT.parse().unwrap(),
+        credential_id: Uuid::from_u128(7),
+        epoch: 3,
+        scope: Scopes::ALL,
+        resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+        ttl: Duration::from_secs(60),
+    }
+}
+
 /// Signs claims that `Tokens::issue` would not.
 fn forge(kid: Option<&str>, algorithm: Algorithm, secret: &EncodingKey, change: impl FnOnce(&mut Value)) -> String {
     let mut header = Header::new(algorithm);
@@ -107,6 +118,68 @@ fn what_this_key_did_not_sign_is_invalid() {
 }
 
 #[test]
+fn claims_and_header_are_checked_on_the_way_in() {
+    let (tokens, _) = tokens();
+    let (ours, our_private) = (key(), private(test_keys::pem(KeyAlgorithm::Rs256)));
+    let read = |change: &dyn Fn(&mut Header, &mut Value)| {
+        let mut header = Header { kid: Some(ours.kid().to_owned()), ..Header::new(Algorithm::RS256) };
+        let mut claims = json!({
+            "sub": AGENT, "client_id": AGENT, "scope": "agents:read", "jti": Uuid::new_v4(), "iat": 0,
+            "exp": 2_000_000_000_u32, "iss": "https://idp.example",
+        });
+        change(&mut header, &mut claims);
+        tokens.verify(&jsonwebtoken::encode(&header, &claims, &our_private).unwrap())
+    };
+    assert!(read(&|_, _| {}).is_ok());
+    assert!(read(&|_, claims| _ = claims.as_object_mut().unwrap().remove("iss")).is_ok(), "from before there was one");
+    for issuer in ["https://other.example", "https://idp.example/", "", "HTTPS://idp.example"] {
+        assert_eq!(read(&|_, claims| claims["iss"] = json!(issuer)), Err(TokenError::WrongIssuer), "{issuer:?}");
+    }
+    assert_eq!(read(&|_, claims| claims["iss"] = json!(["https://idp.example"])), Err(TokenError::Invalid));
+    assert!(read(&|_, claims| claims["nbf"] = json!(1_900_000_000)).is_ok());
+    assert_eq!(read(&|_, claims| claims["nbf"] = json!(1_900_000_001)), Err(TokenError::NotYetValid));
+    assert_eq!(read(&|_, claims| claims["nbf"] = json!("soon")), Err(TokenError::Invalid));
+    assert_eq!(read(&|_, claims| claims["client_id"] = json!(Uuid::nil())), Err(TokenError::Invalid));
+    assert_eq!(read(&|header, _| header.crit = Some(vec!["exp".to_owned()])), Err(TokenError::Invalid));
+    assert_eq!(read(&|header, _| header.crit = Some(Vec::new())), Err(TokenError::Invalid));
+    for (typ, accepted) in [
+        (Some("jwt"), true),
+        (Some("at+jwt"), true),
+        (Some("application/at+JWT"), true),
+        (Some("logout+jwt"), false),
+        (None, false),
+    ] {
+        assert_eq!(read(&|header, _| header.typ = typ.map(str::to_owned)).is_ok(), accepted, "{typ:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_for_the_resources_that_were_asked_for() {
+    let of = |issuer: Option<&str>, profile| {
+        Tokens::with_profile(key(), Vec::new(), issuer.map(Issuer::new), profile, tokens().1)
+    };
+    let (ours, api, other) = ("https://idp.example", "https://api.example/", "urn:other");
+    for (issuer, profile, resources, aud, is_for_us) in [
+        (Some(ours), TokenProfile::Jwt, &[][..], Value::Null, true),
+        (Some(ours), TokenProfile::Jwt, &[api], json!(api), false),
+        (Some(ours), TokenProfile::Jwt, &[api, other], json!([api, other]), false),
+        (Some(ours), TokenProfile::Jwt, &[api, ours], json!([api, ours]), true),
+        (Some(ours), TokenProfile::Rfc9068, &[], json!(ours), true),
+        (Some(ours), TokenProfile::Rfc9068, &[api], json!(api), false),
+        (None, TokenProfile::Jwt, &[ours], json!(ours), false),
+    ] {
+        let tokens = of(issuer, profile);
+        let issued = tokens.issue(grant(resources)).await.unwrap();
+        assert_eq!(serde_json::to_value(&issued.claims).unwrap()["aud"], aud, "{profile:?} {resources:?}");
+        let claims = tokens.verify(&issued.token).unwrap();
+        assert_eq!((tokens.is_for_us(&claims), &claims), (is_for_us, &issued.claims), "{profile:?} {resources:?}");
+        let typ = jsonwebtoken::decode_header(&issued.token).unwrap().typ.unwrap();
+        assert_eq!(typ, if profile == TokenProfile::Jwt { "JWT" } else { "at+jwt" });
+        assert_eq!((claims.cid, claims.agentidp_epoch), (Some(Uuid::from_u128(7)), Some(3)));
+    }
+}
+
+#[test]
 fn debug_shows_no_token() {
     let (tokens, _) = tokens();
     let issued = tokens.issue_now(AGENT, Scopes::ALL, Duration::from_secs(60), false).unwrap();
@@ -182,7 +255,7 @@ async fn tokens_are_the_same_wherever_they_are_signed() {
     for algorithm in KeyAlgorithm::ALL {
         let tokens = Tokens::new(test_keys::key(algorithm), Vec::new(), None, tokens().1);
         assert_eq!(tokens.0.pool.is_some(), algorithm == KeyAlgorithm::Rs256, "only RSA is slow");
-        let issued = tokens.issue(AGENT, Scopes::ALL, Duration::from_secs(60)).await.unwrap();
+        let issued = tokens.issue(grant(&[])).await.unwrap();
         assert_eq!(tokens.verify(&issued.token).unwrap(), issued.claims);
     }
 }

@@ -1,10 +1,12 @@
-//! Digests yield to whoever needs none: a flood of guesses gets what others leave of the cores.
+//! Digests yield to others, down to a floor: a flood of guesses gets what others leave of the cores, and first logins on a
+//! busy machine still get theirs.
 //!
-//! Two means, because neither does alone. The scheduler gives the threads what nobody else wants, but weighs them against
-//! their own session only where Linux groups processes by session (`sched_autogroup_enabled`, on in most distributions):
-//! there a flood kept half a core from clients in other sessions, measured. So a thread that had to wait for its core also
-//! rests after a run of digests, the longer the less it was given.
+//! A thread that had to wait for its core rests after a run of digests, the longer the less it was given, and never so long
+//! that all threads together get less than the floor. A lower priority could not promise that: on a busy machine a thread
+//! of the lowest one would keep the digests that it has begun for minutes.
 
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use agentidp_secrets::backends::DigestLimits;
@@ -12,19 +14,31 @@ use agentidp_secrets::backends::DigestLimits;
 /// Rest per computed time at most: a thread that nobody leaves a core to takes less than a thirtieth of one.
 const MOST_REST: u32 = 29;
 
-pub(super) fn limits() -> DigestLimits {
+/// The floor unless set: this part of the cores.
+const DEFAULT_FLOOR: f64 = 0.25;
+
+/// Limits of one kind of digest, which gets at least `floor` cores while it has work; a quarter of them unless set.
+pub(super) fn limits(floor: Option<f64>) -> DigestLimits {
     let limits = DigestLimits::default();
+    let cores = available_parallelism().map_or(1, NonZero::get) as f64;
+    // There are as many threads as cores.
+    let share = (floor.unwrap_or(cores * DEFAULT_FLOOR) / cores).clamp(0.0, 1.0);
     #[cfg(target_os = "linux")]
-    let limits = limits.on_thread_start(linux::yield_to_others).pace(linux::rest_after);
+    let limits = limits.pace(move |took| linux::rest_after(took, share));
+    #[cfg(not(target_os = "linux"))]
+    let _ = share;
     limits
 }
 
 /// How long to rest after a run that took so long and was given a core for `computed` of it. Up to a third of the core for
-/// others is no reason: then there is room for both. With half of it for them the rest is at its longest.
+/// others is no reason: then there is room for both. With half of it for them the rest is at its longest, but it leaves the
+/// thread `share` of a core.
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere a thread cannot tell what it was given"))]
-fn rest(took: Duration, computed: Duration) -> Duration {
+fn rest(took: Duration, computed: Duration, share: f64) -> Duration {
     let waited = took.saturating_sub(computed);
-    (waited * 2).saturating_sub(computed).min(computed) * MOST_REST
+    let rest = (waited * 2).saturating_sub(computed).min(computed) * MOST_REST;
+    let most = if share > 0.0 { Duration::try_from_secs_f64(computed.as_secs_f64() / share).ok() } else { None };
+    most.map_or(rest, |most| rest.min(most.saturating_sub(took)))
 }
 
 #[cfg(target_os = "linux")]
@@ -33,30 +47,17 @@ mod linux {
     use std::time::Duration;
 
     use rustix::time::{ClockId, clock_gettime};
-    use thread_priority::{
-        NormalThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
-        thread_native_id,
-    };
-    use tracing::debug;
 
     thread_local! {
         /// What this thread had computed by the end of its last run.
         static COMPUTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     }
 
-    /// `SCHED_IDLE`, which is below every niceness: sched(7). Anybody may ask for it.
-    pub(super) fn yield_to_others() {
-        let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-        if let Err(error) = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle) {
-            debug!(%error, "a digest thread keeps its priority: a flood of guesses counts more");
-        }
-    }
-
-    pub(super) fn rest_after(took: Duration) -> Duration {
+    pub(super) fn rest_after(took: Duration, share: f64) -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
         let computed = now.saturating_sub(COMPUTED.replace(now));
-        super::rest(took, computed)
+        super::rest(took, computed, share)
     }
 }
 
@@ -69,10 +70,11 @@ mod tests {
 
     use super::*;
 
+    /// A thread of the lowest priority would get nothing on a busy machine, and could not ask for more.
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn digest_threads_run_when_nobody_else_does() {
-        let bcrypt = Bcrypt::builder().minimum_cost_for_tests().limits(limits()).build().unwrap();
+    async fn digest_threads_have_the_priority_of_the_others() {
+        let bcrypt = Bcrypt::builder().minimum_cost_for_tests().limits(limits(None)).build().unwrap();
         bcrypt.store(&CredentialKey::parse("agent", "credential").unwrap(), &"secret".into()).await.unwrap();
         let threads = std::fs::read_dir("/proc/self/task").unwrap();
         let policies: Vec<String> = threads
@@ -81,8 +83,8 @@ mod tests {
             // proc_pid_stat(5): the 41st field; the name is the second.
             .map(|stat| stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().to_owned())
             .collect();
-        // SCHED_IDLE in sched.h.
-        assert!(policies.contains(&"5".to_owned()), "{policies:?}");
+        // SCHED_OTHER in sched.h.
+        assert!(!policies.is_empty() && policies.iter().all(|policy| policy == "0"), "{policies:?}");
     }
 
     #[test]
@@ -91,16 +93,31 @@ mod tests {
         for (took, computed, expected) in
             [(80, 80, 0), (60, 40, 0), (70, 40, 580), (80, 40, 1_160), (9_000, 40, 1_160), (0, 1, 0)]
         {
-            assert_eq!(rest(ms(took), ms(computed)), ms(expected), "{computed} of {took}");
+            assert_eq!(rest(ms(took), ms(computed), 0.0), ms(expected), "{computed} of {took}");
         }
+    }
+
+    #[test]
+    fn a_rest_leaves_the_floor() {
+        let ms = Duration::from_millis;
+        for share in [0.1, 0.25, 0.5, 1.0] {
+            for took in (40..400).step_by(10) {
+                let computed = ms(40);
+                let round = ms(took) + rest(ms(took), computed, share);
+                let given = computed.as_secs_f64() / round.as_secs_f64();
+                let wanted = share.min(40.0 / took as f64);
+                assert!(given >= wanted - 1e-6, "{given} of a core for a share of {share}, when {took} ms took 40");
+            }
+        }
+        assert_eq!(rest(ms(80), ms(40), 0.25), ms(80), "a quarter of the core, and not a thirtieth");
     }
 
     #[cfg(target_os = "linux")]
     #[test]
     fn what_a_thread_was_given_is_told_from_what_it_took() {
-        linux::rest_after(Duration::ZERO);
-        assert_eq!(linux::rest_after(Duration::ZERO), Duration::ZERO, "it took no time");
+        linux::rest_after(Duration::ZERO, 0.0);
+        assert_eq!(linux::rest_after(Duration::ZERO, 0.0), Duration::ZERO, "it took no time");
         let spin = std::hint::black_box((0..2_000_000_u64).fold(0, |sum, number| sum ^ std::hint::black_box(number)));
-        assert!(linux::rest_after(Duration::from_secs(3_600)) > Duration::ZERO, "it hardly had a core: {spin}");
+        assert!(linux::rest_after(Duration::from_secs(3_600), 0.0) > Duration::ZERO, "it hardly had a core: {spin}");
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn around_digests(backend: impl SecretBackend, warm: Option<&WarmLaye
 }
 
 /// Observe around warm around breaker around timeout around retry around limit. The deadline of a read leaves room for a
-/// second attempt, that of a write for finding out what became of one whose answer was lost.
+/// second attempt, that of a write for finding out what became of one whose answer was lost. A wait for the limit ends
+/// before either: it is no outage of Vault, and the breaker does not count it.
 pub(super) fn around_vault(
     backend: impl SecretBackend,
     settings: &Vault,
@@ -39,7 +40,8 @@ pub(super) fn around_vault(
 ) -> SharedBackend {
     let deadline =
         TimeoutLayer::new(2 * settings.read_timeout).writes(2 * settings.write_timeout + settings.read_timeout);
-    let asked = stack(backend, &[&LimitLayer::new(MAX_CALLS), &RetryLayer::default(), &deadline, breaker]);
+    let limit = LimitLayer::new(MAX_CALLS).max_wait(settings.read_timeout);
+    let asked = stack(backend, &[&limit, &RetryLayer::default(), &deadline, breaker]);
     observed(stack(asked, &as_layers(warm)))
 }
 

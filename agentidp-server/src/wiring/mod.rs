@@ -28,12 +28,13 @@ pub(crate) use vault::backend as vault_backend;
 use self::data_dir::{data_dir, unusable};
 use crate::app::{App, Settings, VaultPlace};
 use crate::config::{Config, NewDigest};
+use crate::dependencies::Dependencies;
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
-use crate::repo::{self, Repos};
+use crate::repo::{self, Backends, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
 
@@ -47,12 +48,36 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let app = assemble(config, parts, ledger_watch).await?;
     ledger::refuse_the_folder_of_another(config, &app).await?;
+    warn_of_unconfigured(config, &app).await?;
     // Before the first request: what it writes must not decide where the horizon of an older database begins.
     app.horizon
         .advance(&*app.repos.retention, &*app.clock)
         .await
         .map_err(|error| StartError::database(config, &error))?;
     Ok(app)
+}
+
+/// Logs how many active credentials no backend of this server can verify. It serves the others.
+async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
+    let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
+    for (backend, credentials, setting) in unconfigured(config, held) {
+        app.metrics.unconfigured(backend, credentials);
+        if credentials > 0 {
+            warn!(
+                credentials,
+                "{credentials} active credentials need {backend}, which is not configured: they get no tokens; set {setting}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The backends that are not configured, how many active credentials need each, and the setting.
+pub(crate) fn unconfigured(config: &Config, held: Backends) -> Vec<(&'static str, u64, &'static str)> {
+    let vault = (config.vault.is_none(), "vault-kv2", held.vault, "VAULT_ADDR");
+    let keyed = (config.digests.mac_keys.is_none(), "keyed-digest", held.keyed, "MAC_KEYS_FILE");
+    let missing = [vault, keyed].into_iter().filter(|(missing, ..)| *missing);
+    missing.map(|(_, backend, credentials, setting)| (backend, credentials, setting)).collect()
 }
 
 /// As [`build`], on the database as it is.
@@ -78,7 +103,7 @@ struct Parts {
 impl Parts {
     async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         let clock = Arc::new(LedgerClock::new(clock));
-        let tokens = tokens(config, Arc::clone(&clock) as _)?;
+        let tokens = tokens(config, config.issuer(), Arc::clone(&clock) as _)?;
         let metrics = Metrics::new();
         let repos = open_repos(config, &(Arc::clone(&clock) as _), &metrics).await?;
         clock.read(&*repos.database).await.map_err(|error| StartError::database(config, &error))?;
@@ -115,9 +140,10 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         ledger,
         repos,
         tokens,
-        limiter: RateLimiter::new(config.limits.rate_per_minute, Arc::clone(&clock)),
+        limiter: RateLimiter::with(config.limits.rates, Arc::clone(&clock)),
         metrics,
         started: clock.instant(),
+        dependencies: Dependencies::default(),
         stopping: CancellationToken::new(),
         clock,
         ledger_clock: Some(ledger_clock),
@@ -172,9 +198,12 @@ pub async fn secret_store(
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
-    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits());
+    let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits(config.digests.floor));
     let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
-    let argon2 = layers::around_digests(Argon2id::builder().limits(digest_threads::limits()).build()?, warm.as_ref());
+    let argon2 = layers::around_digests(
+        Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?,
+        warm.as_ref(),
+    );
     let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {
@@ -199,6 +228,7 @@ pub async fn secret_store(
 fn settings(config: &Config) -> Settings {
     Settings {
         agent_limit: config.limits.agents,
+        credential_limit: config.limits.credentials,
         monthly_token_limit: config.limits.monthly_tokens,
         max_overlap: config.limits.max_overlap,
         trusted_proxies: config.http.trusted_proxies.clone(),

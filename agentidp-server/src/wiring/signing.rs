@@ -8,18 +8,18 @@ use super::StartError;
 use super::data_dir::{data_dir, unusable};
 use crate::config::{Config, ConfigError};
 use crate::keys::{SigningKey, VerifyingKey};
-use crate::tokens::Tokens;
+use crate::tokens::{Issuer, Tokens};
 
-/// What signs and checks tokens; generates the key where it is to be generated.
+/// What signs and checks tokens of `issuer`; generates the key where it is to be generated.
 ///
 /// # Errors
 /// [`StartError`] when there is no usable key, or a key of another kind than the settings ask for.
-pub fn tokens(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartError> {
+pub fn tokens(config: &Config, issuer: Option<Issuer>, clock: Arc<dyn Clock>) -> Result<Tokens, StartError> {
     let key = match &config.jwt.private_key {
         Some(pem) => given(config, pem.expose_secret())?,
         None => kept(config)?,
     };
-    Ok(Tokens::new(key, accepted(config)?, config.jwt.issuer.clone(), clock))
+    Ok(Tokens::with_profile(key, accepted(config)?, issuer, config.jwt.profile, clock))
 }
 
 fn given(config: &Config, pem: &str) -> Result<SigningKey, StartError> {
@@ -83,7 +83,7 @@ mod tests {
     fn start(settings: &[(&str, &str)]) -> Result<Tokens, String> {
         let find = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let config = Config::from_lookup(find).map_err(|error| error.to_string())?;
-        tokens(&config, Arc::new(SystemClock::default())).map_err(|error| error.to_string())
+        tokens(&config, config.issuer(), Arc::new(SystemClock::default())).map_err(|error| error.to_string())
     }
 
     fn algorithms(tokens: &Tokens) -> Vec<String> {

@@ -1,10 +1,11 @@
 //! Work in the background: making Vault forget, comparing the rows with it, dropping what is past its time, keeping the
-//! Vault token alive, and following the database's clock.
+//! Vault token alive, following the database's clock, and asking whether the database and Vault do their work.
 //!
 //! Each kind of work has a `round` that does what is due and returns, so that tests need not wait. Rounds may be cut at
 //! any point and may run in several servers at once: what they do is idempotent.
 
 mod clock;
+pub mod dependencies;
 pub mod ledger;
 pub mod purge;
 pub mod reconcile;
@@ -27,6 +28,11 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::round(&purged).await));
     workers.spawn(every(retention::PERIOD, stop.clone(), async move || retention::round(&kept).await));
     workers.spawn(every(ledger::PERIOD, stop.clone(), async move || ledger::round(&watched).await));
+    let (database, vault) = (Arc::clone(app), Arc::clone(app));
+    let database = async move || dependencies::database_round(&database).await;
+    workers.spawn(every(dependencies::PERIOD, stop.clone(), database));
+    let vault = async move || dependencies::vault_round(&vault).await;
+    workers.spawn(every(dependencies::PERIOD, stop.clone(), vault));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));

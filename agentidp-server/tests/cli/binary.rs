@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
+use agentidp_server::data_dir::DataDir;
+use agentidp_server::keys::{KeyAlgorithm, SigningKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -35,8 +37,13 @@ impl Place {
 
     /// Starts a server on a free port, and waits until it says that it listens.
     pub(crate) async fn serve(&self, settings: &[(&str, &str)]) -> Running {
+        self.serve_through(&[], settings).await
+    }
+
+    /// As [`serve`](Self::serve), by a command that gets the binary as its last argument.
+    pub(crate) async fn serve_through(&self, through: &[&str], settings: &[(&str, &str)]) -> Running {
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("log")).unwrap();
-        let mut command = self.command(&[], &[settings, &[("PORT", "0")]].concat());
+        let mut command = self.command_through(through, &[], &[settings, &[("PORT", "0")]].concat());
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let Some(first) = lines.next_line().await.unwrap() else { panic!("no line: {}", self.log()) };
@@ -51,14 +58,27 @@ impl Place {
 
     /// An operator's token.
     pub(crate) async fn operator(&self, settings: &[(&str, &str)]) -> String {
+        // As the first start of a server does.
+        if !self.data("jwt-key.pem").exists() {
+            let pem = SigningKey::generate_pem(KeyAlgorithm::default()).unwrap();
+            DataDir::open(&self.path().join("agentidp-data"))
+                .unwrap()
+                .key_pem(|| Ok::<_, std::io::Error>(pem))
+                .unwrap();
+        }
         let output = self.run(&["operator-token"], settings).await;
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agentidp-server"));
-        command.args(arguments).current_dir(self.path()).env_clear().env("AGENTIDP_LEDGER_WATCH", "0s");
+        self.command_through(&[], arguments, settings)
+    }
+
+    fn command_through(&self, through: &[&str], arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+        let mut line = through.iter().copied().chain([env!("CARGO_BIN_EXE_agentidp-server")]);
+        let mut command = Command::new(line.next().unwrap());
+        command.args(line).args(arguments).current_dir(self.path()).env_clear().env("AGENTIDP_LEDGER_WATCH", "0s");
         command.envs(settings.iter().copied());
         command.kill_on_drop(true);
         command
@@ -88,8 +108,12 @@ impl Running {
         rest
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
-        let id = self.child.id().unwrap().to_string();
+        let id = self.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().await.unwrap().success());
     }
 

@@ -1,7 +1,10 @@
 //! `check` on a real OpenBao: what is missing is named, and only that.
 
+use std::os::unix::fs::PermissionsExt;
+
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 use crate::binary::Place;
 use crate::database_clock::set_database_clock;
@@ -144,6 +147,7 @@ async fn a_dead_token_is_told_from_a_wrong_mount_and_from_an_outage() {
     assert!(failures(&nowhere)[0].contains("Vault mount"), "{nowhere}");
     let version_1 = with(bao.address(), bao.root_token(), &bao.fresh_mount(1).await.name).await;
     assert!(failures(&version_1)[0].contains("KV version 1"), "{version_1}");
+    assert!(!version_1.contains("bao policy write"), "no policy helps: {version_1}");
     let outage = with("http://127.0.0.1:1", "hvs.any", "secret").await;
     assert!(failures(&outage)[0].contains("Vault address"), "{outage}");
 }
@@ -194,4 +198,111 @@ async fn a_token_that_cannot_live_on_is_noted() {
     let unable = bao.create_token(json!({ "policies": policies, "period": "768h", "no_default_policy": true })).await;
     assert!(with(&unable).await.contains("default policy"));
     assert!(with(bao.root_token()).await.contains("root token"));
+}
+
+/// Runs SQL on the embedded database of a place.
+async fn sql(place: &Place, sql: &'static str) {
+    let url = format!("sqlite:{}", place.data("agentidp.db").display());
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_to_fails() {
+    let (code, table) = check(&Place::new(), &[("AGENTIDP_DATA_DIR", "/proc/agentidp")]).await;
+    assert_eq!(code, Some(1), "{table}");
+    assert!(failures(&table)[0].contains("AGENTIDP_DATA_DIR"), "{table}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_not_create_tables_fails_while_migrations_are_missing() {
+    let url = support::postgres().fresh_database().await;
+    let place = Place::new();
+    place.operator(&[]).await;
+    let key = place.data("jwt-key.pem").to_str().unwrap().to_owned();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let role = format!("limited_{}", uuid::Uuid::new_v4().simple());
+    let create = format!("CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
+    let limited = url.replace("agentidp@", &format!("{role}@"));
+    let with = async |url: &str| check(&place, &[("DATABASE_URL", url), ("JWT_PRIVATE_KEY_FILE", &key)]).await;
+    let (code, table) = with(&limited).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    assert!(failures(&table)[0].contains("run `agentidp-server migrate` as the owner"), "{table}");
+    let (code, table) = with(&url).await;
+    assert!(code == Some(0) && table.contains("will be applied by the first start"), "{table}");
+}
+
+#[tokio::test]
+async fn a_missing_migration_and_a_schema_that_is_newer_are_told_apart() {
+    let place = Place::new();
+    place.serve(&[]).await.stop().await;
+    sql(
+        &place,
+        "INSERT INTO _sqlx_migrations SELECT 9999, 'newer', installed_on, true, checksum, 0 FROM _sqlx_migrations LIMIT 1",
+    )
+    .await;
+    let (code, table) = check(&place, &[]).await;
+    assert_eq!(code, Some(0), "{table}");
+    place.serve(&[]).await.stop().await;
+    sql(&place, "DELETE FROM _sqlx_migrations WHERE version = 15").await;
+    let (code, table) = check(&place, &[]).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    assert!(failures(&table)[0].contains("15 of an older release is missing"), "{table}");
+}
+
+#[tokio::test]
+async fn rows_whose_backend_is_not_configured_are_counted_at_the_start_and_fail_the_check() {
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let running = place.serve(&[]).await;
+    for _ in 0..3 {
+        running.agent_with_credential(&operator).await;
+    }
+    let client = running.agent_with_credential(&operator).await;
+    running.stop().await;
+    sql(
+        &place,
+        "UPDATE credentials SET vault_path = 'secret/data/agentidp/agents/a/credentials/' || credential_id, secret_hash = NULL, \
+         vault_version = 1 WHERE credential_id IN (SELECT credential_id FROM credentials ORDER BY created_at LIMIT 3)",
+    )
+    .await;
+    let (code, table) = check(&place, &[]).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    assert!(failures(&table)[0].contains("3 active credentials need it") && table.contains("VAULT_ADDR"), "{table}");
+    let running = place.serve(&[]).await;
+    assert_eq!(place.log().matches("3 active credentials need vault-kv2").count(), 1, "{}", place.log());
+    let metrics = reqwest::get(format!("{}/metrics", running.origin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("agentidp_credentials_unconfigured{backend=\"vault-kv2\"} 3"), "{metrics}");
+    assert_eq!(running.token(&client).await.0, 200, "it serves the others");
+}
+
+/// No key that anybody would guess from one of its digits.
+fn hex_of_32_bytes() -> String {
+    (1..=32_u8).map(|byte| format!("{:02x}", byte.wrapping_mul(37))).collect()
+}
+
+#[tokio::test]
+async fn files_that_every_user_may_read_are_named_and_the_database_is_for_its_owner() {
+    let place = Place::new();
+    let keys = place.path().join("mac-keys");
+    std::fs::write(&keys, format!("k1:{}", hex_of_32_bytes())).unwrap();
+    let mode = |path: &std::path::Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    let settings = [("MAC_KEYS_FILE", keys.to_str().unwrap()), ("DATABASE_URL", "sqlite:other.db")];
+    for (given, warned) in [(0o644, true), (0o640, false)] {
+        mode(&keys, given);
+        let (code, table) = check(&place, &settings).await;
+        assert!(!table.is_empty());
+        assert_eq!(table.contains("which every user of this machine may read"), warned, "{table}");
+        assert_eq!(code, Some(0), "it is a note: {table}");
+    }
+    place.serve(&settings).await.stop().await;
+    let database = std::fs::metadata(place.path().join("other.db")).unwrap().permissions().mode() & 0o777;
+    assert_eq!(database, 0o600);
+    let file = place.path().join(".env");
+    std::fs::write(&file, "MAC_KEYS=k1:none\n").unwrap();
+    mode(&file, 0o644);
+    let unset = [("MAC_KEYS", ""), ("DATABASE_URL", "sqlite:other.db")];
+    assert!(check(&place, &unset).await.1.contains(".env may be read by every user"));
 }

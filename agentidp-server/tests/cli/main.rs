@@ -23,6 +23,7 @@ mod failover;
 mod faults;
 #[cfg(test)]
 #[cfg(feature = "fail-points")]
+mod full_disk;
 mod ledger;
 #[cfg(test)]
 mod reconcile;

@@ -22,7 +22,7 @@ async fn a_bad_setting_is_named_in_one_line() {
     let place = Place::new();
     fs::write(place.path().join("pem"), "not a key").unwrap();
     fs::write(place.path().join("occupied"), "a file").unwrap();
-    let table: [(&[(&str, &str)], &str); 12] = [
+    let table: [(&[(&str, &str)], &str); 17] = [
         (&[("PORT", "http")], "PORT must be a number"),
         (&[("HOST", "example.org")], "HOST must be an IP address"),
         (&[("DATABASE_URL", "mysql://u:canary@h/d")], "DATABASE_URL must begin with"),
@@ -34,6 +34,11 @@ async fn a_bad_setting_is_named_in_one_line() {
         (&[("VAULT_ADDR", "http://127.0.0.1:1")], "VAULT_TOKEN is missing while VAULT_ADDR is set"),
         (&[("VAULT_ADDR", "http://vault.example"), ("VAULT_TOKEN", "canary")], "VAULT_ADDR is plain http"),
         (&[("BCRYPT_COST", "99")], "BCRYPT_COST must be"),
+        (&[("DATABASE_URL", "postgres://u:canary@a,b/d")], "DATABASE_URL names several hosts"),
+        (&[("DATABASE_URL", "postgres://a/d?target_session_attrs=primary")], "DATABASE_URL has target_session_attrs"),
+        (&[("DATABASE_URL", "postgres://a/d?passfile=canary")], "DATABASE_URL has the parameter \"passfile\""),
+        (&[("TOKEN_PROFILE", "jwt2")], "TOKEN_PROFILE must be jwt or rfc9068"),
+        (&[("TOKEN_PROFILE", "rfc9068"), ("HOST", "::")], "TOKEN_PROFILE is rfc9068, whose tokens name an issuer"),
         (&[("LOG_FORMAT", "xml")], "LOG_FORMAT must be text or json"),
     ];
     for (settings, beginning) in table {

@@ -4,11 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use reqwest::Method;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::binary::Place;
+use crate::binary::{Place, Running, claims};
 use crate::support::process::until;
 use crate::support::{self, Bao};
 
@@ -34,7 +35,7 @@ async fn the_printed_lines_end_in_an_access_token() {
     shell.stdin.take().unwrap().write_all(script.as_bytes()).await.unwrap();
     let output = shell.wait_with_output().await.unwrap();
     assert!(output.stderr.is_empty(), "{script}{output:?}");
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(answer["token_type"], "Bearer");
     let token = answer["access_token"].as_str().unwrap();
     assert_eq!(running.status(token, Method::GET, "/api/v1/agents").await, 200);
@@ -56,6 +57,15 @@ async fn what_is_kept_is_for_the_owner_only() {
 #[tokio::test]
 async fn an_operator_token_is_all_that_is_printed() {
     let place = Place::new();
+    let refused = place.run(&["operator-token"], &[]).await;
+    assert_eq!(
+        (refused.status.code(), refused.stdout.is_empty()),
+        (Some(2), true),
+        "there is no key: no server was here"
+    );
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("in the folder and with the settings of the server"));
+    assert!(!place.data("").exists(), "and none is made");
+    place.operator(&[]).await;
     let output = place.run(&["operator-token", "--ttl", "90s"], &[("RUST_LOG", "trace")]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let token = text.strip_suffix('\n').unwrap();
@@ -121,7 +131,7 @@ async fn the_environment_wins_over_the_file_even_where_it_is_empty() {
     let log = place.log();
     assert!(log.lines().count() > 1);
     for line in log.lines() {
-        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap().is_object(), "the file's format: {line}");
+        assert!(serde_json::from_str::<Value>(line).unwrap().is_object(), "the file's format: {line}");
     }
 }
 
@@ -212,6 +222,74 @@ async fn rows_are_served_from_memory_until_they_change() {
     until("the other server's revocation", async || running.token(&client).await.0 == 401).await;
     let untouched = reqwest::get(format!("{}/metrics", other.origin)).await.unwrap().text().await.unwrap();
     assert!(!untouched.contains("agentidp_row_cache_total{"), "{untouched}");
+}
+
+/// RFC 8414 §3.3: tokens and metadata have one issuer, and no request decides about it.
+#[tokio::test]
+async fn an_embedded_server_is_its_own_issuer_and_others_are_told_to_name_theirs() {
+    const METADATA: &str = "/.well-known/oauth-authorization-server";
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let metadata = async |running: &Running| {
+        let request =
+            reqwest::Client::new().get(format!("{}{METADATA}", running.origin)).header("host", "evil.example");
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let running = place.serve(&[]).await;
+    let client = running.agent_with_credential(&operator).await;
+    let (status, found) = metadata(&running).await;
+    assert_eq!((status, &found["issuer"]), (200, &Value::from(running.origin.as_str())));
+    assert_eq!(claims(&running.granted(&client).await)["iss"], running.origin.as_str());
+    assert!(!place.log().contains("JWT_ISSUER"), "{}", place.log());
+    running.stop().await;
+
+    let running = place.serve(&[("HOST", "0.0.0.0")]).await;
+    assert_eq!(metadata(&running).await.0, 404);
+    assert_eq!(claims(&running.granted(&client).await).get("iss"), None);
+    assert_eq!(place.log().matches("JWT_ISSUER is unset").count(), 1, "{}", place.log());
+    running.stop().await;
+
+    let issuer = [("HOST", "0.0.0.0"), ("JWT_ISSUER", "https://idp.example/a"), ("TOKEN_PROFILE", "rfc9068")];
+    let running = place.serve(&issuer).await;
+    assert_eq!(metadata(&running).await.1["issuer"], "https://idp.example/a");
+    let said = claims(&running.granted(&client).await);
+    assert_eq!((&said["iss"], &said["aud"]), (&said["aud"], &Value::from("https://idp.example/a")));
+    for (settings, status) in [(&issuer[..], 200), (&[], 200), (&[("JWT_ISSUER", "https://other.example")], 401)] {
+        let operator = place.operator(settings).await;
+        assert_eq!(running.status(&operator, Method::GET, "/api/v1/agents").await, status, "{settings:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_setting_is_a_warning_at_start_and_in_check() {
+    let place = Place::new();
+    let settings =
+        [("RATE_LIMIT_PER_MINTUE", "canary"), ("VAULT_SKIP_VERIFY", "1"), ("AGENTIDP_PORT", "tcp://10.0.0.1:80")];
+    std::fs::write(place.path().join(".env"), "VAULT_TOKN_FILE=canary\n").unwrap();
+    place.serve(&settings).await.stop().await;
+    let checked = place.run(&["check"], &settings).await;
+    let report = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.status.success(), "{report}");
+    for text in [place.log(), report] {
+        for meant in ["RATE_LIMIT_PER_MINTUE is no setting", "is VAULT_TOKEN_FILE meant?"] {
+            assert_eq!(text.matches(meant).count(), 1, "{text}");
+        }
+        assert!(!text.contains("SKIP_VERIFY") && !text.contains("AGENTIDP_PORT") && !text.contains("canary"), "{text}");
+    }
+}
+
+/// libpq's form with a user and a port, and the place as a parameter: as for the folder of a socket.
+#[tokio::test]
+async fn postgresql_is_reached_where_the_host_is_a_parameter() {
+    let place = Place::new();
+    place.operator(&[]).await;
+    let url = support::postgres().fresh_database().await;
+    let url = format!("{}?host=127.0.0.1", url.replace("@127.0.0.1", "@"));
+    let key = place.data("jwt-key.pem");
+    let settings = [("DATABASE_URL", url.as_str()), ("JWT_PRIVATE_KEY_FILE", key.to_str().unwrap())];
+    let migrated = place.run(&["migrate"], &settings).await;
+    assert!(migrated.status.success(), "{migrated:?}");
 }
 
 #[tokio::test]

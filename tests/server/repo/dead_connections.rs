@@ -110,7 +110,7 @@ async fn all_verbs(db: &Database) -> Uuid {
     assert_eq!(repos.credentials.authenticate(id, now()).await.unwrap().unwrap().len(), 1);
     let issued = happened(AuditAction::TokenIssued);
     assert!(repos.tokens.issued(id, None, &issued).await.unwrap());
-    assert!(!repos.tokens.bearer(Uuid::new_v4(), Some(id)).await.unwrap().revoked);
+    assert!(!repos.tokens.bearer(Uuid::new_v4(), Some(id), None).await.unwrap().revoked);
     repos.audit.append(&happened(AuditAction::AuthFailed)).await.unwrap();
     db.end(&credential, now()).await;
     db.replace(&changed(&agent, AgentStatus::Suspended)).await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agentidp_server::domain::{AgentStatus, AuditAction};
+use agentidp_server::domain::{AgentStatus, AuditAction, CredentialStatus};
 use agentidp_server::repo::Bearer;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -14,7 +14,8 @@ on_both!(
     the_monthly_limit_is_each_clients_and_each_months_own,
     racing_tokens_stop_at_the_limit,
     a_token_without_its_event_is_not_counted,
-    a_bearer_is_known_by_token_and_agent,
+    a_bearer_is_known_by_token_agent_and_credential,
+    a_suspension_moves_the_epoch_on_and_nothing_else_does,
     revoking_twice_is_fine_and_one_event,
     pruning_forgets_what_no_longer_matters,
 );
@@ -67,23 +68,57 @@ async fn a_token_without_its_event_is_not_counted(db: Database) {
 
     let token = Uuid::new_v4();
     db.repos.tokens.revoke(token, later(1), &fails).await.unwrap_err();
-    assert!(!db.repos.tokens.bearer(token, None).await.unwrap().revoked);
+    assert!(!db.repos.tokens.bearer(token, None, None).await.unwrap().revoked);
 }
 
-async fn a_bearer_is_known_by_token_and_agent(db: Database) {
-    let agent = db.agent().await;
+async fn a_bearer_is_known_by_token_agent_and_credential(db: Database) {
+    let (agent, other) = (db.agent().await, db.agent().await);
+    let (agent_id, credential) = (agent.agent_id, db.credential(&agent, digest("$2b$10$a")).await);
     let token = Uuid::new_v4();
-    let bearer = async |agent_id| db.repos.tokens.bearer(token, agent_id).await.unwrap();
-    let active = Some(AgentStatus::Active);
-    assert_eq!(bearer(None).await, Bearer { revoked: false, agent_status: None });
-    assert_eq!(bearer(Some(Uuid::new_v4())).await, Bearer { revoked: false, agent_status: None });
-    assert_eq!(bearer(Some(agent.agent_id)).await, Bearer { revoked: false, agent_status: active });
-    let revoked = event(AuditAction::TokenRevoked, agent.agent_id);
+    let bearer = async |agent_id, credential_id| db.repos.tokens.bearer(token, agent_id, credential_id).await.unwrap();
+    let unknown = Bearer { revoked: false, agent_status: None, token_epoch: None, credential_status: None };
+    let known = Bearer { agent_status: Some(AgentStatus::Active), token_epoch: Some(0), ..unknown };
+    let credential_id = Some(credential.credential_id);
+    assert_eq!(bearer(None, None).await, unknown);
+    assert_eq!(bearer(None, credential_id).await, unknown);
+    assert_eq!(bearer(Some(Uuid::new_v4()), credential_id).await, unknown);
+    assert_eq!(bearer(Some(agent_id), None).await, known);
+    assert_eq!(bearer(Some(agent_id), Some(Uuid::new_v4())).await, known);
+    assert_eq!(bearer(Some(other.agent_id), credential_id).await, known, "of another agent");
+    let with_active = Bearer { credential_status: Some(CredentialStatus::Active), ..known };
+    assert_eq!(bearer(Some(agent_id), credential_id).await, with_active);
+
+    db.end(&credential, later(1)).await;
+    let with_revoked = Bearer { credential_status: Some(CredentialStatus::Revoked), ..known };
+    assert_eq!(bearer(Some(agent_id), credential_id).await, with_revoked);
+
+    let revoked = event(AuditAction::TokenRevoked, agent_id);
     db.repos.tokens.revoke(token, later(3600), &revoked).await.unwrap();
-    assert_eq!(bearer(Some(agent.agent_id)).await, Bearer { revoked: true, agent_status: active });
-    assert_eq!(bearer(None).await, Bearer { revoked: true, agent_status: None });
-    assert!(!db.repos.tokens.bearer(Uuid::new_v4(), None).await.unwrap().revoked);
+    assert_eq!(bearer(Some(agent_id), None).await, Bearer { revoked: true, ..known });
+    assert_eq!(bearer(None, None).await, Bearer { revoked: true, ..unknown });
+    assert!(!db.repos.tokens.bearer(Uuid::new_v4(), None, None).await.unwrap().revoked);
     assert!(db.events().await.contains(&revoked));
+}
+
+/// Also where another release or an operator changes the row by plain SQL: a trigger counts.
+async fn a_suspension_moves_the_epoch_on_and_nothing_else_does(db: Database) {
+    let mut agent = db.agent().await;
+    use AgentStatus::{Active, Decommissioned, Suspended};
+    for (seconds, (status, epoch)) in (1..).zip([
+        (Active, 0),
+        (Suspended, 1),
+        (Suspended, 1),
+        (Active, 1),
+        (Suspended, 2),
+        (Active, 2),
+        (Decommissioned, 3),
+    ]) {
+        let after = Agent { updated_at: later(seconds), ..changed(&agent, status) };
+        db.replace(&after).await;
+        let bearer = db.repos.tokens.bearer(Uuid::nil(), Some(agent.agent_id), None).await.unwrap();
+        assert_eq!((bearer.agent_status, bearer.token_epoch), (Some(status), Some(epoch)), "{seconds}");
+        agent = after;
+    }
 }
 
 async fn revoking_twice_is_fine_and_one_event(db: Database) {
@@ -92,7 +127,7 @@ async fn revoking_twice_is_fine_and_one_event(db: Database) {
         let revoked = event(AuditAction::TokenRevoked, token);
         db.repos.tokens.revoke(token, later(1), &revoked).await.unwrap();
     }
-    assert!(db.repos.tokens.bearer(token, None).await.unwrap().revoked);
+    assert!(db.repos.tokens.bearer(token, None, None).await.unwrap().revoked);
     assert_eq!(db.events().await.len(), 1);
 }
 
@@ -107,8 +142,8 @@ async fn pruning_forgets_what_no_longer_matters(db: Database) {
     assert!(issue(&db, client, Some(1), "2026-03-28T09:00:00Z").await);
 
     assert_eq!(db.repos.tokens.prune(later(10)).await.unwrap(), 2);
-    assert!(!db.repos.tokens.bearer(expired.1, None).await.unwrap().revoked);
-    assert!(db.repos.tokens.bearer(valid.1, None).await.unwrap().revoked);
+    assert!(!db.repos.tokens.bearer(expired.1, None, None).await.unwrap().revoked);
+    assert!(db.repos.tokens.bearer(valid.1, None, None).await.unwrap().revoked);
     assert!(!issue(&db, client, Some(1), "2026-03-28T09:00:00Z").await, "this month's counter stands");
     assert_eq!(db.repos.tokens.prune(later(10)).await.unwrap(), 0);
 }

@@ -1,14 +1,16 @@
-//! Backends with one flaw each, so that every conformance check is seen to fail.
+//! Backends and ledgers with one flaw each, so that every conformance check is seen to fail.
 //!
-//! A check that nothing can fail proves nothing. Each [`Flaw`] is a mistake that is easily made, and names the check
-//! that catches it. Whoever adds a check adds the flaw that fails it.
+//! A check that nothing can fail proves nothing. Each [`Flaw`] of a backend, and each [`LedgerFlaw`], is a mistake that is
+//! easily made, and names the checks that catch it. Whoever adds a check adds the flaw that fails it.
 
 mod backend;
 mod flaw;
 mod keeping;
+mod ledger;
 mod state;
 
 pub use self::flaw::Flaw;
+pub use self::ledger::{BrokenLedger, BrokenTx, LedgerFlaw};
 pub use self::state::BrokenBackend;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod candidates;
 mod disturbance;
 mod fixture;
+mod ledger;
 mod lifecycle;
 mod places;
 mod records;
@@ -18,6 +19,7 @@ use std::pin::Pin;
 
 use super::harness::Harness;
 
+pub use self::ledger::{LedgerCheck, ledger_checks};
 pub use self::store::{CallerFlaw, StoreCheck, store_checks};
 
 /// A check under way.

@@ -3,6 +3,9 @@
 mod report;
 mod vault;
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -14,12 +17,16 @@ use super::terminal::print;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ledger_clock::{Difference, LedgerClock};
+use crate::repo::{RepoError, Repos, Schema};
 use crate::wiring::{self, StartError};
 
 /// Tries everything. Changes nothing but a secret of its own in Vault, which it deletes again.
 pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
     let mut report = Report::default();
     report.ok("settings", "understood");
+    for warning in config.warnings.iter().map(String::as_str).chain(config.issuer_warning()) {
+        report.note("settings", warning);
+    }
     signing_key(config, &mut report);
     database(config, &mut report).await;
     vault::check(config, &mut report).await;
@@ -33,7 +40,7 @@ fn signing_key(config: &Config, report: &mut Report) {
         report.ok("signing key", format_args!("will be generated at {}", path.display()));
         return;
     }
-    match wiring::tokens(config, Arc::new(SystemClock::default())) {
+    match wiring::tokens(config, config.issuer(), Arc::new(SystemClock::default())) {
         Ok(_) => report.ok("signing key", "can sign"),
         Err(error) => report.fail("signing key", error),
     }
@@ -42,31 +49,89 @@ fn signing_key(config: &Config, report: &mut Report) {
 async fn database(config: &Config, report: &mut Report) {
     let path = DataDir::database_path_in(&config.storage.data_dir);
     if config.storage.database_url.is_none() && !path.exists() {
-        report.ok("database", format_args!("will be made at {}", path.display()));
+        match try_folder(&config.storage.data_dir) {
+            Ok(()) => report.ok("database", format_args!("will be made at {}", path.display())),
+            Err(error) => report.fail(
+                "database",
+                format_args!(
+                    "cannot be made at {}: {error}; name a folder that this user may write to in AGENTIDP_DATA_DIR",
+                    path.display()
+                ),
+            ),
+        }
         return;
     }
-    match answering(config).await {
-        Ok(difference) => {
-            report.ok("database", "answers");
-            if let Some(difference) = difference {
-                clocks(difference, report);
+    match open_repos(config).await {
+        Ok(repos) => {
+            if let Err(error) = answering(&repos, config, report).await {
+                report.fail("database", StartError::database(config, &error));
             }
+            repos.database.close().await;
         }
         Err(error) => report.fail("database", error),
     }
 }
 
-/// By how much this machine's clock differs from the database's, where that has a clock of its own.
-async fn answering(config: &Config) -> Result<Option<Difference>, StartError> {
-    let repos = open_repos(config).await?;
+/// Makes a file in the folder, or where the folder would be made, and removes it again.
+fn try_folder(folder: &Path) -> io::Result<()> {
+    let absolute = std::path::absolute(folder)?;
+    let existing = absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(&absolute);
+    let file = existing.join(format!(".agentidp-check-{}", std::process::id()));
+    fs::File::create_new(&file)?;
+    fs::remove_file(&file)
+}
+
+async fn answering(repos: &Repos, config: &Config, report: &mut Report) -> Result<(), RepoError> {
+    repos.database.ping().await?;
+    report.ok("database", "answers");
     let clock = LedgerClock::new(Arc::new(SystemClock::default()));
-    let asked = async {
-        repos.database.ping().await?;
-        clock.read(&*repos.database).await
-    };
-    let answer = asked.await.map_err(|error| StartError::database(config, &error));
-    repos.database.close().await;
-    answer
+    if let Some(difference) = clock.read(&*repos.database).await? {
+        clocks(difference, report);
+    }
+    let schema = repos.database.schema().await?;
+    migrations(&schema, report);
+    if !schema.missing.is_empty() {
+        return Ok(());
+    }
+    match repos.database.try_write().await {
+        Ok(()) => report.ok("database writes", "are taken"),
+        Err(error) => report.fail("database writes", StartError::database(config, &error)),
+    }
+    for (backend, credentials, setting) in wiring::unconfigured(config, repos.drift.backends().await?) {
+        if credentials > 0 {
+            report.fail(
+                format_args!("backend {backend}"),
+                format_args!("{credentials} active credentials need it, and it is not configured: set {setting}"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn migrations(schema: &Schema, report: &mut Report) {
+    let what = "migrations";
+    let Schema { missing, newest, may_migrate } = schema;
+    let (count, newest) = (missing.len(), newest.unwrap_or_default());
+    let gap: Vec<String> = missing.iter().filter(|version| **version < newest).map(ToString::to_string).collect();
+    match (count, may_migrate) {
+        (0, _) => report.ok(what, "are all applied"),
+        (_, false) => report.fail(
+            what,
+            format_args!(
+                "{count} are missing, and this role may not apply them: run `agentidp-server migrate` as the owner of the \
+                 tables, or grant CREATE on the schema"
+            ),
+        ),
+        _ if !gap.is_empty() => report.fail(
+            what,
+            format_args!(
+                "{} of an older release is missing among those that are applied: restore the table _sqlx_migrations, or run \
+                 `agentidp-server migrate`",
+                gap.join(", ")
+            ),
+        ),
+        _ => report.ok(what, format_args!("{count} will be applied by the first start")),
+    }
 }
 
 fn clocks(difference: Difference, report: &mut Report) {

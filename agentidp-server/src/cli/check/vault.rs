@@ -118,8 +118,11 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
             report.ok(ADDRESS, format_args!("{} answers", settings.address));
             report.fail(MOUNT, error);
             report.not_tried(TOKEN, because);
-            // A token without any right below the mount is told the same as if there were no mount.
-            report.advise(policy(vault));
+            // A token without any right below the mount is told the same as if there were no mount. On a mount of version 1
+            // no policy helps.
+            if !error.to_string().contains("KV version 1") {
+                report.advise(policy(vault));
+            }
         }
         _ => {
             report.fail(ADDRESS, error);

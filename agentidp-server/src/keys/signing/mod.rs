@@ -22,8 +22,6 @@ const SIGNATURE_ROOM: usize = 684;
 pub struct SigningKey {
     private: Arc<PrivateKey>,
     public: VerifyingKey,
-    /// The first part of every token, and the point behind it.
-    header: Arc<str>,
 }
 
 impl SigningKey {
@@ -36,10 +34,7 @@ impl SigningKey {
         let block = pem::read(&pem::lines(text)).ok_or(KeyError::Unreadable)?;
         let private = PrivateKey::from_block(&block)?;
         let public = VerifyingKey::new(private.algorithm(), private.public())?;
-        let header = Header { kid: Some(public.kid().to_owned()), ..Header::new(public.algorithm().jwt()) };
-        let header = serde_json::to_vec(&header).map_err(|_| KeyError::Unreadable)?;
-        let header = format!("{}.", URL_SAFE_NO_PAD.encode(header)).into();
-        Ok(Self { private: Arc::new(private), public, header })
+        Ok(Self { private: Arc::new(private), public })
     }
 
     /// Generates a key (RSA: 2048 bits) and writes it as a PKCS #8 PEM, wiped from memory after use.
@@ -50,11 +45,19 @@ impl SigningKey {
         PrivateKey::generate_pem(algorithm)
     }
 
-    /// A token with these claims that only [`SigningKey::sign`] is missing from.
-    pub(crate) fn unsigned(&self, claims: &impl Serialize) -> Result<String, SignError> {
+    /// The first part of every token of type `typ`, and the point behind it.
+    pub(crate) fn header(&self, typ: &str) -> String {
+        let (kid, typ) = (Some(self.kid().to_owned()), Some(typ.to_owned()));
+        let header = Header { typ, kid, ..Header::new(self.algorithm().jwt()) };
+        // Infallible: nothing but texts is in it.
+        format!("{}.", URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).unwrap_or_default()))
+    }
+
+    /// A token with this [`header`](Self::header) and these claims that only [`SigningKey::sign`] is missing from.
+    pub(crate) fn unsigned(&self, header: &str, claims: &impl Serialize) -> Result<String, SignError> {
         let claims = serde_json::to_vec(claims).map_err(|_| SignError::Failed)?;
-        let mut token = String::with_capacity(self.header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_ROOM);
-        token.push_str(&self.header);
+        let mut token = String::with_capacity(header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_ROOM);
+        token.push_str(header);
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
         Ok(token)
     }

@@ -83,7 +83,7 @@ fn a_signature_is_checked_by_its_own_key_only() {
         "scope": "agents:read", "jti": "0b7a0f3e-6f6b-4f0e-9d7e-5a4f3c2b1a00", "iat": 0, "exp": 1,
     });
     for signer in KeyAlgorithm::ALL {
-        let token = key(signer).sign(key(signer).unsigned(&claims).unwrap()).unwrap();
+        let token = key(signer).sign(key(signer).unsigned(&key(signer).header("JWT"), &claims).unwrap()).unwrap();
         for checker in KeyAlgorithm::ALL {
             let checked = key(checker).public().claims(&token);
             assert_eq!(checked.err(), (signer != checker).then_some(TokenError::Invalid), "{signer} {checker}");

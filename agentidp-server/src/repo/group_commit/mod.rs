@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::batcher::Batcher;
 pub use self::mode::AuditMode;
-use super::{AuditFilter, AuditRepo, Bearer, DatabaseRepo, QueryObserver, Repos, Result, TokenRepo};
+use super::{AuditFilter, AuditRepo, Bearer, DatabaseRepo, QueryObserver, Repos, Result, Schema, TokenRepo};
 use crate::domain::{AuditEvent, Page, Paged, Timestamp};
 
 impl Repos {
@@ -47,8 +47,8 @@ impl TokenRepo for Tokens {
         }
     }
 
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer> {
-        self.inner.bearer(token_id, agent_id).await
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer> {
+        self.inner.bearer(token_id, agent_id, credential_id).await
     }
 
     async fn revoke(&self, token_id: Uuid, expires_at: Timestamp, event: &AuditEvent) -> Result<()> {
@@ -101,6 +101,14 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.inner.is_current().await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.inner.schema().await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.inner.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -140,8 +140,13 @@ impl Session {
     /// Asks for a sign of life, and then hears what there is until it is time for the next.
     async fn turn(&mut self, cache: &RowCache) -> Result<(), Unheard> {
         let (sent, next) = (cache.now(), Instant::now() + PERIOD);
-        let question = sqlx::query("SELECT 1").execute(&mut self.0);
-        timeout(ACQUIRE_TIMEOUT, question).await.map_err(|_| unheard("the database does not answer"))??;
+        let question =
+            sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'on'").fetch_one(&mut self.0);
+        let question = timeout(ACQUIRE_TIMEOUT, question).await;
+        // After a failover this connection may still lead to the old primary, where no change arrives.
+        if question.map_err(|_| unheard("the database does not answer"))?? {
+            return Err(unheard("the database is read-only"));
+        }
         while let Some(told) = self.0.next_buffered() {
             forget(cache, told.channel(), told.payload());
         }

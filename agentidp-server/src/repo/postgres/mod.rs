@@ -1,6 +1,7 @@
 //! PostgreSQL 14 or newer.
 
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -9,8 +10,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::{Connection as _, PgPool};
 use time::OffsetDateTime;
 
-use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
-use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
+use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
+use super::reach::Reach;
+use super::{DatabaseRepo, Leadership, RepoError, Repos, Result, Schema};
 use crate::domain::AuditEvent;
 
 mod listener;
@@ -19,12 +21,22 @@ mod shared;
 
 pub(super) use self::listener::listen;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// Those that this server knows. The database may have more: a newer server may have begun to replace this one.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// The database that `shared` is compiled for here.
 type Db = sqlx::Postgres;
 
 const BEGIN: &str = "BEGIN";
+
+/// Whether this role may make tables, and change those that are there.
+const MAY_CREATE: &str = "SELECT has_schema_privilege(current_schema(), 'CREATE') AND NOT EXISTS \
+     (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('agents', '_sqlx_migrations') \
+     AND NOT pg_has_role(current_user, tableowner, 'USAGE'))";
 
 /// Reads an agent and keeps it as it is until the transaction ends; its credentials can still be inserted.
 const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1 FOR NO KEY UPDATE";
@@ -94,13 +106,23 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     // A pool would try again until its time is over, and then not say why.
     let reached = async { connect(&options).await?.close().await };
     reached.await.map_err(|error| RepoError::new("open", error))?;
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // What is sent on a dead one is sent again on another, where that is safe: see `on_a_live_connection`.
-        .test_before_acquire(false)
-        .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]));
-    let store = shared::Store { read: pool.clone(), write: pool, watch: watch.clone() };
+    let reach = Reach::postgres(&options);
+    let pool = |connections| {
+        let reach = reach.clone();
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // What is sent on a dead one is sent again on another, where that is safe: see `on_a_live_connection`.
+            .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let may_use = reach.may_use(connection.age);
+                Box::pin(async move { Ok(may_use) })
+            })
+            .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]))
+    };
+    let (shared, lists, probe) = (pool(CONNECTIONS), pool(LIST_CONNECTIONS), pool(1));
+    let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
+    let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store, options }))
 }
 
@@ -130,6 +152,14 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.store.has_applied(&MIGRATIONS).await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.store.schema(&MIGRATIONS, MAY_CREATE).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.store.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {

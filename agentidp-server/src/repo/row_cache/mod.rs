@@ -32,7 +32,7 @@ pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
 pub use self::outcome::RowCacheOutcome;
-use super::{DatabaseRepo, QueryObserver, Repos, Result, open, postgres};
+use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, open, postgres};
 
 impl Repos {
     /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.
@@ -87,6 +87,14 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.inner.is_current().await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.inner.schema().await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.inner.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {

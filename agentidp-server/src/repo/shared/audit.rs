@@ -54,6 +54,13 @@ impl AuditRepo for Store {
             if let Some(agent_id) = filter.agent_id {
                 query.push(" AND agent_id = ").push_bind(Id(agent_id));
             }
+            // Both databases know this operator.
+            if let Some(credential_id) = filter.credential_id {
+                query.push(" AND metadata ->> 'credentialId' = ").push_bind(credential_id.to_string());
+            }
+            if let Some(actor) = &filter.actor {
+                query.push(" AND metadata ->> 'actor' = ").push_bind(actor.clone());
+            }
             if let Some(action) = filter.action {
                 query.push(" AND action = ").push_bind(action);
             }

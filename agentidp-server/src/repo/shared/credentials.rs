@@ -45,7 +45,7 @@ impl CredentialRepo for Store {
     async fn authenticate(&self, client_id: Uuid, now: Timestamp) -> Result<Option<Arc<Known>>> {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
-                "SELECT a.status AS agent_status, c.credential_id, a.agent_id AS client_id, c.secret_hash, \
+                "SELECT a.status AS agent_status, a.token_epoch, c.credential_id, a.agent_id AS client_id, c.secret_hash, \
                  c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.revision, c.expires_at, c.previous_hash, \
                  c.previous_path, c.previous_version, c.previous_selector, c.previous_expires_at, c.previous_of \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
@@ -56,9 +56,11 @@ impl CredentialRepo for Store {
             .bind(now)
             .fetch_all(&self.read)
             .await?;
-            let Some(status) = rows.first().map(|row| row.agent_status) else { return Ok(None) };
-            let rows = rows.into_iter().filter_map(AuthenticationRow::into_row);
-            Ok(Some(Arc::new(Known::new(status == AgentStatus::Active, rows))))
+            let Some((status, epoch)) = rows.first().map(|row| (row.agent_status, row.token_epoch)) else {
+                return Ok(None);
+            };
+            let rows = rows.into_iter().filter_map(AuthenticationRow::into_row).collect();
+            Ok(Some(Arc::new(Known::new(status == AgentStatus::Active, rows).in_epoch(epoch))))
         };
         self.watch.again("credentials.authenticate", work).await
     }

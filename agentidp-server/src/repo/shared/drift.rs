@@ -8,7 +8,7 @@ use super::{Db, Store};
 use crate::domain::{Credential, CredentialStatus, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
-use crate::repo::{DriftRepo, Leadership, Result, Vouched, Waiting};
+use crate::repo::{Backends, DriftRepo, Leadership, Result, Vouched, Waiting};
 
 #[async_trait]
 impl DriftRepo for Store {
@@ -86,6 +86,19 @@ impl DriftRepo for Store {
             Ok(Waiting { due: due.unsigned_abs(), later: (all - due).unsigned_abs() })
         };
         self.watch.again("drift.waiting", work).await
+    }
+
+    async fn backends(&self) -> Result<Backends> {
+        let work = || async {
+            let (vault, keyed): (i64, i64) = sqlx::query_as(
+                "SELECT count(vault_path), count(CASE WHEN secret_hash LIKE '$hmac-sha256$%' THEN 1 END) \
+                 FROM credentials WHERE status = 'active'",
+            )
+            .fetch_one(&self.read)
+            .await?;
+            Ok(Backends { vault: vault.unsigned_abs(), keyed: keyed.unsigned_abs() })
+        };
+        self.watch.again("drift.backends", work).await
     }
 
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>> {

@@ -25,13 +25,13 @@ impl Store {
     {
         let mut count = QueryBuilder::new(list.count);
         filter(&mut count);
-        let total: i64 = count.build_query_scalar().fetch_one(&self.read).await?;
+        let total: i64 = count.build_query_scalar().fetch_one(&self.lists).await?;
 
         let mut rows = QueryBuilder::new(list.select);
         filter(&mut rows);
         rows.push(list.order);
         rows.push(" LIMIT ").push_bind(i64::from(page.limit)).push(" OFFSET ").push_bind(page.offset());
-        let rows: Vec<R> = rows.build_query_as().fetch_all(&self.read).await?;
+        let rows: Vec<R> = rows.build_query_as().fetch_all(&self.lists).await?;
 
         Ok(Paged {
             data: rows.into_iter().map(Into::into).collect(),

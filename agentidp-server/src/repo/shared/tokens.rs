@@ -4,9 +4,12 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::{Connection, Store, audit};
-use crate::domain::{AgentStatus, AuditEvent, Timestamp};
+use crate::domain::{AgentStatus, AuditEvent, CredentialStatus, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::{Bearer, Result, TokenRepo};
+
+/// The columns of a [`Bearer`], in its order.
+type BearerColumns = (bool, Option<AgentStatus>, Option<i64>, Option<CredentialStatus>);
 
 #[async_trait]
 impl TokenRepo for Store {
@@ -25,17 +28,20 @@ impl TokenRepo for Store {
         self.watch.run("tokens.issued", work).await
     }
 
-    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>) -> Result<Bearer> {
+    async fn bearer(&self, token_id: Uuid, agent_id: Option<Uuid>, credential_id: Option<Uuid>) -> Result<Bearer> {
         let work = || async {
-            let (revoked, agent_status): (bool, Option<AgentStatus>) = sqlx::query_as(
+            let (revoked, agent_status, token_epoch, credential_status): BearerColumns = sqlx::query_as(
                 "SELECT EXISTS (SELECT 1 FROM token_revocations WHERE jti = $1), \
-                 (SELECT status FROM agents WHERE agent_id = $2)",
+                 (SELECT status FROM agents WHERE agent_id = $2), \
+                 (SELECT token_epoch FROM agents WHERE agent_id = $2), \
+                 (SELECT status FROM credentials WHERE credential_id = $3 AND client_id = $2)",
             )
             .bind(Id(token_id))
             .bind(agent_id.map(Id))
+            .bind(credential_id.map(Id))
             .fetch_one(&self.read)
             .await?;
-            Ok(Bearer { revoked, agent_status })
+            Ok(Bearer { revoked, agent_status, token_epoch, credential_status })
         };
         self.watch.again("tokens.bearer", work).await
     }

@@ -1,28 +1,38 @@
 //! SQLite, the embedded default.
 
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{QueryBuilder, SqlitePool};
+use sqlx::{Connection as _, QueryBuilder, SqlitePool};
 
 use super::columns::Id;
-use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, Watch};
-use super::{DatabaseRepo, Leadership, RepoError, Repos, Result};
+use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
+use super::{DatabaseRepo, Leadership, RepoError, Repos, Result, Schema};
+use crate::data_dir::private_file;
 use crate::domain::AuditEvent;
 
 #[path = "../shared/mod.rs"]
 mod shared;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+/// Those that this server knows. The database may have more: a newer server may have begun to replace this one.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("migrations/sqlite");
+    migrations.set_ignore_missing(true);
+    migrations
+});
 
 /// The database that `shared` is compiled for here.
 type Db = sqlx::Sqlite;
 
 /// Takes the write lock at once: a transaction that reads first and asks for it later could be refused it.
 const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// Whoever may write the file may make tables.
+const MAY_CREATE: &str = "SELECT true";
 
 /// A transaction that writes is alone here.
 const FOR_UPDATE: &str = "";
@@ -82,13 +92,26 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             .foreign_keys(true)
             // For other processes: those of this one queue for the single writing connection.
             .busy_timeout(ACQUIRE_TIMEOUT);
-        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
+        // SQLite would let others read the file. It gives those beside it the same mode. What cannot be opened is reported
+        // by SQLite.
+        if !url.contains(":memory:") {
+            let _ = private_file(options.get_filename());
+        }
+        // A commit that the disk had no room for leaves the driver in a transaction that SQLite has rolled back. Such a
+        // connection is replaced: nothing could be written on it again.
+        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT).before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        });
         let write = connect(pool.clone().max_connections(1), &options).await?;
+        let lists = pool.clone().max_connections(LIST_CONNECTIONS).connect_lazy_with(options.clone());
         let read = pool.max_connections(CONNECTIONS).connect_lazy_with(options);
-        Ok((read, write))
+        Ok((read, write, lists))
     };
-    let (read, write) = opened.await.map_err(|error| RepoError::new("open", error))?;
-    let store = shared::Store { read, write, watch };
+    let (read, write, lists) = opened.await.map_err(|error| RepoError::new("open", error))?;
+    // Another connection would have to ask for the write lock over and over, and lose under load.
+    let probe = write.clone();
+    let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store }))
 }
 
@@ -130,6 +153,14 @@ impl DatabaseRepo for Database {
 
     async fn is_current(&self) -> Result<bool> {
         self.store.has_applied(&MIGRATIONS).await
+    }
+
+    async fn schema(&self) -> Result<Schema> {
+        self.store.schema(&MIGRATIONS, MAY_CREATE).await
+    }
+
+    async fn try_write(&self) -> Result<()> {
+        self.store.try_write().await
     }
 
     async fn ping(&self) -> Result<()> {

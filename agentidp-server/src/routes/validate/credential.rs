@@ -107,6 +107,14 @@ mod tests {
                 "{wrong}"
             );
         }
+        for name in ["expires_at", "expiresat", "ExpiresAt", "EXPIRES_AT", "_expires__at_"] {
+            let body = format!("{{\"{name}\": \"2027-01-01T00:00:00Z\", \"expiresAt\": null, \"expires\": 1}}");
+            let problems = CredentialOptions::parse(body.as_bytes(), now()).unwrap_err();
+            assert_eq!(
+                problems.0.into_iter().collect::<Vec<_>>(),
+                [(name.into(), "is not known: write expiresAt".into())]
+            );
+        }
         for wrong in ["[]", "null", "{", "\0", "\u{feff}"] {
             assert_eq!(CredentialOptions::parse(wrong.as_bytes(), now()).unwrap_err().fields(), ["body"], "{wrong:?}");
         }

@@ -8,6 +8,8 @@ use super::{Problems, Reason};
 #[derive(Debug)]
 pub(super) struct Members {
     members: Map<String, Value>,
+    /// The names that were asked for.
+    known: Vec<&'static str>,
     problems: Problems,
 }
 
@@ -17,7 +19,7 @@ impl Members {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problems> {
         let text = std::str::from_utf8(body).map_err(|_| Problems::body("must be UTF-8 text"))?;
         match serde_json::from_str(text) {
-            Ok(Value::Object(members)) => Ok(Self { members, problems: Problems::default() }),
+            Ok(Value::Object(members)) => Ok(Self { members, known: Vec::new(), problems: Problems::default() }),
             Ok(_) => Err(Problems::body("must be a JSON object")),
             Err(_) => Err(Problems::body("must be well-formed JSON")),
         }
@@ -25,18 +27,21 @@ impl Members {
 
     /// A member that has to be there.
     pub(super) fn required<T>(&mut self, name: &'static str, rule: impl Fn(&Value) -> Result<T, Reason>) -> Option<T> {
+        self.known.push(name);
         let checked = self.members.get(name).ok_or(Reason::Borrowed("is required")).and_then(rule);
         self.problems.keep(name, checked)
     }
 
     /// A member that may be left out. `null` is not left out: the rule sees it.
     pub(super) fn optional<T>(&mut self, name: &'static str, rule: impl Fn(&Value) -> Result<T, Reason>) -> Option<T> {
+        self.known.push(name);
         let checked = rule(self.members.get(name)?);
         self.problems.keep(name, checked)
     }
 
     /// A member that must not be there.
     pub(super) fn refuse(&mut self, name: &'static str, reason: &'static str) {
+        self.known.push(name);
         if self.members.contains_key(name) {
             self.problems.note(name, reason);
         }
@@ -52,8 +57,9 @@ impl Members {
         self.problems.note("body", reason);
     }
 
-    /// The input, if nothing failed.
-    pub(super) fn finish<T>(self, input: Option<T>) -> Result<T, Problems> {
+    /// The input, if nothing failed and no name looks like one that was asked for.
+    pub(super) fn finish<T>(mut self, input: Option<T>) -> Result<T, Problems> {
+        self.problems.note_lookalikes(self.members.keys().map(String::as_str), &self.known);
         self.problems.finish(input)
     }
 }

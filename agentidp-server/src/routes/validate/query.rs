@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::rules::{count, from_date, one_of, owner, to_date, uuid};
+use super::rules::{actor, count, from_date, one_of, owner, to_date, uuid};
 use super::{Problems, Reason};
 use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, Outcome, Page};
 use crate::repo::{AgentFilter, AuditFilter};
@@ -25,7 +25,7 @@ pub(crate) fn agent_list(query: &str) -> Result<(AgentFilter, Page), Problems> {
         status: parameters.optional("status", one_of(AgentStatus::ALL, AgentStatus::as_str)),
     };
     let page = parameters.page(PAGE_DEFAULT, PAGE_MAX);
-    parameters.problems.finish(Some((filter, page)))
+    parameters.finish((filter, page))
 }
 
 /// Reads the query of `GET /agents/{agentId}/credentials`.
@@ -33,7 +33,7 @@ pub(crate) fn credential_list(query: &str) -> Result<(Option<CredentialStatus>, 
     let mut parameters = Parameters::parse(query);
     let status = parameters.optional("status", one_of(CredentialStatus::ALL, CredentialStatus::as_str));
     let page = parameters.page(PAGE_DEFAULT, PAGE_MAX);
-    parameters.problems.finish(Some((status, page)))
+    parameters.finish((status, page))
 }
 
 /// Reads the query of `GET /audit`.
@@ -41,6 +41,8 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
     let mut parameters = Parameters::parse(query);
     let filter = AuditFilter {
         agent_id: parameters.optional("agentId", uuid),
+        credential_id: parameters.optional("credentialId", uuid),
+        actor: parameters.optional("actor", actor),
         action: parameters.optional("action", one_of(AuditAction::ALL, AuditAction::as_str)),
         outcome: parameters.optional("outcome", one_of(Outcome::ALL, Outcome::as_str)),
         from: parameters.optional("fromDate", from_date),
@@ -50,13 +52,15 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
         parameters.problems.note("fromDate", "must not be after toDate");
     }
     let page = parameters.page(AUDIT_PAGE_DEFAULT, AUDIT_PAGE_MAX);
-    parameters.problems.finish(Some((filter, page)))
+    parameters.finish((filter, page))
 }
 
 /// The parameters of a query, taken one by one.
 #[derive(Debug)]
 struct Parameters<'q> {
     given: BTreeMap<Cow<'q, str>, Vec<&'q str>>,
+    /// The names that were asked for.
+    known: Vec<&'static str>,
     problems: Problems,
 }
 
@@ -68,16 +72,23 @@ impl<'q> Parameters<'q> {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             given.entry(percent_decode_str(name).decode_utf8_lossy()).or_default().push(value);
         }
-        Self { given, problems: Problems::default() }
+        Self { given, known: Vec::new(), problems: Problems::default() }
     }
 
     /// A parameter that may be left out, and must not be repeated: it would be a guess which one is meant.
     fn optional<T>(&mut self, name: &'static str, rule: impl Fn(&str) -> Result<T, Reason>) -> Option<T> {
+        self.known.push(name);
         let checked = match self.given.get(name)?.as_slice() {
             [value] => decode(value).and_then(|value| rule(&value)),
             _ => Err("must be given once".into()),
         };
         self.problems.keep(name, checked)
+    }
+
+    /// The input, if nothing failed and no name looks like one that was asked for.
+    fn finish<T>(mut self, input: T) -> Result<T, Problems> {
+        self.problems.note_lookalikes(self.given.keys().map(AsRef::as_ref), &self.known);
+        self.problems.finish(Some(input))
     }
 
     fn page(&mut self, default: u32, max: u32) -> Page {
@@ -135,6 +146,12 @@ mod tests {
         for (query, fields) in table {
             assert_eq!(agent_list(query).unwrap_err().fields(), fields, "{query}");
         }
+        for (query, name) in
+            [("agent_type=router", "agent_type"), ("AgentType=router", "AgentType"), ("LIMIT=1", "LIMIT")]
+        {
+            assert_eq!(agent_list(query).unwrap_err().fields(), [name], "{query}");
+        }
+        assert_eq!(audit_list("agent_id=a&from_date=b&x_y=1").unwrap_err().fields(), ["agent_id", "from_date"]);
         assert_eq!(credential_list("status=suspended").unwrap_err().fields(), ["status"]);
         assert_eq!(credential_list("status=revoked").unwrap().0, Some(CredentialStatus::Revoked));
     }

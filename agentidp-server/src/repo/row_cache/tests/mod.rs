@@ -141,7 +141,7 @@ fn credential(expires_at: Option<Timestamp>) -> Credential {
 }
 
 fn row(agent_status: AgentStatus, expiries: &[Option<Timestamp>]) -> Known {
-    let rows = expiries.iter().map(|end| credential(*end).to_row().unwrap());
+    let rows = expiries.iter().map(|end| credential(*end).to_row().unwrap()).collect();
     Known::new(agent_status == AgentStatus::Active, rows)
 }
 

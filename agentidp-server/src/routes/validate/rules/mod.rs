@@ -120,6 +120,11 @@ pub(super) fn uuid(value: &str) -> Result<Uuid, Reason> {
     http::uuid(value).ok_or_else(|| "must be a UUID".into())
 }
 
+/// Who caused an event: an agent's id, `operator`, or `operator:` and a name.
+pub(super) fn actor(value: &str) -> Result<String, Reason> {
+    text(value, OWNER_MAX).map(str::to_owned)
+}
+
 /// A point in time that still lies ahead.
 pub(super) fn future(now: Timestamp) -> impl Fn(&str) -> Result<Timestamp, Reason> {
     move |value| match Timestamp::parse(value) {

@@ -1,12 +1,15 @@
 //! A bound on the calls to a remote backend.
 
+mod fair;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use self::fair::{FairPermit, FairSemaphore};
 use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
-use crate::credential::CredentialKey;
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
 use crate::record::StoredSecret;
@@ -14,8 +17,9 @@ use crate::secret::ClientSecret;
 
 /// Lets only so many calls through to a remote backend at a time.
 ///
-/// The others wait, first come first served, or are [shed](Self::shed). Clones share their permits, so that one limit
-/// can stand before several backends that are one server.
+/// The others wait, or are [shed](Self::shed). The next permit goes to the client that holds the fewest, so a flood of guesses
+/// at one client leaves permits to the others. Clones share their permits, so that one limit can stand before several
+/// backends that are one server.
 ///
 /// # Not for digests
 /// A permit of this layer is given back as soon as the caller goes away, but a digest that has begun computes to its
@@ -28,8 +32,8 @@ use crate::secret::ClientSecret;
 /// [`TimeoutLayer`](super::TimeoutLayer) the queue would have no deadline.
 #[derive(Clone, Debug)]
 pub struct LimitLayer {
-    permits: Arc<Semaphore>,
-    shed: bool,
+    permits: FairSemaphore<Option<ClientId>>,
+    max_wait: Option<Duration>,
 }
 
 impl LimitLayer {
@@ -37,13 +41,22 @@ impl LimitLayer {
     /// an outage.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS))), shed: false }
+        Self { permits: FairSemaphore::new(max.max(1)), max_wait: None }
     }
 
     /// Refuses a call that finds no permit with [`ErrorKind::Throttled`] at once, instead of letting it wait.
     #[must_use]
     pub fn shed(mut self) -> Self {
-        self.shed = true;
+        self.max_wait = Some(Duration::ZERO);
+        self
+    }
+
+    /// Refuses a call that has waited for a permit for so long with [`ErrorKind::Throttled`]. Set it below the deadline of a
+    /// [`TimeoutLayer`](super::TimeoutLayer) outside, which could not tell the wait in this queue from an outage of the
+    /// backend, and a breaker would count it as one.
+    #[must_use]
+    pub fn max_wait(mut self, time: Duration) -> Self {
+        self.max_wait = Some(time);
         self
     }
 }
@@ -61,18 +74,21 @@ struct Limit {
 }
 
 impl Limit {
-    async fn permit(&self, operation: Operation) -> Result<SemaphorePermit<'_>> {
-        let refused = |kind, message| {
-            Error::new(kind, message).with_operation(operation).with_backend(self.inner.info().id.clone())
+    /// Calls without a key have a turn of their own.
+    async fn permit(&self, operation: Operation, key: Option<&CredentialKey>) -> Result<FairPermit<Option<ClientId>>> {
+        let client = key.map(|key| key.client_id().clone());
+        let permits = &self.limit.permits;
+        let permit = match self.limit.max_wait {
+            None => Some(permits.acquire(client).await),
+            Some(Duration::ZERO) => permits.try_acquire(client),
+            Some(time) => tokio::time::timeout(time, permits.acquire(client)).await.ok(),
         };
-        if self.limit.shed {
-            self.limit.permits.try_acquire().map_err(|_| {
-                refused(ErrorKind::Throttled, "as many calls are under way as the limit allows; try again later")
-            })
-        } else {
-            let closed = |_| refused(ErrorKind::Internal, "the limit was closed, which nothing does");
-            self.limit.permits.acquire().await.map_err(closed)
-        }
+        permit.ok_or_else(|| {
+            let message = "as many calls are under way as the limit allows; try again later";
+            Error::new(ErrorKind::Throttled, message)
+                .with_operation(operation)
+                .with_backend(self.inner.info().id.clone())
+        })
     }
 }
 
@@ -92,12 +108,12 @@ impl SecretBackend for Limit {
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        let _permit = self.permit(Operation::Store).await?;
+        let _permit = self.permit(Operation::Store, Some(key)).await?;
         self.inner.store(key, secret).await
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
-        let _permit = self.permit(Operation::Verify).await?;
+        let _permit = self.permit(Operation::Verify, Some(key)).await?;
         self.inner.verify(key, stored, candidate).await
     }
 
@@ -106,37 +122,37 @@ impl SecretBackend for Limit {
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
-        let _permit = self.permit(Operation::Pin).await?;
+        let _permit = self.permit(Operation::Pin, Some(key)).await?;
         self.inner.pin(key, stored).await
     }
 
     async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
-        let _permit = self.permit(Operation::Pin).await?;
+        let _permit = self.permit(Operation::Pin, Some(key)).await?;
         self.inner.inspect(key, version).await
     }
 
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
-        let _permit = self.permit(Operation::Rotate).await?;
+        let _permit = self.permit(Operation::Rotate, Some(key)).await?;
         self.inner.overwrite(key, latest, secret).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let _permit = self.permit(Operation::Rotate).await?;
+        let _permit = self.permit(Operation::Rotate, Some(key)).await?;
         self.inner.rotate(key, current, secret).await
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
-        let _permit = self.permit(Operation::Revoke).await?;
+        let _permit = self.permit(Operation::Revoke, Some(key)).await?;
         self.inner.revoke(key, stored).await
     }
 
     async fn forget(&self, key: &CredentialKey) -> Result<()> {
-        let _permit = self.permit(Operation::Revoke).await?;
+        let _permit = self.permit(Operation::Revoke, Some(key)).await?;
         self.inner.forget(key).await
     }
 
     async fn probe(&self) -> Result<()> {
-        let _permit = self.permit(Operation::Probe).await?;
+        let _permit = self.permit(Operation::Probe, None).await?;
         self.inner.probe().await
     }
 }
@@ -180,6 +196,30 @@ mod tests {
         let (one, other) = tokio::join!(backend.probe(), backend.probe());
         one.and(other).unwrap();
         assert_eq!(started.elapsed(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_served_while_another_one_floods() {
+        let (faults, backend) = limited(&LimitLayer::new(2).max_wait(Duration::from_secs(1)));
+        let key = |client: &str| CredentialKey::parse(client, "credential").unwrap();
+        let (flooded, other) = (key("flooded"), key("other"));
+        let stored = backend.store(&other, &"secret".into()).await.unwrap();
+        faults.always(Operation::Verify, Fault::Delay(Duration::from_millis(250)));
+        let guesses: Vec<_> = (0..300)
+            .map(|_| {
+                let (backend, flooded, stored) = (Arc::clone(&backend), flooded.clone(), stored.clone());
+                tokio::spawn(async move { backend.verify(&flooded, &stored, &"guess".into()).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            assert_eq!(backend.verify(&other, &stored, &"secret".into()).await.unwrap(), Verdict::Match);
+        }
+        let mut throttled = 0;
+        for guess in guesses {
+            throttled += u32::from(guess.await.unwrap().is_err_and(|error| error.kind() == ErrorKind::Throttled));
+        }
+        assert!(throttled > 280, "{throttled} waited in the queue for longer than allowed, which is no outage");
     }
 
     #[tokio::test]

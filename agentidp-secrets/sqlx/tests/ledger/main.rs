@@ -1,0 +1,19 @@
+//! Tests of the ledgers on a real PostgreSQL and a SQLite file.
+
+#[cfg(test)]
+mod commit;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+#[path = "../../../../tests/support/database_clock.rs"]
+mod database_clock;
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tables;

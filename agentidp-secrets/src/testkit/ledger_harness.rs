@@ -1,0 +1,127 @@
+//! How the ledger's suite gets at a database.
+
+use std::future::Future;
+
+use async_trait::async_trait;
+
+use super::conformance::LedgerCheck;
+use super::harness::fresh_key;
+use super::run::on_a_runtime;
+use crate::credential::{ClientId, CredentialId, CredentialKey};
+use crate::lifecycle::{Ledger, MemoryLedger, Row, State};
+
+/// Sets a database up for one check, and clears up after it.
+///
+/// Only [`ledger`](Self::ledger) has to be written where ids are text and a credential needs no row of a client. The hooks that
+/// return `false` are optional: a check that needs one ends early without it.
+#[async_trait]
+pub trait LedgerHarness: Send + Sync {
+    /// The ledger under test.
+    type Ledger: Ledger;
+
+    /// A handle on the database, whose tables are empty at first and are used by no other check.
+    ///
+    /// Each call returns another handle on the same database, as each replica has its own. Both need a connection at the same
+    /// time. A ledger that keeps rows in memory gives each handle a memory of its own.
+    async fn ledger(&self) -> Self::Ledger;
+
+    /// Makes a client that exists and has no credential. Insert it here where the table of credentials refers to one.
+    async fn client(&self) -> ClientId {
+        fresh_key().client_id().clone()
+    }
+
+    /// Returns the id of a client that does not exist, in the form that existing ones have.
+    fn unknown_client(&self) -> ClientId {
+        fresh_key().client_id().clone()
+    }
+
+    /// Returns an id for a new credential, which was never returned before.
+    async fn credential_id(&self) -> CredentialId {
+        fresh_key().credential_id().clone()
+    }
+
+    /// Whether a transaction that has locked a credential holds up all others, as the one writer of SQLite does.
+    fn has_one_writer(&self) -> bool {
+        false
+    }
+
+    /// Whether the ledger implements [`Ledger::page`].
+    fn has_pages(&self) -> bool {
+        true
+    }
+
+    /// Sets the credential's expiry to a moment that has passed by the ledger's time, as the caller's own write does.
+    async fn expire(&self, key: &CredentialKey) -> bool {
+        let _ = key;
+        false
+    }
+
+    /// Suspends the client, so that it may not authenticate.
+    async fn suspend(&self, client: &ClientId) -> bool {
+        let _ = client;
+        false
+    }
+
+    /// Writes a text that is no record into the column of the credential's record, as a mistake by hand does.
+    async fn damage(&self, key: &CredentialKey) -> bool {
+        let _ = key;
+        false
+    }
+
+    /// Has the next commit, through whichever handle, carried out without its answer reaching the ledger: as when the connection
+    /// breaks right after it.
+    async fn lose_next_answer(&self) -> bool {
+        false
+    }
+
+    /// Clears up. Called after the check, also when it failed.
+    async fn close(self)
+    where
+        Self: Sized,
+    {
+    }
+}
+
+/// In memory each clone is a handle. It cannot lose an answer.
+#[async_trait]
+impl LedgerHarness for MemoryLedger {
+    type Ledger = Self;
+
+    async fn ledger(&self) -> Self {
+        self.clone()
+    }
+
+    async fn expire(&self, key: &CredentialKey) -> bool {
+        self.change(key, |row| row.expiring(Some(std::time::SystemTime::UNIX_EPOCH)));
+        true
+    }
+
+    async fn suspend(&self, client: &ClientId) -> bool {
+        Self::suspend(self, client, true);
+        true
+    }
+
+    async fn damage(&self, key: &CredentialKey) -> bool {
+        self.change(key, |row| Row { secrets: None, ..row });
+        true
+    }
+}
+
+impl MemoryLedger {
+    fn change(&self, key: &CredentialKey, by: impl FnOnce(Row) -> Row) {
+        if let State::Active(row) = self.entry(key).state {
+            self.put(by(*row));
+        }
+    }
+}
+
+/// Runs one check of a ledger on a runtime of its own. Called by the tests that `ledger_conformance!` writes.
+///
+/// # Panics
+/// When the check fails, or no check has this name.
+#[doc(hidden)]
+#[expect(clippy::expect_used, reason = "a test of a check that does not exist has to stop")]
+pub fn run_ledger_check<H: LedgerHarness>(harness: impl Future<Output = H>, name: &str) {
+    let check = LedgerCheck::<H>::named(name).expect("every check is listed");
+    on_a_runtime(harness, |harness| check.run(harness), H::close);
+}

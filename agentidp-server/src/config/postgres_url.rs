@@ -1,0 +1,176 @@
+//! A PostgreSQL URL in libpq's forms: what the driver reads otherwise is rewritten, and what it would ignore stops the start.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::ConfigError;
+
+/// What the driver understands.
+const UNDERSTOOD: [&str; 17] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
+/// What the driver ignores, and may: it changes neither which database is used nor how safely.
+const HARMLESS: [&str; 9] = [
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "sslsni",
+    "tcp_user_timeout",
+];
+
+/// The URL as the driver reads it. Neither message nor warning repeats a value: one may be the password.
+pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", url));
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, database) = address.split_at(address.find('/').unwrap_or(address.len()));
+    let (user, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+
+    if database.contains('@') || url.contains('#') {
+        return Err(problem(
+            "cannot be told apart from its password: percent-encode the characters @ : / ? # in the password (%40 %3A %2F \
+             %3F %23)",
+        ));
+    }
+    let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let lists = |name: &str, value: &str| matches!(name, "host" | "hostaddr" | "port") && value.contains(',');
+    if place.contains(',') || parameters.iter().any(|(name, value)| lists(name, value)) {
+        return Err(problem(
+            "names several hosts, and this server connects to one: name the address that always leads to the primary, such \
+             as that of a proxy or a virtual IP",
+        ));
+    }
+    for (name, value) in &parameters {
+        match &**name {
+            "target_session_attrs" if value == "any" => {}
+            "target_session_attrs" => {
+                return Err(problem(
+                    "has target_session_attrs, which this server does not choose a host by: name the primary's address and \
+                     remove it",
+                ));
+            }
+            name if UNDERSTOOD.contains(&name)
+                || name == "statement-cache-capacity"
+                || name.starts_with("options[") => {}
+            name if HARMLESS.contains(&name) => {
+                warnings.push(format!("DATABASE_URL has {name}, which this server does not use: remove it"));
+            }
+            _ => {
+                return Err(problem(format_args!(
+                    "has the parameter {:?}, which this server does not know: remove it, or percent-encode a `?` or `&` \
+                     in the password",
+                    shortened(name)
+                )));
+            }
+        }
+    }
+    // A URL parser wants a host where there is a user or a port. libpq takes the folder of the socket, or the parameter `host`.
+    if !(place.is_empty() || place.starts_with(':')) || authority.is_empty() {
+        return Ok(url.to_owned());
+    }
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let moved =
+        [("user", decoded(user)), ("password", decoded(password)), ("port", decoded(place.trim_start_matches(':')))];
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    // What is in the query already wins, as in libpq: it comes last.
+    query.extend_pairs(moved.iter().filter(|(_, value)| !value.is_empty())).extend_pairs(&parameters);
+    Ok(format!("{scheme}://{}?{}", if database.is_empty() { "/" } else { database }, query.finish()))
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy()
+}
+
+/// A name that is not ours, short enough for a line.
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+fn problem(problem: impl fmt::Display) -> ConfigError {
+    ConfigError::new("DATABASE_URL", problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(url: &str) -> Result<(String, Vec<String>), String> {
+        let mut warnings = Vec::new();
+        let url = driver_form(url, &mut warnings).map_err(|error| error.to_string())?;
+        Ok((url, warnings))
+    }
+
+    #[test]
+    fn forms_that_the_driver_reads_stay_as_they_are() {
+        for url in [
+            "postgres://user:pass@db/agentidp",
+            "postgres://user:p%40ss@db:5433/agentidp?sslmode=verify-full&sslrootcert=/ca.pem",
+            "postgresql://%2Fvar%2Frun%2Fpostgresql/agentidp",
+            "postgresql:///agentidp?host=/var/run/postgresql",
+            "postgres://db",
+            "postgres://[::1]:5432/agentidp?options=-c%20search_path%3Da&options[statement_timeout]=1",
+            "postgres://db/agentidp?target_session_attrs=any",
+        ] {
+            assert_eq!(read(url).unwrap(), (url.to_owned(), Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_socket_s_folder_may_come_with_a_user_and_a_port() {
+        for (url, expected) in [
+            ("postgres://user@/agentidp?host=/run/pg", "postgres:///agentidp?user=user&host=%2Frun%2Fpg"),
+            (
+                "postgresql://u%2B:p+%40@:5433/a?host=/run",
+                "postgresql:///a?user=u%2B&password=p%2B%40&port=5433&host=%2Frun",
+            ),
+            ("postgres://:5433/agentidp", "postgres:///agentidp?port=5433"),
+            ("postgres://user@?dbname=a", "postgres:///?user=user&dbname=a"),
+        ] {
+            assert_eq!(read(url).unwrap().0, expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_ignored_stops_the_start_with_the_mend() {
+        for (url, part) in [
+            ("postgres://u:canary@a,b/agentidp", "names several hosts"),
+            ("postgres://u:p@ss/canary@127.0.0.1:5432/agentidp", "percent-encode the characters"),
+            ("postgres://u:p#canary@127.0.0.1:5432/agentidp", "percent-encode the characters"),
+            ("postgres://u:canary@a:1,b:2/agentidp", "names several hosts"),
+            ("postgres:///agentidp?host=a,b&password=canary", "names several hosts"),
+            ("postgres:///agentidp?host=a&port=1,2", "names several hosts"),
+            ("postgres://u:canary@a/agentidp?target_session_attrs=read-write", "has target_session_attrs"),
+            ("postgres://a/agentidp?channel_binding=require", "has the parameter \"channel_binding\""),
+            ("postgres://a/agentidp?service=canary", "has the parameter \"service\""),
+        ] {
+            let error = read(url).unwrap_err();
+            assert!(error.starts_with("DATABASE_URL ") && error.contains(part) && !error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_ignored_is_a_warning() {
+        let (_, warnings) = read("postgres://a/agentidp?connect_timeout=10&keepalives=1").unwrap();
+        assert!(warnings.len() == 2 && warnings[0].starts_with("DATABASE_URL has connect_timeout"), "{warnings:?}");
+    }
+}

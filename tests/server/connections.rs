@@ -1,0 +1,52 @@
+//! What a connection has to begin with, and how it may end.
+
+use agentidp_server::server::Bounds;
+use tokio::io::AsyncWriteExt;
+
+use super::site::Site;
+use super::wire::Served;
+
+/// RFC 9112 §3.2.
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let status = async |line: &str, headers: &str| {
+        let text = format!("GET {line}\r\n{headers}Connection: close\r\n\r\n");
+        let answer = served.client(&text).await.rest().await;
+        (answer.split(' ').nth(1).unwrap_or_default().to_owned(), answer)
+    };
+    for headers in ["Host: localhost\r\n", "Host: [::1]:3000\r\n"] {
+        assert_eq!(status("/.well-known/jwks.json HTTP/1.1", headers).await.0, "200", "{headers}");
+    }
+    assert_eq!(status("/.well-known/jwks.json HTTP/1.0", "").await.0, "200");
+    for headers in ["", "Host: \r\n", "Host: a b\r\n", "Host: a/b\r\n", "Host: a:b\r\n", "Host: a\r\nHost: a\r\n"] {
+        for path in ["/.well-known/jwks.json", "/health", "/api/v1/agents", "/nowhere"] {
+            let (status, answer) = status(&format!("{path} HTTP/1.1"), headers).await;
+            assert!(status == "400" && answer.contains("VALIDATION_ERROR"), "{path} {headers}: {answer}");
+            assert!(answer.contains("x-request-id"), "{answer}");
+        }
+    }
+    assert_eq!(status("http://localhost/health HTTP/1.1", "").await.0, "400", "the target does not replace it");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_half_is_answered() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let form = super::requests::grant_form(agent, &secret);
+    let request = format!(
+        "POST /api/v1/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    // A login waits for its digest and its audit event: without the setting the end is often noticed first.
+    for _ in 0..20 {
+        let mut wire = served.client(&request).await;
+        wire.0.shutdown().await.unwrap();
+        let answer = wire.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
