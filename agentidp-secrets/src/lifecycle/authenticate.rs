@@ -138,8 +138,9 @@ impl<L: Ledger> Lifecycle<L> {
         is_previous && end.is_none_or(|end| end <= self.0.store.now())
     }
 
-    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory, or with a record that
-    /// means "the latest", that lead to a refusal, and rows that were changed meanwhile, by a first use that was noted or an end that lets the backend forget.
+    /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
+    /// or rows with a record that means "the latest"; and rows that were changed meanwhile, by a first use that was noted or an
+    /// end that lets the backend forget.
     async fn prove(
         &self,
         client: &ClientId,

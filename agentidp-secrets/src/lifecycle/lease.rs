@@ -58,6 +58,8 @@ pub(super) enum Asked {
     Ours(Box<Lease>),
     Busy,
     Refused(Why),
+    /// The current secret was to be written anew at this other place, and its writer is gone.
+    Unrepaired(StoredSecret),
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -70,8 +72,15 @@ impl<L: Ledger> Lifecycle<L> {
         plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
     ) -> Result<Lease, Failure<L::Error>> {
         let (attempt, begun, mut pause) = (Revision::fresh()?, Instant::now(), FIRST_PAUSE);
+        let mut displaces = false;
         loop {
-            match self.ask(key, place, attempt, digest, &plan).await? {
+            match self.ask(key, place, attempt, digest, displaces, &plan).await? {
+                Asked::Unrepaired(elsewhere) => {
+                    // Should its backend be gone, the credential leaves it without.
+                    let _ = self.finish_repair(key, &elsewhere).await;
+                    displaces = true;
+                    continue;
+                }
                 Asked::Ours(lease) => return Ok(*lease),
                 Asked::Refused(why) => return Err(why.into()),
                 Asked::Busy if begun.elapsed() + pause > LONGEST_WAIT => return Err(Failure::Busy),
@@ -82,13 +91,15 @@ impl<L: Ledger> Lifecycle<L> {
         }
     }
 
-    /// The same, asked once.
+    /// The same, asked once. A write to another place than that of an unfinished repair takes its place only if it `displaces` it:
+    /// the secret that counts may be known by the repair alone.
     pub(super) async fn ask(
         &self,
         key: &CredentialKey,
         place: &StoredSecret,
         attempt: Revision,
         digest: Option<&SecretDigest>,
+        displaces: bool,
         plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
     ) -> Result<Asked, Failure<L::Error>> {
         self.edit(key, |state, note, now| {
@@ -98,6 +109,10 @@ impl<L: Ledger> Lifecycle<L> {
             };
             if kind == OpenWriteKind::Create && note.is_of_another(attempt) {
                 return Asked::Refused(Why::Changed);
+            }
+            let unrepaired = note.awaits_repair(now).filter(|elsewhere| elsewhere != place && !displaces);
+            if let Some(elsewhere) = unrepaired {
+                return Asked::Unrepaired(elsewhere);
             }
             // Only what becomes the next version in place may be adopted later.
             let own = digest.filter(|_| matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair)).cloned();
@@ -117,7 +132,7 @@ impl<L: Ledger> Lifecycle<L> {
             {
                 open.digests = own.iter().cloned().collect();
             }
-            if self.has(Flaw::WaitsForDeletions) && self.awaits_deletion(note, place, now) {
+            if self.has(Flaw::WaitsForDeletions) && note.awaits_deletion(place, now) {
                 return Asked::Busy;
             }
             match opened {
@@ -147,13 +162,13 @@ impl<L: Ledger> Lifecycle<L> {
         digest: Option<&SecretDigest>,
     ) -> Result<(), Failure<L::Error>> {
         let plan = |state: &State, _| if state.active().is_some() { Ok((kind, base)) } else { Err(Why::Ended) };
-        match self.ask(&lease.key, &lease.place, lease.attempt, digest, plan).await? {
+        match self.ask(&lease.key, &lease.place, lease.attempt, digest, true, plan).await? {
             Asked::Ours(again) => {
                 let left = again.left.clone().or_else(|| lease.left.take());
                 *lease = Lease { left, ..*again };
                 Ok(())
             }
-            Asked::Busy => Err(Failure::Busy),
+            Asked::Busy | Asked::Unrepaired(_) => Err(Failure::Busy),
             Asked::Refused(why) => Err(why.into()),
         }
     }

@@ -191,6 +191,17 @@ impl<L: Ledger> Lifecycle<L> {
         self.with(|inner| inner.flaw = flaw)
     }
 
+    #[cfg(feature = "testkit")]
+    fn has(&self, flaw: Flaw) -> bool {
+        self.0.flaw == Some(flaw)
+    }
+
+    /// Without feature `testkit` nothing breaks the protocol.
+    #[cfg(not(feature = "testkit"))]
+    fn has(&self, _flaw: flaw::Flaw) -> bool {
+        false
+    }
+
     /// Settings come before clones; of a lifecycle that is shared already they are not changed.
     fn with(mut self, set: impl FnOnce(&mut Inner<L>)) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.0) {

@@ -13,6 +13,7 @@ use super::rows::State;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation};
+use crate::record::StoredSecret;
 
 /// Time between two looks at what is due.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -52,7 +53,7 @@ pub struct Round {
 /// What is to be done for a credential.
 enum Job {
     Forget(Box<Claim>),
-    FinishRepair,
+    FinishRepair(StoredSecret),
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -109,8 +110,8 @@ impl<L: Ledger> Lifecycle<L> {
                     true => forgotten += 1,
                     false => failed += 1,
                 },
-                Job::FinishRepair => {
-                    self.finish_repair(key).await?;
+                Job::FinishRepair(place) => {
+                    self.finish_repair(key, &place).await?;
                     break;
                 }
             }
@@ -123,10 +124,12 @@ impl<L: Ledger> Lifecycle<L> {
         self.edit(key, |state, note, now| {
             let secrets = state.active().and_then(|row| row.secrets.as_ref());
             note.settle_dead(state, &secrets.map(|secrets| self.counting(secrets, now)).unwrap_or_default(), now);
-            if matches!(state, State::Active(_)) && note.awaits_repair(now) {
-                return Some(Job::FinishRepair);
+            if let (State::Active(_), Some(place)) = (state, note.awaits_repair(now)) {
+                return Some(Job::FinishRepair(place));
             }
-            let claim = if may_delete { note.claim(now, now + CLAIM_LIFE) } else { None };
+            let waits =
+                self.has(Flaw::WaitsForDeletions) && note.open.as_ref().is_some_and(|open| open.lease_until > now);
+            let claim = if may_delete && !waits { note.claim(now, now + CLAIM_LIFE) } else { None };
             claim.map(|claim| Job::Forget(Box::new(claim)))
         })
         .await

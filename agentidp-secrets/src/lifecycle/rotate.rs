@@ -239,14 +239,21 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Finishes what a process left that died while it wrote a current secret anew.
-    pub(super) async fn finish_repair(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
-        let Some(place) = self.place(key)? else { return Ok(()) };
-        let plan = |state: &State, _| -> Plan { Ok(self.plan(state.active().ok_or(Why::Ended)?, &place)) };
-        let Asked::Ours(lease) = self.ask(key, &place, Revision::fresh()?, None, plan).await? else { return Ok(()) };
+    pub(super) async fn finish_repair(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+    ) -> Result<(), Failure<L::Error>> {
+        let plan = |state: &State, _| -> Plan { Ok(self.plan(state.active().ok_or(Why::Ended)?, place)) };
+        let asked = self.ask(key, place, Revision::fresh()?, None, false, plan).await?;
+        let Asked::Ours(mut lease) = asked else { return Ok(()) };
         let Some(before) = lease.row.clone() else { return Ok(()) };
         match self.repaired(&lease).await {
             Ok(Some(stored)) => self.pin_to(&before, stored, &lease).await.map(drop),
-            Ok(None) => self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await,
+            Ok(None) => match self.repair_again(&mut lease).await? {
+                Some(stored) => self.pin_to(&before, stored, &lease).await.map(drop),
+                None => self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await,
+            },
             Err(error) => Err(self.failed(&lease, error.with_operation(Operation::Rotate)).await),
         }
     }

@@ -132,6 +132,57 @@ async fn what_a_failed_commit_left_is_taken_over() {
 }
 
 #[tokio::test]
+async fn an_id_whose_issue_failed_is_not_used_again() {
+    for site in [site(), over(&clock(), |memory| SecretStore::builder(quick()).accepts(memory))] {
+        let elsewhere = over(&site.clock, SecretStore::builder);
+        let first =
+            Lifecycle::new(elsewhere.life.store().clone(), site.ledger.clone(), |task| drop(tokio::spawn(task)));
+        assert!(matches!(first.issue(&site.key, Refuses).await, Err(Failure::Ledger(_))));
+        // A deletion may still be under way.
+        assert!(matches!(site.life.issue(&site.key, ()).await, Err(Failure::Exists)));
+        assert_eq!(site.ledger.entry(&site.key).state, State::Absent);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_outlasts_the_overlap_gets_no_token() {
+    let site = site();
+    let first = site.life.issue(&site.key, ()).await.unwrap();
+    site.life.rotate(&site.key, Duration::from_secs(60), ()).await.unwrap();
+    let decision = site.life.authenticate(site.key.client_id(), &first.secret).await.unwrap();
+    let Decision::Proved(proof) = decision else { panic!("it works within the overlap") };
+    site.clock.advance(Duration::from_secs(60));
+    let decision = site.life.still_counts(proof, &first.secret).await.unwrap();
+    assert!(matches!(decision, Decision::Mismatch { known: true }));
+}
+
+#[tokio::test]
+async fn a_rotation_that_finds_no_room_leaves_nothing_in_the_note() {
+    let site = over(&clock(), |_| SecretStore::builder(Memory::keeping(2)));
+    site.life.issue(&site.key, ()).await.unwrap();
+    site.life.rotate(&site.key, Duration::from_secs(60), ()).await.unwrap();
+    for _ in 0..3 {
+        assert!(matches!(site.life.rotate(&site.key, Duration::ZERO, ()).await, Err(Failure::Backend(_))));
+        assert_eq!(site.note(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_move_back_never_evicts_the_previous_secret() {
+    let clock = clock();
+    let (memory, digests): (SharedBackend, SharedBackend) = (Arc::new(Memory::keeping(3)), Arc::new(quick()));
+    let site = over(&clock, |_| SecretStore::builder(Arc::clone(&memory)).accepts(Arc::clone(&digests)));
+    let first = site.life.issue(&site.key, ()).await.unwrap();
+    let back = SecretStore::builder(digests).accepts(memory).clock(clock).build().unwrap();
+    let back = Lifecycle::new(back, site.ledger.clone(), |task| drop(tokio::spawn(task)));
+    back.rotate(&site.key, Duration::from_secs(60), ()).await.unwrap();
+    for _ in 0..5 {
+        assert!(site.life.rotate(&site.key, Duration::from_secs(60), Refuses).await.is_err());
+        assert!(site.works(&first.secret).await, "its overlap lasts");
+    }
+}
+
+#[tokio::test]
 async fn an_issue_that_is_refused_leaves_nothing() {
     let site = site();
     assert!(matches!(site.life.issue(&site.key, Refuses).await, Err(Failure::Ledger(_))));

@@ -94,8 +94,8 @@ impl<L: Ledger> Lifecycle<L> {
             None => Err(Why::Ended),
         };
         // An upgrade never waits: the write that is open is a rotation's, or another login's.
-        match self.ask(&upgrade.row.key, place, Revision::fresh()?, None, plan).await? {
-            Asked::Busy | Asked::Refused(_) => Ok(None),
+        match self.ask(&upgrade.row.key, place, Revision::fresh()?, None, false, plan).await? {
+            Asked::Busy | Asked::Refused(_) | Asked::Unrepaired(_) => Ok(None),
             Asked::Ours(lease) => {
                 let new = self.write_moving_in(&lease, upgrade.proved.clone()).await?;
                 Ok(Some((new, lease.attempt)))

@@ -133,7 +133,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// What a repair left whose commit never came: the current secret once more. None where the latest version is anything else.
     pub(super) async fn repaired(&self, lease: &Lease) -> BackendResult<Option<StoredSecret>> {
-        match self.0.store.primary_backend().inspect(&lease.key, None).await? {
+        match self.backend_at(&lease.key, &lease.place)?.inspect(&lease.key, None).await? {
             Held::Version { stored, secret: Some(secret), .. } if lease.has_repaired(&secret) => Ok(Some(stored)),
             _ => Ok(None),
         }
@@ -159,13 +159,16 @@ impl<L: Ledger> Lifecycle<L> {
             is_noted: false,
             has_base: true,
             has_older: None,
-            kept: self.0.store.primary().versions_kept.unwrap_or(u64::MAX),
+            kept: self
+                .backend_at(&lease.key, &lease.place)
+                .map_or(None, |at| at.info().versions_kept)
+                .unwrap_or(u64::MAX),
         }
     }
 
     /// Looks at the place on the active node.
     async fn look(&self, lease: &Lease, oldest: u64) -> BackendResult<(Window, Held)> {
-        let (backend, key, base) = (self.0.store.primary_backend(), &lease.key, lease.base);
+        let (backend, key, base) = (self.backend_at(&lease.key, &lease.place)?, &lease.key, lease.base);
         let latest = backend.inspect(key, None).await?;
         let is_noted = self.may_adopt() && latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
@@ -178,10 +181,21 @@ impl<L: Ledger> Lifecycle<L> {
         Ok((window, latest))
     }
 
+    /// Carries a repair out anew that is not there. It may still arrive, and would evict the version that the row pins: so what arrives
+    /// has to find another version. Nothing where there is no such danger.
+    pub(super) async fn repair_again(&self, lease: &mut Lease) -> Result<Option<StoredSecret>, Failure<L::Error>> {
+        let backend = self.backend_at(&lease.key, &lease.place)?;
+        match self.look(lease, lease.base).await {
+            Ok((window, _)) if window.has_base && window.evicts_base() => self.repair(lease, &window).await.map(Some),
+            Ok(_) => Ok(None),
+            Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
+        }
+    }
+
     /// Writes the current secret over the latest version. A digest of it is noted first: should the commit never come, the next
     /// writer recognises the secret and has the row pin it.
     async fn repair(&self, lease: &mut Lease, window: &Window) -> Result<StoredSecret, Failure<L::Error>> {
-        let (backend, key) = (self.0.store.primary_backend(), lease.key.clone());
+        let (backend, key) = (self.backend_at(&lease.key, &lease.place)?, lease.key.clone());
         let current = match backend.inspect(&key, Some(window.base)).await {
             Ok(Held::Version { secret: Some(current), .. }) => current,
             Ok(_) => {

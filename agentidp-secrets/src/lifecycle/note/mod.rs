@@ -301,9 +301,15 @@ impl Note {
         Some(Claim { debt: debt.clone(), until })
     }
 
-    /// An unfinished repair whose writer is gone.
-    pub(super) fn awaits_repair(&self, now: SystemTime) -> bool {
-        self.open.as_ref().is_some_and(|open| open.is_repair() && !open.is_held(now))
+    /// Whether something may be under way to have the place forgotten.
+    pub(super) fn awaits_deletion(&self, place: &StoredSecret, now: SystemTime) -> bool {
+        self.debts.iter().any(|debt| debt.place == *place && debt.claimed_until.is_some_and(|until| until > now))
+    }
+
+    /// The place of an unfinished repair whose writer is gone.
+    pub(super) fn awaits_repair(&self, now: SystemTime) -> Option<StoredSecret> {
+        let dead = self.open.as_ref().filter(|open| open.is_repair() && !open.is_held(now));
+        dead.map(|open| open.place.clone())
     }
 
     /// The place was forgotten. A deletion is repeated, for a first write that arrives after it; a place that was blanked is kept

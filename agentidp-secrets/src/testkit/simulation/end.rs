@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::operations::{Audit, Kind};
-use super::replica::Replica;
-use super::world::{MOUNTS, Shared, World, mount_of};
+use super::operations::Audit;
+use super::replica::{Cluster, Replica};
+use super::seen::{Kind, MOUNTS};
+use super::world::{World, mount_of};
 use crate::credential::CredentialKey;
 use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown};
 use crate::secret::ClientSecret;
@@ -14,80 +15,83 @@ use crate::secret::ClientSecret;
 /// What is owed is paid in so many rounds.
 const ROUNDS: usize = 60;
 
+/// Time between two rounds.
+const PERIOD: Duration = Duration::from_secs(5);
+
 /// Longer than every lease.
 const LEASE: Duration = Duration::from_secs(1900);
 
 const DRAINED: &str = "debts have drained";
 const STUCK: &str = "nothing stays stuck";
 
-pub(super) async fn settle(shared: &Shared) {
+pub(super) async fn settle(cluster: &Cluster) {
     {
-        let mut world = shared.lock();
+        let mut world = cluster.world.lock();
         if world.under_way > 0 {
             world.violate(STUCK, |world| format!("{} are still under way", world.under_way));
         }
     }
-    drain(shared).await;
-    let overlaps = shared.lock().longest_overlap();
+    drain(cluster).await;
+    let overlaps = cluster.world.lock().longest_overlap();
     sleep(overlaps).await;
-    drain(shared).await;
-    shared.lock().look_at_places();
-    let keys = shared.lock().oracle.keys.clone();
+    drain(cluster).await;
+    cluster.world.lock().look_at_places();
+    let keys = cluster.world.lock().oracle.keys.clone();
     for key in &keys {
-        if shared.lock().oracle_state(key).active().is_some() {
-            use_and_end(shared, key).await;
+        if cluster.world.lock().oracle_state(key).active().is_some() {
+            use_and_end(cluster, key).await;
         }
-        if shared.lock().is_violated() {
+        if cluster.world.lock().is_violated() {
             return;
         }
     }
-    drain(shared).await;
-    shared.lock().look_at_places();
+    drain(cluster).await;
+    cluster.world.lock().look_at_places();
 }
 
-fn replica(shared: &Shared) -> Option<Replica> {
-    let mut world = shared.lock();
-    let alive: Vec<_> = world.replicas.iter().flatten().cloned().collect();
-    let index = world.chance.below(alive.len());
-    let replica = alive.get(index).cloned();
+fn replica(cluster: &Cluster) -> Option<Replica> {
+    let replica = cluster.any();
     if replica.is_none() {
-        world.violate(STUCK, |_| "no replica has started again".to_owned());
+        cluster.world.lock().violate(STUCK, |_| "no replica has started again".to_owned());
     }
     replica
 }
 
 /// Does what is owed, each time when it is due, until nothing is.
-async fn drain(shared: &Shared) {
+async fn drain(cluster: &Cluster) {
     for _ in 0..ROUNDS {
-        let Some(replica) = replica(shared) else { return };
+        let Some(replica) = replica(cluster) else { return };
         replica.life.round().await;
-        let wait = shared.lock().until_due();
+        if let Some(clone) = cluster.a_clone() {
+            clone.life.round().await;
+        }
+        let wait = cluster.world.lock().until_due();
         let Some(wait) = wait else { return };
-        sleep(wait + Duration::from_millis(1)).await;
+        sleep(wait.max(PERIOD)).await;
     }
-    shared.lock().violate(DRAINED, |world| {
+    cluster.world.lock().violate(DRAINED, |world| {
         let keys: Vec<_> = world.oracle.keys.iter().map(|key| format!("{key}: {}", world.describe(key))).collect();
         keys.join(" | ")
     });
 }
 
 /// The current secret works, can be rotated, and can be ended.
-async fn use_and_end(shared: &Shared, key: &CredentialKey) {
-    let current = shared.lock().oracle.meaning(key).and_then(|meaning| meaning.current.clone());
+async fn use_and_end(cluster: &Cluster, key: &CredentialKey) {
+    let current = cluster.world.lock().oracle.meaning(key).and_then(|meaning| meaning.current.clone());
     let Some(current) = current else { return };
-    shared.lock().lift(key);
-    works(shared, key, &current, true).await;
-    let Some(shown) = finish(shared, key, Kind::Rotate(Duration::ZERO)).await else { return };
+    cluster.world.lock().lift(key);
+    works(cluster, key, &current, true).await;
+    let Some(shown) = finish(cluster, key, Kind::Rotate(Duration::ZERO)).await else { return };
     let Some(shown) = shown else { return };
-    works(shared, key, &current, false).await;
-    works(shared, key, &shown.secret, true).await;
-    if finish(shared, key, Kind::End).await.is_some() {
-        works(shared, key, &shown.secret, false).await;
+    works(cluster, key, &current, false).await;
+    works(cluster, key, &shown.secret, true).await;
+    if finish(cluster, key, Kind::End).await.is_some() {
+        works(cluster, key, &shown.secret, false).await;
     }
 }
 
-async fn works(shared: &Shared, key: &CredentialKey, secret: &ClientSecret, expected: bool) {
-    let Some(Replica { life, .. }) = replica(shared) else { return };
+async fn works(cluster: &Cluster, key: &CredentialKey, secret: &ClientSecret, expected: bool) {
+    let Some(Replica { life, .. }) = replica(cluster) else { return };
     let decision = life.authenticate(key.client_id(), secret).await;
     let is_right = match &decision {
         Ok(Decision::Proved(_)) => expected,
@@ -95,7 +99,7 @@ async fn works(shared: &Shared, key: &CredentialKey, secret: &ClientSecret, expe
         Ok(Decision::NotActive) | Err(_) => false,
     };
     if !is_right {
-        shared.lock().violate(STUCK, |world| {
+        cluster.world.lock().violate(STUCK, |world| {
             let outcome = decision.map_or_else(|failure| failure.to_string(), |decision| format!("{decision:?}"));
             format!("{key} with {}: {outcome}; {}", world.alias(Some(secret)), world.describe(key))
         });
@@ -103,24 +107,24 @@ async fn works(shared: &Shared, key: &CredentialKey, secret: &ClientSecret, expe
 }
 
 /// An operation that has to succeed, if not at once, then when leases are over.
-async fn finish(shared: &Shared, key: &CredentialKey, kind: Kind) -> Option<Option<Shown>> {
+async fn finish(cluster: &Cluster, key: &CredentialKey, kind: Kind) -> Option<Option<Shown>> {
     let mut last = String::new();
     for _ in 0..4 {
-        let Replica { life, site } = replica(shared)?;
-        let number = shared.lock().begin(key, kind);
+        let Replica { life, site } = replica(cluster)?;
+        let number = cluster.world.lock().begin(key, kind);
         let audit = Audit { site, operation: number };
         let answer: Result<Option<Shown>, Failure<MemoryError>> = match kind {
             Kind::Rotate(overlap) => life.rotate(key, overlap, audit).await.map(Some),
             _ => life.end(key, audit).await.map(|()| None),
         };
         last = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
-        shared.lock().answered(number, answer.clone());
+        cluster.world.lock().answered(number, answer.clone());
         if let Ok(shown) = answer {
             return Some(shown);
         }
         sleep(LEASE).await;
     }
-    shared.lock().violate(STUCK, |world| format!("{kind:?}: {last}; {}", world.describe(key)));
+    cluster.world.lock().violate(STUCK, |world| format!("{kind:?}: {last}; {}", world.describe(key)));
     None
 }
 

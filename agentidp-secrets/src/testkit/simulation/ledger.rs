@@ -5,9 +5,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use super::fault::Fault;
+use super::rates;
 use super::site::Site;
 use super::world::World;
-use super::{Fault, rates};
 use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::{
     ClientRows, CommitError, Entry, Freshness, Ledger, MemoryError, MemoryLedger, MemoryTx, Note, Row,

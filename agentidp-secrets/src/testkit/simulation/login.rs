@@ -1,6 +1,6 @@
 //! Logins, and whether they were decided rightly.
 
-use super::Fault;
+use super::fault::Fault;
 use super::replica::Replica;
 use super::world::World;
 use crate::credential::{ClientId, CredentialKey};
@@ -66,7 +66,7 @@ impl World {
     /// There has to be a moment since `from` at which this was the right decision.
     pub(super) fn decided(&mut self, client: &ClientId, secret: &ClientSecret, decision: &Decision, from: usize) {
         self.watch();
-        let counts = |epoch: &super::oracle::Epoch, of: Option<&CredentialKey>| {
+        let counts = |epoch: &super::seen::Epoch, of: Option<&CredentialKey>| {
             epoch.secrets.iter().any(|(key, text)| {
                 key.client_id() == client && text == secret.expose_secret() && of.is_none_or(|of| of == key)
             })

@@ -33,9 +33,11 @@
 
 mod backend;
 mod chance;
+mod clock;
 mod digests;
 mod end;
 mod executor;
+mod fault;
 mod kv;
 mod ledger;
 mod login;
@@ -43,75 +45,26 @@ mod operations;
 mod oracle;
 mod rates;
 mod replica;
+mod report;
 mod schedule;
+mod seen;
 mod site;
 mod world;
 
 use std::cell::Cell;
-use std::fmt;
-use std::ops::AddAssign;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chance::Chance;
 use self::executor::{Executor, Owner};
+pub use self::fault::Fault;
+use self::replica::Cluster;
+pub use self::report::{Counts, Violation};
 use self::world::{Shared, World};
 pub use crate::lifecycle::Flaw;
 
 /// More steps than any schedule takes that comes to rest.
 const MOST_STEPS: u64 = 1_000_000;
-
-/// A form of the protocol that was refuted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Within the library.
-    Library(Flaw),
-    /// The caller answers a login without the last look.
-    NoSecondLook,
-    /// Leases and overlaps run by the clocks of replicas, which are apart.
-    ClocksOfReplicas,
-}
-
-/// How much was tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Schedules.
-    pub schedules: u64,
-    /// Times that a task went on.
-    pub steps: u64,
-    /// Times that the rules were looked at.
-    pub checks: u64,
-    /// Changes that callers asked for.
-    pub operations: u64,
-    /// Logins.
-    pub logins: u64,
-    /// Processes that died.
-    pub crashes: u64,
-    /// Requests and commits that were carried out after their caller had given up, or a second time.
-    pub late: u64,
-    /// Calls that waited, and processes that stood still.
-    pub pauses: u64,
-    /// Commits whose outcome was unknown.
-    pub unknown_commits: u64,
-    /// Calls that the database failed.
-    pub failures: u64,
-    /// Jumps of the clock.
-    pub jumps: u64,
-    /// Looks at which a current secret was written anew and not yet pinned again.
-    pub gaps: u64,
-}
-
-/// A rule that did not hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Violation {
-    /// The rule.
-    pub rule: &'static str,
-    /// What was seen instead.
-    pub what: String,
-    /// What happened until then, where it was asked for.
-    pub history: Vec<String>,
-}
 
 /// Runs the schedule of a seed. The same seed gives the same counts and the same violation.
 ///
@@ -125,17 +78,18 @@ pub fn run(seed: u64, fault: Option<Fault>, with_history: bool) -> Result<Counts
     runtime.block_on(async {
         let world = Shared::new(World::new(Chance::new(seed), fault, with_history));
         let executor = Executor::default();
-        let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (done, driver) = (std::sync::Arc::clone(&is_over), schedule::drive(world.clone(), executor.clone()));
+        let cluster = Cluster::new(world.clone(), executor.clone());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (done, driver) = (Arc::clone(&is_over), schedule::drive(cluster.clone()));
         executor.spawn(
             Owner::WORLD,
             Box::pin(async move {
                 driver.await;
-                done.store(true, std::sync::atomic::Ordering::Relaxed);
+                done.store(true, Ordering::Relaxed);
             }),
         );
         let steps = Cell::new(0_u64);
-        let over = || is_over.load(std::sync::atomic::Ordering::Relaxed) || world.lock().is_violated();
+        let over = || is_over.load(Ordering::Relaxed) || world.lock().is_violated();
         let choose = |ready: usize| {
             let mut world = world.lock();
             world.watch_the_clock();
@@ -147,49 +101,12 @@ pub fn run(seed: u64, fault: Option<Fault>, with_history: bool) -> Result<Counts
         };
         executor.run(over, choose).await;
         executor.clear();
-        let (replicas, mut counts, violation) = {
+        cluster.clear();
+        let (mut counts, violation) = {
             let mut world = world.lock();
-            (std::mem::take(&mut world.replicas), world.counts, world.take_violation())
+            (world.counts, world.take_violation())
         };
-        drop(replicas);
         (counts.schedules, counts.steps) = (1, steps.get());
         violation.map_or(Ok(counts), Err)
     })
 }
-
-impl Fault {
-    fn in_the_library(self) -> Option<Flaw> {
-        match self {
-            Self::Library(flaw) => Some(flaw),
-            Self::NoSecondLook | Self::ClocksOfReplicas => None,
-        }
-    }
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.schedules += other.schedules;
-        self.steps += other.steps;
-        self.checks += other.checks;
-        self.operations += other.operations;
-        self.logins += other.logins;
-        self.crashes += other.crashes;
-        self.late += other.late;
-        self.pauses += other.pauses;
-        self.unknown_commits += other.unknown_commits;
-        self.failures += other.failures;
-        self.jumps += other.jumps;
-        self.gaps += other.gaps;
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in &self.history {
-            writeln!(f, "{line}")?;
-        }
-        write!(f, "{}: {}", self.rule, self.what)
-    }
-}
-
-impl std::error::Error for Violation {}

@@ -1,36 +1,13 @@
 //! What callers ask for, and what may have come of it.
 
-use std::time::{Duration, SystemTime};
-
 use async_trait::async_trait;
 
 use super::ledger::SimulatedLedger;
+use super::seen::{Kind, Operation};
 use super::site::Site;
 use super::world::World;
 use crate::credential::CredentialKey;
 use crate::lifecycle::{Change, Failure, MemoryError, MemoryTx, Row, Shown};
-use crate::secret::ClientSecret;
-
-/// A change that a caller asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Issue,
-    Rotate(Duration),
-    EndPrevious,
-    End,
-}
-
-pub(super) struct Operation {
-    pub(super) key: CredentialKey,
-    pub(super) kind: Kind,
-    pub(super) began: SystemTime,
-    /// How often its line is in the audit.
-    pub(super) committed: u32,
-    /// The current secret that was committed.
-    pub(super) secret: Option<ClientSecret>,
-    /// It has failed for sure, so no commit may come.
-    has_failed: bool,
-}
 
 impl World {
     pub(super) fn begin(&mut self, key: &CredentialKey, kind: Kind) -> usize {

@@ -1,107 +1,13 @@
 //! What must hold after each change of the database or of a mount.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use super::operations::Kind;
-use super::world::{MOUNTS, World, mount_of};
-use crate::credential::{ClientId, CredentialKey};
-use crate::lifecycle::{Row, State};
+use super::fault::Fault;
+use super::seen::{Epoch, Kind, Meaning, Seen};
+use super::world::{World, mount_of};
+use crate::credential::CredentialKey;
+use crate::lifecycle::{Flaw, Row, State};
 use crate::secret::ClientSecret;
-
-/// What has been seen of credentials and secrets.
-#[derive(Default)]
-pub(super) struct Oracle {
-    pub(super) keys: Vec<CredentialKey>,
-    seen: BTreeMap<CredentialKey, Seen>,
-    /// Lines of the audit that were looked at.
-    lines: usize,
-    secrets: BTreeMap<String, Origin>,
-    /// What counted, in the order of time.
-    pub(super) epochs: Vec<Epoch>,
-    /// The next time at which a previous secret ends by itself.
-    until: Option<SystemTime>,
-}
-
-/// A credential as it was when last looked at.
-#[derive(Default)]
-struct Seen {
-    state: State,
-    meaning: Meaning,
-    /// The overlap was over at some time, so that a clock that is put back gives the previous secret no right.
-    is_over: bool,
-}
-
-/// The secrets that a row vouches for.
-#[derive(Clone, Default)]
-pub(super) struct Meaning {
-    pub(super) current: Option<ClientSecret>,
-    pub(super) previous: Option<(ClientSecret, SystemTime)>,
-}
-
-/// What is known of a secret.
-#[derive(Clone, Copy)]
-struct Origin {
-    number: usize,
-    /// A caller or a client has it: it was shown, presented, or was there from the beginning.
-    is_known: bool,
-    /// The mounts where a row has vouched for it.
-    counted_at: [bool; MOUNTS],
-}
-
-/// What counts at a moment.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Epoch {
-    pub(super) secrets: BTreeSet<(CredentialKey, String)>,
-    pub(super) suspended: BTreeSet<ClientId>,
-}
-
-impl Oracle {
-    /// A short name of a secret, for the history.
-    pub(super) fn alias(&self, secret: &ClientSecret) -> String {
-        self.secrets
-            .get(secret.expose_secret())
-            .map_or_else(|| "a new secret".to_owned(), |known| format!("S{}", known.number))
-    }
-
-    fn origin(&mut self, secret: &ClientSecret) -> &mut Origin {
-        let number = self.secrets.len();
-        let new = Origin { number, is_known: false, counted_at: [false; MOUNTS] };
-        self.secrets.entry(secret.expose_secret().to_owned()).or_insert(new)
-    }
-
-    /// A client has it.
-    pub(super) fn presented(&mut self, secret: &ClientSecret) {
-        self.origin(secret).is_known = true;
-    }
-
-    /// The secrets that clients know of, the oldest first.
-    pub(super) fn known(&self) -> Vec<String> {
-        let mut known: Vec<_> = self.secrets.iter().filter(|(_, origin)| origin.is_known).collect();
-        known.sort_by_key(|(_, origin)| origin.number);
-        known.into_iter().map(|(text, _)| text.clone()).collect()
-    }
-
-    /// A credential as it was when last looked at.
-    pub(super) fn state(&self, key: &CredentialKey) -> &State {
-        self.seen.get(key).map_or(&State::Absent, |seen| &seen.state)
-    }
-
-    /// Whether a row has ever vouched for the secret at this mount, and no move there has failed that left it once more.
-    pub(super) fn has_left(&self, secret: &ClientSecret, mount: usize) -> bool {
-        self.secrets.get(secret.expose_secret()).is_some_and(|origin| origin.counted_at[mount])
-    }
-
-    /// A secret is written where its credential is not.
-    pub(super) fn moves_in(&mut self, secret: &ClientSecret, mount: usize) {
-        self.origin(secret).counted_at[mount] = false;
-    }
-
-    /// What the row of a credential means, as it was when it was committed.
-    pub(super) fn meaning(&self, key: &CredentialKey) -> Option<&Meaning> {
-        self.seen.get(key).map(|seen| &seen.meaning)
-    }
-}
 
 impl World {
     /// A secret is handed out.
@@ -211,8 +117,12 @@ impl World {
         };
         let previous =
             state.active().and_then(|row| row.secrets.as_ref()).and_then(|secrets| secrets.previous.as_ref());
+        let is_unreadable = state.active().is_some() && meaning.current.is_none();
         let is_over = seen.is_over && operation.is_none() || previous.is_some_and(|it| it.valid_until <= self.now());
         self.oracle.seen.insert(key.clone(), Seen { state, meaning, is_over });
+        if is_unreadable {
+            self.violate("what a live row vouches for can be read", |world| format!("{key}: {}", world.describe(key)));
+        }
         if !is_right {
             self.violate("a row changes only as it was asked to", |world| {
                 format!("{key} by {kind:?}: {}", world.describe(key))
@@ -253,18 +163,23 @@ impl World {
     }
 
     /// Whether the current secret was written anew, and the version that the row pins is gone. That is so for a moment at a mount
-    /// that keeps two versions, where a write that failed was forgotten over one to the other mount.
+    /// that keeps two versions, where a rotation failed and a move to the other mount has taken the place of its open write.
     fn is_repaired(&self, key: &CredentialKey, row: &Row) -> bool {
         let Some(mount) = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current)) else { return false };
         let latest = self.mounts[mount].read(key, self.mounts[mount].latest(key)).and_then(Option::as_ref);
         let meaning = self.oracle.meaning(key).and_then(|meaning| meaning.current.as_ref());
-        let moves = self.mounts.iter().all(|mount| mount.places.contains_key(key));
-        moves && self.mounts[mount].versions_kept() == 2 && alike(meaning, latest) && latest.is_some()
+        let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
+        let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
+            || self.mounts.iter().all(|mount| mount.places.contains_key(key));
+        has_moved && self.mounts[mount].versions_kept() == 2 && latest.is_some() && alike(meaning, latest)
     }
 
     /// A DELETE may arrive at any time, but never for what counts.
     pub(super) fn refuse_to_forget_what_counts(&mut self, key: &CredentialKey) {
-        if self.ledger.entry(key).state.active().is_some() {
+        // Of these two the harm is to be seen, and not the deletion.
+        let is_shown_later =
+            matches!(self.fault, Some(Fault::Library(Flaw::WaitsForDeletions | Flaw::DeletesLeftPlaces)));
+        if !is_shown_later && self.ledger.entry(key).state.active().is_some() {
             self.violate("a place is deleted only when its credential has ended", |_| key.to_string());
         }
     }

@@ -1,17 +1,19 @@
-//! A process of the service under test.
+//! Processes of the service under test.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::backend::MountBackend;
 use super::digests::DigestBackend;
-use super::executor::Owner;
+use super::executor::{Executor, Owner};
+use super::fault::Fault;
 use super::ledger::SimulatedLedger;
+use super::seen::{MOUNTS, Setting};
 use super::site::Site;
-use super::world::MOUNTS;
+use super::world::Shared;
 use crate::backend::SharedBackend;
 use crate::error::Result;
 use crate::keys::MacKeys;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Gate, Lifecycle, MemoryLedger};
 use crate::store::SecretStore;
 
 #[derive(Clone)]
@@ -20,58 +22,123 @@ pub(super) struct Replica {
     pub(super) site: Site,
 }
 
-/// What all processes of a schedule are set to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    /// The backend for new secrets: a mount, or above them digests.
-    pub(super) primary: usize,
-    /// How many processes of a thousand are set to another one.
-    pub(super) others: u32,
-    pub(super) has_selectors: bool,
-    /// How fast operations follow each other: at once, or with time for leases and overlaps to end.
-    pub(super) pace: usize,
+/// All processes: the latest one of each replica, and those of a clone of the database.
+#[derive(Clone)]
+pub(super) struct Cluster {
+    pub(super) world: Shared,
+    pub(super) executor: Executor,
+    replicas: Arc<Mutex<Vec<Option<Replica>>>>,
+    clones: Arc<Mutex<Vec<Replica>>>,
 }
 
-impl Site {
-    /// Starts the next process of the replica.
-    pub(super) fn start_another(&self) {
-        let next = {
-            let mut world = self.world.lock();
-            world.processes += 1;
-            Owner(world.processes)
-        };
-        let site = Self { owner: next, ..self.clone() };
-        match site.start() {
-            Ok(replica) => self.world.lock().replicas[self.replica] = Some(replica),
+/// A clone of a database deletes nothing and takes nothing over.
+struct Closed;
+
+impl Gate for Closed {
+    fn may_delete(&self) -> bool {
+        false
+    }
+
+    fn may_adopt(&self) -> bool {
+        false
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(world: Shared, executor: Executor) -> Self {
+        Self { world, executor, replicas: Arc::default(), clones: Arc::default() }
+    }
+
+    fn replicas(&self) -> MutexGuard<'_, Vec<Option<Replica>>> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn clones(&self) -> MutexGuard<'_, Vec<Replica>> {
+        self.clones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops all processes, which hold the cluster.
+    pub(super) fn clear(&self) {
+        let (replicas, clones) = (std::mem::take(&mut *self.replicas()), std::mem::take(&mut *self.clones()));
+        drop((replicas, clones));
+    }
+
+    /// One that is alive.
+    pub(super) fn any(&self) -> Option<Replica> {
+        let replicas = self.replicas();
+        let mut world = self.world.lock();
+        let alive: Vec<_> = replicas.iter().flatten().filter(|replica| world.is_alive(replica.site.owner)).collect();
+        let chosen = world.chance.below(alive.len());
+        alive.get(chosen).map(|replica| (*replica).clone())
+    }
+
+    /// The clone of the database, where there is one.
+    pub(super) fn a_clone(&self) -> Option<Replica> {
+        self.clones().last().cloned()
+    }
+
+    /// Starts the first process of each replica.
+    pub(super) fn start(&self, replicas: usize) {
+        for replica in 0..replicas {
+            self.replicas().push(None);
+            self.start_another(replica);
+        }
+    }
+
+    /// Starts the next process of a replica.
+    fn start_another(&self, replica: usize) {
+        let memory = self.world.lock().ledger.clone();
+        match self.process(replica, memory, true) {
+            Ok(started) => self.replicas()[replica] = Some(started),
             Err(error) => self.world.lock().violate("a process starts", |_| error.to_string()),
         }
     }
 
-    fn start(&self) -> Result<Replica> {
-        let (primary, has_selectors, memory, clock) = {
-            let mut world = self.world.lock();
-            let Setting { primary, others, has_selectors, .. } = world.setting;
+    /// Clones the database as it is, and starts a process on the clone and on the same mounts.
+    pub(super) fn clone_the_database(&self) {
+        let memory = self.world.lock().ledger.copy();
+        self.world.lock().tell(|_| "the database is cloned".to_owned());
+        if let Ok(clone) = self.process(usize::MAX, memory, false) {
+            let is_open = self.world.lock().fault == Some(Fault::NoGate);
+            let life = if is_open { clone.life } else { clone.life.with_gate(Closed) };
+            self.clones().push(Replica { life, site: clone.site });
+        }
+    }
+
+    fn process(&self, replica: usize, memory: MemoryLedger, may_die: bool) -> Result<Replica> {
+        let (owner, setting, primary, clock, fault) = {
+            let mut guard = self.world.lock();
+            let world = &mut *guard;
+            let Setting { primary, second, others, .. } = world.setting;
             let is_another = world.chance.happens(others);
-            let primary = if is_another { world.chance.below(MOUNTS + 1) } else { primary };
-            (primary, has_selectors, world.ledger.clone(), Arc::clone(&world.clock))
+            let primary = if is_another { second } else { primary };
+            world.processes += 1;
+            world.tell(|_| format!("replica {replica} starts with backend {primary} for new secrets"));
+            (Owner(world.processes), world.setting, primary, Arc::clone(&world.clock), world.fault)
+        };
+        let cluster = self.clone();
+        let site = Site {
+            world: self.world.clone(),
+            executor: self.executor.clone(),
+            owner,
+            replica,
+            next: may_die.then(|| Arc::new(move || cluster.start_another(replica)) as Arc<dyn Fn() + Send + Sync>),
         };
         let mut backends: Vec<SharedBackend> = Vec::new();
         for mount in 0..MOUNTS {
-            backends.push(Arc::new(MountBackend::new(mount, self.clone())?));
+            backends.push(Arc::new(MountBackend::new(mount, site.clone())?));
         }
-        backends.push(Arc::new(DigestBackend::new(self.clone())?));
+        backends.push(Arc::new(DigestBackend::new(site.clone())?));
         let mut store = SecretStore::builder(backends.remove(primary)).clock(clock);
         for backend in backends {
             store = store.accepts(backend);
         }
-        if has_selectors {
+        if setting.has_selectors {
             store = store.selector_keys(MacKeys::parse(&format!("k1:{}", "0123456789abcdef".repeat(4)))?);
         }
-        self.tell(|| format!("starts with backend {primary} for new secrets"));
-        let ledger = SimulatedLedger { memory, site: self.clone() };
-        let (executor, owner) = (self.executor.clone(), self.owner);
+        let ledger = SimulatedLedger { memory, site: site.clone() };
+        let executor = self.executor.clone();
         let life = Lifecycle::new(store.build()?, ledger, move |task| executor.spawn(owner, task));
-        let flaw = self.world.lock().fault.and_then(super::Fault::in_the_library);
-        Ok(Replica { life: life.with_flaw(flaw), site: self.clone() })
+        Ok(Replica { life: life.with_flaw(fault.and_then(Fault::in_the_library)), site })
     }
 }

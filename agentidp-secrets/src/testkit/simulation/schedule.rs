@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::executor::{Executor, Owner};
-use super::operations::{Audit, Kind};
-use super::replica::{Replica, Setting};
-use super::site::Site;
-use super::world::{MOUNTS, Shared, World};
+use super::operations::Audit;
+use super::replica::{Cluster, Replica};
+use super::seen::{Kind, MOUNTS, Setting};
+use super::world::{Shared, World};
+use super::{end, kv, login, rates};
 use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::lifecycle::Row;
@@ -18,8 +18,9 @@ use crate::secret::ClientSecret;
 const EVERYTHING_HAS_ARRIVED: Duration = Duration::from_secs(3 * 3600);
 
 /// Drives one schedule to its end.
-pub(super) async fn drive(world: Shared, executor: Executor) {
-    if let Err(error) = begin(&world, &executor) {
+pub(super) async fn drive(cluster: Cluster) {
+    let world = cluster.world.clone();
+    if let Err(error) = begin(&world).map(|replicas| cluster.start(replicas)) {
         world.lock().violate("a schedule begins", |_| error.to_string());
         return;
     }
@@ -31,23 +32,26 @@ pub(super) async fn drive(world: Shared, executor: Executor) {
         if world.lock().is_violated() {
             return;
         }
-        let wait = act(&world);
+        let wait = act(&cluster);
         if !wait.is_zero() {
             sleep(wait).await;
         }
     }
     world.lock().calm_down();
     sleep(EVERYTHING_HAS_ARRIVED).await;
-    super::end::settle(&world).await;
+    end::settle(&cluster).await;
 }
 
 /// Two or three replicas, one to three credentials, some of which an older system has made.
-fn begin(world: &Shared, executor: &Executor) -> Result<()> {
-    let replicas = {
+fn begin(world: &Shared) -> Result<usize> {
+    {
         let mut world = world.lock();
-        let (primary, others) = (world.chance.below(MOUNTS + 1), world.chance.one_of(&[0, 0, 200, 600]));
+        let (primary, second) = (world.chance.below(MOUNTS + 1), world.chance.below(MOUNTS + 1));
+        let others = world.chance.one_of(&[0, 0, 300, 500]);
         let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
-        world.setting = Setting { primary, others: u32::try_from(others).unwrap_or(0), has_selectors, pace };
+        let may_clone = world.chance.happens(150);
+        world.setting =
+            Setting { primary, second, others: u32::try_from(others).unwrap_or(0), has_selectors, pace, may_clone };
         let is_one_client = world.chance.happens(700);
         for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
             let client = if is_one_client { "client".to_owned() } else { format!("client-{number}") };
@@ -60,17 +64,12 @@ fn begin(world: &Shared, executor: &Executor) -> Result<()> {
             format!(
                 "{:?}, versions kept {:?}, {:?}",
                 world.setting,
-                world.mounts.each_ref().map(super::kv::Kv::versions_kept),
+                world.mounts.each_ref().map(kv::Kv::versions_kept),
                 world.rates
             )
         });
-        2 + world.chance.below(2)
-    };
-    for replica in 0..replicas {
-        world.lock().replicas.push(None);
-        Site { world: world.clone(), executor: executor.clone(), owner: Owner::WORLD, replica }.start_another();
+        Ok(2 + world.chance.below(2))
     }
-    Ok(())
 }
 
 impl World {
@@ -100,19 +99,14 @@ impl World {
 
     fn next_version(&mut self, mount: usize, key: &CredentialKey, secret: ClientSecret) -> u64 {
         let cas = self.mounts[mount].latest(key);
-        self.mounts[mount].apply(key, &super::kv::Change::Write { cas, secret: Some(secret) }).unwrap_or(0)
+        self.mounts[mount].apply(key, &kv::Change::Write { cas, secret: Some(secret) }).unwrap_or(0)
     }
 
     /// Nothing goes wrong from now on.
     fn calm_down(&mut self) {
         self.tell(|_| "from here on nothing goes wrong".to_owned());
-        self.rates = super::rates::Rates::calm();
+        self.rates = rates::Rates::calm();
         self.setting.others = 0;
-    }
-
-    fn a_replica(&mut self) -> Option<Replica> {
-        let number = self.chance.below(self.replicas.len());
-        self.replicas.get(number).cloned().flatten()
     }
 
     /// A caller chooses a fresh id for each credential. One that does not is told so while its deletion may be under way.
@@ -136,8 +130,9 @@ impl World {
 }
 
 /// Begins the next thing on some replica; says how long until the one after it.
-fn act(shared: &Shared) -> Duration {
-    let mut guard = shared.lock();
+fn act(cluster: &Cluster) -> Duration {
+    let replica = cluster.any();
+    let mut guard = cluster.world.lock();
     let world = &mut *guard;
     let waits: &[u64] = match world.setting.pace {
         0 => &[0, 0, 0, 0, 1, 20, 300],
@@ -145,7 +140,7 @@ fn act(shared: &Shared) -> Duration {
         _ => &[0, 0, 0, 5, 200, 3_000, 40_000, 200_000, 700_000],
     };
     let wait = Duration::from_millis(world.chance.one_of(waits));
-    let (Some(replica), Some(key)) = (world.a_replica(), world.a_key()) else { return wait };
+    let (Some(replica), Some(key)) = (replica, world.a_key()) else { return wait };
     let overlap = Duration::from_secs(world.chance.one_of(&[0, 0, 1, 60, 3600, 40_000]));
     let is_absent = *world.oracle_state(&key) == crate::lifecycle::State::Absent;
     let key = if is_absent { world.fresh(key) } else { key };
@@ -154,8 +149,10 @@ fn act(shared: &Shared) -> Duration {
         0..=5 => Some(Kind::Rotate(overlap)),
         6 => Some(Kind::EndPrevious),
         7 => Some(Kind::End),
-        8..=10 => {
+        8..=11 => {
+            let is_by_clone = world.chance.happens(300);
             drop(guard);
+            let replica = cluster.a_clone().filter(|_| is_by_clone).unwrap_or(replica);
             let site = replica.site.clone();
             site.executor.clone().spawn(
                 site.owner,
@@ -165,9 +162,14 @@ fn act(shared: &Shared) -> Duration {
             );
             return wait;
         }
-        11 => {
+        14 => {
             world.jump();
             None
+        }
+        13 if world.setting.may_clone => {
+            drop(guard);
+            cluster.clone_the_database();
+            return wait;
         }
         12 => {
             world.suspend(key.client_id());
@@ -184,7 +186,7 @@ fn act(shared: &Shared) -> Duration {
         }
         None => {
             drop(guard);
-            super::login::begin(&replica, &key);
+            login::begin(&replica, &key);
         }
     }
     wait

@@ -1,6 +1,7 @@
 //! Where a process stands in the world: each call to the database or a backend is a point at which something may happen to it.
 
 use std::future::{pending, poll_fn};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub(super) struct Site {
     pub(super) executor: Executor,
     pub(super) owner: Owner,
     pub(super) replica: usize,
+    /// Starts another process in place of this one, if it may die.
+    pub(super) next: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 /// What happens at a point.
@@ -70,26 +73,26 @@ impl Site {
                 switch().await;
             }
             Turn::Crash => {
+                let Some(next) = self.next.clone() else { return };
                 self.tell(|| format!("dies at: {what}"));
-                self.die();
+                self.die(next);
                 pending::<()>().await;
             }
         }
     }
 
     /// Kills the process; another one takes its place in a while.
-    pub(super) fn die(&self) {
+    fn die(&self, next: Arc<dyn Fn() + Send + Sync>) {
         let wait = {
             let mut world = self.world.lock();
             world.counts.crashes += 1;
-            world.replicas[self.replica] = None;
+            world.dead.insert(self.owner);
             Duration::from_millis(world.chance.one_of(&[0, 100, 5_000, 40_000]))
         };
         self.executor.kill(self.owner);
-        let site = self.clone();
         self.in_the_world(async move {
             sleep(wait).await;
-            site.start_another();
+            next();
         });
     }
 

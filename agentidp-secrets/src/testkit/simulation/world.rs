@@ -1,66 +1,23 @@
 //! Everything outside of the replicas: time, the mounts, the database, and what has been seen so far.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
-
 use super::chance::Chance;
+use super::clock::WorldClock;
+use super::executor::Owner;
+use super::fault::Fault;
 use super::kv::{Change, Kv};
-use super::operations::Operation;
-use super::oracle::Oracle;
 use super::rates::Rates;
-use super::replica::{Replica, Setting};
-use super::{Counts, Fault, Violation};
+use super::report::{Counts, Violation};
+use super::seen::{MOUNTS, Operation, Oracle, Setting};
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
 use crate::lifecycle::MemoryLedger;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
-
-/// Mounts with versions. Records of the third backend hold a digest.
-pub(super) const MOUNTS: usize = 2;
-
-/// The time of the database and of the replicas: tokio's, and what it has jumped by.
-#[derive(Debug)]
-pub(super) struct WorldClock {
-    start: Instant,
-    jumped: AtomicI64,
-}
-
-impl WorldClock {
-    pub(super) fn new() -> Self {
-        Self { start: Instant::now(), jumped: AtomicI64::new(0) }
-    }
-
-    pub(super) fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    pub(super) fn jump(&self, seconds: i64) {
-        self.jumped.fetch_add(seconds, Ordering::Relaxed);
-    }
-
-    pub(super) fn jumped(&self) -> i64 {
-        self.jumped.load(Ordering::Relaxed)
-    }
-}
-
-impl Clock for WorldClock {
-    fn now(&self) -> SystemTime {
-        // Far enough from the epoch for every jump back.
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000) + self.elapsed();
-        let jumped = self.jumped();
-        let by = Duration::from_secs(jumped.unsigned_abs());
-        if jumped < 0 { now - by } else { now + by }
-    }
-
-    fn instant(&self) -> std::time::Instant {
-        Instant::now().into_std()
-    }
-}
 
 pub(super) struct World {
     pub(super) chance: Chance,
@@ -71,7 +28,8 @@ pub(super) struct World {
     pub(super) mounts: [Kv; MOUNTS],
     /// What each digest is of, by its number.
     pub(super) digests: Vec<ClientSecret>,
-    pub(super) replicas: Vec<Option<Replica>>,
+    /// Processes that have died.
+    pub(super) dead: BTreeSet<Owner>,
     /// How many processes were started.
     pub(super) processes: u64,
     pub(super) setting: Setting,
@@ -112,9 +70,9 @@ impl World {
             clock,
             mounts,
             digests: Vec::new(),
-            replicas: Vec::new(),
+            dead: BTreeSet::new(),
             processes: 0,
-            setting: Setting { primary: 0, others: 0, has_selectors: false, pace: 0 },
+            setting: Setting { primary: 0, second: 0, others: 0, has_selectors: false, pace: 0, may_clone: false },
             operations: Vec::new(),
             oracle: Oracle::default(),
             counts: Counts::default(),
@@ -150,6 +108,10 @@ impl World {
     pub(super) fn take_violation(&mut self) -> Option<Violation> {
         let history = self.history.take().unwrap_or_default();
         self.violation.take().map(|violation| Violation { history, ..violation })
+    }
+
+    pub(super) fn is_alive(&self, owner: Owner) -> bool {
+        !self.dead.contains(&owner)
     }
 
     pub(super) fn now(&self) -> SystemTime {

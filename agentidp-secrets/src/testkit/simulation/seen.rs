@@ -1,0 +1,141 @@
+//! What a schedule is set to, and what has been seen of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use crate::credential::{ClientId, CredentialKey};
+use crate::lifecycle::State;
+use crate::secret::ClientSecret;
+
+/// Mounts with versions. Records of the third backend hold a digest.
+pub(super) const MOUNTS: usize = 2;
+
+/// What all processes of a schedule are set to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    /// The backend for new secrets: a mount, or above them digests.
+    pub(super) primary: usize,
+    /// Another backend, and how many processes of a thousand are set to it.
+    pub(super) second: usize,
+    pub(super) others: u32,
+    pub(super) has_selectors: bool,
+    /// How fast operations follow each other: at once, or with time for leases and overlaps to end.
+    pub(super) pace: usize,
+    /// Whether the database may be cloned.
+    pub(super) may_clone: bool,
+}
+
+/// A change that a caller asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Issue,
+    Rotate(Duration),
+    EndPrevious,
+    End,
+}
+
+pub(super) struct Operation {
+    pub(super) key: CredentialKey,
+    pub(super) kind: Kind,
+    pub(super) began: SystemTime,
+    /// How often its line is in the audit.
+    pub(super) committed: u32,
+    /// The current secret that was committed.
+    pub(super) secret: Option<ClientSecret>,
+    /// It has failed for sure, so no commit may come.
+    pub(super) has_failed: bool,
+}
+
+/// What has been seen of credentials and secrets.
+#[derive(Default)]
+pub(super) struct Oracle {
+    pub(super) keys: Vec<CredentialKey>,
+    pub(super) seen: BTreeMap<CredentialKey, Seen>,
+    /// Lines of the audit that were looked at.
+    pub(super) lines: usize,
+    secrets: BTreeMap<String, Origin>,
+    /// What counted, in the order of time.
+    pub(super) epochs: Vec<Epoch>,
+    /// The next time at which a previous secret ends by itself.
+    pub(super) until: Option<SystemTime>,
+}
+
+/// A credential as it was when last looked at.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) state: State,
+    pub(super) meaning: Meaning,
+    /// The overlap was over at some time, so that a clock that is put back gives the previous secret no right.
+    pub(super) is_over: bool,
+}
+
+/// The secrets that a row vouches for.
+#[derive(Clone, Default)]
+pub(super) struct Meaning {
+    pub(super) current: Option<ClientSecret>,
+    pub(super) previous: Option<(ClientSecret, SystemTime)>,
+}
+
+/// What is known of a secret.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    number: usize,
+    /// A caller or a client has it: it was shown, presented, or was there from the beginning.
+    pub(super) is_known: bool,
+    /// The mounts where a row has vouched for it.
+    pub(super) counted_at: [bool; MOUNTS],
+}
+
+/// What counts at a moment.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Epoch {
+    pub(super) secrets: BTreeSet<(CredentialKey, String)>,
+    pub(super) suspended: BTreeSet<ClientId>,
+}
+
+impl Oracle {
+    /// A short name of a secret, for the history.
+    pub(super) fn alias(&self, secret: &ClientSecret) -> String {
+        self.secrets
+            .get(secret.expose_secret())
+            .map_or_else(|| "a new secret".to_owned(), |known| format!("S{}", known.number))
+    }
+
+    pub(super) fn origin(&mut self, secret: &ClientSecret) -> &mut Origin {
+        let number = self.secrets.len();
+        let new = Origin { number, is_known: false, counted_at: [false; MOUNTS] };
+        self.secrets.entry(secret.expose_secret().to_owned()).or_insert(new)
+    }
+
+    /// A client has it.
+    pub(super) fn presented(&mut self, secret: &ClientSecret) {
+        self.origin(secret).is_known = true;
+    }
+
+    /// The secrets that clients know of, the oldest first.
+    pub(super) fn known(&self) -> Vec<String> {
+        let mut known: Vec<_> = self.secrets.iter().filter(|(_, origin)| origin.is_known).collect();
+        known.sort_by_key(|(_, origin)| origin.number);
+        known.into_iter().map(|(text, _)| text.clone()).collect()
+    }
+
+    /// A credential as it was when last looked at.
+    pub(super) fn state(&self, key: &CredentialKey) -> &State {
+        self.seen.get(key).map_or(&State::Absent, |seen| &seen.state)
+    }
+
+    /// Whether a row has ever vouched for the secret at this mount, and no move there has failed that left it once more.
+    pub(super) fn has_left(&self, secret: &ClientSecret, mount: usize) -> bool {
+        self.secrets.get(secret.expose_secret()).is_some_and(|origin| origin.counted_at[mount])
+    }
+
+    /// A secret is written where its credential is not.
+    pub(super) fn moves_in(&mut self, secret: &ClientSecret, mount: usize) {
+        self.origin(secret).counted_at[mount] = false;
+    }
+
+    /// What the row of a credential means, as it was when it was committed.
+    pub(super) fn meaning(&self, key: &CredentialKey) -> Option<&Meaning> {
+        self.seen.get(key).map(|seen| &seen.meaning)
+    }
+}
