@@ -1,5 +1,8 @@
 //! Tests of the server on real services.
 
+// A request awaits what a sequence awaits, and so on: the compiler counts each of them.
+#![recursion_limit = "256"]
+
 #[cfg(test)]
 mod agents;
 #[cfg(test)]

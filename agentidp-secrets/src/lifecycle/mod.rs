@@ -34,7 +34,6 @@ mod end;
 mod event;
 mod failure;
 mod flaw;
-mod flawed;
 mod issue;
 mod lease;
 mod ledger;

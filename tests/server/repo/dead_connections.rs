@@ -64,12 +64,12 @@ async fn a_transaction_counts_once_whatever_was_dead() {
 async fn fill_the_pool(db: &Database) {
     let mut monitor = PgConnection::connect(&db.url).await.unwrap();
     for _ in 0..200 {
-        let mut pings = JoinSet::new();
+        let mut reads = JoinSet::new();
         for _ in 0..64 {
-            let database = Arc::clone(&db.repos.database);
-            pings.spawn(async move { database.ping().await.unwrap() });
+            let agents = Arc::clone(&db.repos.agents);
+            reads.spawn(async move { drop(agents.find(Uuid::new_v4()).await.unwrap()) });
         }
-        pings.join_all().await;
+        reads.join_all().await;
         if others(&mut monitor).await == CONNECTIONS {
             return;
         }

@@ -130,9 +130,10 @@ impl ChangeTx for Changing {
             let secret = SecretColumns::of(row).map_err(encode)?;
             old_jobs::void(&mut self.tx, credential_id, secret.vault_path.as_deref()).await?;
             let previous = secret.previous.as_deref();
+            // A first use may have been noted since the row was read.
             sqlx::query(
                 "UPDATE credentials SET secret_hash = $2, vault_path = $3, vault_version = $4, secret_selector = $5, \
-                 awaits_use = $6, revision = $7, previous_hash = $8, previous_path = $9, previous_version = $10, \
+                 awaits_use = (awaits_use AND $6), revision = $7, previous_hash = $8, previous_path = $9, previous_version = $10, \
                  previous_selector = $11, previous_expires_at = $12, previous_of = $13 WHERE credential_id = $1",
             )
             .bind(Id(credential_id))
