@@ -1,11 +1,11 @@
 //! Pushing the secrets out of a place that a credential has left.
 
 use super::ledger::Ledger;
+use super::note::Claim;
 use super::{Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result as BackendResult};
-use crate::record::StoredSecret;
 
 /// Versions that are written at the most. Vault keeps 10 unless set.
 const MOST: u64 = 128;
@@ -19,15 +19,17 @@ impl<L: Ledger> Lifecycle<L> {
         &self,
         key: &CredentialKey,
         backend: &SharedBackend,
-        place: &StoredSecret,
+        claim: &Claim,
     ) -> Result<(), Failure<L::Error>> {
+        let place = &claim.debt.place;
         let Some(last) = last_to_push_out(backend, key).await? else { return Ok(()) };
         // The credential may have moved back. A move that begins after this look writes a version above `last`.
         let may_blank = self
             .edit(key, |state, note, now| {
                 let secrets = state.active().and_then(|row| row.secrets.as_ref());
                 let counts = |secrets| self.counting(secrets, now).iter().any(|(counting, _)| counting == place);
-                state.active().is_some() && !secrets.is_some_and(counts) && note.give_up_at(place, now)
+                let is_left = state.active().is_some() && !secrets.is_some_and(counts);
+                is_left && note.holds(claim) && note.give_up_at(place, now)
             })
             .await?;
         if !may_blank {

@@ -170,7 +170,7 @@ impl<L: Ledger> Lifecycle<L> {
         match claim.debt.kind {
             DebtKind::Blank if forgets => Ok(backend.forget(key).await?),
             DebtKind::Delete => Ok(backend.forget(key).await?),
-            DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, &claim.debt.place).await,
+            DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, claim).await,
         }
     }
 }

@@ -338,6 +338,11 @@ impl Note {
         }
     }
 
+    /// Whether the claim has not passed to another.
+    pub(super) fn holds(&self, claim: &Claim) -> bool {
+        self.claimed(claim).is_some()
+    }
+
     /// A claim that has passed to another changes nothing.
     fn claimed(&self, claim: &Claim) -> Option<usize> {
         let ours = |debt: &Debt| debt.place == claim.debt.place && debt.claimed_until == Some(claim.until);

@@ -72,11 +72,17 @@ pub(super) async fn lock(connection: &mut Connection, credential_id: Uuid) -> sq
     let open: Option<OpenWriteRow> =
         sqlx::query_as(sqlx::AssertSqlSafe(open)).bind(Id(credential_id)).fetch_optional(&mut *connection).await?;
     let debts: Vec<DebtRow> =
-        sqlx::query_as(sqlx::AssertSqlSafe(debts)).bind(Id(credential_id)).fetch_all(connection).await?;
-    let note = Note {
+        sqlx::query_as(sqlx::AssertSqlSafe(debts)).bind(Id(credential_id)).fetch_all(&mut *connection).await?;
+    let mut note = Note {
         open: open.map(OpenWriteRow::into_open_write).transpose()?,
         debts: debts.into_iter().map(DebtRow::into_debt).collect::<sqlx::Result<_>>()?,
     };
+    // A server of an older release may be moving the credential to a place that is to be blanked: it holds that debt.
+    for debt in note.debts.iter_mut().filter(|debt| debt.kind == DebtKind::Blank) {
+        if let Some(until) = old_jobs::held_until(&mut *connection, credential_id, debt.place.payload()).await? {
+            debt.claimed_until = Some(until.into());
+        }
+    }
     Ok(Some(note).filter(|note| !note.is_empty()))
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use agentidp_secrets::lifecycle::{OpenWrite, OpenWriteKind};
+use agentidp_secrets::lifecycle::OpenWrite;
 use uuid::Uuid;
 
 use super::Connection;
@@ -20,7 +20,7 @@ const INTENT_LIFE: Duration = Duration::from_secs(600);
 /// and the commit voids it.
 ///
 /// # Errors
-/// While one of them holds a claim; for a blank version, while one of them may be moving in.
+/// While one of them holds a claim.
 pub(super) async fn hold_off(
     connection: &mut Connection,
     credential_id: Uuid,
@@ -28,10 +28,6 @@ pub(super) async fn hold_off(
     now: Timestamp,
 ) -> sqlx::Result<()> {
     let path = open.place.payload();
-    // A blank version is no write that counts, and waits for what the job is for.
-    if open.kind == OpenWriteKind::Blank {
-        return refuse_while(has_job(connection, credential_id, path).await?);
-    }
     let counts = now.minus(CLAIM_MARGIN);
     sqlx::query(
         "UPDATE purge_jobs SET due_at = $3, claimed_until = NULL WHERE credential_id = $1 AND vault_path = $2 \
@@ -106,6 +102,22 @@ pub(super) async fn take_over(connection: &mut Connection, now: Timestamp) -> sq
         .await?;
     }
     Ok(())
+}
+
+/// Until when such a server may be moving the credential to a place, or deleting it: it has a job there from before its write to
+/// Vault until its commit.
+pub(super) async fn held_until(
+    connection: &mut Connection,
+    credential_id: Uuid,
+    path: &str,
+) -> sqlx::Result<Option<Timestamp>> {
+    let job: Option<(Timestamp, Option<Timestamp>)> =
+        sqlx::query_as("SELECT due_at, claimed_until FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2")
+            .bind(Id(credential_id))
+            .bind(path)
+            .fetch_optional(connection)
+            .await?;
+    Ok(job.map(|(due_at, claimed_until)| claimed_until.map_or(due_at, |until| until.plus(CLAIM_MARGIN).max(due_at))))
 }
 
 async fn has_job(connection: &mut Connection, credential_id: Uuid, path: &str) -> sqlx::Result<bool> {
