@@ -313,7 +313,7 @@ impl From<RepoError> for ApiError {
     }
 }
 
-impl From<Failure<ApiError>> for ApiError {
+impl From<Failure<Self>> for ApiError {
     fn from(failure: Failure<Self>) -> Self {
         match failure {
             Failure::NotFound => Self::CredentialNotFound,
