@@ -8,6 +8,7 @@ pub mod data_dir;
 pub mod dependencies;
 pub mod domain;
 pub mod error;
+mod fail_point;
 pub mod horizon;
 pub mod http;
 pub mod keys;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
+use crate::fail_point::{self, Fate};
 use crate::ledger::{DeletionGate, LedgerState};
 use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, Repos};
 
@@ -60,14 +61,24 @@ impl Ledger for Database {
     type Error = ApiError;
 
     async fn begin(&self) -> Result<Self::Tx, ApiError> {
+        fail_point::boundary().await;
         Ok(self.changes.begin().await?)
     }
 
     async fn commit(&self, tx: Self::Tx) -> Result<(), CommitError<ApiError>> {
-        tx.commit().await.map_err(|error| match error {
-            CommitError::NotDone(error) => CommitError::NotDone(error.into()),
-            CommitError::Unknown(error) => CommitError::Unknown(error.into()),
-        })
+        fail_point::within();
+        let fate = fail_point::fate();
+        if fate != Fate::Undone {
+            tx.commit().await.map_err(|error| match error {
+                CommitError::NotDone(error) => CommitError::NotDone(error.into()),
+                CommitError::Unknown(error) => CommitError::Unknown(error.into()),
+            })?;
+        }
+        fail_point::boundary().await;
+        match fate {
+            Fate::Plain => Ok(()),
+            Fate::Lost | Fate::Undone => Err(CommitError::Unknown(ApiError::internal("its answer is lost"))),
+        }
     }
 
     /// The clock follows the database's.
@@ -76,24 +87,29 @@ impl Ledger for Database {
     }
 
     async fn lock(&self, tx: &mut Self::Tx, key: &CredentialKey) -> Result<Entry, ApiError> {
+        fail_point::within();
         let (client_id, credential_id) = ids(key);
         Ok(tx.lock(client_id, credential_id).await?)
     }
 
     async fn insert(&self, tx: &mut Self::Tx, row: &Row) -> Result<(), ApiError> {
+        fail_point::within();
         Ok(tx.insert(row, self.now()).await?)
     }
 
     async fn replace(&self, tx: &mut Self::Tx, row: &Row) -> Result<(), ApiError> {
+        fail_point::within();
         Ok(tx.replace(row).await?)
     }
 
     async fn end(&self, tx: &mut Self::Tx, key: &CredentialKey) -> Result<(), ApiError> {
+        fail_point::within();
         let (client_id, credential_id) = ids(key);
         Ok(tx.end(client_id, credential_id, self.now()).await?)
     }
 
     async fn note(&self, tx: &mut Self::Tx, key: &CredentialKey, note: Option<&Note>) -> Result<(), ApiError> {
+        fail_point::within();
         let (client_id, credential_id) = ids(key);
         let nothing = Note::default();
         Ok(tx.note(client_id, credential_id, note.unwrap_or(&nothing), self.now()).await?)

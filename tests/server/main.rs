@@ -64,6 +64,7 @@ mod openapi;
 #[cfg(test)]
 mod origin;
 #[cfg(test)]
+mod overlap;
 mod overtaken;
 #[cfg(test)]
 mod ready;

@@ -12,8 +12,8 @@ const KEY: &str = "\"the-last-one\"";
 #[tokio::test]
 async fn a_retry_finds_what_a_dead_server_has_committed() {
     for (step, path, action, made) in [
-        ("create.committed", "/api/v1/agents/{agent}/credentials", "credential.generated", 2),
-        ("rotate.committed", "/api/v1/agents/{agent}/credentials/{credential}/rotate", "credential.rotated", 1),
+        ("die 4", "/api/v1/agents/{agent}/credentials", "credential.generated", 2),
+        ("die 4", "/api/v1/agents/{agent}/credentials/{credential}/rotate", "credential.rotated", 1),
     ] {
         let (place, mount) = (Place::new(), support::bao().fresh_mount(2).await);
         let vault = [
