@@ -113,7 +113,7 @@ async fn what_was_acknowledged_survives_the_death_of_postgres() {
         let before = done.outages.load(Ordering::SeqCst);
         postgres.kill().await;
         until("an outage that a client sees", async || done.outages.load(Ordering::SeqCst) > before).await;
-        assert_eq!(ready(&http, &a.origin).await, Some(503));
+        until("a server that is not ready", async || ready(&http, &a.origin).await == Some(503)).await;
         postgres.start_again().await;
         for server in [&a, &b] {
             until("a server that is ready", async || ready(&http, &server.origin).await == Some(200)).await;
