@@ -5,9 +5,9 @@
 //! this is nothing.
 
 #[cfg(not(feature = "fail-points"))]
-pub(crate) use self::none::*;
+pub(crate) use self::none::{boundary, fate, within};
 #[cfg(feature = "fail-points")]
-pub(crate) use self::some::*;
+pub(crate) use self::some::{boundary, fate, within};
 
 /// What becomes of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ mod none {
 
     pub(crate) const fn within() {}
 
-    pub(crate) const async fn boundary() {}
+    pub(crate) fn boundary() -> std::future::Ready<()> {
+        std::future::ready(())
+    }
 
     pub(crate) const fn fate() -> Fate {
         Fate::Plain
@@ -44,7 +46,7 @@ mod some {
     use super::Fate;
 
     static ASKED: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
-        let text = std::env::var("AGENTIDP_FAIL_POINT").ok()?;
+        let text = std::env::var_os("AGENTIDP_FAIL_POINT")?.into_string().ok()?;
         let (fault, number) = text.split_once(' ')?;
         Some((fault.to_owned(), number.parse().ok()?))
     });

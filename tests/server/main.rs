@@ -65,6 +65,7 @@ mod openapi;
 mod origin;
 #[cfg(test)]
 mod overlap;
+#[cfg(test)]
 mod overtaken;
 #[cfg(test)]
 mod ready;
