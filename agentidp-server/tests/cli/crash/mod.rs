@@ -66,7 +66,7 @@ cases! {
 
 /// One round tries each call on one of the databases, by turns.
 async fn at_each_call(case: Case, fault: Fault, at_least: u32) {
-    match std::env::var("CRASH_ROUNDS").ok().map(|rounds| rounds.parse::<u32>().unwrap()) {
+    match std::env::var_os("CRASH_ROUNDS").map(|rounds| rounds.to_str().unwrap().parse::<u32>().unwrap()) {
         None => until_it_gets_through(case, fault, at_least, |number| number % 2 == 1).await,
         Some(rounds) => {
             for _ in 0..rounds {
