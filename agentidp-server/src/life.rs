@@ -38,11 +38,7 @@ pub(crate) fn life(
     gate: &DeletionGate,
     upgrades: bool,
 ) -> Life {
-    let database = Database {
-        changes: Arc::clone(&repos.changes),
-        credentials: Arc::clone(&repos.credentials),
-        clock: Arc::clone(clock),
-    };
+    let database = Database::new(repos, Arc::clone(clock));
     Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
         .with_upgrades(upgrades)
         .with_gate(gate.clone())
@@ -50,6 +46,12 @@ pub(crate) fn life(
 }
 
 impl Database {
+    /// The ledger in these repositories; `clock` follows the database's.
+    #[must_use]
+    pub fn new(repos: &Repos, clock: Arc<dyn Clock>) -> Self {
+        Self { changes: Arc::clone(&repos.changes), credentials: Arc::clone(&repos.credentials), clock }
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now().into()
     }

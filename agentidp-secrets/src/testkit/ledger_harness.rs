@@ -1,10 +1,15 @@
 //! How the ledger's suite gets at a database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use super::harness::fresh_key;
+use crate::backend::SharedBackend;
+use crate::backends::Memory;
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::lifecycle::{Ledger, MemoryLedger, Row, State};
+use crate::record::{BackendId, StoredSecret};
 
 /// Sets a database up for one check, and clears up after it.
 ///
@@ -34,6 +39,20 @@ pub trait LedgerHarness: Send + Sync {
     /// Returns an id for a new credential, which was never returned before.
     async fn credential_id(&self) -> CredentialId {
         fresh_key().credential_id().clone()
+    }
+
+    /// Returns a record of the form that the ledger has columns for, with a text of up to `length` bytes: another one for each
+    /// `number`. What a ledger bounds more tightly may be shorter.
+    fn record(&self, number: u64, length: usize) -> StoredSecret {
+        // What may stand in a path, and a quote.
+        let payload = format!("secret/data/o'neil/{number:016x}?version=3");
+        let rest = length.saturating_sub(payload.len() + "{memory}".len());
+        StoredSecret::new(BackendId::MEMORY, format!("{payload}{}", "x".repeat(rest)))
+    }
+
+    /// A backend with custody whose records the ledger has columns for; an empty one.
+    async fn backend(&self) -> SharedBackend {
+        Arc::new(Memory::new())
     }
 
     /// Whether a transaction that has locked a credential holds up all others, as the one writer of SQLite does.

@@ -3,6 +3,7 @@
 mod agents;
 mod audit;
 mod changes;
+mod contract;
 mod credentials;
 mod database;
 mod dead_connections;

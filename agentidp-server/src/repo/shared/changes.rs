@@ -66,8 +66,10 @@ impl ChangeRepo for Store {
 #[async_trait]
 impl ChangeTx for Changing {
     async fn commit(self: Box<Self>) -> std::result::Result<(), CommitError<RepoError>> {
-        let (Self { tx, watch }, mut unknown) = (*self, true);
+        let (Self { mut tx, watch }, mut unknown) = (*self, false);
         let work = async {
+            // PostgreSQL answers the COMMIT of a transaction that an error has ended with "ROLLBACK", which is a success to the driver.
+            sqlx::raw_sql("SELECT 1").execute(&mut *tx).await?;
             let committed = tx.commit().await;
             // What the database refuses it has not done. Everything else may have been, and only its answer is missing.
             unknown =
@@ -119,6 +121,9 @@ impl ChangeTx for Changing {
             .bind(secret.revision.map(Id))
             .execute(&mut *self.tx)
             .await?;
+            if secret.previous.is_some() {
+                write_secret(&mut self.tx, credential_id, &secret, row.is_unused).await?;
+            }
             Ok(())
         };
         self.watch.run("changes.insert", work).await
@@ -129,28 +134,7 @@ impl ChangeTx for Changing {
         let work = async {
             let secret = SecretColumns::of(row).map_err(encode)?;
             old_jobs::void(&mut self.tx, credential_id, secret.vault_path.as_deref()).await?;
-            let previous = secret.previous.as_deref();
-            // A first use may have been noted since the row was read.
-            sqlx::query(
-                "UPDATE credentials SET secret_hash = $2, vault_path = $3, vault_version = $4, secret_selector = $5, \
-                 awaits_use = (awaits_use AND $6), revision = $7, previous_hash = $8, previous_path = $9, previous_version = $10, \
-                 previous_selector = $11, previous_expires_at = $12, previous_of = $13 WHERE credential_id = $1",
-            )
-            .bind(Id(credential_id))
-            .bind(&secret.secret_hash)
-            .bind(&secret.vault_path)
-            .bind(secret.vault_version)
-            .bind(&secret.secret_selector)
-            .bind(row.is_unused)
-            .bind(secret.revision.map(Id))
-            .bind(previous.and_then(|previous| previous.hash.as_deref()))
-            .bind(previous.and_then(|previous| previous.path.as_deref()))
-            .bind(previous.and_then(|previous| previous.version))
-            .bind(previous.and_then(|previous| previous.selector.as_deref()))
-            .bind(previous.map(|previous| previous.expires_at))
-            .bind(secret.revision.filter(|_| previous.is_some()).map(Id))
-            .execute(&mut *self.tx)
-            .await?;
+            write_secret(&mut self.tx, credential_id, &secret, row.is_unused).await?;
             Ok(())
         };
         self.watch.run("changes.replace", work).await
@@ -212,6 +196,38 @@ impl ChangeTx for Changing {
         let work = idempotency::carry_out_anew(&mut self.tx, claim, before, after);
         self.watch.run("changes.carry_out_anew", work).await
     }
+}
+
+/// Writes the secret's columns of a locked row.
+async fn write_secret(
+    connection: &mut Connection,
+    credential_id: Uuid,
+    secret: &SecretColumns,
+    is_unused: bool,
+) -> sqlx::Result<()> {
+    let previous = secret.previous.as_deref();
+    // A first use may have been noted since the row was read.
+    sqlx::query(
+        "UPDATE credentials SET secret_hash = $2, vault_path = $3, vault_version = $4, secret_selector = $5, \
+         awaits_use = (awaits_use AND $6), revision = $7, previous_hash = $8, previous_path = $9, previous_version = $10, \
+         previous_selector = $11, previous_expires_at = $12, previous_of = $13 WHERE credential_id = $1",
+    )
+    .bind(Id(credential_id))
+    .bind(&secret.secret_hash)
+    .bind(&secret.vault_path)
+    .bind(secret.vault_version)
+    .bind(&secret.secret_selector)
+    .bind(is_unused)
+    .bind(secret.revision.map(Id))
+    .bind(previous.and_then(|previous| previous.hash.as_deref()))
+    .bind(previous.and_then(|previous| previous.path.as_deref()))
+    .bind(previous.and_then(|previous| previous.version))
+    .bind(previous.and_then(|previous| previous.selector.as_deref()))
+    .bind(previous.map(|previous| previous.expires_at))
+    .bind(secret.revision.filter(|_| previous.is_some()).map(Id))
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 async fn find(

@@ -1,6 +1,6 @@
 //! What is written comes back, in every column.
 
-use super::fixture::{Site, Write, due, full, plain, set_up};
+use super::fixture::{Site, Write, set_up};
 use crate::credential::CredentialKey;
 use crate::lifecycle::{Ledger, State};
 use crate::record::StoredSecret;
@@ -13,7 +13,7 @@ pub(crate) async fn a_row_comes_back_as_it_was_written<H: LedgerHarness>(harness
     let now = site.now().await;
     let clause = "`insert`: every column comes back as it was written";
     for length in [64, StoredSecret::MAX_TEXT_LEN] {
-        let row = full(site.key().await, now, length);
+        let row = site.full(site.key().await, now, length);
         site.committed(&[Write::Insert(row.clone())]).await;
         site.has(&row, clause).await;
     }
@@ -27,7 +27,9 @@ pub(crate) async fn a_replacement_writes_every_column<H: LedgerHarness>(harness:
     let (first, now) = (site.inserted().await, site.now().await);
     let key = first.key;
     let clause = "`replace`: every column is the new row's, also where that has nothing";
-    for row in [full(key.clone(), now, 64), full(key.clone(), now, StoredSecret::MAX_TEXT_LEN), plain(key)] {
+    for row in
+        [site.full(key.clone(), now, 64), site.full(key.clone(), now, StoredSecret::MAX_TEXT_LEN), site.plain(key)]
+    {
         site.committed(&[Write::Replace(row.clone())]).await;
         site.has(&row, clause).await;
     }
@@ -42,7 +44,7 @@ pub(crate) async fn a_key_is_inserted_once<H: LedgerHarness>(harness: &H) {
     for key in [&active.key, &ended.key] {
         let mut tx = site.begun(&[]).await;
         set_up("lock", site.ledger.lock(&mut tx, key).await);
-        holds(site.ledger.insert(&mut tx, &plain(key.clone())).await.is_err(), clause);
+        holds(site.ledger.insert(&mut tx, &site.plain(key.clone())).await.is_err(), clause);
         drop(tx);
     }
     site.has(&active, clause).await;
@@ -53,7 +55,7 @@ pub(crate) async fn a_key_is_inserted_once<H: LedgerHarness>(harness: &H) {
 pub(crate) async fn a_key_belongs_to_one_client<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
     let row = site.inserted().await;
-    site.committed(&[Write::Note(row.key.clone(), Some(due(site.now().await)))]).await;
+    site.committed(&[Write::Note(row.key.clone(), Some(site.due(site.now().await)))]).await;
     let other = CredentialKey::new(harness.client().await, row.key.credential_id().clone());
     let entry = site.entry(&other).await;
     let clause = "`lock`: a key is the client and the credential: the credential of one client is absent for another";

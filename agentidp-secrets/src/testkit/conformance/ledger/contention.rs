@@ -7,7 +7,7 @@ use futures_util::future::{Either, join_all, select};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::fixture::{PATIENCE, Site, Write, debt, due, open, plain, reason, revision, set_up};
+use super::fixture::{PATIENCE, Site, Write, reason, revision, set_up};
 use crate::credential::CredentialKey;
 use crate::lifecycle::{DebtKind, Entry, Ledger, Note, OpenWriteKind, Revision};
 use crate::testkit::conformance::fixture::holds;
@@ -24,9 +24,9 @@ pub(crate) async fn transactions_on_one_credential_run_one_after_the_other<H: Le
     let (site, second) = (Site::new(harness).await, harness.ledger().await);
     let now = site.now().await;
     for (has_row, has_note) in [(true, false), (false, true), (true, true)] {
-        let (key, note) = (site.key().await, due(now));
-        let row = has_row.then(|| Write::Insert(plain(key.clone())));
-        let noted = has_note.then(|| Write::Note(key.clone(), Some(due(now))));
+        let (key, note) = (site.key().await, site.due(now));
+        let row = has_row.then(|| Write::Insert(site.plain(key.clone())));
+        let noted = has_note.then(|| Write::Note(key.clone(), Some(site.due(now))));
         site.committed(&row.into_iter().chain(noted).collect::<Vec<_>>()).await;
 
         let mut holder = site.begun(&[]).await;
@@ -65,12 +65,12 @@ pub(crate) async fn transactions_on_one_credential_run_one_after_the_other<H: Le
 pub(crate) async fn one_of_many_gets_the_note<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
     let now = site.now().await;
-    let (key, owes) = (site.inserted().await.key, debt(DebtKind::Delete, now));
+    let (key, owes) = (site.inserted().await.key, site.debt(DebtKind::Delete, now));
     site.committed(&[Write::Note(key.clone(), Some(Note { open: None, debts: vec![owes] }))]).await;
     let opened = contend(&site, &key, |note, attempt| {
         let is_free = note.open.is_none();
         if is_free {
-            let write = open(OpenWriteKind::Rotate, now, 1);
+            let write = site.open(OpenWriteKind::Rotate, now, 1);
             note.open = Some(crate::lifecycle::OpenWrite { attempt, ..write });
         }
         is_free
@@ -105,10 +105,10 @@ pub(crate) async fn two_credentials_do_not_wait_for_each_other<H: LedgerHarness>
     let (one, other) = (Site::new(harness).await, Site::new(harness).await);
     let (first, second) = (one.inserted().await, other.inserted().await);
     let same_client = one.inserted().await;
-    let held = one.begun(&[Write::Note(first.key.clone(), Some(due(one.now().await)))]).await;
+    let held = one.begun(&[Write::Note(first.key.clone(), Some(one.due(one.now().await)))]).await;
     let clause = "`lock`: a transaction on one credential does not wait for one on another, also of the same client";
     for row in [second, same_client] {
-        let writes = [Write::Note(row.key.clone(), Some(due(SystemTime::UNIX_EPOCH)))];
+        let writes = [Write::Note(row.key.clone(), Some(one.due(SystemTime::UNIX_EPOCH)))];
         holds(timeout(PATIENCE, other.committed(&writes)).await.is_ok(), clause);
     }
     set_up("commit", one.ledger.commit(held).await.map_err(reason));

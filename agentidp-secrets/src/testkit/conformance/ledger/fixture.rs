@@ -8,7 +8,7 @@ use crate::lifecycle::{
     CommitError, Debt, DebtKind, Entry, Freshness, Known, Ledger, Note, OpenWrite, OpenWriteKind, Revision, Row,
     SecretDigest, State,
 };
-use crate::record::{BackendId, StoredSecret};
+use crate::record::StoredSecret;
 use crate::selector::Selector;
 use crate::store::{CredentialSecrets, Previous};
 use crate::testkit::conformance::fixture::holds;
@@ -54,7 +54,7 @@ impl<'a, H: LedgerHarness> Site<'a, H> {
 
     /// A row that is in the ledger.
     pub(super) async fn inserted(&self) -> Row {
-        let row = plain(self.key().await);
+        let row = self.plain(self.key().await);
         self.committed(&[Write::Insert(row.clone())]).await;
         row
     }
@@ -125,6 +125,49 @@ impl<'a, H: LedgerHarness> Site<'a, H> {
             same(found, row, &format!("{clause}, from `page`"));
         }
     }
+
+    /// A row with one record and nothing else.
+    pub(super) fn plain(&self, key: CredentialKey) -> Row {
+        Row::new(key, Some(self.record(64).into()), Some(revision()))
+    }
+
+    /// A row with a value in every column, and records of up to `length` bytes.
+    pub(super) fn full(&self, key: CredentialKey, now: SystemTime, length: usize) -> Row {
+        let previous = Previous {
+            stored: self.record(length),
+            selector: Some(selector()),
+            valid_until: now + Duration::from_millis(3_600_123),
+        };
+        let current = self.record(length);
+        let secrets = CredentialSecrets { current, selector: Some(selector()), previous: Some(previous) };
+        Row::new(key, Some(secrets), Some(revision()))
+    }
+
+    /// Another record each time.
+    pub(super) fn record(&self, length: usize) -> StoredSecret {
+        self.harness.record(random(), length)
+    }
+
+    pub(super) fn open(&self, kind: OpenWriteKind, lease_until: SystemTime, digests: usize) -> OpenWrite {
+        let digest = || SecretDigest::parse(&format!("{:032x}:{:064x}", random(), random()));
+        OpenWrite {
+            kind,
+            place: self.record(700),
+            base: random() >> 1,
+            attempt: revision(),
+            digests: (0..digests).map(|_| digest()).collect(),
+            lease_until,
+        }
+    }
+
+    pub(super) fn debt(&self, kind: DebtKind, due: SystemTime) -> Debt {
+        Debt { place: self.record(64), kind, due, claimed_until: None, attempts: 0, deletions: 0 }
+    }
+
+    /// A note that is due then.
+    pub(super) fn due(&self, at: SystemTime) -> Note {
+        Note { open: None, debts: vec![self.debt(DebtKind::Delete, at)] }
+    }
 }
 
 /// Compares the columns that a ledger writes, and names the one that differs. The others are the caller's.
@@ -142,29 +185,6 @@ fn same(found: &Row, written: &Row, clause: &str) {
     holds(found.revision == written.revision, &format!("{clause}: the revision is another one"));
 }
 
-/// A row with one record and nothing else.
-pub(super) fn plain(key: CredentialKey) -> Row {
-    Row::new(key, Some(record(64).into()), Some(revision()))
-}
-
-/// A row with a value in every column, and records of `length` bytes.
-pub(super) fn full(key: CredentialKey, now: SystemTime, length: usize) -> Row {
-    let previous = Previous {
-        stored: record(length),
-        selector: Some(selector()),
-        valid_until: now + Duration::from_millis(3_600_123),
-    };
-    let secrets = CredentialSecrets { current: record(length), selector: Some(selector()), previous: Some(previous) };
-    Row::new(key, Some(secrets), Some(revision()))
-}
-
-/// A record whose text has `length` bytes, with what may stand in a path and a quote.
-pub(super) fn record(length: usize) -> StoredSecret {
-    let payload = format!("secret/data/o'neil/{:016x}?version=3", random());
-    let rest = length.saturating_sub(payload.len() + "{memory}".len());
-    StoredSecret::new(BackendId::MEMORY, format!("{payload}{}", "x".repeat(rest)))
-}
-
 fn selector() -> Selector {
     set_up("a selector", Selector::parse(&format!("k1:{:016x}", random())))
 }
@@ -174,27 +194,6 @@ pub(super) fn revision() -> Revision {
     bytes[..8].copy_from_slice(&random().to_be_bytes());
     bytes[8..].copy_from_slice(&random().to_be_bytes());
     Revision::from_bytes(bytes)
-}
-
-pub(super) fn open(kind: OpenWriteKind, lease_until: SystemTime, digests: usize) -> OpenWrite {
-    let digest = || SecretDigest::parse(&format!("{:032x}:{:064x}", random(), random()));
-    OpenWrite {
-        kind,
-        place: record(700),
-        base: random() >> 1,
-        attempt: revision(),
-        digests: (0..digests).map(|_| digest()).collect(),
-        lease_until,
-    }
-}
-
-pub(super) fn debt(kind: DebtKind, due: SystemTime) -> Debt {
-    Debt { place: record(64), kind, due, claimed_until: None, attempts: 0, deletions: 0 }
-}
-
-/// A note that is due then.
-pub(super) fn due(at: SystemTime) -> Note {
-    Note { open: None, debts: vec![debt(DebtKind::Delete, at)] }
 }
 
 fn random() -> u64 {

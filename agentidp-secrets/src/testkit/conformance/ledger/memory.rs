@@ -1,6 +1,6 @@
 //! Rows in memory, where a ledger keeps them. A ledger without memory passes by reading for each call.
 
-use super::fixture::{Site, Write, plain, set_up};
+use super::fixture::{Site, Write, set_up};
 use crate::lifecycle::{ClientRows, Freshness, Ledger, Revision};
 use crate::testkit::conformance::fixture::holds;
 use crate::testkit::ledger_harness::LedgerHarness;
@@ -11,7 +11,7 @@ pub(crate) async fn rows_read_anew_hold_what_was_committed<H: LedgerHarness>(har
     let mut row = site.inserted().await;
     for _ in 0..3 {
         let served = set_up("rows", reader.rows(&site.client, Freshness::Cached).await);
-        row = plain(row.key.clone());
+        row = site.plain(row.key.clone());
         site.committed(&[Write::Replace(row.clone())]).await;
         for freshness in [Freshness::After(served.as_of), Freshness::Latest] {
             let rows = set_up("rows", reader.rows(&site.client, freshness).await);
@@ -29,7 +29,7 @@ pub(crate) async fn an_acknowledged_change_is_obeyed_by_every_handle<H: LedgerHa
     let mut row = site.inserted().await;
     for _ in 0..3 {
         let served = set_up("rows", reader.rows(&site.client, Freshness::Cached).await);
-        row = plain(row.key.clone());
+        row = site.plain(row.key.clone());
         site.committed(&[Write::Replace(row.clone())]).await;
         site.ledger.acknowledge(&site.client).await;
         let rows = set_up("rows", reader.rows(&site.client, Freshness::Cached).await);

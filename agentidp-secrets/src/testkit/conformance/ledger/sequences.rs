@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fixture::{Site, set_up, succeeds};
-use crate::backend::{Held, SecretBackend as _, SharedBackend};
-use crate::backends::{KeyedDigest, Memory};
+use crate::backend::{Held, SecretBackend as _};
+use crate::backends::KeyedDigest;
 use crate::credential::ClientId;
 use crate::keys::MacKeys;
 use crate::lifecycle::{Decision, Ledger, Lifecycle, State};
@@ -20,8 +20,8 @@ const OVERLAP: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 /// Cannot claim it of crashes and lost answers, which `Lifecycle`'s own tests try.
 pub(crate) async fn a_credential_lives_from_its_issue_to_its_end<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let (key, memory): (_, SharedBackend) = (site.key().await, Arc::new(Memory::new()));
-    let store = SecretStore::builder(Arc::clone(&memory)).selector_keys(keys());
+    let (key, backend) = (site.key().await, harness.backend().await);
+    let store = SecretStore::builder(Arc::clone(&backend)).selector_keys(keys());
     let life = lifecycle(harness.ledger().await, store);
     let first = succeeds(life.issue(&key, ()).await, "`issue` runs over the ledger").secret;
     let second = succeeds(life.rotate(&key, OVERLAP, ()).await, "`rotate` runs over the ledger").secret;
@@ -35,7 +35,7 @@ pub(crate) async fn a_credential_lives_from_its_issue_to_its_end<H: LedgerHarnes
     succeeds(life.end(&key, ()).await, "`end` runs over the ledger");
     holds(!works(&third).await, "an ended credential does not authenticate");
     holds(site.entry(&key).await.state == State::Ended, "an ended credential is ended");
-    let held = set_up("inspect", memory.inspect(&key, None).await);
+    let held = set_up("inspect", backend.inspect(&key, None).await);
     holds(matches!(held, Held::Nothing), "the backend has forgotten an ended credential");
     holds(site.note(&key).await.is_some(), "the deletion is noted, to be repeated");
 }
@@ -45,9 +45,9 @@ pub(super) fn lifecycle<L: Ledger>(ledger: L, store: SecretStoreBuilder) -> Life
     Lifecycle::new(store, ledger, |task| drop(tokio::spawn(task)))
 }
 
-/// A store that writes nothing but records, so that a sequence is one transaction.
-pub(super) fn digests() -> SecretStoreBuilder {
-    SecretStore::builder(KeyedDigest::new(keys())).accepts(Memory::new())
+/// A store that writes nothing but records, so that a sequence is one transaction, and reads those of the ledger's rows.
+pub(super) async fn digests<H: LedgerHarness>(harness: &H) -> SecretStoreBuilder {
+    SecretStore::builder(KeyedDigest::new(keys())).accepts(harness.backend().await)
 }
 
 fn keys() -> MacKeys {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::fixture::{Site, Write, due, full, plain, set_up};
+use super::fixture::{Site, Write, set_up};
 use super::sequences::{digests, lifecycle};
 use crate::lifecycle::{Change, CommitError, Failure, Ledger, Row, State};
 use crate::testkit::conformance::fixture::holds;
@@ -15,8 +15,8 @@ use crate::testkit::ledger_harness::LedgerHarness;
 pub(crate) async fn a_commit_holds_every_write<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
     let (before, ends, now) = (site.inserted().await, site.inserted().await, site.now().await);
-    let (new, after) = (plain(site.key().await), full(before.key.clone(), now, 64));
-    let notes = [due(now), due(now + Duration::from_secs(1)), due(now + Duration::from_secs(2))];
+    let (new, after) = (site.plain(site.key().await), site.full(before.key.clone(), now, 64));
+    let notes = [site.due(now), site.due(now + Duration::from_secs(1)), site.due(now + Duration::from_secs(2))];
     site.committed(&[
         Write::Insert(new.clone()),
         Write::Note(new.key.clone(), Some(notes[0].clone())),
@@ -39,18 +39,18 @@ pub(crate) async fn a_commit_holds_every_write<H: LedgerHarness>(harness: &H) {
 pub(crate) async fn a_dropped_transaction_leaves_nothing<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
     let (row, now) = (site.inserted().await, site.now().await);
-    let note = due(now);
+    let note = site.due(now);
     site.committed(&[Write::Note(row.key.clone(), Some(note.clone()))]).await;
     let clause = "`begin`: a transaction that is dropped leaves nothing";
-    let new = plain(site.key().await);
-    drop(site.begun(&[Write::Insert(new.clone()), Write::Note(new.key.clone(), Some(due(now)))]).await);
+    let new = site.plain(site.key().await);
+    drop(site.begun(&[Write::Insert(new.clone()), Write::Note(new.key.clone(), Some(site.due(now)))]).await);
     let entry = site.entry(&new.key).await;
     holds(entry.state == State::Absent && entry.note.is_none(), clause);
     for write in [
-        Write::Replace(full(row.key.clone(), now, 64)),
+        Write::Replace(site.full(row.key.clone(), now, 64)),
         Write::End(row.key.clone()),
         Write::Note(row.key.clone(), None),
-        Write::Note(row.key.clone(), Some(due(now + Duration::from_secs(1)))),
+        Write::Note(row.key.clone(), Some(site.due(now + Duration::from_secs(1)))),
     ] {
         drop(site.begun(&[write]).await);
         site.has(&row, clause).await;
@@ -61,11 +61,11 @@ pub(crate) async fn a_dropped_transaction_leaves_nothing<H: LedgerHarness>(harne
 /// Of a [`Change`] that refuses before, and after, the row was written. Cannot claim it of what a change does elsewhere.
 pub(crate) async fn a_refused_change_leaves_nothing<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let life = lifecycle(harness.ledger().await, digests());
+    let life = lifecycle(harness.ledger().await, digests(harness).await);
     let row = site.inserted().await;
     let clause = "a change that refuses ends the transaction, and nothing has changed, not even what it wrote itself";
     for refuses in [Refuses::Before, Refuses::After] {
-        let (key, own) = (site.key().await, plain(site.key().await));
+        let (key, own) = (site.key().await, site.plain(site.key().await));
         let change = || CallersWrite::new(&site, &row, own.clone(), Some(refuses));
         let refused = life.issue(&key, change().await).await;
         holds(matches!(refused, Err(Failure::Ledger(_))), "a sequence whose change refuses returns its error");
@@ -82,10 +82,10 @@ pub(crate) async fn a_refused_change_leaves_nothing<H: LedgerHarness>(harness: &
 /// With rows in the place of what a caller writes. Cannot claim it of another database.
 pub(crate) async fn the_callers_writes_are_in_the_commit<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let life = lifecycle(harness.ledger().await, digests());
+    let life = lifecycle(harness.ledger().await, digests(harness).await);
     let (row, mut written) = (site.inserted().await, Vec::new());
     for _ in 0..3 {
-        written.push(plain(site.key().await));
+        written.push(site.plain(site.key().await));
     }
     let change = async |index: usize| CallersWrite::new(&site, &row, written[index].clone(), None).await;
     let key = site.key().await;
@@ -100,7 +100,7 @@ pub(crate) async fn the_callers_writes_are_in_the_commit<H: LedgerHarness>(harne
 /// A statement that failed and whose error the caller ignored. PostgreSQL answers such a `COMMIT` with `ROLLBACK` and no error.
 pub(crate) async fn a_commit_after_a_failed_statement_is_reported_as_it_was<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let (existing, new) = (site.inserted().await, plain(site.key().await));
+    let (existing, new) = (site.inserted().await, site.plain(site.key().await));
     let mut tx = site.begun(&[Write::Insert(new.clone())]).await;
     set_up("lock", site.ledger.lock(&mut tx, &existing.key).await);
     let refused = site.ledger.insert(&mut tx, &existing).await;
@@ -117,7 +117,7 @@ pub(crate) async fn a_commit_after_a_failed_statement_is_reported_as_it_was<H: L
 /// With [`LedgerHarness::lose_next_answer`]. Cannot claim it of every way to lose an answer.
 pub(crate) async fn a_lost_answer_is_unknown<H: LedgerHarness>(harness: &H) {
     let site = Site::new(harness).await;
-    let row = plain(site.key().await);
+    let row = site.plain(site.key().await);
     let tx = site.begun(&[Write::Insert(row.clone())]).await;
     if !harness.lose_next_answer().await {
         return;
@@ -127,7 +127,7 @@ pub(crate) async fn a_lost_answer_is_unknown<H: LedgerHarness>(harness: &H) {
     holds(matches!(outcome, Err(CommitError::Unknown(_))), clause);
     site.has(&row, "set-up: a commit whose answer is lost is carried out").await;
 
-    let life = lifecycle(harness.ledger().await, digests());
+    let life = lifecycle(harness.ledger().await, digests(harness).await);
     let key = site.key().await;
     set_up("lose_next_answer", if harness.lose_next_answer().await { Ok(()) } else { Err("it was there before") });
     let issued = life.issue(&key, ()).await;
