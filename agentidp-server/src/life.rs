@@ -17,13 +17,14 @@ use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
 use crate::fail_point::{self, Fate};
 use crate::ledger::{DeletionGate, LedgerState};
-use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, Repos};
+use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, DriftRepo, Repos};
 
 /// This server's database, as the library's sequences need it.
 #[expect(missing_debug_implementations, reason = "repositories show nothing")]
 pub struct Database {
     changes: Arc<dyn ChangeRepo>,
     credentials: Arc<dyn CredentialRepo>,
+    drift: Arc<dyn DriftRepo>,
     clock: Arc<dyn Clock>,
 }
 
@@ -49,7 +50,8 @@ impl Database {
     /// The ledger in these repositories; `clock` follows the database's.
     #[must_use]
     pub fn new(repos: &Repos, clock: Arc<dyn Clock>) -> Self {
-        Self { changes: Arc::clone(&repos.changes), credentials: Arc::clone(&repos.credentials), clock }
+        let Repos { changes, credentials, drift, .. } = repos.clone();
+        Self { changes, credentials, drift, clock }
     }
 
     fn now(&self) -> Timestamp {
@@ -141,6 +143,12 @@ impl Ledger for Database {
 
     async fn used(&self, row: &Row) -> Result<bool, ApiError> {
         Ok(self.changes.used(row).await?)
+    }
+
+    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, ApiError> {
+        let (after, limit) = (after.map(|after| ids(after).1), u32::try_from(limit).unwrap_or(u32::MAX));
+        let rows = self.drift.page(after, limit).await?;
+        rows.iter().map(|row| row.to_row().map_err(ApiError::internal)).collect()
     }
 }
 

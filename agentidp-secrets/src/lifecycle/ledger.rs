@@ -130,14 +130,12 @@ pub trait Ledger: Send + Sync + 'static {
         let _ = client;
     }
 
-    /// Up to `limit` active rows, by key, after this one: for a comparison with what backends hold.
+    /// Up to `limit` active rows after this one, expired ones too, in an order that never changes: for a
+    /// comparison with what a backend holds.
     ///
     /// # Errors
     /// Those of the database.
-    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, Self::Error> {
-        let _ = (after, limit);
-        Ok(Vec::new())
-    }
+    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, Self::Error>;
 }
 
 /// What a ledger has of a credential.

@@ -60,11 +60,6 @@ pub trait LedgerHarness: Send + Sync {
         false
     }
 
-    /// Whether the ledger implements [`Ledger::page`].
-    fn has_pages(&self) -> bool {
-        true
-    }
-
     /// Sets the credential's expiry to a moment that has passed by the ledger's time, as the caller's own write does.
     async fn expire(&self, key: &CredentialKey) -> bool {
         let _ = key;

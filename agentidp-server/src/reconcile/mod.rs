@@ -113,9 +113,10 @@ impl Pass<'_> {
     async fn compare_rows(&mut self) -> Result<(), ReconcileError> {
         let mut after = None;
         loop {
-            let rows = self.app.repos.drift.vaulted(after, u32::from(PAGE)).await?;
+            let mut rows = self.app.repos.drift.page(after, u32::from(PAGE)).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.credential_id);
+            rows.retain(|row| row.secret.vault_path.is_some());
             for part in rows.chunks(AT_A_TIME) {
                 for drift in join_all(part.iter().map(|row| self.look_up(row))).await {
                     if let Some(drift) = drift? {

@@ -114,8 +114,8 @@ pub struct AgentFilter {
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait DriftRepo: Send + Sync + 'static {
-    /// Up to `limit` active credentials with a path in Vault, by id, after this one.
-    async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>>;
+    /// Up to `limit` active credentials, by id, after this one.
+    async fn page(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>>;
 
     /// Who answers for a path.
     async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;

@@ -68,10 +68,6 @@ impl LedgerHarness for Tables {
         self.database.url.starts_with("sqlite:")
     }
 
-    fn has_pages(&self) -> bool {
-        false
-    }
-
     async fn expire(&self, key: &CredentialKey) -> bool {
         self.credential(key, "expires_at = '2000-01-01T00:00:00.000Z'").await
     }

@@ -166,6 +166,11 @@ impl Ledger for SimulatedLedger {
         Ok(rows)
     }
 
+    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
+        self.call("page").await?;
+        self.memory.page(after, limit).await
+    }
+
     fn may_repeat(&self, error: &MemoryError) -> bool {
         *error == MemoryError::new(REPEAT)
     }

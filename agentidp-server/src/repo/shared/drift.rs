@@ -12,12 +12,10 @@ use crate::repo::{Backends, DriftRepo, Leadership, Result, Vouched, Waiting};
 
 #[async_trait]
 impl DriftRepo for Store {
-    async fn vaulted(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>> {
+    async fn page(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>> {
         let work = || async {
             let mut query = QueryBuilder::<Db>::new(CREDENTIAL_COLUMNS);
-            query
-                .push(" FROM credentials WHERE vault_path IS NOT NULL AND status = ")
-                .push_bind(CredentialStatus::Active);
+            query.push(" FROM credentials WHERE status = ").push_bind(CredentialStatus::Active);
             if let Some(after) = after {
                 query.push(" AND credential_id > ").push_bind(Id(after));
             }
@@ -25,7 +23,7 @@ impl DriftRepo for Store {
             let rows: Vec<CredentialRow> = query.build_query_as().fetch_all(&self.read).await?;
             Ok(rows.into_iter().map(Into::into).collect())
         };
-        self.watch.again("drift.vaulted", work).await
+        self.watch.again("drift.page", work).await
     }
 
     async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched> {

@@ -36,8 +36,8 @@ fn ids(key: &CredentialKey) -> Result<(i64, i64)> {
 macro_rules! select {
     ($which:literal) => {
         concat!(
-            "SELECT credential_id, record, selector, previous_record, previous_selector, previous_until, revision, \
-             ended_at FROM credentials WHERE agent_id = $1 AND ",
+            "SELECT agent_id, credential_id, record, selector, previous_record, previous_selector, previous_until, revision, \
+             ended_at FROM credentials WHERE ",
             $which
         )
     };
@@ -45,6 +45,7 @@ macro_rules! select {
 
 #[derive(sqlx::FromRow)]
 struct Columns {
+    agent_id: i64,
     credential_id: i64,
     record: String,
     selector: Option<String>,
@@ -56,9 +57,9 @@ struct Columns {
 }
 
 impl Columns {
-    fn row(&self, agent_id: i64) -> Result<Row> {
+    fn row(&self) -> Result<Row> {
         let revision = self.revision.as_deref().map(Revision::parse).transpose()?;
-        Ok(Row::new(key(agent_id, self.credential_id)?, self.secrets().ok(), revision))
+        Ok(Row::new(key(self.agent_id, self.credential_id)?, self.secrets().ok(), revision))
     }
 
     fn secrets(&self) -> Result<CredentialSecrets> {
@@ -117,11 +118,11 @@ impl Ledger for AgentLedger {
         let (agent_id, id) = ids(key)?;
         // A new credential has no row to lock.
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(id).execute(&mut **tx).await?;
-        let row = sqlx::query_as(select!("credential_id = $2 FOR UPDATE")).bind(agent_id).bind(id);
+        let row = sqlx::query_as(select!("agent_id = $1 AND credential_id = $2 FOR UPDATE")).bind(agent_id).bind(id);
         let state = match row.fetch_optional(&mut **tx).await? {
             None => State::Absent,
             Some(Columns { ended_at: Some(_), .. }) => State::Ended,
-            Some(columns) => State::Active(Box::new(columns.row(agent_id)?)),
+            Some(columns) => State::Active(Box::new(columns.row()?)),
         };
         let note = sqlx::query_scalar("SELECT note FROM credential_notes WHERE agent_id = $1 AND credential_id = $2");
         let note: Option<String> = note.bind(agent_id).bind(id).fetch_optional(&mut **tx).await?;
@@ -168,10 +169,17 @@ impl Ledger for AgentLedger {
         let Some(agent_id) = agent_id(client) else { return Ok(ClientRows::read(None)) };
         let agent = sqlx::query_scalar("SELECT suspended FROM agents WHERE agent_id = $1").bind(agent_id);
         let Some::<bool>(suspended) = agent.fetch_optional(&self.0).await? else { return Ok(ClientRows::read(None)) };
-        let active = select!("ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
+        let active = select!("agent_id = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
-        let rows = active.iter().map(|columns| columns.row(agent_id)).collect::<Result<Vec<_>>>()?;
+        let rows = active.iter().map(Columns::row).collect::<Result<Vec<_>>>()?;
         Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
+    }
+
+    async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>> {
+        let after = after.map(ids).transpose()?.map_or(0, |(_, id)| id);
+        let page = select!("ended_at IS NULL AND credential_id > $1 ORDER BY credential_id LIMIT $2");
+        let page: Vec<Columns> = sqlx::query_as(page).bind(after).bind(limit as i64).fetch_all(&self.0).await?;
+        page.iter().map(Columns::row).collect()
     }
 
     fn may_repeat(&self, error: &Error) -> bool {

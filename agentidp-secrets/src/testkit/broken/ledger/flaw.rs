@@ -102,10 +102,18 @@ flaws! {
     NoteStays: a_deleted_note_is_gone;
     /// Writes notes beside the transaction.
     NotesAtOnce: a_dropped_transaction_leaves_nothing;
+    /// Leaves rows that cannot be read out of pages.
+    PagesHideDamaged: a_page_has_rows_that_authenticate_nobody;
+    /// Leaves expired rows out of pages.
+    PagesHideExpired: a_page_has_rows_that_authenticate_nobody;
+    /// Leaves previous secrets out of pages.
+    PagesLosePrevious: a_row_comes_back_as_it_was_written;
     /// Begins each page anew.
     PagesRepeat: pages_return_each_active_row_once;
     /// Leaves out one row between two pages.
     PagesSkip: pages_return_each_active_row_once;
+    /// Returns more rows than the limit.
+    PagesWithoutLimit: pages_return_each_active_row_once;
     /// Reads before it waits for the lock.
     ReadsBeforeLock: transactions_on_one_credential_run_one_after_the_other one_of_many_gets_the_note;
     /// Replaces an ended row by a new one.

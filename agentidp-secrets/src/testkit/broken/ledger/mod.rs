@@ -162,9 +162,7 @@ impl Ledger for BrokenLedger {
     }
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
-        let after = after.filter(|_| !self.has(LedgerFlaw::PagesRepeat));
-        let skipped = usize::from(after.is_some() && self.has(LedgerFlaw::PagesSkip));
-        Ok(self.inner.page(after, limit + skipped).await?.into_iter().skip(skipped).collect())
+        self.page_of(after, limit).await
     }
 
     fn is_current(&self, _client: &ClientId, _as_of: AsOf, _expires_at: Option<SystemTime>) -> bool {

@@ -50,6 +50,22 @@ impl BrokenLedger {
         Ok(rows)
     }
 
+    pub(super) async fn page_of(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
+        let after = after.filter(|_| !self.has(Flaw::PagesRepeat));
+        let skipped = usize::from(after.is_some() && self.has(Flaw::PagesSkip));
+        let limit = if self.has(Flaw::PagesWithoutLimit) { usize::MAX } else { limit + skipped };
+        let mut rows: Vec<_> = self.inner.page(after, limit).await?.into_iter().skip(skipped).collect();
+        match self.flaw {
+            Some(Flaw::PagesHideDamaged) => rows.retain(|row| row.secrets.is_some()),
+            Some(Flaw::PagesHideExpired) => rows.retain(|row| row.expires_at.is_none()),
+            Some(Flaw::PagesLosePrevious) => {
+                rows.iter_mut().filter_map(|row| row.secrets.as_mut()).for_each(|secrets| secrets.previous = None);
+            }
+            _ => {}
+        }
+        Ok(rows)
+    }
+
     /// The client as the flaw reads it.
     fn misread(&self, client: &ClientId, read: ClientRows) -> Result<ClientRows, MemoryError> {
         let Some(known) = &read.known else {
@@ -70,8 +86,8 @@ impl BrokenLedger {
                     secrets.previous = None;
                 }
             }
-            // What can be read is all that is left.
-            Some(Flaw::HidesDamaged | Flaw::IgnoresSuspension) => {}
+            Some(Flaw::HidesDamaged) => rows.retain(|row| row.secrets.is_some()),
+            Some(Flaw::IgnoresSuspension) => {}
             _ => return Ok(read),
         }
         let may_authenticate = known.may_authenticate() || self.has(Flaw::IgnoresSuspension);

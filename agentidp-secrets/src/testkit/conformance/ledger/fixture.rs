@@ -117,13 +117,10 @@ impl<'a, H: LedgerHarness> Site<'a, H> {
         let found = rows.iter().find(|found| found.key == row.key);
         let Some(found) = found else { return holds(false, &format!("{clause}: it is not in `rows`")) };
         same(found, row, &format!("{clause}, from `rows`"));
-        if self.harness.has_pages() {
-            let page = set_up("page", self.ledger.page(None, 1000).await);
-            let Some(found) = page.iter().find(|found| found.key == row.key) else {
-                return holds(false, &format!("{clause}: it is not in `page`"));
-            };
-            same(found, row, &format!("{clause}, from `page`"));
-        }
+        let page = set_up("page", self.ledger.page(None, 1000).await);
+        let found = page.iter().find(|found| found.key == row.key);
+        let Some(found) = found else { return holds(false, &format!("{clause}: it is not in `page`")) };
+        same(found, row, &format!("{clause}, from `page`"));
     }
 
     /// A row with one record and nothing else.

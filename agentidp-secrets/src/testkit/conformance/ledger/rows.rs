@@ -1,6 +1,6 @@
 //! What authentication and comparison read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixture::{Site, Write, set_up, succeeds};
 use crate::credential::CredentialKey;
@@ -95,12 +95,9 @@ pub(crate) async fn a_damaged_row_is_returned_without_secrets<H: LedgerHarness>(
     site.has(&repaired, "`replace`: a row that could not be read is repaired by it").await;
 }
 
-/// Where [`LedgerHarness::has_pages`]. Cannot claim what happens to rows that come while somebody reads.
+/// Cannot claim what happens to rows that come while somebody reads.
 pub(crate) async fn pages_return_each_active_row_once<H: LedgerHarness>(harness: &H) {
     const LIMIT: usize = 2;
-    if !harness.has_pages() {
-        return;
-    }
     let (site, other) = (Site::new(harness).await, Site::new(harness).await);
     let mut written = BTreeSet::new();
     for _ in 0..3 {
@@ -121,4 +118,24 @@ pub(crate) async fn pages_return_each_active_row_once<H: LedgerHarness>(harness:
     }
     holds(found.len() == written.len(), "`page`: one page after the other returns each active row once");
     holds(found.into_iter().collect::<BTreeSet<_>>() == written, "`page`: no row is missing, and none is repeated");
+}
+
+/// With [`LedgerHarness::expire`] and [`LedgerHarness::damage`].
+pub(crate) async fn a_page_has_rows_that_authenticate_nobody<H: LedgerHarness>(harness: &H) {
+    let site = Site::new(harness).await;
+    let (expired, damaged) = (site.inserted().await, site.inserted().await);
+    let mut expected = BTreeMap::new();
+    if harness.expire(&expired.key).await {
+        expected.insert(expired.key, true);
+    }
+    if harness.damage(&damaged.key).await {
+        expected.insert(damaged.key, false);
+    }
+    let page = succeeds(site.ledger.page(None, 10).await, "`page`: a row that cannot be read is no error");
+    let mut found: BTreeMap<_, _> = page.into_iter().map(|row| (row.key, row.secrets.is_some())).collect();
+    found.retain(|key, _| expected.contains_key(key));
+    holds(
+        found == expected,
+        "`page`: rows that have expired are in it, and those that cannot be read, without secrets",
+    );
 }

@@ -34,10 +34,6 @@ impl LedgerHarness for Database {
         CredentialId::parse(&id.to_string()).unwrap()
     }
 
-    fn has_pages(&self) -> bool {
-        false
-    }
-
     async fn expire(&self, key: &CredentialKey) -> bool {
         self.set("UPDATE credentials SET expires_at = now() WHERE credential_id = $1::text::bigint", key).await
     }
