@@ -3,7 +3,10 @@
 /// A form of the protocol that was refuted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-#[cfg_attr(not(feature = "testkit"), expect(unreachable_pub, reason = "with feature `testkit` it is reached"))]
+#[cfg_attr(
+    not(any(test, feature = "testkit")),
+    expect(unreachable_pub, reason = "with feature `testkit` it is reached")
+)]
 pub enum Flaw {
     /// Each write goes on top of what others have left, until the version that counts is evicted.
     WritesOnTop,

@@ -63,7 +63,7 @@ pub use self::authenticate::{Decision, Proof};
 pub use self::digest::SecretDigest;
 pub use self::event::Event;
 pub use self::failure::Failure;
-#[cfg(feature = "testkit")]
+#[cfg(any(test, feature = "testkit"))]
 pub use self::flaw::Flaw;
 pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
@@ -143,7 +143,7 @@ struct Inner<L> {
     observe: Option<Observer>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
-    #[cfg(feature = "testkit")]
+    #[cfg(any(test, feature = "testkit"))]
     flaw: Option<Flaw>,
 }
 
@@ -159,7 +159,7 @@ impl<L: Ledger> Lifecycle<L> {
             observe: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
-            #[cfg(feature = "testkit")]
+            #[cfg(any(test, feature = "testkit"))]
             flaw: None,
         }))
     }
@@ -185,18 +185,18 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Breaks the protocol.
-    #[cfg(feature = "testkit")]
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn with_flaw(self, flaw: Option<Flaw>) -> Self {
         self.with(|inner| inner.flaw = flaw)
     }
 
-    #[cfg(feature = "testkit")]
+    #[cfg(any(test, feature = "testkit"))]
     fn has(&self, flaw: Flaw) -> bool {
         self.0.flaw == Some(flaw)
     }
 
     /// Without feature `testkit` nothing breaks the protocol.
-    #[cfg(not(feature = "testkit"))]
+    #[cfg(not(any(test, feature = "testkit")))]
     fn has(&self, _flaw: flaw::Flaw) -> bool {
         false
     }

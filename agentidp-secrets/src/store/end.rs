@@ -2,8 +2,9 @@
 
 use std::iter;
 
+use super::SecretStore;
+use super::failed::failed;
 use super::lifecycle::CredentialSecrets;
-use super::{SecretStore, failed};
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};

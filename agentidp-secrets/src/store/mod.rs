@@ -4,9 +4,11 @@ mod any;
 mod builder;
 mod decoy;
 mod end;
+mod failed;
 mod lifecycle;
 mod place;
 mod select;
+mod unknown;
 mod verbs;
 mod verify;
 
@@ -18,6 +20,7 @@ use std::time::SystemTime;
 use futures_util::future::join_all;
 
 use self::decoy::Decoy;
+use self::failed::failed;
 use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -108,11 +111,6 @@ impl fmt::Debug for SecretStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecretStore").field("primary", &self.0.primary).field("accepted", &self.0.accepted).finish()
     }
-}
-
-/// Every error that leaves the store names the user's verb and the backend, whatever the backend has said.
-fn failed(operation: Operation, backend: &BackendId) -> impl Fn(Error) -> Error {
-    move |error| error.with_operation(operation).with_backend(backend.clone())
 }
 
 #[cfg(test)]

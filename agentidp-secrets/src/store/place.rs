@@ -1,7 +1,8 @@
 //! What the primary holds at a key's place, and writes over it.
 
+use super::SecretStore;
+use super::failed::failed;
 use super::lifecycle::Issued;
-use super::{SecretStore, failed};
 use crate::backend::Held;
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result};

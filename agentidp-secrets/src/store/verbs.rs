@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::SecretStore;
+use super::failed::failed;
 use super::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotated, Upgraded, Verified};
-use super::{SecretStore, failed};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::StoredSecret;

@@ -1,8 +1,9 @@
 //! Is the candidate the secret of one credential?
 
+use super::SecretStore;
+use super::failed::failed;
 use super::lifecycle::{CredentialSecrets, Verified};
 use super::select::{Record, Selection, Trial};
-use super::{SecretStore, failed};
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result, VerifyError};

@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{DecodingKey, Validation};
+use serde::de::DeserializeOwned;
 
 use super::private::PrivateKey;
 use super::{KeyAlgorithm, KeyError, pem};
-use crate::tokens::{Claims, TokenError};
 
 /// Shortest modulus that is accepted (NIST SP 800-131A allows no shorter RSA key).
 const MIN_MODULUS_BITS: usize = 2048;
@@ -87,9 +87,8 @@ impl VerifyingKey {
     }
 
     /// The claims of a token that this key signed, by its own algorithm. Whether it is over is not looked at.
-    pub(crate) fn claims(&self, token: &str) -> Result<Claims, TokenError> {
-        let decoded = jsonwebtoken::decode(token, &self.key, &self.validation);
-        decoded.map(|token| token.claims).map_err(|_| TokenError::Invalid)
+    pub(crate) fn claims<T: DeserializeOwned>(&self, token: &str) -> jsonwebtoken::errors::Result<T> {
+        jsonwebtoken::decode(token, &self.key, &self.validation).map(|token| token.claims)
     }
 
     /// How it signs.

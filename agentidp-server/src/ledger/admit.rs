@@ -3,7 +3,8 @@
 use agentidp_secrets::vault::ledger::LedgerEntry;
 use uuid::Uuid;
 
-use super::watch::{Comparison, Ledger, LedgerError};
+use super::error::LedgerError;
+use super::watch::{Comparison, Ledger};
 use crate::repo::LedgerRow;
 
 /// What becomes of the other databases that the entry admits.

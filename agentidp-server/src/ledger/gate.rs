@@ -1,12 +1,15 @@
 //! The answer that everything asks for before it deletes in Vault.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use agentidp_secrets::Clock;
 
 use super::judge::Disagreement;
-use super::watch::GATE_LEASE;
+
+/// How long the gate stays open after a look. A process that hangs has made its last advance a minute and a look
+/// before its last look at most, so its gate is closed before a copy has watched for [`WATCH_TIME`](super::WATCH_TIME).
+pub const GATE_LEASE: Duration = Duration::from_secs(40);
 
 /// Whether this process may delete in Vault right now. Clones share it.
 ///

@@ -21,12 +21,14 @@
 //! finds the last advance a minute old makes the next one.
 
 mod admit;
+mod error;
 mod gate;
 mod judge;
 mod report;
 mod watch;
 
 pub use self::admit::{AdmitError, Others};
-pub use self::gate::{DeletionGate, LedgerState};
+pub use self::error::LedgerError;
+pub use self::gate::{DeletionGate, GATE_LEASE, LedgerState};
 pub use self::judge::{Disagreement, Judgement, judge};
-pub use self::watch::{Comparison, GATE_LEASE, LOOK_PERIOD, Ledger, LedgerError, WATCH_TIME};
+pub use self::watch::{Comparison, LOOK_PERIOD, Ledger, WATCH_TIME};

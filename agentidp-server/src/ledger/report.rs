@@ -2,9 +2,9 @@
 
 use tracing::{error, info, warn};
 
+use super::error::LedgerError;
 use super::gate::LedgerState;
 use super::judge::Disagreement;
-use super::watch::LedgerError;
 
 /// Logs a change of the state.
 pub(super) fn report(state: LedgerState, problem: Option<&LedgerError>) {

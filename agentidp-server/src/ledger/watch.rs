@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use agentidp_secrets::vault::VaultKv2;
 use agentidp_secrets::vault::ledger::{LedgerCounter, LedgerEntry};
-use agentidp_secrets::{Clock, Error, ErrorKind};
+use agentidp_secrets::{Clock, ErrorKind};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::error::LedgerError;
 use super::gate::{DeletionGate, LedgerState};
 use super::judge::{Judgement, judge};
 use super::report::report;
-use crate::repo::{LedgerRepo, LedgerRow, RepoError};
+use crate::repo::{LedgerRepo, LedgerRow};
 
 /// How long a process watches before it deletes anything: twice the time between two advances of a writer.
 pub const WATCH_TIME: Duration = Duration::from_secs(120);
@@ -23,10 +24,6 @@ pub const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// Age of the last advance at which a process makes the next one.
 const ADVANCE_AFTER: Duration = Duration::from_secs(60);
-
-/// How long the gate stays open after a look. A process that hangs has made its last advance a minute and a look
-/// before its last look at most, so its gate is closed before a copy has watched for [`WATCH_TIME`].
-pub const GATE_LEASE: Duration = Duration::from_secs(40);
 
 /// How often the row and the entry are read again because another process changed the row in between.
 const READS: usize = 5;
@@ -65,21 +62,6 @@ struct Watch {
     /// Whether the gate has been open since the last disagreement.
     opened: bool,
     reported: Option<LedgerState>,
-}
-
-/// Why a row and an entry could not be compared.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// Vault did not answer.
-    #[error("the ledger entry in Vault could not be read or written: {0}")]
-    Vault(#[source] Error),
-    /// The database did not answer.
-    #[error("{0}")]
-    Database(#[from] RepoError),
-    /// Other processes on this database were always quicker.
-    #[error("the ledger entry was advanced by other replicas all the time")]
-    Busy,
 }
 
 /// A row and an entry that were read together.

@@ -17,6 +17,7 @@ mod retention;
 mod row_cache;
 mod rows;
 mod sqlite;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,9 +37,10 @@ pub use self::error::{RepoError, Result};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo};
 pub use self::ledger::{LedgerRepo, LedgerRow};
-pub use self::open::{QueryObserver, open, open_observed};
+pub use self::open::{open, open_observed};
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
+pub use self::watch::QueryObserver;
 
 /// The repositories of one database.
 #[derive(Clone)]

@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::Bounds;
+use super::bounds::Bounds;
 use super::connections::Listed;
 use super::guarded::Guarded;
 use super::requests::Requests;

@@ -1,5 +1,6 @@
 //! The accept loop: bounded connections, bounded waiting, and a shutdown that lets requests in progress finish.
 
+mod bounds;
 mod connection;
 mod connections;
 mod guarded;
@@ -25,6 +26,8 @@ use crate::places::Places;
 use crate::rate_limit::network;
 use crate::workers;
 
+pub use self::bounds::Bounds;
+
 /// How long to leave the listener alone after it failed, which it does when file descriptors run out.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(200);
 
@@ -34,38 +37,6 @@ const RESERVE: usize = 48;
 
 /// Connections that have to go, and are still handing over a refusal.
 const LEAVING: usize = 16;
-
-/// Bounds of the accept loop.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "data, built from the configuration and by tests")]
-pub struct Bounds {
-    /// Requests answered at a time; more wait for a place. Also how many connections are kept, beside a few in reserve for
-    /// probes; beyond them those go on which the server does no work, first those of the peer that has the most.
-    pub connections: usize,
-    /// How long a request's head may take to arrive, and how long a connection may stay idle.
-    pub header_timeout: Duration,
-    /// How long a client may leave an answer unread.
-    pub write_timeout: Duration,
-    /// How long the server goes on as before once it was asked to stop, all the while saying that it is not ready, so that
-    /// a load balancer turns elsewhere first.
-    pub delay: Duration,
-    /// How long requests in progress may hold up a shutdown.
-    pub drain: Duration,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        // 900: a process has 1024 file descriptors on many systems, and database, Vault and log need some of them.
-        Self {
-            connections: 900,
-            header_timeout: seconds(10),
-            write_timeout: seconds(30),
-            delay: Duration::ZERO,
-            drain: seconds(10),
-        }
-    }
-}
 
 /// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it is no longer ready, and after
 /// [`Bounds::delay`] it accepts no more, lets requests in progress finish for at most [`Bounds::drain`], and closes the

@@ -233,7 +233,7 @@ impl Tokens {
             return Err(TokenError::Invalid);
         }
         let key = header.kid.and_then(|kid| self.0.verifying.iter().find(|key| key.kid() == kid));
-        let claims = key.ok_or(TokenError::Invalid)?.claims(token)?;
+        let claims: Claims = key.ok_or(TokenError::Invalid)?.claims(token).map_err(|_| TokenError::Invalid)?;
         let subject_is_sound =
             claims.sub == claims.client_id && (claims.agentidp_operator || claims.agent_id().is_some());
         if !subject_is_sound {

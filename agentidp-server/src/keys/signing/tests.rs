@@ -2,7 +2,6 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::keys::test_keys::{key, pem};
-use crate::tokens::TokenError;
 
 fn jwk(key: &SigningKey) -> Value {
     serde_json::to_value(key.public().jwk()).unwrap()
@@ -85,8 +84,8 @@ fn a_signature_is_checked_by_its_own_key_only() {
     for signer in KeyAlgorithm::ALL {
         let token = key(signer).sign(key(signer).unsigned(&key(signer).header("JWT"), &claims).unwrap()).unwrap();
         for checker in KeyAlgorithm::ALL {
-            let checked = key(checker).public().claims(&token);
-            assert_eq!(checked.err(), (signer != checker).then_some(TokenError::Invalid), "{signer} {checker}");
+            let checked = key(checker).public().claims::<Value>(&token);
+            assert_eq!(checked.is_ok(), signer == checker, "{signer} {checker}");
         }
     }
 }

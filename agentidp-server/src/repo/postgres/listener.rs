@@ -18,8 +18,8 @@ use uuid::Uuid;
 use super::STATEMENT_TIMEOUT;
 use crate::repo::RepoError;
 use crate::repo::error::describe;
-use crate::repo::open::ACQUIRE_TIMEOUT;
 use crate::repo::row_cache::RowCache;
+use crate::repo::watch::ACQUIRE_TIMEOUT;
 
 /// Where the triggers of migration 0011 tell of changes: a client's id, or [`ALL`].
 const CHANNEL: &str = "agentidp_clients";

@@ -32,7 +32,7 @@ pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
 pub use self::outcome::RowCacheOutcome;
-use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, open, postgres};
+use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, open, postgres, watch};
 
 impl Repos {
     /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.
@@ -53,7 +53,7 @@ impl Repos {
         if capacity == 0 || !open::is_postgres(url) {
             // Without a lease nothing is looked for in memory, so there is nothing to observe.
             let counts = Arc::new(RowCache::new(0, clock)?);
-            return Ok(self.decorated(&counts, Arc::new(open::NobodyListens)));
+            return Ok(self.decorated(&counts, Arc::new(watch::NobodyListens)));
         }
         let cache = Arc::new(RowCache::new(capacity, clock)?);
         let listener = postgres::listen(url, Arc::clone(&cache))?;

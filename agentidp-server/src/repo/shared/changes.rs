@@ -9,8 +9,8 @@ use super::{Connection, Db, FOR_UPDATE, Store, agents, audit, idempotency, notes
 use crate::domain::idempotency::Claim;
 use crate::domain::{Agent, AgentStatus, AuditEvent, Credential, CredentialStatus, SecretColumns, Timestamp, ids};
 use crate::repo::columns::Id;
-use crate::repo::open::{Watch, is_lost};
 use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
+use crate::repo::watch::{Watch, is_lost};
 use crate::repo::{ChangeRepo, ChangeTx, RepoError, Result};
 
 struct Changing {

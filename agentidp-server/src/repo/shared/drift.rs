@@ -100,6 +100,6 @@ impl DriftRepo for Store {
     }
 
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>> {
-        self.watch.again("drift.lead", || super::super::lead(&self.write)).await
+        self.watch.again("drift.lead", || super::super::dialect::lead(&self.write)).await
     }
 }

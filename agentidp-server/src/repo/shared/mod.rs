@@ -25,8 +25,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
-use crate::repo::open::Watch;
+use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
+use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};
 
 type Connection = <Db as Database>::Connection;

@@ -6,15 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, QueryBuilder, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 
-use super::columns::Id;
-use super::open::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
-use super::{DatabaseRepo, Leadership, RepoError, Repos, Result, Schema};
+use super::watch::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
+use super::{DatabaseRepo, RepoError, Repos, Result, Schema};
 use crate::data_dir::private_file;
-use crate::domain::AuditEvent;
 
+mod dialect;
 #[path = "../shared/mod.rs"]
 mod shared;
 
@@ -25,62 +24,8 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     migrations
 });
 
-/// The database that `shared` is compiled for here.
-type Db = sqlx::Sqlite;
-
-/// Takes the write lock at once: a transaction that reads first and asks for it later could be refused it.
-const BEGIN: &str = "BEGIN IMMEDIATE";
-
 /// Whoever may write the file may make tables.
 const MAY_CREATE: &str = "SELECT true";
-
-/// A transaction that writes is alone here.
-const FOR_UPDATE: &str = "";
-
-/// Reads an agent, which nobody else can change until the transaction ends.
-const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1";
-
-/// Every write transaction is alone.
-const LOCK_REGISTRATION: Option<&str> = None;
-
-/// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. At eight
-/// values each, 4000 events are as many as a statement takes.
-async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent]) -> sqlx::Result<()> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let mut insert = QueryBuilder::<Db>::new(
-        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) ",
-    );
-    insert.push_values(events, |mut row, event| {
-        row.push_bind(Id(event.event_id))
-            .push_bind(event.agent_id.map(Id))
-            .push_bind(event.action)
-            .push_bind(event.outcome)
-            .push_bind(event.ip_address.as_str())
-            .push_bind(event.user_agent.as_str())
-            .push_bind(event.metadata.as_str())
-            .push_bind(event.timestamp);
-    });
-    insert.push(" ON CONFLICT (event_id) DO NOTHING");
-    // One text for each number of events: not worth to be kept.
-    insert.build().persistent(false).execute(connection).await?;
-    Ok(())
-}
-
-/// The file is one server's.
-async fn lead(_pool: &SqlitePool) -> sqlx::Result<Option<Box<dyn Leadership>>> {
-    Ok(Some(Box::new(Alone)))
-}
-
-struct Alone;
-
-#[async_trait]
-impl Leadership for Alone {
-    async fn holds(&mut self) -> bool {
-        true
-    }
-}
 
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let opened = async {

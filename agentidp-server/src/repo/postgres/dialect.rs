@@ -1,0 +1,73 @@
+//! What the statements of `shared` need of PostgreSQL.
+
+use async_trait::async_trait;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, PgPool};
+
+use crate::domain::AuditEvent;
+use crate::repo::Leadership;
+
+/// The database that `shared` is compiled for here.
+pub(super) type Db = sqlx::Postgres;
+
+pub(super) const BEGIN: &str = "BEGIN";
+
+/// Reads an agent and keeps it as it is until the transaction ends; its credentials can still be inserted.
+pub(super) const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1 FOR NO KEY UPDATE";
+
+/// Keeps what a select reads as it is until the transaction ends.
+pub(super) const FOR_UPDATE: &str = " FOR NO KEY UPDATE";
+
+/// Lets one registration count and insert at a time. The number is ours alone and means nothing.
+pub(super) const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact_lock(7302119404136203)");
+
+/// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
+pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
+
+/// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. Arrays
+/// instead of a list of rows, so that it is one prepared statement for any number of events.
+pub(super) async fn insert_events(connection: &mut PgConnection, events: &[AuditEvent]) -> sqlx::Result<()> {
+    fn each<'a, T>(events: &'a [AuditEvent], column: impl Fn(&'a AuditEvent) -> T) -> Vec<T> {
+        events.iter().map(column).collect()
+    }
+    sqlx::query(
+        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
+         SELECT event_id, agent_id, action, outcome, ip_address, user_agent, metadata::jsonb, timestamp \
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[]) \
+         AS new (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) ON CONFLICT (event_id) DO NOTHING",
+    )
+    .bind(each(events, |event| event.event_id))
+    .bind(each(events, |event| event.agent_id))
+    .bind(each(events, |event| event.action.as_str()))
+    .bind(each(events, |event| event.outcome.as_str()))
+    .bind(each(events, |event| event.ip_address.as_str()))
+    .bind(each(events, |event| event.user_agent.as_str()))
+    .bind(each(events, |event| event.metadata.as_str()))
+    .bind(each(events, |event| event.timestamp.to_offset()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The lock is a connection's, which leaves the pool for it. When the leader's host is gone without a word, keepalives end
+/// the connection within a minute or so, and with it the lock.
+pub(super) async fn lead(pool: &PgPool) -> sqlx::Result<Option<Box<dyn Leadership>>> {
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3")
+        .execute(&mut connection)
+        .await?;
+    if sqlx::query_scalar(TRY_LEAD).fetch_one(&mut connection).await? {
+        return Ok(Some(Box::new(Leader(connection))));
+    }
+    connection.close().await?;
+    Ok(None)
+}
+
+struct Leader(PgConnection);
+
+#[async_trait]
+impl Leadership for Leader {
+    async fn holds(&mut self) -> bool {
+        sqlx::query("SELECT 1").execute(&mut self.0).await.is_ok()
+    }
+}

@@ -1,0 +1,63 @@
+//! What the statements of `shared` need of SQLite.
+
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{QueryBuilder, SqlitePool};
+
+use crate::domain::AuditEvent;
+use crate::repo::Leadership;
+use crate::repo::columns::Id;
+
+/// The database that `shared` is compiled for here.
+pub(super) type Db = sqlx::Sqlite;
+
+/// Takes the write lock at once: a transaction that reads first and asks for it later could be refused it.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// A transaction that writes is alone here.
+pub(super) const FOR_UPDATE: &str = "";
+
+/// Reads an agent, which nobody else can change until the transaction ends.
+pub(super) const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE agent_id = $1";
+
+/// Every write transaction is alone.
+pub(super) const LOCK_REGISTRATION: Option<&str> = None;
+
+/// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. At eight
+/// values each, 4000 events are as many as a statement takes.
+pub(super) async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent]) -> sqlx::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut insert = QueryBuilder::<Db>::new(
+        "INSERT INTO audit_events (event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp) ",
+    );
+    insert.push_values(events, |mut row, event| {
+        row.push_bind(Id(event.event_id))
+            .push_bind(event.agent_id.map(Id))
+            .push_bind(event.action)
+            .push_bind(event.outcome)
+            .push_bind(event.ip_address.as_str())
+            .push_bind(event.user_agent.as_str())
+            .push_bind(event.metadata.as_str())
+            .push_bind(event.timestamp);
+    });
+    insert.push(" ON CONFLICT (event_id) DO NOTHING");
+    // One text for each number of events: not worth to be kept.
+    insert.build().persistent(false).execute(connection).await?;
+    Ok(())
+}
+
+/// The file is one server's.
+pub(super) async fn lead(_pool: &SqlitePool) -> sqlx::Result<Option<Box<dyn Leadership>>> {
+    Ok(Some(Box::new(Alone)))
+}
+
+struct Alone;
+
+#[async_trait]
+impl Leadership for Alone {
+    async fn holds(&mut self) -> bool {
+        true
+    }
+}
