@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const HINT: &str = "run `./scripts/services`, which gets what is missing";
+pub(crate) const HINT: &str = "run `./scripts/services`, which gets what is missing";
 
 /// The folder with `postgres` and `initdb`: PATH, the newest under `/usr/lib/postgresql`, `pg_config --bindir`.
 pub(crate) fn postgres_folder() -> PathBuf {
@@ -32,7 +32,7 @@ pub(crate) fn bao() -> PathBuf {
 }
 
 /// Links followed: the neighbours of the real program are what we need.
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())?.canonicalize().ok()
 }

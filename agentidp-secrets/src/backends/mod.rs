@@ -25,7 +25,7 @@ pub use self::argon2::{Argon2id, Argon2idBuilder};
 #[cfg(feature = "bcrypt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
-pub use self::digest::{Attempt, DigestBackend, DigestLimits, Digester};
+pub use self::digest::{Attempt, DigestBackend, DigestLimits, DigestLoad, Digester};
 pub use self::keyed_digest::KeyedDigest;
 pub use self::memory::Memory;
 #[cfg(feature = "vault")]

@@ -75,6 +75,12 @@ impl SecretStore {
         self.0.primary.info()
     }
 
+    /// Whether this store was given the backend with this id, as the primary or as one that it accepts.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.backends().any(|backend| backend.info().id.as_str() == id)
+    }
+
     /// Tries whether each backend can be asked, all at once; the primary comes first.
     pub async fn probe(&self) -> Vec<(BackendId, Result<()>)> {
         join_all(self.backends().map(async |backend| {

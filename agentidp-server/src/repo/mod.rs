@@ -129,7 +129,7 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// How many jobs wait.
     async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
 
-    /// How many active credentials need a backend that a server may lack.
+    /// How many active credentials each backend verifies.
     async fn backends(&self) -> Result<Backends>;
 
     /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
@@ -137,10 +137,14 @@ pub trait DriftRepo: Send + Sync + 'static {
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;
 }
 
-/// Active credentials by what verifies them, where that takes a setting.
+/// Active credentials by what verifies them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "built by repositories")]
 pub struct Backends {
+    /// Their row holds a bcrypt digest.
+    pub bcrypt: u64,
+    /// Their row holds an argon2id digest.
+    pub argon2: u64,
     /// Their secret is in Vault.
     pub vault: u64,
     /// Their row holds a keyed digest.

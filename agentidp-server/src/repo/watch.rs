@@ -30,6 +30,9 @@ pub trait QueryObserver: Send + Sync + 'static {
 
     /// A client's rows were looked for in memory.
     fn row_cache(&self, _outcome: RowCacheOutcome) {}
+
+    /// Whether changes of rows are heard of, where there is anybody to listen.
+    fn listener(&self, _hears: bool) {}
 }
 
 pub(super) struct NobodyListens;

@@ -51,6 +51,11 @@ impl Connections {
         (Listed { connections: Arc::clone(self), number, activity }, victim.is_some())
     }
 
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.open().open.len()
+    }
+
     fn open(&self) -> MutexGuard<'_, List> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }

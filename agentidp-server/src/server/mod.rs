@@ -58,6 +58,8 @@ pub async fn run(
     let listed = Connections::new(bounds.connections.saturating_add(RESERVE));
     let permits = Arc::new(Semaphore::new(bounds.connections.saturating_add(RESERVE + LEAVING)));
     let places = Places::new(bounds.connections);
+    let (open, waiting) = (Arc::clone(&listed), places.clone());
+    app.metrics.connections(move || open.len(), move || waiting.waiting());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(async {
         shutdown.await;
@@ -71,7 +73,9 @@ pub async fn run(
             Some(_) = connections.join_next() => {}
             (stream, peer, permit) = accept(&listener, &permits) => {
                 let (listed, evicted) = listed.list(network(peer.ip().to_canonical()));
-                app.metrics.connections(connections.len() + 1, places.waiting(), evicted);
+                if evicted {
+                    app.metrics.connection_evicted();
+                }
                 let (draining, places) = (draining.clone(), places.clone());
                 let connection = Connection { stream, peer, permit, listed, draining, places };
                 connections.spawn(connection.serve(bounds, Arc::clone(&app)));

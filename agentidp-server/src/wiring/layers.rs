@@ -6,7 +6,7 @@ use agentidp_secrets::layers::{
     BreakerChange, BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, Outcome, RetryLayer, TimeoutLayer,
     WarmLayer,
 };
-use agentidp_secrets::{Clock, ErrorKind, Layer, Result, SecretBackend, SharedBackend, stack};
+use agentidp_secrets::{Clock, ErrorKind, Layer, Operation, Result, SecretBackend, SharedBackend, stack};
 use tracing::{debug, info, warn};
 
 use crate::config::{Vault, Warm};
@@ -25,8 +25,12 @@ pub(super) fn warm(settings: Warm, clock: &Arc<dyn Clock>) -> Result<Option<Warm
 }
 
 /// Observe around warm: digests limit themselves.
-pub(super) fn around_digests(backend: impl SecretBackend, warm: Option<&WarmLayer>) -> SharedBackend {
-    observed(stack(backend, &as_layers(warm)))
+pub(super) fn around_digests(
+    backend: impl SecretBackend,
+    warm: Option<&WarmLayer>,
+    metrics: &Metrics,
+) -> SharedBackend {
+    observed(stack(backend, &as_layers(warm)), metrics)
 }
 
 /// Observe around warm around breaker around timeout around retry around limit. The deadline of a read leaves room for a
@@ -37,17 +41,19 @@ pub(super) fn around_vault(
     settings: &Vault,
     warm: Option<&WarmLayer>,
     breaker: &BreakerLayer,
+    metrics: &Metrics,
 ) -> SharedBackend {
     let deadline =
         TimeoutLayer::new(2 * settings.read_timeout).writes(2 * settings.write_timeout + settings.read_timeout);
     let limit = LimitLayer::new(MAX_CALLS).max_wait(settings.read_timeout);
+    let permits = limit.clone();
+    metrics.vault_calls_waiting(move || permits.waiting());
     let asked = stack(backend, &[&limit, &RetryLayer::default(), &deadline, breaker]);
-    observed(stack(asked, &as_layers(warm)))
+    observed(stack(asked, &as_layers(warm)), metrics)
 }
 
 /// Tells the log and the metrics when Vault is given up on, and when it is back.
 pub(super) fn vault_breaker(clock: &Arc<dyn Clock>, metrics: &Metrics) -> BreakerLayer {
-    metrics.vault_breaker_open(false);
     let metrics = metrics.clone();
     BreakerLayer::default().clock(Arc::clone(clock)).on_change(move |change| match change {
         BreakerChange::Closed => {
@@ -70,17 +76,21 @@ fn as_layers(warm: Option<&WarmLayer>) -> Vec<&dyn Layer> {
     warm.into_iter().map(|warm| warm as &dyn Layer).collect()
 }
 
-fn observed(backend: SharedBackend) -> SharedBackend {
-    ObserveLayer::new(Arc::new(Log)).layer(backend)
+fn observed(backend: SharedBackend, metrics: &Metrics) -> SharedBackend {
+    metrics.verifies(&backend.info().id);
+    ObserveLayer::new(Arc::new(Uses(metrics.clone()))).layer(backend)
 }
 
-/// Puts each use of a backend into the log of a patient reader. Failures are logged by whoever answers for them, but for
+/// Counts each verification, and puts each use of a backend into the log of a patient reader. Failures are logged by whoever answers for them, but for
 /// a credential that is broken: where another one of its client matches, nobody does.
 #[derive(Debug)]
-struct Log;
+struct Uses(Metrics);
 
-impl Observer for Log {
+impl Observer for Uses {
     fn record(&self, event: &Event) {
+        if event.operation == Operation::Verify {
+            self.0.verified(&event.backend, event.outcome, event.elapsed);
+        }
         if let Outcome::Failed(kind @ (ErrorKind::Malformed | ErrorKind::NotFound)) = event.outcome {
             warn!(backend = %event.backend, %kind, "a credential is broken: the line of the answer names its client");
         }
@@ -106,7 +116,7 @@ mod tests {
         // While there is one dispatcher only, a call site that another thread meets first is switched off for all.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
 
-        let bcrypt = around_digests(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), None);
+        let bcrypt = around_digests(Bcrypt::builder().minimum_cost_for_tests().build().unwrap(), None, &Metrics::new());
         let key = CredentialKey::parse("agent", "credential").unwrap();
         let sound = bcrypt.store(&key, &"secret".into()).await.unwrap();
         let broken = StoredSecret::new(BackendId::BCRYPT, "$2b$10$canary");

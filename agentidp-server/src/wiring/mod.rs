@@ -37,6 +37,7 @@ use crate::rate_limit::RateLimiter;
 use crate::repo::{self, Backends, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
+use crate::workers::census;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together. Deletions in Vault wait until
 /// the folder's ledger entry was watched for `ledger_watch`.
@@ -60,8 +61,8 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
 /// Logs how many active credentials no backend of this server can verify. It serves the others.
 async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
     let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
+    census::tell(app, held);
     for (backend, credentials, setting) in unconfigured(config, held) {
-        app.metrics.unconfigured(backend, credentials);
         if credentials > 0 {
             warn!(
                 credentials,
@@ -199,12 +200,14 @@ pub async fn secret_store(
     let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits(config.digests.floor));
-    let bcrypt = layers::around_digests(bcrypt.build()?, warm.as_ref());
-    let argon2 = layers::around_digests(
-        Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?,
-        warm.as_ref(),
-    );
-    let keyed = config.digests.mac_keys.clone().map(|keys| layers::around_digests(KeyedDigest::new(keys), None));
+    let (bcrypt, argon2) =
+        (bcrypt.build()?, Argon2id::builder().limits(digest_threads::limits(config.digests.floor)).build()?);
+    metrics.digests("bcrypt", bcrypt.load());
+    metrics.digests("argon2", argon2.load());
+    let bcrypt = layers::around_digests(bcrypt, warm.as_ref(), metrics);
+    let argon2 = layers::around_digests(argon2, warm.as_ref(), metrics);
+    let keyed = config.digests.mac_keys.clone();
+    let keyed = keyed.map(|keys| layers::around_digests(KeyedDigest::new(keys), None, metrics));
     let store = match (&config.vault, keyed) {
         (Some(settings), keyed) => {
             let vault = vault::backend(settings, clock)?;
@@ -212,10 +215,12 @@ pub async fn secret_store(
                 warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
             }
             token = Some(VaultToken::new(vault.clone()));
+            metrics.with_vault();
             // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
             let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
             let breaker = layers::vault_breaker(clock, metrics);
-            let store = SecretStore::builder(layers::around_vault(vault, settings, warm, &breaker)).accepts(bcrypt);
+            let store =
+                SecretStore::builder(layers::around_vault(vault, settings, warm, &breaker, metrics)).accepts(bcrypt);
             keyed.into_iter().fold(store, SecretStoreBuilder::accepts)
         }
         (None, Some(keyed)) if config.digests.new == NewDigest::Keyed => SecretStore::builder(keyed).accepts(bcrypt),

@@ -21,7 +21,7 @@ pub(super) async fn keep(app: Arc<App>, stop: CancellationToken) {
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         // A longer reading would be thrown away.
         match timeout(SLOWEST, clock.read(&*app.repos.database)).await {
-            Ok(Ok(Some(_))) => {}
+            Ok(Ok(Some(difference))) => app.metrics.clock_difference(difference),
             Ok(Ok(None)) => return,
             Ok(Err(error)) => debug!(%error, "the database's clock could not be read: the last reading stays"),
             Err(_) => debug!("the database took too long to tell the time: the last reading stays"),

@@ -1,9 +1,11 @@
 //! Work in the background: making Vault forget, comparing the rows with it, dropping what is past its time, keeping the
-//! Vault token alive, following the database's clock, and asking whether the database and Vault do their work.
+//! Vault token alive, following the database's clock, asking whether the database and Vault do their work, and counting what
+//! only the database knows.
 //!
 //! Each kind of work has a `round` that does what is due and returns, so that tests need not wait. Rounds may be cut at
 //! any point and may run in several servers at once: what they do is idempotent.
 
+pub mod census;
 mod clock;
 pub mod dependencies;
 pub mod ledger;
@@ -33,6 +35,9 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(every(dependencies::PERIOD, stop.clone(), database));
     let vault = async move || dependencies::vault_round(&vault).await;
     workers.spawn(every(dependencies::PERIOD, stop.clone(), vault));
+    let (backlog, counted) = (Arc::clone(app), Arc::clone(app));
+    workers.spawn(every(census::BACKLOG_PERIOD, stop.clone(), async move || census::backlog(&backlog).await));
+    workers.spawn(every(census::CREDENTIALS_PERIOD, stop.clone(), async move || census::credentials(&counted).await));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));

@@ -24,8 +24,15 @@ mod faults;
 #[cfg(test)]
 mod full_disk;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 #[cfg(feature = "fail-points")]
 mod ledger;
+#[cfg(test)]
+mod prometheus;
+#[cfg(test)]
+#[path = "../../../tests/support/prometheus.rs"]
+mod prometheus_server;
 #[cfg(test)]
 mod reconcile;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod digester;
 mod job;
 mod limits;
+mod load;
 mod pool;
 mod queue;
 
@@ -19,6 +20,7 @@ use crate::secret::ClientSecret;
 
 pub use self::digester::{Attempt, Digester};
 pub use self::limits::DigestLimits;
+pub use self::load::DigestLoad;
 
 /// A [`Digester`] as a backend: bounds the input, then computes on threads of its own, so many at a time.
 ///
@@ -55,6 +57,12 @@ impl<D: Digester> DigestBackend<D> {
     pub fn with_limits(digester: D, limits: DigestLimits) -> Result<Self> {
         limits.check().map_err(|error| error.with_backend(digester.info().id.clone()))?;
         Ok(Self { pool: Pool::new(digester, limits) })
+    }
+
+    /// How much work there is at any moment, for metrics.
+    #[must_use]
+    pub fn load(&self) -> DigestLoad {
+        self.pool.load()
     }
 
     /// Has the pool do the job. It does so to its end even when the caller has gone, once it has begun.

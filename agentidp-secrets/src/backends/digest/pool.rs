@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::digester::Digester;
 use super::job::{Job, run};
 use super::limits::DigestLimits;
+use super::load::{Count, DigestLoad};
 use super::queue::Queue;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -52,6 +53,10 @@ impl<D: Digester> Pool<D> {
 
     pub(super) fn digester(&self) -> &D {
         &self.0.digester
+    }
+
+    pub(super) fn load(&self) -> DigestLoad {
+        DigestLoad(Arc::clone(&self.0) as _)
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -144,6 +149,16 @@ impl<D: Digester> Shared<D> {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         None
+    }
+}
+
+impl<D: Digester> Count for Shared<D> {
+    fn waiting(&self) -> usize {
+        self.lock().queue.len()
+    }
+
+    fn busy(&self) -> usize {
+        self.lock().busy
     }
 }
 

@@ -99,6 +99,8 @@ async fn work_that_has_begun_keeps_its_thread_until_it_ends_and_what_waits_can_b
     assert_eq!(begins.recv().await, Some(1));
     drop(begun);
     let waiting = queued(backend.store(&key, &secret));
+    let load = backend.load();
+    assert_eq!((load.waiting(), load.busy()), (1, 1));
     let refused = backend.store(&key, &secret).await.unwrap_err();
     assert_eq!((refused.kind(), refused.operation()), (ErrorKind::Throttled, Some(Operation::Store)));
     drop(waiting);

@@ -59,6 +59,12 @@ impl LimitLayer {
         self.max_wait = Some(time);
         self
     }
+
+    /// How many calls wait for a permit at the moment.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.permits.waiting()
+    }
 }
 
 impl Layer for LimitLayer {

@@ -19,7 +19,7 @@ use super::STATEMENT_TIMEOUT;
 use crate::repo::RepoError;
 use crate::repo::error::describe;
 use crate::repo::row_cache::RowCache;
-use crate::repo::watch::ACQUIRE_TIMEOUT;
+use crate::repo::watch::{ACQUIRE_TIMEOUT, QueryObserver};
 
 /// Where the triggers of migration 0011 tell of changes: a client's id, or [`ALL`].
 const CHANNEL: &str = "agentidp_clients";
@@ -42,25 +42,32 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
 
 /// Listens until the handle is dropped, connecting again whenever it has to.
-pub(in crate::repo) fn listen(url: &str, cache: Arc<RowCache>) -> Result<AbortOnDropHandle<()>, RepoError> {
+pub(in crate::repo) fn listen(
+    url: &str,
+    cache: Arc<RowCache>,
+    observer: Arc<dyn QueryObserver>,
+) -> Result<AbortOnDropHandle<()>, RepoError> {
     let options = PgConnectOptions::from_str(url).map_err(|error| RepoError::new("listen", error))?;
     let options = options.application_name(NAME).options([("statement_timeout", STATEMENT_TIMEOUT)]);
-    Ok(AbortOnDropHandle::new(tokio::spawn(run(options, cache))))
+    Ok(AbortOnDropHandle::new(tokio::spawn(run(options, cache, observer))))
 }
 
-async fn run(options: PgConnectOptions, cache: Arc<RowCache>) {
+async fn run(options: PgConnectOptions, cache: Arc<RowCache>, observer: Arc<dyn QueryObserver>) {
+    observer.listener(false);
     let (mut pause, mut told) = (PAUSES.0, false);
     loop {
         let reason = match timeout(ACQUIRE_TIMEOUT + PROBE_TIMEOUT, begin(&options)).await {
             Ok(Ok(session)) => {
                 info!("listening for changed rows: rows of known clients are served from memory");
                 (pause, told) = (PAUSES.0, false);
+                observer.listener(true);
                 session.keep(&cache).await
             }
             Ok(Err(reason)) => reason,
             Err(_) => sqlx::Error::PoolTimedOut.into(),
         };
         cache.end_lease();
+        observer.listener(false);
         if !told {
             warn!(%reason, "changed rows are not heard of: every request reads its rows until they are");
             told = true;

@@ -56,7 +56,7 @@ impl Repos {
             return Ok(self.decorated(&counts, Arc::new(watch::NobodyListens)));
         }
         let cache = Arc::new(RowCache::new(capacity, clock)?);
-        let listener = postgres::listen(url, Arc::clone(&cache))?;
+        let listener = postgres::listen(url, Arc::clone(&cache), Arc::clone(&observer))?;
         let repos = self.decorated(&cache, observer);
         Ok(Self { database: Arc::new(Database { inner: repos.database, cache, listener }), ..repos })
     }

@@ -88,13 +88,18 @@ impl DriftRepo for Store {
 
     async fn backends(&self) -> Result<Backends> {
         let work = || async {
-            let (vault, keyed): (i64, i64) = sqlx::query_as(
-                "SELECT count(vault_path), count(CASE WHEN secret_hash LIKE '$hmac-sha256$%' THEN 1 END) \
+            // The path counts where there are both.
+            let (all, vault, keyed, argon2): (i64, i64, i64, i64) = sqlx::query_as(
+                "SELECT count(*), count(vault_path), \
+                 count(CASE WHEN vault_path IS NULL AND secret_hash LIKE '$hmac-sha256$%' THEN 1 END), \
+                 count(CASE WHEN vault_path IS NULL AND secret_hash LIKE '$argon2%' THEN 1 END) \
                  FROM credentials WHERE status = 'active'",
             )
-            .fetch_one(&self.read)
+            .fetch_one(&self.lists)
             .await?;
-            Ok(Backends { vault: vault.unsigned_abs(), keyed: keyed.unsigned_abs() })
+            let [bcrypt, argon2, vault, keyed] =
+                [all - vault - keyed - argon2, argon2, vault, keyed].map(i64::unsigned_abs);
+            Ok(Backends { bcrypt, argon2, vault, keyed })
         };
         self.watch.again("drift.backends", work).await
     }
