@@ -8,6 +8,8 @@ mod agents;
 #[cfg(test)]
 mod anew;
 #[cfg(test)]
+mod api_page;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod background;

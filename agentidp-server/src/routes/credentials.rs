@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::agents::{self, actor};
-use super::validate::{CredentialOptions, credential_list};
+use super::validate::{NewCredential, RotationOptions, credential_list};
 use crate::credentials::{self, Rotation, Shown};
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Timestamp};
 use crate::error::{ApiError, ApiResult};
@@ -20,7 +20,7 @@ use crate::http::{Call, Response};
 pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let body = call.json().await?;
-    let options = CredentialOptions::parse(&body, call.app.now())?;
+    let options = NewCredential::parse(&body, call.app.now())?;
     let request = call.keyed(&format!("/agents/{agent_id}/credentials"), &body)?;
     if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
@@ -49,7 +49,7 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
 pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let body = call.json().await?;
-    let options = CredentialOptions::of_rotation(&body, call.app.now(), call.app.settings.max_overlap)?;
+    let options = RotationOptions::parse(&body, call.app.now(), call.app.settings.max_overlap)?;
     let request = call.keyed(&format!("/agents/{agent_id}/credentials/{credential_id}/rotate"), &body)?;
     agents::find(call.app, agent_id).await?;
     let (app, actor) = (Arc::clone(call.app), actor(&call));

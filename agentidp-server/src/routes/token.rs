@@ -27,8 +27,8 @@ use crate::tokens::Grant;
 const TTL: Duration = Duration::from_secs(3600);
 
 /// Most resources of one token, and the longest of them in bytes. A token has to fit into a request's head.
-const MAX_RESOURCES: usize = 8;
-const MAX_RESOURCE: usize = 512;
+pub(super) const MAX_RESOURCES: usize = 8;
+pub(super) const MAX_RESOURCE: usize = 512;
 
 /// Issues a token to a client that proves itself.
 pub(super) async fn issue(request: &mut Request) -> ApiResult<Response> {
@@ -59,8 +59,11 @@ async fn attempt(request: &mut Request) -> ApiResult<Response> {
 /// The resources that the token is to be for, each once (RFC 8707 §2). `None`: one of them is none, or there are too many.
 fn resources(form: &Form) -> Option<Vec<String>> {
     let mut resources = Vec::new();
+    if form.get_all("resource").count() > MAX_RESOURCES {
+        return None;
+    }
     for resource in form.get_all("resource") {
-        if !is_resource(resource) || resources.len() == MAX_RESOURCES {
+        if !is_resource(resource) {
             return None;
         }
         if resources.iter().all(|known| known != resource) {

@@ -12,7 +12,7 @@ use crate::domain::{Scopes, Timestamp};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[expect(clippy::exhaustive_structs, reason = "the documented claims")]
 pub struct Claims {
-    /// The agent, or [`OPERATOR`](super::OPERATOR).
+    /// The agent, or `operator`.
     pub sub: String,
     /// The same, under its OAuth name.
     pub client_id: String,

@@ -1,6 +1,7 @@
 //! `GET /openapi.json`: the API as a document (OpenAPI 3.1). Its schemas are made from the types that the routes use; its paths
 //! are a table, which a test holds against the router.
 
+mod operation;
 mod operations;
 
 use std::sync::LazyLock;
@@ -14,7 +15,9 @@ use super::health::Health;
 use super::introspection::Introspection;
 use super::ready::Ready;
 use super::token::Granted;
-use super::validate::{AgentPatch, CredentialOptions, NewAgent};
+use super::validate::{
+    AgentPatch, Capabilities, Capability, Email, Name, NewAgent, NewCredential, RotationOptions, SemanticVersion,
+};
 use super::wellknown::ServerMetadata;
 use crate::domain::{Agent, AgentStatus, AgentType, AuditAction, AuditEvent, CredentialStatus, Outcome, Timestamp};
 use crate::http::respond::{Error, ErrorInBothForms, ErrorOfOAuth};
@@ -66,23 +69,40 @@ fn schemas() -> Map<String, Value> {
         AgentType,
         AuditAction,
         AuditEvent,
-        CredentialOptions,
+        Capabilities,
+        Capability,
         CredentialStatus,
         CredentialView,
+        Email,
         Error,
         ErrorInBothForms,
         ErrorOfOAuth,
         Granted<'_>,
         Health,
         Introspection,
+        Name,
         NewAgent,
+        NewCredential,
         Outcome,
         Ready,
+        RotationOptions,
+        SemanticVersion,
         ServerMetadata<'_>,
         ShownView<'_>,
         Timestamp,
     );
-    all.into_iter().filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?))).collect()
+    let mut all: Map<_, _> =
+        all.into_iter().filter_map(|(name, schema)| Some((name, serde_json::to_value(schema).ok()?))).collect();
+    restrict_patch(&mut all["AgentPatch"]);
+    all
+}
+
+/// What no attribute of the type can say: a change names one of these at least, and none of those.
+fn restrict_patch(patch: &mut Value) {
+    patch["anyOf"] = AgentPatch::CHANGEABLE.iter().map(|name| json!({ "required": [name] })).collect();
+    for fixed in AgentPatch::FIXED {
+        patch["properties"][fixed] = json!(false);
+    }
 }
 
 #[cfg(test)]

@@ -1,50 +1,16 @@
 //! The operations of the API.
 
-use serde_json::{Map, Value, json};
-use utoipa::{PartialSchema, ToSchema};
+use serde_json::{Value, json};
 
-use crate::domain::{Agent, AgentStatus, AgentType, AuditAction, AuditEvent, CredentialStatus, Outcome, Paged};
-use crate::http::respond::{Error, ErrorInBothForms, ErrorOfOAuth};
+use super::operation::{Caller, Operation, of, op, text};
+use crate::domain::{Agent, AgentStatus, AgentType, AuditAction, AuditEvent, CredentialStatus, Outcome, Scope};
 use crate::routes::credentials::{CredentialView, ShownView};
 use crate::routes::health::Health;
 use crate::routes::introspection::Introspection;
 use crate::routes::ready::Ready;
-use crate::routes::token::Granted;
-use crate::routes::validate::{AgentPatch, CredentialOptions, NewAgent};
+use crate::routes::token::{Granted, MAX_RESOURCE, MAX_RESOURCES};
+use crate::routes::validate::{AgentPatch, Name, NewAgent, NewCredential, RotationOptions};
 use crate::routes::wellknown::ServerMetadata;
-
-/// How the caller of an operation authenticates.
-#[derive(Clone, Copy)]
-enum Caller {
-    Anybody,
-    /// A bearer token with this scope.
-    Bearer(&'static str),
-    /// A client by its secret.
-    Client,
-    /// Either of them.
-    Both,
-}
-
-/// One operation of the API.
-pub(super) struct Operation {
-    pub(super) path: &'static str,
-    pub(super) method: &'static str,
-    id: &'static str,
-    summary: &'static str,
-    caller: Caller,
-    /// Parameters of the query: name and schema.
-    query: Vec<(&'static str, Value)>,
-    /// Media type and schema of the body, and whether it has to be there.
-    body: Option<(&'static str, Value, bool)>,
-    success: u16,
-    /// The schema of its JSON body, where it has one.
-    answer: Option<Value>,
-    /// Failures beside those that every operation of its kind has.
-    failures: &'static [u16],
-}
-
-const JSON: &str = "application/json";
-const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Every operation.
 pub(super) fn operations() -> Vec<Operation> {
@@ -54,11 +20,7 @@ pub(super) fn operations() -> Vec<Operation> {
 fn agents() -> [Operation; 5] {
     let (all, one) = ("/api/v1/agents", "/api/v1/agents/{agentId}");
     let (read, write) = (Caller::Bearer("agents:read"), Caller::Bearer("agents:write"));
-    let filters = vec![
-        ("owner", json!({ "type": "string", "minLength": 1, "maxLength": 128 })),
-        ("agentType", of::<AgentType>()),
-        ("status", of::<AgentStatus>()),
-    ];
+    let filters = vec![("owner", of::<Name>()), ("agentType", of::<AgentType>()), ("status", of::<AgentStatus>())];
     [
         op(all, "post", "registerAgent", "Register an agent", write)
             .json::<NewAgent>(true)
@@ -82,7 +44,7 @@ fn credentials() -> [Operation; 5] {
     let (read, write) = (Caller::Bearer("agents:read"), Caller::Bearer("agents:write"));
     [
         op(all, "post", "createCredential", "Generate a credential. Its secret is shown once", write)
-            .json::<CredentialOptions>(false)
+            .json::<NewCredential>(false)
             .gives::<ShownView<'_>>(201)
             .fails(&[404, 409, 422]),
         op(all, "get", "listCredentials", "List an agent's credentials, newest first", read)
@@ -93,19 +55,27 @@ fn credentials() -> [Operation; 5] {
         op(previous, "delete", "endPreviousSecret", "End the secret before, which works until its time", write)
             .fails(&[404, 409]),
         op(rotation, "post", "rotateCredential", "Give a credential a new secret. It is shown once", write)
-            .json::<CredentialOptions>(false)
+            .json::<RotationOptions>(false)
             .gives::<ShownView<'_>>(200)
             .fails(&[404, 409, 422]),
     ]
 }
 
 fn tokens() -> [Operation; 3] {
-    let resource = json!({ "type": "array", "maxItems": 8, "items": { "type": "string", "maxLength": 512 } });
+    let scope = Scope::ALL.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join("|");
+    // An absolute URI without a fragment; here, too, empty counts as left out.
+    let uri = r"^([A-Za-z][A-Za-z0-9+.-]*:[!$-;=?-\[\]_a-z~]*)?$";
+    let resource = json!({ "type": "string", "maxLength": MAX_RESOURCE, "pattern": uri });
     let grant = json!({
-        "grant_type": { "const": "client_credentials" }, "client_id": text(), "client_secret": text(), "scope": text(),
-        "resource": resource,
+        "grant_type": { "const": "client_credentials" }, "client_id": text(), "client_secret": text(),
+        // Empty counts as left out.
+        "scope": { "type": "string", "pattern": format!("^(({scope})( ({scope}))*)?$") },
+        // Those without a value are not counted, which `maxItems` cannot say.
+        "resource": { "type": "array", "items": resource, "description": format!("At most {MAX_RESOURCES}.") },
     });
-    let about = json!({ "token": text(), "token_type_hint": text(), "client_id": text(), "client_secret": text() });
+    // One without a value counts as left out.
+    let token = json!({ "type": "string", "minLength": 1 });
+    let about = json!({ "token": token, "token_type_hint": text(), "client_id": text(), "client_secret": text() });
     [
         op("/api/v1/token", "post", "issueToken", "Issue an access token (RFC 6749 §4.4)", Caller::Client)
             .form(&grant, "grant_type")
@@ -125,10 +95,10 @@ fn audit() -> [Operation; 2] {
         ("agentId", json!({ "type": "string", "format": "uuid" })),
         ("action", of::<AuditAction>()),
         ("outcome", of::<Outcome>()),
-        ("fromDate", text()),
-        ("credentialId", text()),
-        ("actor", text()),
-        ("toDate", text()),
+        ("fromDate", date()),
+        ("toDate", date()),
+        ("credentialId", json!({ "type": "string", "format": "uuid" })),
+        ("actor", of::<Name>()),
     ];
     [
         op("/api/v1/audit", "get", "listAuditEvents", "List audit events, newest first", read)
@@ -147,7 +117,7 @@ fn open() -> [Operation; 6] {
     [
         get("/health", "health", "How the server and what it depends on are").gives::<Health>(200),
         get("/ready", "ready", "Whether requests should be sent to this server").gives::<Ready>(200),
-        Operation { success: 200, ..get("/metrics", "metrics", "Metrics in the text format of Prometheus") },
+        get("/metrics", "metrics", "Metrics in the text format of Prometheus").gives_text(),
         get("/.well-known/jwks.json", "keys", "The keys that tokens are signed with (RFC 7517)").gives_json(keys),
         get("/.well-known/oauth-authorization-server", "metadata", metadata)
             .gives::<ServerMetadata<'_>>(200)
@@ -156,118 +126,7 @@ fn open() -> [Operation; 6] {
     ]
 }
 
-/// An operation that gives 204.
-fn op(path: &'static str, method: &'static str, id: &'static str, summary: &'static str, caller: Caller) -> Operation {
-    let (query, body, success, answer, failures) = (Vec::new(), None, 204, None, &[][..]);
-    Operation { path, method, id, summary, caller, query, body, success, answer, failures }
-}
-
-impl Operation {
-    fn json<T: ToSchema>(self, required: bool) -> Self {
-        Self { body: Some((JSON, of::<T>(), required)), ..self }
-    }
-
-    fn form(self, properties: &Value, required: &str) -> Self {
-        let schema = json!({ "type": "object", "properties": properties, "required": [required] });
-        Self { body: Some((FORM, schema, true)), ..self }
-    }
-
-    fn gives<T: ToSchema>(self, success: u16) -> Self {
-        Self { success, answer: Some(of::<T>()), ..self }
-    }
-
-    /// A page has no name of its own: each kind would have the same.
-    fn gives_page<T: ToSchema>(self) -> Self {
-        Self { success: 200, answer: Some(json!(Paged::<T>::schema())), ..self }
-    }
-
-    fn gives_json(self, schema: Value) -> Self {
-        Self { success: 200, answer: Some(schema), ..self }
-    }
-
-    fn fails(self, failures: &'static [u16]) -> Self {
-        Self { failures, ..self }
-    }
-
-    fn page(self, max: u32, mut filters: Vec<(&'static str, Value)>) -> Self {
-        filters.push(("page", json!({ "type": "integer", "minimum": 1 })));
-        filters.push(("limit", json!({ "type": "integer", "minimum": 1, "maximum": max })));
-        Self { query: filters, ..self }
-    }
-
-    /// The operation in the form of the document.
-    pub(super) fn to_value(&self) -> Value {
-        let in_path = self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| {
-            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string", "format": "uuid" } })
-        });
-        let in_query = self.query.iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema }));
-        let mut parameters: Vec<_> = in_path.chain(in_query).collect();
-        if self.failures.contains(&422) {
-            let key = json!({ "type": "string", "minLength": 1, "maxLength": 255 });
-            parameters.push(json!({ "name": "Idempotency-Key", "in": "header", "schema": key }));
-        }
-        let mut operation = json!({
-            "operationId": self.id, "summary": self.summary, "parameters": parameters, "responses": self.responses(),
-            "security": self.security(),
-        });
-        if let Some((media_type, schema, required)) = &self.body {
-            operation["requestBody"] =
-                json!({ "required": required, "content": { (*media_type): { "schema": schema } } });
-        }
-        operation
-    }
-
-    fn responses(&self) -> Map<String, Value> {
-        let mut statuses = vec![400, 500, 503];
-        match self.caller {
-            Caller::Anybody => {}
-            Caller::Bearer(_) | Caller::Client | Caller::Both => statuses.extend([401, 403, 429]),
-        }
-        if self.body.is_some() {
-            statuses.extend([408, 413, 415]);
-        }
-        statuses.extend(self.failures);
-        let error = match self.caller {
-            Caller::Client => json!({ "anyOf": [of::<ErrorOfOAuth>(), of::<ErrorInBothForms>()] }),
-            Caller::Both => of::<ErrorInBothForms>(),
-            _ => of::<Error>(),
-        };
-        let failure = |status: u16| match (self.path, status, &self.answer) {
-            // These two answer in one form, however things are.
-            ("/health" | "/ready", 503, Some(schema)) => json!({ "anyOf": [schema, error] }),
-            _ => error.clone(),
-        };
-        let answer = |status: u16, schema: Option<Value>| {
-            let description = hyper::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-            let mut answer = json!({ "description": description });
-            match schema {
-                Some(schema) => answer["content"] = json!({ JSON: { "schema": schema } }),
-                None if status == 200 => answer["content"] = json!({ "text/plain": { "schema": text() } }),
-                None => {}
-            }
-            (status.to_string(), answer)
-        };
-        let failures = statuses.into_iter().map(|status| answer(status, Some(failure(status))));
-        failures.chain([answer(self.success, self.answer.clone())]).collect()
-    }
-
-    fn security(&self) -> Value {
-        let client = [json!({ "basic": [] }), json!({})];
-        match self.caller {
-            Caller::Anybody => json!([]),
-            Caller::Bearer(scope) => json!([{ "bearer": [scope] }]),
-            // The empty one: the credentials are in the form.
-            Caller::Client => json!(client),
-            Caller::Both => json!([{ "bearer": ["tokens:read"] }, client[0], client[1]]),
-        }
-    }
-}
-
-/// A reference to the schema of a type.
-fn of<T: ToSchema>() -> Value {
-    json!({ "$ref": format!("#/components/schemas/{}", T::name()) })
-}
-
-fn text() -> Value {
-    json!({ "type": "string" })
+/// A day, or a point in time.
+fn date() -> Value {
+    json!({ "type": "string", "anyOf": [{ "format": "date" }, { "format": "date-time" }] })
 }

@@ -6,16 +6,21 @@ use uuid::Uuid;
 use super::Problems;
 use super::json::{Members, string};
 use super::rules::{capabilities, email, one_of, owner, version};
+use super::texts::{Capabilities, Email, Name, SemanticVersion};
 use crate::domain::{Agent, AgentStatus, AgentType, DeploymentEnv, Timestamp};
 
 /// An agent to register.
 #[derive(Debug, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct NewAgent {
+    #[schema(value_type = Email)]
     pub(crate) email: String,
     pub(crate) agent_type: AgentType,
+    #[schema(value_type = SemanticVersion)]
     pub(crate) version: String,
+    #[schema(value_type = Capabilities)]
     pub(crate) capabilities: Vec<String>,
+    #[schema(value_type = Name)]
     pub(crate) owner: String,
     pub(crate) deployment_env: DeploymentEnv,
 }
@@ -61,26 +66,36 @@ impl NewAgent {
     }
 }
 
-/// A change to an agent: what is `None` stays as it is.
+/// A change to an agent: what is left out stays as it is.
 #[derive(Debug, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct AgentPatch {
+    #[schema(value_type = AgentType, required = false)]
     agent_type: Option<AgentType>,
+    #[schema(value_type = SemanticVersion, required = false)]
     version: Option<String>,
+    #[schema(value_type = Capabilities, required = false)]
     capabilities: Option<Vec<String>>,
+    #[schema(value_type = Name, required = false)]
     owner: Option<String>,
+    #[schema(value_type = DeploymentEnv, required = false)]
     deployment_env: Option<DeploymentEnv>,
+    #[schema(value_type = AgentStatus, required = false)]
     status: Option<AgentStatus>,
 }
 
 impl AgentPatch {
     /// The members that a PATCH may change.
-    const CHANGEABLE: [&'static str; 6] = ["agentType", "version", "capabilities", "owner", "deploymentEnv", "status"];
+    pub(crate) const CHANGEABLE: [&'static str; 6] =
+        ["agentType", "version", "capabilities", "owner", "deploymentEnv", "status"];
+
+    /// The members that a PATCH may not name.
+    pub(crate) const FIXED: [&'static str; 2] = ["agentId", "email"];
 
     /// Reads the body. One that changes nothing is refused: whoever sent it meant something else.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, Problems> {
         let mut members = Members::parse(body)?;
-        for fixed in ["agentId", "email"] {
+        for fixed in Self::FIXED {
             members.refuse(fixed, "cannot be changed");
         }
         if !members.has_any(&Self::CHANGEABLE) {

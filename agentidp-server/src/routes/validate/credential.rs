@@ -10,19 +10,16 @@ use super::json::{Members, string};
 use super::rules::future;
 use crate::domain::Timestamp;
 
-/// What a caller may say about a new secret.
+/// What a caller may say about a new credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub(crate) struct CredentialOptions {
+pub(crate) struct NewCredential {
     /// When the credential is to end by itself. None where it was left out or `null`, which mean the same: a client that
     /// writes out every member must not lengthen a credential's life by it.
     pub(crate) expires_at: Option<Timestamp>,
-    /// How long the secret before is to work beside the new one; of a rotation only.
-    #[schema(rename = "overlapSeconds", value_type = u64)]
-    pub(crate) overlap: Duration,
 }
 
-impl CredentialOptions {
+impl NewCredential {
     /// Reads the body, which may be empty.
     pub(crate) fn parse(body: &[u8], now: Timestamp) -> Result<Self, Problems> {
         if body.trim_ascii().is_empty() {
@@ -33,17 +30,30 @@ impl CredentialOptions {
             Value::Null => Ok(None),
             given => string(future(now))(given).map(Some),
         });
-        members.finish(Some(Self { expires_at: expires_at.flatten(), overlap: Duration::ZERO }))
+        members.finish(Some(Self { expires_at: expires_at.flatten() }))
     }
+}
 
-    /// The same of a rotation, which may ask for an overlap of up to `longest` that ends no later than the credential.
-    pub(crate) fn of_rotation(body: &[u8], now: Timestamp, longest: Duration) -> Result<Self, Problems> {
-        let options = Self::parse(body, now);
+/// What a caller may say about a rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct RotationOptions {
+    /// When the credential is to end by itself.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// How long the secret before is to work beside the new one.
+    #[schema(rename = "overlapSeconds", value_type = u64, required = false, default = 0)]
+    pub(crate) overlap: Duration,
+}
+
+impl RotationOptions {
+    /// Reads the body, which may be empty. The overlap is `longest` at most, and ends no later than the credential.
+    pub(crate) fn parse(body: &[u8], now: Timestamp, longest: Duration) -> Result<Self, Problems> {
+        let as_new = NewCredential::parse(body, now);
         if body.trim_ascii().is_empty() {
-            return options;
+            return as_new.map(|_| Self::default());
         }
         let mut members = Members::parse(body)?;
-        let end = options.as_ref().ok().and_then(|options| options.expires_at);
+        let end = as_new.as_ref().ok().and_then(|new| new.expires_at);
         let overlap = members.optional("overlapSeconds", |value| {
             let seconds = value.as_u64().map(Duration::from_secs).filter(|overlap| *overlap <= longest);
             let overlap = seconds.ok_or_else(|| format!("must be an integer from 0 to {}", longest.as_secs()))?;
@@ -52,8 +62,8 @@ impl CredentialOptions {
                 _ => Ok(overlap),
             }
         });
-        match (options, members.finish(Some(overlap.unwrap_or_default()))) {
-            (Ok(options), Ok(overlap)) => Ok(Self { overlap, ..options }),
+        match (as_new, members.finish(Some(overlap.unwrap_or_default()))) {
+            (Ok(NewCredential { expires_at }), Ok(overlap)) => Ok(Self { expires_at, overlap }),
             (Err(problems), _) | (_, Err(problems)) => Err(problems),
         }
     }
@@ -70,16 +80,16 @@ mod tests {
     #[test]
     fn an_expiry_is_optional() {
         for without in ["", " \r\n", "{}", r#"{"expiresAt": null}"#, r#"{"other": 1}"#] {
-            assert_eq!(CredentialOptions::parse(without.as_bytes(), now()), Ok(CredentialOptions::default()));
+            assert_eq!(NewCredential::parse(without.as_bytes(), now()), Ok(NewCredential::default()));
         }
-        let given = CredentialOptions::parse(br#"{"expiresAt": "2027-01-01T00:00:00Z"}"#, now()).unwrap();
+        let given = NewCredential::parse(br#"{"expiresAt": "2027-01-01T00:00:00Z"}"#, now()).unwrap();
         assert_eq!(given.expires_at, Timestamp::parse("2027-01-01T00:00:00Z"));
     }
 
     #[test]
     fn an_overlap_is_whole_seconds_within_its_bound_and_the_life_of_the_credential() {
         let week = Duration::from_secs(7 * 86_400);
-        let read = |body: &str| CredentialOptions::of_rotation(body.as_bytes(), now(), week);
+        let read = |body: &str| RotationOptions::parse(body.as_bytes(), now(), week);
         for (body, seconds) in
             [("", 0), ("{}", 0), (r#"{"overlapSeconds": 0}"#, 0), (r#"{"overlapSeconds": 604800}"#, 604_800)]
         {
@@ -96,30 +106,26 @@ mod tests {
         }
         let beyond = r#"{"overlapSeconds": 61, "expiresAt": "2026-03-28T09:01:00Z"}"#;
         assert_eq!(read(beyond).unwrap_err().fields(), ["overlapSeconds"]);
-        let created = CredentialOptions::parse(br#"{"overlapSeconds": -1}"#, now());
-        assert_eq!(created, Ok(CredentialOptions::default()), "a new credential has no secret before");
+        let created = NewCredential::parse(br#"{"overlapSeconds": -1}"#, now());
+        assert_eq!(created, Ok(NewCredential::default()), "a new credential has no secret before");
     }
 
     #[test]
     fn what_is_no_expiry_is_named() {
         for wrong in ["1", "1900000000", "\"\"", "\"2026-03-28T09:00:00Z\"", "\"2027-01-01\"", "[]", "{}", "false"] {
             let body = format!("{{\"expiresAt\": {wrong}}}");
-            assert_eq!(
-                CredentialOptions::parse(body.as_bytes(), now()).unwrap_err().fields(),
-                ["expiresAt"],
-                "{wrong}"
-            );
+            assert_eq!(NewCredential::parse(body.as_bytes(), now()).unwrap_err().fields(), ["expiresAt"], "{wrong}");
         }
         for name in ["expires_at", "expiresat", "ExpiresAt", "EXPIRES_AT", "_expires__at_"] {
             let body = format!("{{\"{name}\": \"2027-01-01T00:00:00Z\", \"expiresAt\": null, \"expires\": 1}}");
-            let problems = CredentialOptions::parse(body.as_bytes(), now()).unwrap_err();
+            let problems = NewCredential::parse(body.as_bytes(), now()).unwrap_err();
             assert_eq!(
                 problems.0.into_iter().collect::<Vec<_>>(),
                 [(name.into(), "is not known: write expiresAt".into())]
             );
         }
         for wrong in ["[]", "null", "{", "\0", "\u{feff}"] {
-            assert_eq!(CredentialOptions::parse(wrong.as_bytes(), now()).unwrap_err().fields(), ["body"], "{wrong:?}");
+            assert_eq!(NewCredential::parse(wrong.as_bytes(), now()).unwrap_err().fields(), ["body"], "{wrong:?}");
         }
     }
 }

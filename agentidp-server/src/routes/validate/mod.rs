@@ -8,6 +8,7 @@ mod credential;
 mod json;
 mod query;
 mod rules;
+mod texts;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use std::collections::BTreeMap;
 use crate::error::ApiError;
 
 pub(crate) use agent::{AgentPatch, NewAgent};
-pub(crate) use credential::CredentialOptions;
+pub(crate) use credential::{NewCredential, RotationOptions};
 pub(crate) use query::{agent_list, audit_list, credential_list};
+pub(crate) use texts::{Capabilities, Capability, Email, Name, SemanticVersion};
 
 /// Why one field failed.
 type Reason = Cow<'static, str>;

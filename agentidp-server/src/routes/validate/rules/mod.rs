@@ -9,13 +9,13 @@ use crate::domain::Timestamp;
 use crate::http;
 
 /// Documented: the columns' widths, in characters.
-const EMAIL_MAX: usize = 255;
-const VERSION_MAX: usize = 64;
-const OWNER_MAX: usize = 128;
+pub(super) const EMAIL_MAX: usize = 255;
+pub(super) const VERSION_MAX: usize = 64;
+pub(super) const OWNER_MAX: usize = 128;
 
 /// Ours: far more than any agent needs, and little enough to be read by people.
-const CAPABILITIES_MAX: usize = 100;
-const CAPABILITY_MAX: usize = 128;
+pub(super) const CAPABILITIES_MAX: usize = 100;
+pub(super) const CAPABILITY_MAX: usize = 128;
 
 /// A text of 1 to `max` characters without control characters: they have no place in names, and PostgreSQL stores no
 /// NUL.
