@@ -13,7 +13,7 @@ from world import Bao, Failed, Postgres, World, bare_environment, call, free_por
 
 TARGET = Path(os.environ["TARGET"])
 INSTALLED = TARGET / "clients"
-SERVER = TARGET / "debug/agentidp-server"
+SERVER = Path(os.environ.get("SERVER", TARGET / "debug/agentidp-server"))
 
 
 class Site:
@@ -21,22 +21,26 @@ class Site:
 
     def __init__(self, world, name, settings, issuer_path=""):
         port = free_port()
-        self.origin = f"http://127.0.0.1:{port}"
+        self.port, self.origin = port, f"http://127.0.0.1:{port}"
         self.issuer = self.origin + issuer_path
         settings = {
             "PORT": str(port), "JWT_ISSUER": self.issuer, "AGENTIDP_DATA_DIR": str(world.folder / name),
             "RATE_LIMIT_PER_MINUTE": "0", **settings}
-        process = world.start(name, [SERVER], settings)
-        world.wait(process, self.is_ready)
+        self.process = world.start(name, [SERVER], settings)
+        world.wait(self.process, self.is_ready)
         self.operator = operator_token(SERVER, settings, world.folder)
-        self.agent = self.make("/agents", {**AGENT, "email": "client@agents.example"})["agentId"]
-        self.secret = self.make(f"/agents/{self.agent}/credentials", {})["clientSecret"]
+        self.agent, self.secret = self.client("client")
 
     def is_ready(self):
         try:
             return call("GET", f"{self.origin}/ready")[0] == 200
         except OSError:
             return False
+
+    def client(self, name):
+        """An agent with a credential: its id and secret."""
+        agent = self.make("/agents", {**AGENT, "email": f"{name}@agents.example"})["agentId"]
+        return agent, self.make(f"/agents/{agent}/credentials", {})["clientSecret"]
 
     def make(self, path, body):
         status, answer = call("POST", f"{self.origin}/api/v1{path}", body, {"Authorization": f"Bearer {self.operator}"})

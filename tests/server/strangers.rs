@@ -10,7 +10,7 @@ use agentidp_server::routes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, SqlitePool};
 use uuid::Uuid;
 
 use crate::log::Log;
@@ -85,6 +85,11 @@ async fn failures_of_unknown_clients_are_counted_and_sampled_and_those_of_known_
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
     }
+    // A refusal without an event waits for a commit, as one with an event does.
+    let database = SqlitePool::connect(&site.url).await.unwrap();
+    let waited: i64 = sqlx::query_scalar("SELECT count(*) FROM unrecorded").fetch_one(&database).await.unwrap();
+    assert_eq!(waited, 20);
+
     site.clock.advance(Duration::from_secs(60));
     login(&site, HERE, Uuid::new_v4(), "guess").await;
     assert_eq!(failures().await[0]["metadata"]["unrecorded"], 20, "the next sample says how many were not");

@@ -165,7 +165,11 @@ async fn fail(
         Some(_) => None,
         None => match request.record_stranger() {
             Some(unrecorded) => Some(unrecorded).filter(|count| *count > 0),
-            None => return Ok(error.into()),
+            None => {
+                // The event of a known client is waited for: an answer at once would tell that there is none.
+                request.app.repos.audit.pretend().await?;
+                return Ok(error.into());
+            }
         },
     };
     let about = Metadata::of(&Failed { error: error.code(), token_id, unrecorded });

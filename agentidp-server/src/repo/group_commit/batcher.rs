@@ -54,7 +54,8 @@ struct Inner {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<(AuditEvent, Place)>,
+    /// `None` is what only waits for a commit.
+    events: VecDeque<(Option<AuditEvent>, Place)>,
     /// Whether the task is there.
     is_written: bool,
 }
@@ -67,7 +68,13 @@ struct Place {
 }
 
 /// What goes into one statement.
-type Batch = (Vec<AuditEvent>, Vec<Place>);
+#[derive(Default)]
+struct Batch {
+    events: Vec<AuditEvent>,
+    places: Vec<Place>,
+    /// Of those who wait for the commit without an event.
+    beside: Vec<Place>,
+}
 
 impl Batcher {
     pub(super) fn new(audit: Arc<dyn AuditRepo>, mode: AuditMode, observer: Arc<dyn QueryObserver>) -> Self {
@@ -86,15 +93,28 @@ impl Batcher {
     /// Hands over an event, and in sync mode waits until it is durable. An event that was handed over is written also when
     /// its caller goes away.
     pub(super) async fn record(&self, event: &AuditEvent) -> Result<()> {
+        self.hand_over(Some(event.clone())).await
+    }
+
+    /// Takes as long as handing over an event, and records nothing.
+    pub(super) async fn pretend(&self) -> Result<()> {
+        match self.0.mode {
+            AuditMode::Sync => self.hand_over(None).await,
+            // Nobody waits for an event either.
+            AuditMode::Async => Ok(()),
+        }
+    }
+
+    async fn hand_over(&self, event: Option<AuditEvent>) -> Result<()> {
         let room = Arc::clone(&self.0.room).acquire_owned().await.map_err(|_| given_up())?;
         match self.0.mode {
             AuditMode::Sync => {
                 let (answer, written) = oneshot::channel();
-                self.0.enqueue(event.clone(), Place { answer: Some(answer), _room: room });
+                self.0.enqueue(event, Place { answer: Some(answer), _room: room });
                 written.await.unwrap_or_else(|_| Err(given_up()))
             }
             AuditMode::Async => {
-                self.0.enqueue(event.clone(), Place { answer: None, _room: room });
+                self.0.enqueue(event, Place { answer: None, _room: room });
                 Ok(())
             }
         }
@@ -113,7 +133,7 @@ impl Batcher {
 }
 
 impl Inner {
-    fn enqueue(self: &Arc<Self>, event: AuditEvent, place: Place) {
+    fn enqueue(self: &Arc<Self>, event: Option<AuditEvent>, place: Place) {
         let mut queue = self.queue();
         queue.events.push_back((event, place));
         if !queue.is_written {
@@ -152,14 +172,23 @@ impl Inner {
             self.emptied.notify_waiters();
             return None;
         }
-        let events = queue.events.len().min(MOST_EVENTS);
-        Some(queue.events.drain(..events).unzip())
+        let (mut batch, events) = (Batch::default(), queue.events.len().min(MOST_EVENTS));
+        for (event, place) in queue.events.drain(..events) {
+            match event {
+                Some(event) => {
+                    batch.events.push(event);
+                    batch.places.push(place);
+                }
+                None => batch.beside.push(place),
+            }
+        }
+        Some(batch)
     }
 
     /// Writes a batch and answers all who wait for it. One in which the database refuses something is written event by
     /// event, so that each answers for its own.
-    async fn write(&self, batch: Batch) {
-        let mut left = vec![batch];
+    async fn write(&self, Batch { events, places, beside }: Batch) {
+        let (mut left, mut outcome) = (vec![(events, places)], Ok(()));
         while let Some((events, places)) = left.pop() {
             match self.append(&events).await {
                 Ok(()) => answer(places, &Ok(())),
@@ -174,16 +203,24 @@ impl Inner {
                 }
                 // Others would fail as well, each after as long a wait.
                 Err(outage) => {
+                    outcome = Err(outage.again());
                     let places = left.drain(..).flat_map(|(_, places)| places).chain(places).collect();
                     self.give_up(places, outage);
                 }
             }
         }
+        answer(beside, &outcome);
     }
 
     /// Appends the events. A panic on the way is an outage: whoever waits must hear of it.
     async fn append(&self, events: &[AuditEvent]) -> Result<()> {
-        let append = AssertUnwindSafe(self.audit.append_all(events)).catch_unwind();
+        let write = async {
+            match events {
+                [] => self.audit.pretend().await,
+                events => self.audit.append_all(events).await,
+            }
+        };
+        let append = AssertUnwindSafe(write).catch_unwind();
         match self.stopped.run_until_cancelled(append).await {
             Some(Ok(written)) => written,
             Some(Err(_panic)) => Err(RepoError::unavailable("audit.append", "the driver panicked")),

@@ -67,6 +67,10 @@ impl AuditRepo for Trail {
         Ok(())
     }
 
+    async fn pretend(&self) -> Result<()> {
+        self.append_all(&[]).await
+    }
+
     async fn find(&self, _: Uuid, _: Timestamp) -> Result<Option<AuditEvent>> {
         unreachable!()
     }
@@ -132,6 +136,26 @@ async fn what_gathers_while_a_batch_is_written_is_the_next_batch() {
 
     hand_over(&batcher, 1).await.join_all().await;
     assert_eq!((trail.statements().len(), trail.written()), (5, 602), "the task comes back");
+}
+
+#[tokio::test]
+async fn what_is_not_recorded_waits_for_a_commit_as_what_is() {
+    let trail = Trail::new(|_| Ok(()));
+    let batcher = trail.batcher(AuditMode::Sync);
+    let pretend = || {
+        let batcher = Arc::clone(&batcher);
+        tokio::spawn(async move { batcher.pretend().await })
+    };
+    let alone = pretend();
+    settle().await;
+    let (beside, event) = (pretend(), hand_over(&batcher, 1).await);
+    assert!(!alone.is_finished() && !beside.is_finished());
+    trail.permits.add_permits(1);
+    assert!(alone.await.unwrap().is_ok());
+    assert!(!beside.is_finished(), "the commit of others is not its");
+    trail.open();
+    assert!(beside.await.unwrap().is_ok() && event.join_all().await[0].is_ok());
+    assert_eq!((trail.statements(), trail.written()), (vec![0, 1], 1), "one write of nothing, and one for both");
 }
 
 #[tokio::test]

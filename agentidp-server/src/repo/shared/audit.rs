@@ -1,6 +1,7 @@
 //! The audit trail.
 
 use std::slice;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use sqlx::types::Json;
@@ -21,6 +22,9 @@ const EVENTS: List = List {
     order: " ORDER BY timestamp DESC, event_id DESC",
 };
 
+/// Bytes of an event's row.
+const USUAL_EVENT: usize = 256;
+
 /// Events pruned by one statement: few enough that nobody waits for it, even when years of events have to go.
 const PRUNE_CHUNK: u64 = 1000;
 
@@ -34,6 +38,17 @@ impl AuditRepo for Store {
         let work = || async {
             let mut connection = self.write.acquire().await?;
             insert_events(&mut connection, events).await
+        };
+        self.watch.again("audit.append", work).await
+    }
+
+    async fn pretend(&self) -> Result<()> {
+        const WRITE: &str =
+            "INSERT INTO unrecorded (id, filler) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET filler = $2";
+        let work = || async {
+            let number = self.writes.fetch_add(1, Ordering::Relaxed);
+            let write = sqlx::query(WRITE).bind(i16::from(number)).bind(vec![number; USUAL_EVENT]);
+            write.execute(&self.write).await.map(drop)
         };
         self.watch.again("audit.append", work).await
     }
