@@ -9,6 +9,7 @@ use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
 };
 use agentidp_secrets::{ClientId, Clock, CredentialKey, SecretStore};
+use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
 use uuid::Uuid;
@@ -25,6 +26,7 @@ pub struct Database {
     changes: Arc<dyn ChangeRepo>,
     credentials: Arc<dyn CredentialRepo>,
     drift: Arc<dyn DriftRepo>,
+    replicas: Option<Replicas>,
     clock: Arc<dyn Clock>,
 }
 
@@ -50,8 +52,8 @@ impl Database {
     /// The ledger in these repositories; `clock` follows the database's.
     #[must_use]
     pub fn new(repos: &Repos, clock: Arc<dyn Clock>) -> Self {
-        let Repos { changes, credentials, drift, .. } = repos.clone();
-        Self { changes, credentials, drift, clock }
+        let Repos { changes, credentials, drift, replicas, .. } = repos.clone();
+        Self { changes, credentials, drift, replicas, clock }
     }
 
     fn now(&self) -> Timestamp {
@@ -149,6 +151,17 @@ impl Ledger for Database {
         let (after, limit) = (after.map(|after| ids(after).1), u32::try_from(limit).unwrap_or(u32::MAX));
         let rows = self.drift.page(after, limit).await?;
         rows.iter().map(|row| row.to_row().map_err(ApiError::internal)).collect()
+    }
+
+    async fn acknowledge(&self, _client: &ClientId) {
+        if let Some(replicas) = &self.replicas
+            && let Obeyed::TookOff(silent) = replicas.acknowledge().await
+        {
+            warn!(
+                silent,
+                "servers did not say that they had heard of a change: it was acknowledged when their leases were over"
+            );
+        }
     }
 }
 

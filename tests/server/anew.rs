@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agentidp_secrets::SecretStore;
 use agentidp_secrets::backends::Bcrypt;
 use agentidp_secrets::stack;
+use agentidp_secrets_sqlx::replicas::LeaseClock;
 use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -69,7 +70,7 @@ async fn a_flood_of_wrong_secrets_costs_one_read() {
     let barrier = Barrier::default();
     let site = Site::build_at(&url, |app| {
         let clock = Arc::clone(&app.clock);
-        wrap(app, &url, 1000, Arc::clone(&clock));
+        wrap(app, &url, 1000, LeaseClock::of(Arc::clone(&clock)));
         let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();
         app.store = SecretStore::builder(stack(bcrypt, &[&barrier])).clock(clock).build().unwrap();
     })
@@ -121,7 +122,7 @@ async fn without_a_lease_a_wrong_secret_costs_no_second_read() {
     let url = support::postgres().fresh_database().await;
     let site = Site::build_at(&url, |app| {
         let clock = Arc::clone(&app.clock);
-        wrap(app, &url, 0, clock);
+        wrap(app, &url, 0, LeaseClock::of(clock));
     })
     .await;
     let agent = site.agent("a@example.com").await;
@@ -148,7 +149,7 @@ async fn a_login_of_a_client_in_memory_only_writes_its_event() {
 
 impl Site {
     /// How often each operation of the database was carried out.
-    fn operations(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn operations(&self) -> BTreeMap<String, u64> {
         let text = self.app.metrics.render();
         let count = |line: &str| {
             let rest = line.strip_prefix("agentidp_db_query_duration_seconds_count{operation=\"")?;
@@ -159,7 +160,7 @@ impl Site {
     }
 
     /// How often since then.
-    fn since(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    pub(crate) fn since(&self, before: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
         let more = |(name, count): (String, u64)| {
             let more = count - before.get(&name).copied().unwrap_or_default();
             (more > 0).then_some((name, more))

@@ -74,6 +74,8 @@ mod ready;
 #[cfg(test)]
 mod reconcile;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod repo;
 #[cfg(test)]
 mod requests;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use agentidp_secrets::backends::{Bcrypt, KeyedDigest};
 use agentidp_secrets::lifecycle::Freshness;
 use agentidp_secrets::{MacKeys, SecretStore, stack};
+use agentidp_secrets_sqlx::replicas::LeaseClock;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::repo::{self, AuditMode};
 use serde_json::{Value, json};
@@ -68,7 +69,12 @@ impl Scene {
         let base = Site::build_at(url, |_| {}).await;
         let (barrier, metrics) = (Barrier::default(), Arc::new(Metrics::new()));
         let repos = repo::open_observed(url, Arc::clone(&base.clock) as _, Arc::clone(&metrics) as _).await.unwrap();
-        let repos = repos.with_row_cache(url, capacity, Arc::clone(&base.clock) as _, Arc::clone(&metrics) as _);
+        let repos = repos.with_row_cache(
+            url,
+            capacity,
+            LeaseClock::of(Arc::clone(&base.clock) as _),
+            Arc::clone(&metrics) as _,
+        );
         let repos = barrier.in_the_commit(repos.unwrap()).with_group_commit(AuditMode::Sync, metrics);
         let site = base.again(barrier.around(repos.clone()), |app| {
             let bcrypt = Bcrypt::builder().minimum_cost_for_tests().build().unwrap();

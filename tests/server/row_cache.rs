@@ -4,6 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets_sqlx::replicas::LeaseClock;
 use agentidp_server::app::App;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -187,10 +188,10 @@ async fn where_notifications_do_not_arrive_nothing_is_served_from_memory() {
 #[tokio::test]
 async fn sqlite_and_a_capacity_of_zero_read_every_time() {
     let zero = support::postgres().fresh_database().await;
-    let (clock, folder) = (Arc::new(agentidp_secrets::SystemClock::default()), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let sqlite = format!("sqlite:{}", folder.path().join("agentidp.db").display());
     for (url, capacity) in [(zero, 0), (sqlite, 1000)] {
-        let site = Site::build_at(&url, |app| wrap(app, &url, capacity, Arc::clone(&clock) as _)).await;
+        let site = Site::build_at(&url, |app| wrap(app, &url, capacity, LeaseClock::machine())).await;
         let agent = site.agent("a@example.com").await;
         let (_, secret) = site.credential(agent).await;
         site.granted(agent, &secret).await;
@@ -199,12 +200,12 @@ async fn sqlite_and_a_capacity_of_zero_read_every_time() {
 }
 
 /// An agent and its secret.
-async fn client(site: &Site) -> (Uuid, String) {
+pub(crate) async fn client(site: &Site) -> (Uuid, String) {
     let agent = site.agent(&format!("{}@example.com", Uuid::new_v4())).await;
     (agent, site.credential(agent).await.1)
 }
 
-pub(crate) fn wrap(app: &mut App, url: &str, capacity: usize, clock: Arc<dyn agentidp_secrets::Clock>) {
+pub(crate) fn wrap(app: &mut App, url: &str, capacity: usize, clock: LeaseClock) {
     let metrics = Arc::new(app.metrics.clone());
     app.repos = app.repos.clone().with_row_cache(url, capacity, clock, metrics).unwrap();
 }
@@ -212,7 +213,7 @@ pub(crate) fn wrap(app: &mut App, url: &str, capacity: usize, clock: Arc<dyn age
 /// A server with rows in memory.
 pub(crate) async fn cached(url: &str) -> Site {
     Site::build_at(url, |app| {
-        let clock = Arc::clone(&app.clock);
+        let clock = LeaseClock::of(Arc::clone(&app.clock));
         wrap(app, url, 1000, clock);
     })
     .await
@@ -237,13 +238,13 @@ impl Site {
     }
 }
 
-async fn sql(url: &str, sql: &str) {
+pub(crate) async fn sql(url: &str, sql: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.unwrap();
 }
 
 const LISTENERS: &str = "FROM pg_stat_activity WHERE datname = current_database() \
-                         AND application_name = 'agentidp-server listener'";
+                         AND application_name = 'agentidp-server replica'";
 
 /// The server process that tells of changes.
 async fn listener(url: &str) -> i32 {
@@ -252,7 +253,7 @@ async fn listener(url: &str) -> i32 {
     sqlx::query_scalar(query).fetch_one(&mut connection).await.unwrap()
 }
 
-fn signal(signal: &str, process: i32) {
+pub(crate) fn signal(signal: &str, process: i32) {
     let sent = Command::new("/bin/sh").args(["-c", "kill -s $0 $1", signal, &process.to_string()]).status().unwrap();
     assert!(sent.success());
 }

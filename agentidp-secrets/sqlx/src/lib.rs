@@ -10,6 +10,8 @@ mod columns;
 mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "postgres")]
+pub mod replicas;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

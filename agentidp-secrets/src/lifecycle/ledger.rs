@@ -124,8 +124,13 @@ pub trait Ledger: Send + Sync + 'static {
         Ok(true)
     }
 
-    /// Returns when no replica decides by older rows of the client any more. A ledger whose replicas keep no rows in memory has
-    /// nothing to wait for, and that is the default.
+    /// Returns when no replica decides by rows of the client that are older than what was committed before the call. A rotation, an end
+    /// and the end of an overlap return after it. Call it after changes of your own that a login must obey: when a client is suspended,
+    /// or a credential's expiry is brought forward.
+    ///
+    /// A ledger whose replicas keep no rows in memory has nothing to wait for, and that is the default. One with rows in memory asks
+    /// every replica, and waits until it has answered or may serve no rows any more; module `replicas` of `agentidp-secrets-sqlx` does
+    /// that over PostgreSQL. It cannot fail: where nobody can be asked, it waits.
     async fn acknowledge(&self, client: &ClientId) {
         let _ = client;
     }

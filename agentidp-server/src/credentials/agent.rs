@@ -40,7 +40,9 @@ pub(crate) async fn change_agent(
             let after = Agent { updated_at: moved_forward(before.updated_at, now), ..change(&before) };
             if let Some(ended) = replace(&app, &actor, &before, &after, now).await? {
                 let life = app.life();
-                life.ledger().acknowledge(&client(agent_id)?).await;
+                if ended.is_empty() {
+                    life.ledger().acknowledge(&client(agent_id)?).await;
+                }
                 join_all(ended.iter().map(|key| life.ended(key))).await;
                 return Ok(after);
             }

@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use agentidp_secrets_sqlx::replicas::Replicas;
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -64,6 +65,8 @@ pub struct Repos {
     pub audit: Arc<dyn AuditRepo>,
     /// Up to when rows are deleted by their age.
     pub retention: Arc<dyn RetentionRepo>,
+    /// The servers on this database, for a change to be obeyed by all of them. None where nobody else keeps rows.
+    pub replicas: Option<Replicas>,
     /// The database itself.
     pub database: Arc<dyn DatabaseRepo>,
 }

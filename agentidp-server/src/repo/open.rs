@@ -31,6 +31,6 @@ pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Q
     }
 }
 
-pub(super) fn is_postgres(url: &str) -> bool {
+fn is_postgres(url: &str) -> bool {
     url.starts_with("postgres://") || url.starts_with("postgresql://")
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
 use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
+use agentidp_secrets_sqlx::replicas::LeaseClock;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -115,7 +116,7 @@ impl Parts {
 async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let Parts { tokens, metrics, repos, clock: ledger_clock } = parts;
     let clock = Arc::clone(&ledger_clock) as Arc<dyn Clock>;
-    let repos = with_row_cache(repos, config, &clock, &metrics)?;
+    let repos = with_row_cache(repos, config, &metrics)?;
     let repos = repos.with_group_commit(config.audit.mode, Arc::new(metrics.clone()));
     let (store, vault_token) = secret_store(config, &clock, &metrics).await?;
     // Ahead of the first unknown client, whose answer would else be told apart by its time.
@@ -173,17 +174,12 @@ pub async fn open_repos(config: &Config, clock: &Arc<dyn Clock>, metrics: &Metri
 
 /// Rows in memory, where the database tells of changes; elsewhere this server's own changes are
 /// counted.
-fn with_row_cache(
-    repos: Repos,
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    metrics: &Metrics,
-) -> Result<Repos, StartError> {
+fn with_row_cache(repos: Repos, config: &Config, metrics: &Metrics) -> Result<Repos, StartError> {
     // The embedded database is a file that no other server changes.
     let url = config.storage.database_url.as_ref().map_or("sqlite:", |url| url.expose_secret());
     let (capacity, metrics) = (config.storage.row_cache_capacity, Arc::new(metrics.clone()));
     repos
-        .with_row_cache(url, capacity, Arc::clone(clock), metrics)
+        .with_row_cache(url, capacity, LeaseClock::machine(), metrics)
         .map_err(|error| StartError::database(config, &error))
 }
 

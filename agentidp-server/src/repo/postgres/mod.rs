@@ -15,11 +15,9 @@ use super::watch::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result, Schema};
 
 mod dialect;
-mod listener;
+mod replicas;
 #[path = "../shared/mod.rs"]
 mod shared;
-
-pub(super) use self::listener::listen;
 
 /// Those that this server knows. The database may have more: a newer server may have begun to replace this one.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -58,7 +56,14 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let (shared, lists, probe) = (pool(CONNECTIONS), pool(LIST_CONNECTIONS), pool(1));
     let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
-    Ok(store.clone().into_repos(Database { store, options }))
+    let replicas = Some(replicas::replicas(store.write.clone()));
+    Ok(Repos { replicas, ..store.clone().into_repos(Database { store, options }) })
+}
+
+/// How a server's listener connects.
+pub(super) fn listener(url: &str) -> Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(url).map_err(|error| RepoError::new("listen", error))?;
+    Ok(options.options([("statement_timeout", STATEMENT_TIMEOUT)]))
 }
 
 /// One connection outside the pool, without a statement timeout.

@@ -5,21 +5,17 @@
 //! a *lease*: entries count only for a short time after the last sign of life of the connection that tells of changes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agentidp_secrets::Clock;
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, Known};
+use agentidp_secrets_sqlx::replicas::{LEASE, LeaseClock, Memory};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::repo::{RepoError, Result};
-
-/// How long rows are served after the question was sent that the listening connection last answered. All that was committed
-/// before that moment had been told by then, so this is the longest that a change can go unnoticed: less than the second
-/// that is promised, with room for the request itself.
-pub(in crate::repo) const LEASE: Duration = Duration::from_millis(750);
 
 /// Epochs that are counted whatever the capacity: 4 KiB.
 const LEAST_EPOCHS: usize = 1024;
@@ -33,10 +29,9 @@ pub(in crate::repo) struct RowCache {
     generation: AtomicU32,
     /// How many reads have begun.
     reads: AtomicU64,
-    /// When the lease ends, in microseconds after `origin`; 0 is long ago.
+    /// When the lease ends, in microseconds of the clock; 0 is long ago.
     lease: AtomicU64,
-    origin: Instant,
-    clock: Arc<dyn Clock>,
+    clock: LeaseClock,
 }
 
 #[derive(Clone)]
@@ -57,7 +52,7 @@ impl Weighter<Uuid, Held> for Rows {
 
 impl RowCache {
     /// With a capacity of 0 and no lease it only counts changes.
-    pub(super) fn new(capacity: usize, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(super) fn new(capacity: usize, clock: LeaseClock) -> Result<Self> {
         let options = OptionsBuilder::new()
             .estimated_items_capacity(capacity)
             .weight_capacity(capacity as u64)
@@ -72,14 +67,13 @@ impl RowCache {
             generation: AtomicU32::new(0),
             reads: AtomicU64::new(0),
             lease: AtomicU64::new(0),
-            origin: clock.instant(),
             clock,
         })
     }
 
     /// Whether rows may be served.
     pub(super) fn is_live(&self) -> bool {
-        self.since_origin(self.clock.instant()) < self.lease.load(Ordering::Acquire)
+        micros(self.clock.now()) < self.lease.load(Ordering::Acquire)
     }
 
     /// What is held of a client, if it is of its present epoch. The caller has asked [`is_live`](Self::is_live).
@@ -115,7 +109,7 @@ impl RowCache {
     }
 
     /// The client has changed.
-    pub(in crate::repo) fn forget(&self, client_id: Uuid) {
+    pub(super) fn forget(&self, client_id: Uuid) {
         self.client_epoch(client_id).fetch_add(1, Ordering::AcqRel);
         self.held.remove(&client_id);
     }
@@ -124,27 +118,6 @@ impl RowCache {
     /// known.
     pub(super) fn forgetting(&self, client_id: Uuid) -> Forgetting<'_> {
         Forgetting { cache: self, client_id }
-    }
-
-    /// Anything may have changed.
-    pub(in crate::repo) fn forget_all(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        self.held.clear();
-    }
-
-    /// The listening connection has answered a question that was sent at `sent`, and what it told before is forgotten.
-    pub(in crate::repo) fn extend(&self, sent: Instant) {
-        let until = self.since_origin(sent).saturating_add(LEASE.as_micros() as u64);
-        self.lease.store(until, Ordering::Release);
-    }
-
-    /// Nobody tells of changes any more.
-    pub(in crate::repo) fn end_lease(&self) {
-        self.lease.store(0, Ordering::Release);
-    }
-
-    pub(in crate::repo) fn now(&self) -> Instant {
-        self.clock.instant()
     }
 
     #[cfg(test)]
@@ -164,10 +137,44 @@ impl RowCache {
         let place = client_id.as_u64_pair().1 as usize % self.epochs.len();
         &self.epochs[place]
     }
+}
 
-    fn since_origin(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.origin).as_micros() as u64
+impl Memory for RowCache {
+    fn told(&self, payload: &str) {
+        /// Anything may have changed.
+        const ALL: &str = "all";
+        match payload.parse() {
+            Ok(client_id) => self.forget(client_id),
+            // Whatever else it says, it says that something has changed.
+            Err(_) => {
+                if payload != ALL {
+                    warn!("a notification names no client: everything is read again");
+                }
+                self.forget_all();
+            }
+        }
     }
+
+    fn forget_all(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.held.clear();
+    }
+
+    fn extend(&self, sent: Duration) {
+        self.lease.store(micros(sent.saturating_add(LEASE)), Ordering::Release);
+    }
+
+    fn end_lease(&self) {
+        self.lease.store(0, Ordering::Release);
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+}
+
+fn micros(at: Duration) -> u64 {
+    u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Whether this read began after the other rows were read or served.

@@ -1,8 +1,8 @@
 //! Rows in memory: a token request of a known client asks the database nothing.
 //!
-//! On PostgreSQL only, which tells when a row changes (migration 0011, `postgres/listener.rs`); SQLite reads its own file.
-//! A change that this process makes is obeyed by its next request, one that anybody else makes within a second, whatever
-//! becomes of the network: while the connection that would tell of it gives no sign of life, rows are read.
+//! On PostgreSQL only, which tells when a row changes (migration 0011); SQLite reads its own file. A change is acknowledged when
+//! every server obeys it ([`replicas`](agentidp_secrets_sqlx::replicas)). One by plain SQL is obeyed within a second, whatever becomes
+//! of the network: while the connection that would tell of it gives no sign of life, rows are read.
 //!
 //! Rows in memory may let a client in. They never keep a client out: before a refusal the server
 //! reads the rows again, by a read that began after the cached rows were served
@@ -24,15 +24,16 @@ mod sync;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::Clock;
+use agentidp_secrets_sqlx::replicas::{LeaseClock, Memory as _, Replicas};
 use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{info, warn};
 
 pub(super) use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
 pub use self::outcome::RowCacheOutcome;
-use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, open, postgres, watch};
+use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, postgres, watch};
 
 impl Repos {
     /// The same repositories of the database at `url`, with up to `capacity` credentials in memory.
@@ -47,18 +48,21 @@ impl Repos {
         self,
         url: &str,
         capacity: usize,
-        clock: Arc<dyn Clock>,
+        clock: LeaseClock,
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self> {
-        if capacity == 0 || !open::is_postgres(url) {
+        let Some(replicas) = self.replicas.clone().filter(|_| capacity > 0) else {
             // Without a lease nothing is looked for in memory, so there is nothing to observe.
             let counts = Arc::new(RowCache::new(0, clock)?);
             return Ok(self.decorated(&counts, Arc::new(watch::NobodyListens)));
-        }
+        };
         let cache = Arc::new(RowCache::new(capacity, clock)?);
-        let listener = postgres::listen(url, Arc::clone(&cache), Arc::clone(&observer))?;
+        let (options, memory, replica) = (postgres::listener(url)?, Arc::clone(&cache), replicas.clone());
+        let hears = tell(Arc::clone(&observer));
+        let listen = tokio::spawn(async move { replica.listen(options, memory, hears).await });
+        let listener = AbortOnDropHandle::new(listen);
         let repos = self.decorated(&cache, observer);
-        Ok(Self { database: Arc::new(Database { inner: repos.database, cache, listener }), ..repos })
+        Ok(Self { database: Arc::new(Database { inner: repos.database, cache, listener, replicas }), ..repos })
     }
 
     /// Without anybody who listens.
@@ -73,10 +77,23 @@ impl Repos {
     }
 }
 
+/// Tells metrics and log whether changes are heard of.
+fn tell(observer: Arc<dyn QueryObserver>) -> impl Fn(std::result::Result<(), &str>) + Send + Sync {
+    observer.listener(false);
+    move |heard| {
+        observer.listener(heard.is_ok());
+        match heard {
+            Ok(()) => info!("listening for changed rows: rows of known clients are served from memory"),
+            Err(reason) => warn!(%reason, "changed rows are not heard of: every request reads its rows until they are"),
+        }
+    }
+}
+
 struct Database {
     inner: Arc<dyn DatabaseRepo>,
     cache: Arc<RowCache>,
     listener: AbortOnDropHandle<()>,
+    replicas: Replicas,
 }
 
 #[async_trait]
@@ -108,6 +125,7 @@ impl DatabaseRepo for Database {
     async fn close(&self) {
         self.listener.abort();
         self.cache.end_lease();
+        self.replicas.leave().await;
         self.inner.close().await;
     }
 }

@@ -58,6 +58,7 @@ impl Store {
             ledger: Arc::clone(&store) as _,
             audit: Arc::clone(&store) as _,
             retention: store,
+            replicas: None,
             database: Arc::new(database),
         }
     }

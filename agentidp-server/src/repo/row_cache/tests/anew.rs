@@ -169,7 +169,7 @@ async fn rows_are_current_until_a_change_is_known_of_or_the_lease_is_over() {
 #[tokio::test]
 async fn without_a_cache_own_changes_are_counted() {
     let bench = Bench::new();
-    let cache = Arc::new(RowCache::new(0, Arc::clone(&bench.clock) as _).unwrap());
+    let cache = Arc::new(RowCache::new(0, LeaseClock::of(Arc::clone(&bench.clock) as _)).unwrap());
     let (inner, now, flights) = (Arc::clone(&bench.rows) as _, bench.now(), Flights::default());
     let repo = Credentials { inner, cache, flights, observer: Arc::new(Deaf) };
     let as_of = repo.rows(CLIENT, now, Freshness::Latest).await.unwrap().as_of;

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use agentidp_secrets::lifecycle::{AsOf, Freshness, Known};
 use agentidp_secrets::{Clock as _, ManualClock};
+use agentidp_secrets_sqlx::replicas::{LEASE, LeaseClock, Memory as _};
 use async_trait::async_trait;
 use shuttle::future::{block_on, yield_now};
 use shuttle::sync::Mutex;
 use shuttle::thread::{self, JoinHandle};
 use uuid::Uuid;
 
-use self::cache::{LEASE, RowCache};
+use self::cache::RowCache;
 use self::credentials::Credentials;
 use self::flights::Flights;
 use super::{CLIENT, Deaf, row};
@@ -104,7 +105,7 @@ impl Scene {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
         let table = Arc::new(Table { state: Mutex::default(), clock: Arc::clone(&clock) });
-        let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
+        let cache = Arc::new(RowCache::new(100, LeaseClock::of(Arc::clone(&clock) as _)).unwrap());
         cache.extend(cache.now());
         let inner = Arc::clone(&table) as _;
         let (cache_of_repo, flights) = (Arc::clone(&cache), Flights::default());

@@ -8,13 +8,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::ManualClock;
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
+use agentidp_secrets::{Clock as _, ManualClock};
+use agentidp_secrets_sqlx::replicas::LEASE;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::cache::LEASE;
 use super::*;
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Paged, SecretColumns, Timestamp};
 use crate::repo::{CredentialRepo, RepoError};
@@ -49,7 +49,7 @@ impl Bench {
 
     fn without_lease() -> Self {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
-        let cache = Arc::new(RowCache::new(100, Arc::clone(&clock) as _).unwrap());
+        let cache = Arc::new(RowCache::new(100, LeaseClock::of(Arc::clone(&clock) as _)).unwrap());
         let rows = Arc::new(Rows {
             row: Mutex::new(Arc::new(row(AgentStatus::Active, &[None]))),
             outage: AtomicBool::new(false),

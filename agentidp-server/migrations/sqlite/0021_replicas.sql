@@ -1,0 +1,1 @@
+-- PostgreSQL lists the servers here that keep rows in memory. SQLite's read their file: nobody has to hear of a change.
