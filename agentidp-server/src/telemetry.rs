@@ -6,7 +6,7 @@ use std::panic::PanicHookInfo;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{Subscriber, error};
-use tracing_subscriber::filter::{FilterExt as _, Targets};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::{MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -33,7 +33,9 @@ where
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         _ => lines.boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter.and(quiet())))
+    // For all lines and not around the layer that writes them: such a filter remembers its answer to a library that only asks
+    // whether it would be heard, as sqlx does of each notice of PostgreSQL, and drops the next line of that thread for it.
+    tracing_subscriber::registry().with(lines).with(filter).with(quiet())
 }
 
 /// Whatever the filter says: libraries that may write Vault paths, and lines about what is no news or reported anyway.
@@ -120,6 +122,16 @@ pub(crate) mod tests {
             });
             assert!(!lines.contains("canary"), "{filter}: {lines}");
         }
+    }
+
+    /// The line about credentials without a backend was lost so, at each start on PostgreSQL.
+    #[test]
+    fn a_library_that_asks_whether_it_would_be_heard_silences_nobody_else() {
+        let text = logged(LogFormat::Text, "info", || {
+            assert!(!tracing::enabled!(target: "sqlx::postgres::notice", tracing::Level::INFO));
+            warn!("told");
+        });
+        assert!(text.contains("told"), "{text}");
     }
 
     #[test]

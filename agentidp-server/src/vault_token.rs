@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agentidp_secrets::vault::VaultKv2;
-use agentidp_secrets::vault::auth::{AuthKind, RenewalOutcome, TokenLife};
+use agentidp_secrets::vault::auth::{AuthKind, RenewalOutcome, TokenLife, TokenStatus};
 use tracing::{error, info, warn};
 
 use crate::metrics::Metrics;
@@ -79,12 +79,21 @@ impl VaultToken {
                 "the Vault token cannot be renewed, and ends: make one with `bao token create -orphan -period=768h`, or \
                  let the server log in (VAULT_AUTH)"
             ),
-            // Vault keeps its longest life to itself.
-            Some(_) if is_token && self.vault.token_status().await.is_ok_and(|token| token.period.is_none()) => warn!(
-                ttl,
-                "the Vault token has no period: it can be renewed only up to its longest life, and ends; make one with \
-                 `bao token create -orphan -period=768h`"
-            ),
+            Some(_) if is_token => match self.vault.token_status().await {
+                Ok(TokenStatus { longest: Some(longest), .. }) => warn!(
+                    ttl,
+                    "the Vault token ends {} s after it was made, renewed or not (explicit_max_ttl); make one without it: `bao \
+                     token create -orphan -period=768h`",
+                    longest.as_secs()
+                ),
+                // Vault keeps its longest life to itself.
+                Ok(TokenStatus { period: None, .. }) => warn!(
+                    ttl,
+                    "the Vault token has no period: it can be renewed only up to its longest life, and ends; make one with \
+                     `bao token create -orphan -period=768h`"
+                ),
+                _ => info!(ttl, "the Vault token lives, and will be renewed"),
+            },
             Some(_) => info!(ttl, "the Vault token lives, and will be renewed"),
             None => info!("the Vault token never ends"),
         }

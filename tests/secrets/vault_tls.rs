@@ -36,11 +36,12 @@ async fn refused(builder: VaultKv2Builder, says: &[&str]) {
 async fn each_side_is_told_why_the_other_does_not_trust_it() {
     let (ours, clients, other) = (Authority::new("ours"), Authority::new("clients"), Authority::new("other"));
     let (sound, misnamed) = (ours.server(&["127.0.0.1"]), ours.server(&["vault.example"]));
-    let expired = ours.expired(&["127.0.0.1"]);
+    let (expired, as_ca) = (ours.expired(&["127.0.0.1"]), ours.server_as_ca(&["127.0.0.1"]));
     let mutual = TlsListener { client_ca: Some(&clients.pem), ..plain(&sound) };
-    let (bao, addresses) = Bao::start_with_tls(&[plain(&sound), mutual, plain(&misnamed), plain(&expired)]).await;
+    let (bao, addresses) =
+        Bao::start_with_tls(&[plain(&sound), mutual, plain(&misnamed), plain(&expired), plain(&as_ca)]).await;
     let mount = bao.fresh_mount(2).await;
-    let [sound, mutual, misnamed, expired] = addresses.as_slice() else { panic!("four listeners") };
+    let [sound, mutual, misnamed, expired, as_ca] = addresses.as_slice() else { panic!("five listeners") };
 
     works(builder(sound, &mount, &ours), "private-ca").await;
     refused(builder(sound, &mount, &other), &["not of a trusted CA", "VAULT_CACERT"]).await;
@@ -48,6 +49,7 @@ async fn each_side_is_told_why_the_other_does_not_trust_it() {
     refused(without, &["not of a trusted CA", "VAULT_CACERT"]).await;
     refused(builder(misnamed, &mount, &ours), &["for another name", "VAULT_ADDR"]).await;
     refused(builder(expired, &mount, &ours), &["expired"]).await;
+    refused(builder(as_ca, &mount, &ours), &["is that of a CA", "VAULT_CACERT"]).await;
 
     let shown = |authority: &Authority| {
         let own = authority.client();

@@ -70,6 +70,8 @@ mod overlap;
 #[cfg(test)]
 mod overtaken;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod ready;
 #[cfg(test)]
 mod reconcile;

@@ -207,6 +207,22 @@ async fn an_agent_may_have_so_many_active_credentials() {
     site.credential(agent).await;
 }
 
+/// Requests at once see one another's rows only once those are committed (B11 of the field trial).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_at_once_make_no_more_credentials_than_an_agent_may_have() {
+    let site = Site::build_on_postgres(|app| app.settings.credential_limit = Some(3)).await;
+    let agent = site.agent("a@example.com").await;
+    let path = format!("/agents/{agent}/credentials");
+    let (key, first) = ("the-first", site.keyed(&site.operator, "the-first", &path, "").await);
+    let answers = futures_util::future::join_all((0..12).map(|_| site.call("POST", &path, Value::Null))).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!((first.status, made), (201, 2), "{answers:?}");
+    assert!(answers.iter().all(|answer| matches!(answer.status, 201 | 403)), "{answers:?}");
+    assert_eq!(site.rows(agent).await.len(), 3);
+    let again = site.keyed(&site.operator, key, &path, "").await;
+    assert!(again.status == 201 && again.is_replay(), "what was made under a key is no new credential: {again:?}");
+}
+
 /// Deep pages of one agent took every connection to the database (B8 of the field trial).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lists_that_take_long_keep_nobody_else_waiting() {

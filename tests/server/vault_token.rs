@@ -168,7 +168,7 @@ async fn renewals_are_counted_by_what_became_of_them() {
     let mount = bao.fresh_mount(2).await;
     let given = with_token(&mount.policy_token, &mount).await;
     tend(&given).await;
-    assert_eq!(renewals(&given, "renewed").await, None);
+    assert_eq!(renewals(&given, "renewed").await, Some(0.0));
     given.clock.advance(768 * 40 * MINUTE);
     tend(&given).await;
     assert_eq!((renewals(&given, "renewed").await, renewals(&given, "failed").await), (Some(1.0), Some(0.0)));
@@ -244,14 +244,20 @@ async fn the_settings_lead_to_mutual_tls() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_period_is_warned_of_at_the_start() {
+async fn a_token_that_ends_whatever_is_done_is_warned_of_at_the_start() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
-    let token = json!({ "policies": [mount.name], "ttl": "1h", "explicit_max_ttl": "1h" });
-    for (token, warned) in [(bao.create_token(token).await, true), (mount.policy_token.clone(), false)] {
+    let policies = [mount.name.as_str()];
+    for (token, told) in [
+        (json!({ "policies": policies, "ttl": "1h" }), "the Vault token has no period"),
+        (json!({ "policies": policies, "ttl": "1h", "explicit_max_ttl": "1h" }), "ends 3600 s after it was made"),
+        // It looks as if it could be renewed for ever.
+        (json!({ "policies": policies, "period": "768h", "explicit_max_ttl": "1h" }), "ends 3600 s after it was made"),
+        (json!({ "policies": policies, "period": "768h" }), "the Vault token lives, and will be renewed"),
+    ] {
         let (log, _listening) = Log::of_this_thread();
-        let site = with_token(&token, &mount).await;
+        let site = with_token(&bao.create_token(token.clone()).await, &mount).await;
         tend(&site).await;
-        assert_eq!(log.text().contains("the Vault token has no period"), warned, "{}", log.text());
+        assert!(log.text().contains(told), "{token}: {}", log.text());
     }
 }

@@ -28,6 +28,13 @@ impl Authority {
         self.sign(named("server", names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// For a server, and wrongly one of a CA.
+    pub(crate) fn server_as_ca(&self, names: &[&str]) -> Pair {
+        let mut parameters = named("server", names);
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        self.sign(parameters, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// For a client.
     pub(crate) fn client(&self) -> Pair {
         self.sign(named("client", &[]), ExtendedKeyUsagePurpose::ClientAuth)

@@ -3,6 +3,8 @@
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
+    /// The server's certificate is that of a CA.
+    CaAsServer,
     /// The server wants a client certificate, or another one.
     ClientCertificate,
     ConnectTimeout,
@@ -24,6 +26,10 @@ pub(crate) enum Cause {
 impl Cause {
     pub(super) fn told(self, address: &str) -> String {
         match self {
+            Self::CaAsServer => format!(
+                "the certificate of {address} is that of a CA, which no server may show as its own: give Vault one that the CA \
+                 has signed (basicConstraints CA:FALSE), and put the CA's into VAULT_CACERT"
+            ),
             Self::ClientCertificate => format!(
                 "Vault at {address} refuses our client certificate, or the lack of one: look at VAULT_CLIENT_CERT and \
                  VAULT_CLIENT_KEY"

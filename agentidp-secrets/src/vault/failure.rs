@@ -251,6 +251,7 @@ mod tests {
             (Failure::NotRenewable, ErrorKind::Denied, "-period"),
             (Failure::NotSent(Cause::Refused), ErrorKind::Unavailable, "http://127.0.0.1:8200 refuses"),
             (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "VAULT_CLIENT_CERT"),
+            (Failure::NotSent(Cause::CaAsServer), ErrorKind::Unavailable, "is that of a CA"),
             (Failure::NotSent(Cause::Expired), ErrorKind::Unavailable, "expired"),
             (Failure::NotSent(Cause::OtherName), ErrorKind::Unavailable, "another name"),
             (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "VAULT_CACERT"),

@@ -42,7 +42,11 @@ impl Jwt {
             private_key_setting: if from_file { "JWT_PRIVATE_KEY_FILE" } else { "JWT_PRIVATE_KEY" },
             algorithm: lookup.parsed("JWT_ALGORITHM", "RS256, ES256 or EdDSA", KeyAlgorithm::parse)?,
             accepted_keys: lookup.secret_files("JWT_ACCEPTED_KEY_FILES")?,
-            issuer: lookup.parsed("JWT_ISSUER", "an http or https URL without query and fragment", parse_issuer)?,
+            issuer: lookup.parsed(
+                "JWT_ISSUER",
+                "an http or https URL without user, query and fragment",
+                parse_issuer,
+            )?,
             profile: lookup.parsed("TOKEN_PROFILE", "jwt or rfc9068", TokenProfile::parse)?.unwrap_or_default(),
         })
     }

@@ -22,7 +22,11 @@ pub struct Listen {
 
 impl Listen {
     pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
-        let host = lookup.parsed("HOST", "an IP address such as 127.0.0.1 or 0.0.0.0", parse_host)?;
+        let host = lookup.parsed(
+            "HOST",
+            "an IP address such as 127.0.0.1 or 0.0.0.0, without the port, which is PORT",
+            parse_host,
+        )?;
         let port = lookup.parsed("PORT", "a number from 0 (any free port) to 65535", |text| text.parse().ok())?;
         Ok(Self { host: host.unwrap_or(Ipv4Addr::LOCALHOST.into()), port: port.unwrap_or(DEFAULT_PORT), bound: None })
     }

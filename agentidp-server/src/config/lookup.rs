@@ -56,7 +56,8 @@ impl<'a> Lookup<'a> {
         name: &'static str,
         bounds: std::ops::RangeInclusive<Duration>,
     ) -> Result<Option<Duration>, ConfigError> {
-        let expected = format!("a time from {:?} to {:?} such as 500ms, 30s, 15m or 1h", bounds.start(), bounds.end());
+        let (least, most) = (spoken(*bounds.start()), spoken(*bounds.end()));
+        let expected = format!("a time from {least} to {most}, with its unit: 500ms, 30s, 15m or 1h");
         self.parsed(name, expected, |text| parse_duration(text).filter(|time| bounds.contains(time)))
     }
 
@@ -118,6 +119,17 @@ fn read_file(name: &'static str, path: &str) -> Result<String, ConfigError> {
     }
 }
 
+/// A time as settings write it, in the largest unit that leaves nothing over.
+fn spoken(time: Duration) -> String {
+    match (time.subsec_millis(), time.as_secs()) {
+        (0, 0) => "0s".to_owned(),
+        (0, seconds) if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (0, seconds) if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (0, seconds) => format!("{seconds}s"),
+        _ => format!("{}ms", time.as_millis()),
+    }
+}
+
 /// Reads a time with its unit, as settings and the command line write it: `500ms`, `90s`, `15m`, `1h`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
@@ -136,6 +148,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_as_they_are_read() {
+        for text in ["0s", "10ms", "1500ms", "1s", "61s", "5m", "1h", "168h"] {
+            assert_eq!(spoken(parse_duration(text).unwrap()), text);
+        }
+    }
 
     #[test]
     fn durations_need_a_number_and_a_unit() {

@@ -35,6 +35,12 @@ impl Storage {
             let problem = "must begin with postgres:// or sqlite: (unset it for the embedded SQLite file)";
             return Err(ConfigError::new("DATABASE_URL", problem));
         }
+        // Each connection would have another database, which ends with it.
+        if database_url.as_ref().is_some_and(|url| is_nowhere(url.expose_secret())) {
+            let problem =
+                "names no file: write sqlite: and its path, or unset it for the SQLite file in AGENTIDP_DATA_DIR";
+            return Err(ConfigError::new("DATABASE_URL", problem));
+        }
         if let Some(url) = database_url.as_mut().filter(|url| is_postgres(url)) {
             *url = Secret::from(driver_form(url.expose_secret(), warnings)?);
         }
@@ -54,6 +60,14 @@ impl Storage {
     pub fn is_postgres(&self) -> bool {
         self.database_url.as_ref().is_some_and(is_postgres)
     }
+}
+
+/// SQLite in memory, by what is left out or by its name.
+fn is_nowhere(url: &str) -> bool {
+    url.strip_prefix("sqlite:").is_some_and(|path| {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        path.split('?').next().is_none_or(str::is_empty) || path.contains(":memory:")
+    })
 }
 
 fn is_postgres(url: &Secret) -> bool {

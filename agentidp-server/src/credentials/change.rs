@@ -23,8 +23,8 @@ pub(super) struct Made {
     actor: Actor,
     action: AuditAction,
     now: Timestamp,
-    /// Has to be active.
-    agent_id: Option<Uuid>,
+    /// Has to be active, and may have so many active credentials with the new one.
+    agent: Option<(Uuid, Option<u64>)>,
     expires_at: Option<Timestamp>,
     claim: Option<Claim>,
     /// The row whose unused secret it replaces, for a request that was carried out before.
@@ -38,7 +38,7 @@ impl Made {
             actor: actor.clone(),
             action,
             now: app.now(),
-            agent_id: None,
+            agent: None,
             expires_at: None,
             claim: None,
             instead_of: None,
@@ -46,8 +46,9 @@ impl Made {
         }
     }
 
-    pub(super) fn of_agent(self, agent_id: Uuid) -> Self {
-        Self { agent_id: Some(agent_id), ..self }
+    /// Of an active agent, and one of at most `limit` active credentials that it has.
+    pub(super) fn of_agent(self, agent_id: Uuid, limit: Option<u64>) -> Self {
+        Self { agent: Some((agent_id, limit)), ..self }
     }
 
     pub(super) fn expiring(self, at: Option<Timestamp>) -> Self {
@@ -95,10 +96,16 @@ impl Made {
 #[async_trait]
 impl Change<Database> for Made {
     async fn before(&self, tx: &mut Box<dyn ChangeTx>) -> Result<(), ApiError> {
-        if let Some(agent_id) = self.agent_id {
+        if let Some((agent_id, limit)) = self.agent {
             match tx.lock_agent(agent_id).await? {
                 Some((AgentStatus::Active, _)) => {}
                 _ => return Err(ApiError::AgentNotActive),
+            }
+            // Whoever else makes one for this agent waits for its lock.
+            if let Some(limit) = limit
+                && tx.active_credentials(agent_id).await?.len() as u64 >= limit
+            {
+                return Err(ApiError::FreeTierLimitExceeded { limit });
             }
         }
         // A login may have used the secret meanwhile.

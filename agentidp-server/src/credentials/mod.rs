@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::idempotency::KeyedRequest;
-use crate::domain::{AuditAction, Timestamp, key};
+use crate::domain::{AuditAction, CredentialStatus, Page, Timestamp, key};
 use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
@@ -32,7 +32,7 @@ use self::uncut::uncut;
 /// Generates a credential for an active agent.
 ///
 /// # Errors
-/// `AGENT_NOT_ACTIVE`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
+/// `AGENT_NOT_ACTIVE`, `FREE_TIER_LIMIT_EXCEEDED`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
 /// `INTERNAL_SERVER_ERROR`; then no credential exists and nothing was shown. Those of `idempotency` where the request has a
 /// key.
 pub(crate) async fn create(
@@ -45,8 +45,10 @@ pub(crate) async fn create(
     uncut(async move {
         let (app, actor) = (&app, &actor);
         idempotency::once(app, actor, request, async |claim| {
+            refuse_beyond_limit(app, client_id).await?;
             let key = key(client_id, Uuid::new_v4()).map_err(ApiError::internal)?;
-            let made = Made::new(app, actor, AuditAction::CredentialGenerated).of_agent(client_id);
+            let limit = app.settings.credential_limit;
+            let made = Made::new(app, actor, AuditAction::CredentialGenerated).of_agent(client_id, limit);
             let made = made.expiring(expires_at).under(claim);
             let shown = app.life().issue(&key, made.clone()).await?;
             made.shown(shown.secret)
@@ -54,6 +56,14 @@ pub(crate) async fn create(
         .await
     })
     .await
+}
+
+/// Ahead of a write to Vault that would be in vain. The commit counts again, with the agent locked.
+async fn refuse_beyond_limit(app: &App, client_id: Uuid) -> Result<(), ApiError> {
+    let Some(limit) = app.settings.credential_limit else { return Ok(()) };
+    let first = Page { page: 1, limit: 1 };
+    let active = app.repos.credentials.list(client_id, Some(CredentialStatus::Active), first).await?;
+    if active.total < limit { Ok(()) } else { Err(ApiError::FreeTierLimitExceeded { limit }) }
 }
 
 /// Replaces a credential's secret; a digest moves to Vault by this where Vault is configured. Without a new expiry a

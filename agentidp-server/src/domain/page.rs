@@ -14,6 +14,9 @@ pub struct Page {
 }
 
 impl Page {
+    /// Rows that are counted, and that a page may come after: one that lies deeper would cost as much as all before it.
+    pub const DEPTH: u32 = 100_000;
+
     /// How many rows come before this page.
     #[must_use]
     pub fn offset(self) -> i64 {
@@ -27,7 +30,7 @@ impl Page {
 pub struct Paged<T> {
     /// The rows of this page.
     pub data: Vec<T>,
-    /// Rows on all pages.
+    /// Rows on all pages, counted up to 100000.
     pub total: u64,
     /// This page, counted from 1.
     pub page: u32,
@@ -36,6 +39,13 @@ pub struct Paged<T> {
 }
 
 impl<T> Paged<T> {
+    /// Whether the rows of this page were not looked for, because too many come before them.
+    #[must_use]
+    pub fn is_too_deep(&self) -> bool {
+        let (page, depth) = (Page { page: self.page, limit: self.limit }, Page::DEPTH);
+        self.total >= u64::from(depth) && page.offset() >= i64::from(depth)
+    }
+
     /// The same page with each row turned into another type.
     pub fn map<U>(self, turn: impl FnMut(T) -> U) -> Paged<U> {
         Paged { data: self.data.into_iter().map(turn).collect(), total: self.total, page: self.page, limit: self.limit }

@@ -155,3 +155,40 @@ fn with_headers(error: &ApiError, mut response: Response) -> Response {
     response.headers_mut().insert(name, value);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use agentidp_secrets::{BackendId, Error, ErrorKind, Operation};
+
+    use super::*;
+    use crate::repo::RepoError;
+
+    #[test]
+    fn a_time_to_wait_is_told_where_a_retry_can_help_and_nowhere_else() {
+        let vault = |kind, operation| {
+            ApiError::vault(Error::new(kind, "").with_operation(operation).with_backend(BackendId::VAULT_KV2))
+        };
+        let gone = RepoError::Unavailable { during: "agents.find", source: "gone".into() };
+        let table = [
+            (ApiError::RateLimitExceeded { retry_after: 7 }, Some("7")),
+            (ApiError::Busy(None), Some("1")),
+            (gone.into(), Some("1")),
+            (ApiError::IdempotencyKeyInUse, Some("1")),
+            (vault(ErrorKind::Unavailable, Operation::Verify), Some("1")),
+            (vault(ErrorKind::Unavailable, Operation::Rotate), Some("1")),
+            (vault(ErrorKind::Throttled, Operation::Verify), Some("1")),
+            (vault(ErrorKind::Denied, Operation::Verify), None),
+            (vault(ErrorKind::NotFound, Operation::Verify), None),
+            (vault(ErrorKind::InvalidConfig, Operation::Store), None),
+            (ApiError::internal("a fault of ours"), None),
+            (ApiError::FreeTierLimitExceeded { limit: 1 }, None),
+            (ApiError::IdempotencyKeyReused, None),
+            (ApiError::AgentNotActive, None),
+        ];
+        for (problem, expected) in table {
+            let answer = error(&problem);
+            let told = answer.headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(told, expected, "{problem:?}");
+        }
+    }
+}

@@ -30,6 +30,9 @@ pub enum RepoError {
         /// The driver's error, without values.
         source: Box<dyn StdError + Send + Sync>,
     },
+    /// The database's address cannot be read; this says why, and repeats no password.
+    #[error("{0}")]
+    Address(String),
     /// A row cannot be read.
     #[error("{during} found a row whose {column} cannot be read")]
     Corrupt {
@@ -46,6 +49,7 @@ impl RepoError {
             sqlx::Error::ColumnDecode { index, .. } => {
                 Self::Corrupt { during, column: index.trim_matches('"').to_owned() }
             }
+            sqlx::Error::Configuration(error) => Self::Address(unwrapped(&*error)),
             error if is_refusal(&error) => Self::Refused { during, source: Box::new(Reason(describe(&error))) },
             error => Self::unavailable(during, describe(&error)),
         }
@@ -57,6 +61,7 @@ impl RepoError {
         match self {
             Self::Unavailable { during, source } => Self::Unavailable { during, source: reason(source.as_ref()) },
             Self::Refused { during, source } => Self::Refused { during, source: reason(source.as_ref()) },
+            Self::Address(reason) => Self::Address(reason.clone()),
             Self::Corrupt { during, column } => Self::Corrupt { during, column: column.clone() },
         }
     }
@@ -98,6 +103,14 @@ fn is_sqlite_constraint(code: &str) -> bool {
     code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 19)
 }
 
+/// What the driver has against an address. It wraps some of its errors into another one, which says nothing.
+fn unwrapped(error: &(dyn StdError + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(sqlx::Error::Configuration(inner)) => inner.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 /// What the driver says, without values.
 pub(super) fn describe(error: &sqlx::Error) -> String {
     match error {
@@ -108,7 +121,6 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
             let message = if quotes_values { "a value was refused" } else { error.message() };
             format!("{message} (code {code})")
         }
-        sqlx::Error::Configuration(error) => format!("DATABASE_URL cannot be read: {error}"),
         sqlx::Error::Io(error) => format!("the connection failed: {error}"),
         sqlx::Error::Tls(error) => format!("TLS failed: {error}"),
         sqlx::Error::PoolTimedOut => "no connection was to be had in time".to_owned(),

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use uuid::Uuid;
 
-use super::validate::{AgentPatch, NewAgent, agent_list};
+use super::validate::{AgentPatch, NewAgent, agent_list, not_too_deep};
 use crate::app::App;
 use crate::credentials::{self, Actor};
 use crate::domain::{Agent, AgentStatus, AuditAction, Outcome};
@@ -45,7 +45,7 @@ async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
 /// `GET /agents`
 pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let (filter, page) = agent_list(call.query())?;
-    Ok(json(StatusCode::OK, &call.app.repos.agents.list(&filter, page).await?))
+    Ok(json(StatusCode::OK, &not_too_deep(call.app.repos.agents.list(&filter, page).await?)?))
 }
 
 /// `GET /agents/{agentId}`

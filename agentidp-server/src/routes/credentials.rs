@@ -9,9 +9,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::agents::{self, actor};
-use super::validate::{NewCredential, RotationOptions, credential_list};
+use super::validate::{NewCredential, RotationOptions, credential_list, not_too_deep};
 use crate::credentials::{self, Rotation, Shown};
-use crate::domain::{AgentStatus, Credential, CredentialStatus, Page, Timestamp};
+use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
 use crate::error::{ApiError, ApiResult};
 use crate::http::respond::{json, no_content};
 use crate::http::{Call, Response};
@@ -25,13 +25,6 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
     if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
         return Err(ApiError::AgentNotActive);
     }
-    if let Some(limit) = call.app.settings.credential_limit {
-        let first = Page { page: 1, limit: 1 };
-        let active = call.app.repos.credentials.list(agent_id, Some(CredentialStatus::Active), first).await?;
-        if active.total >= limit {
-            return Err(ApiError::FreeTierLimitExceeded { limit });
-        }
-    }
     let shown = credentials::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
     Ok(show(StatusCode::CREATED, &shown, call.app.now()))
 }
@@ -40,7 +33,7 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
 pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     let (status, page) = credential_list(call.query())?;
     agents::find(call.app, agent_id).await?;
-    let credentials = call.app.repos.credentials.list(agent_id, status, page).await?;
+    let credentials = not_too_deep(call.app.repos.credentials.list(agent_id, status, page).await?)?;
     let now = call.app.now();
     Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential, now))))
 }

@@ -42,6 +42,9 @@ pub enum StartError {
 impl StartError {
     /// The database's answer with what lies behind it, in one line. Drivers do not repeat the address or its password.
     pub(crate) fn database(config: &Config, error: &RepoError) -> Self {
+        if let RepoError::Address(reason) = error {
+            return ConfigError::new("DATABASE_URL", format_args!("cannot be read: {reason}")).into();
+        }
         let place = match config.storage.database_url {
             Some(_) => "DATABASE_URL names",
             None => "AGENTIDP_DATA_DIR holds",
@@ -51,6 +54,10 @@ impl StartError {
         while let Some(error) = source {
             text.push_str(&format!(": {error}"));
             source = error.source();
+        }
+        // SQLite's words for a folder that is missing, or may not be written to (SQLITE_CANTOPEN).
+        if text.contains("unable to open database file") {
+            text.push_str("; name a file in a folder that is there and that this user may write to");
         }
         Self::Database(text.replace(char::is_control, " "))
     }

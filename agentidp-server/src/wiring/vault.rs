@@ -48,8 +48,19 @@ pub(super) async fn refuse_unless_usable(vault: &VaultKv2, settings: &Vault) -> 
         Err(error) if error.kind() == ErrorKind::Denied => {
             Err(ConfigError::new(settings.auth.setting(), because(&error)).into())
         }
+        Err(error) if let Some(setting) = unreadable_file(&error) => {
+            let problem = "names a file that cannot be read, is empty or holds no text: look at whoever writes it";
+            Err(ConfigError::new(setting, problem).into())
+        }
         Err(error) => Err(ConfigError::new("VAULT_KV_MOUNT", because(&error)).into()),
     }
+}
+
+/// The setting whose file the login could not read.
+fn unreadable_file(error: &Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let files = ["VAULT_TOKEN_FILE", "VAULT_SECRET_ID_FILE", "VAULT_K8S_JWT_FILE"];
+    files.into_iter().find(|setting| text.contains(&format!("the file that {setting} names")))
 }
 
 fn auth(settings: &config::VaultAuth) -> VaultAuth {

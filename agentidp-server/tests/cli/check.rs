@@ -193,6 +193,10 @@ async fn a_token_that_cannot_live_on_is_noted() {
     let policies = [mount.name.as_str()];
     let documented = bao.create_token(json!({ "policies": policies, "ttl": "8760h" })).await;
     assert!(with(&documented).await.contains("cannot be renewed for ever"));
+    let limited = json!({ "policies": policies, "period": "768h", "explicit_max_ttl": "1h" });
+    assert!(
+        with(&bao.create_token(limited).await).await.contains("it ends 60 minutes after it was made, renewed or not")
+    );
     let batch = bao.create_token(json!({ "policies": policies, "ttl": "5h", "type": "batch" })).await;
     assert!(with(&batch).await.contains("not renewable, no period"));
     let unable = bao.create_token(json!({ "policies": policies, "period": "768h", "no_default_policy": true })).await;

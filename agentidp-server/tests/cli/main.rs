@@ -29,6 +29,10 @@ mod guide;
 #[cfg(feature = "fail-points")]
 mod ledger;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod prometheus;
 #[cfg(test)]
 #[path = "../../../tests/support/prometheus.rs"]

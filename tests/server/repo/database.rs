@@ -178,7 +178,7 @@ async fn what_cannot_be_opened_says_why() {
     let table = [
         ("mysql://localhost/x".to_owned(), "must begin with"),
         ("postgres://u:canary@127.0.0.1:1/x".to_owned(), "connection failed"),
-        ("postgres://u:canary@127.0.0.1:notaport/x".to_owned(), "DATABASE_URL cannot be read"),
+        ("postgres://u:canary@127.0.0.1:notaport/x".to_owned(), "invalid port number"),
         (format!("sqlite:{}/missing/agentidp.db", folder.path().display()), "unable to open database file"),
     ];
     for (url, why) in table {

@@ -18,6 +18,8 @@ pub(super) fn cause(error: &(dyn StdError + 'static)) -> Option<Cause> {
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => Cause::Expired,
+            // The verifier's own error, which has no name here.
+            CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => Cause::CaAsServer,
             _ => Cause::Tls,
         },
         TlsError::AlertReceived(

@@ -151,6 +151,16 @@ fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
     let found = format!("{kind}: ttl {}, {renewable}, {period}", told(ttl));
     match status {
         _ if kind.logs_in() => report.ok(TOKEN, format_args!("{found}; the server logs in again before it ends")),
+        TokenStatus { longest: Some(longest), .. } => {
+            report.note(
+                TOKEN,
+                format_args!(
+                    "{found}; it ends {} after it was made, renewed or not (explicit_max_ttl)",
+                    told(*longest)
+                ),
+            );
+            report.advise(new_token());
+        }
         TokenStatus { renewable: true, period: Some(_), .. } => {
             report.ok(TOKEN, format_args!("{found}; the server renews it, which works for ever"));
         }

@@ -16,7 +16,7 @@ use crate::repo::{CredentialRepo, Result};
 
 const CREDENTIALS: List = List {
     select: CREDENTIALS_OF_CLIENT,
-    count: "SELECT count(*) FROM credentials WHERE client_id = ",
+    from: "FROM credentials WHERE client_id = ",
     order: " ORDER BY created_at DESC, credential_id DESC",
 };
 

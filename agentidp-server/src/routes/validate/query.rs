@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use percent_encoding::percent_decode_str;
 
-use super::rules::{actor, count, from_date, one_of, owner, to_date, uuid};
+use super::rules::{actor, count, from_date, one_of, owner, place, to_date, uuid};
 use super::{Problems, Reason};
-use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, Outcome, Page};
+use crate::domain::{AgentStatus, AgentType, AuditAction, CredentialStatus, Outcome, Page, Paged};
 use crate::repo::{AgentFilter, AuditFilter};
 
 /// Documented: how many rows a page has where nothing is said, and at most.
@@ -47,12 +47,24 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
         outcome: parameters.optional("outcome", one_of(Outcome::ALL, Outcome::as_str)),
         from: parameters.optional("fromDate", from_date),
         to: parameters.optional("toDate", to_date),
+        before: parameters.optional("before", place),
     };
     if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
         parameters.problems.note("fromDate", "must not be after toDate");
     }
     let page = parameters.page(AUDIT_PAGE_DEFAULT, AUDIT_PAGE_MAX);
     parameters.finish((filter, page))
+}
+
+/// A page whose rows were looked for.
+pub(crate) fn not_too_deep<T>(found: Paged<T>) -> Result<Paged<T>, Problems> {
+    let mut problems = Problems::default();
+    if found.is_too_deep() {
+        let reason =
+            "leads beyond the first 100000 rows: narrow the list down, or follow the Link header of the audit trail";
+        problems.note("page", reason);
+    }
+    problems.finish(Some(found))
 }
 
 /// The parameters of a query, taken one by one.
@@ -167,7 +179,11 @@ mod tests {
         assert_eq!(filter.from.map(|at| at.to_string()).as_deref(), Some("2026-03-01T00:00:00.000Z"));
         assert_eq!(filter.to.map(|at| at.to_string()).as_deref(), Some("2026-03-01T23:59:59.999Z"));
         assert_eq!(page.limit, 200);
+        let place = "2026-03-01T00:00:00.000Z_6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+        let (at, event_id) = audit_list(&format!("before={place}")).unwrap().0.before.unwrap();
+        assert_eq!(format!("{at}_{event_id}"), place);
         let table = [
+            ("before=2026-03-01_me", vec!["before"]),
             ("agentId=me&action=token&outcome=ok", vec!["action", "agentId", "outcome"]),
             ("fromDate=2026-03-02&toDate=2026-03-01", vec!["fromDate"]),
             ("fromDate=soon&toDate=2026-13-01", vec!["fromDate", "toDate"]),

@@ -1,10 +1,12 @@
 //! Why a request is not answered as wished: one variant for each documented code, and those of HTTP itself.
 
+mod from;
+mod why;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 
-use agentidp_secrets::lifecycle::Failure;
 use agentidp_secrets::{BackendId, ErrorKind, Operation};
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -12,8 +14,9 @@ use uuid::Uuid;
 
 use crate::domain::Scope;
 use crate::http::OAuthError;
-use crate::keys::SignError;
 use crate::repo::RepoError;
+
+pub use self::why::{Challenge, NotShownAgain};
 
 /// What handlers answer.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -120,71 +123,6 @@ pub enum ApiError {
     /// The body is of another media type than the one named.
     #[error("send the body as {0}")]
     UnsupportedMediaType(&'static str),
-}
-
-/// Why the secret of a request that was carried out is not shown again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotShownAgain {
-    /// It was used, and only a digest of it is kept.
-    Used,
-    /// Another rotation has replaced it.
-    Changed,
-    /// The credential is revoked, or gone.
-    Revoked,
-}
-
-impl NotShownAgain {
-    /// One word for programs.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Used => "used",
-            Self::Changed => "changed",
-            Self::Revoked => "revoked",
-        }
-    }
-
-    /// What is so, and what to do.
-    fn message(self) -> &'static str {
-        match self {
-            Self::Used => {
-                "its secret has been used since, so it is not replaced: go on using it, or rotate the credential with a new key"
-            }
-            Self::Changed => {
-                "its secret has been replaced since: use the newer one, or rotate the credential with a new key"
-            }
-            Self::Revoked => "its credential has been revoked since: create another one with a new key",
-        }
-    }
-}
-
-/// What a 401 says about the token (RFC 6750 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Challenge {
-    /// There was none.
-    Missing,
-    /// There was one, and it is malformed, not ours, over, revoked, or its agent is no longer active. Which of these
-    /// is not told.
-    Invalid,
-}
-
-impl Challenge {
-    /// The value of `WWW-Authenticate`.
-    #[must_use]
-    pub fn header(self) -> &'static str {
-        match self {
-            Self::Missing => "Bearer realm=\"agentidp\"",
-            Self::Invalid => "Bearer realm=\"agentidp\", error=\"invalid_token\"",
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::Missing => "a bearer token is needed",
-            Self::Invalid => "the bearer token is not accepted",
-        }
-    }
 }
 
 impl ApiError {
@@ -298,44 +236,6 @@ fn code_beside(status: StatusCode) -> &'static str {
     }
 }
 
-impl From<OAuthError> for ApiError {
-    fn from(error: OAuthError) -> Self {
-        Self::OAuth(error)
-    }
-}
-
-impl From<RepoError> for ApiError {
-    fn from(error: RepoError) -> Self {
-        match error {
-            RepoError::Unavailable { .. } => Self::DatabaseUnavailable(error),
-            error => Self::Internal(Box::new(error)),
-        }
-    }
-}
-
-impl From<Failure<Self>> for ApiError {
-    fn from(failure: Failure<Self>) -> Self {
-        match failure {
-            Failure::NotFound => Self::CredentialNotFound,
-            Failure::Ended => Self::CredentialAlreadyRevoked,
-            Failure::NoPrevious => Self::NoPreviousSecret,
-            Failure::Busy => Self::Busy(None),
-            Failure::Backend(error) => Self::vault(error),
-            Failure::Ledger(error) | Failure::Unknown(error) => error,
-            other => Self::internal(other.to_string()),
-        }
-    }
-}
-
-impl From<SignError> for ApiError {
-    fn from(error: SignError) -> Self {
-        match error {
-            SignError::Busy => Self::Busy(None),
-            SignError::Failed => Self::Internal(Box::new(error)),
-        }
-    }
-}
-
 /// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
@@ -343,58 +243,4 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use agentidp_secrets::Error;
-
-    use super::*;
-
-    #[test]
-    fn the_verb_tells_reads_from_writes() {
-        let table = [
-            (ErrorKind::Unavailable, Some(Operation::Verify), "VAULT_READ_ERROR"),
-            (ErrorKind::Denied, Some(Operation::Verify), "VAULT_READ_ERROR"),
-            (ErrorKind::NotFound, Some(Operation::Verify), "VAULT_READ_ERROR"),
-            (ErrorKind::UnknownBackend, Some(Operation::Verify), "VAULT_READ_ERROR"),
-            (ErrorKind::UnknownBackend, None, "VAULT_READ_ERROR"),
-            (ErrorKind::Unavailable, Some(Operation::Store), "VAULT_WRITE_ERROR"),
-            (ErrorKind::Denied, Some(Operation::Rotate), "VAULT_WRITE_ERROR"),
-            (ErrorKind::UnknownBackend, Some(Operation::Rotate), "VAULT_WRITE_ERROR"),
-            (ErrorKind::Unavailable, Some(Operation::Revoke), "VAULT_WRITE_ERROR"),
-            (ErrorKind::Throttled, Some(Operation::Verify), "SERVICE_UNAVAILABLE"),
-            (ErrorKind::Malformed, Some(Operation::Verify), "INTERNAL_SERVER_ERROR"),
-            (ErrorKind::Internal, Some(Operation::Store), "INTERNAL_SERVER_ERROR"),
-        ];
-        for (kind, operation, code) in table {
-            let error = Error::new(kind, "");
-            let error = match operation {
-                Some(operation) => error.with_operation(operation),
-                None => error,
-            };
-            assert_eq!(ApiError::vault(error).code(), code, "{kind} {operation:?}");
-        }
-        let elsewhere = Error::new(ErrorKind::Malformed, "").with_backend(BackendId::VAULT_KV2);
-        assert_eq!(ApiError::vault(elsewhere.with_operation(Operation::Verify)).code(), "VAULT_READ_ERROR");
-        for kind in [ErrorKind::InvalidConfig, ErrorKind::UnknownBackend] {
-            for (backend, code) in
-                [(BackendId::KEYED_DIGEST, "INTERNAL_SERVER_ERROR"), (BackendId::VAULT_KV2, "VAULT_READ_ERROR")]
-            {
-                let error = Error::new(kind, "").with_backend(backend).with_operation(Operation::Verify);
-                assert_eq!(ApiError::vault(error).code(), code, "{kind}");
-            }
-        }
-    }
-
-    #[test]
-    fn too_many_tokens_at_once_are_no_fault() {
-        assert_eq!(ApiError::from(SignError::Busy).status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(ApiError::from(SignError::Failed).status(), StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[test]
-    fn no_internal_detail_reaches_the_message() {
-        let error = ApiError::internal("canary: connection to 10.0.0.1 refused");
-        assert!(!error.to_string().contains("canary"));
-        let error = ApiError::vault(Error::new(ErrorKind::Unavailable, "canary").with_operation(Operation::Verify));
-        assert!(!error.to_string().contains("canary"));
-    }
-}
+mod tests;
