@@ -9,7 +9,7 @@ use sqlx::{Pool, QueryBuilder};
 use uuid::Uuid;
 
 use super::list::List;
-use super::{Connection, Db, Store, insert_events};
+use super::{Connection, Db, Store, insert_events, overwrite};
 use crate::domain::{AuditEvent, Page, Paged, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::AuditRow;
@@ -21,9 +21,6 @@ const EVENTS: List = List {
     from: "FROM audit_events WHERE true",
     order: " ORDER BY timestamp DESC, event_id DESC",
 };
-
-/// Bytes of an event's row.
-const USUAL_EVENT: usize = 256;
 
 /// Events pruned by one statement: few enough that nobody waits for it, even when years of events have to go.
 const PRUNE_CHUNK: u64 = 1000;
@@ -43,12 +40,9 @@ impl AuditRepo for Store {
     }
 
     async fn pretend(&self) -> Result<()> {
-        const WRITE: &str =
-            "INSERT INTO unrecorded (id, filler) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET filler = $2";
         let work = || async {
-            let number = self.writes.fetch_add(1, Ordering::Relaxed);
-            let write = sqlx::query(WRITE).bind(i16::from(number)).bind(vec![number; USUAL_EVENT]);
-            write.execute(&self.write).await.map(drop)
+            let mut connection = self.write.acquire().await?;
+            overwrite(&mut connection, self.writes.fetch_add(1, Ordering::Relaxed)).await
         };
         self.watch.again("audit.append", work).await
     }

@@ -1,7 +1,7 @@
 //! The repositories, written once and compiled for each database.
 //!
 //! `postgres` and `sqlite` both include this module. The statements are the same on both; what differs is the driver's
-//! types, named `Db` by the includer, three constants and one insert. A form that is generic over the driver would say less about
+//! types, named `Db` by the includer, three constants and two writes. A form that is generic over the driver would say less about
 //! the statements than about `sqlx`'s bounds.
 
 #![expect(clippy::duplicate_mod, reason = "compiled for each database")]
@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events};
+use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events, overwrite};
 use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};
 
