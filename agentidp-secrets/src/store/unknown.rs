@@ -12,8 +12,8 @@ impl SecretStore {
     /// all revoked or expired.
     ///
     /// The candidate is checked against a digest of a secret that nobody knows, on the first backend with a
-    /// [slow digest](BackendInfo::slow_digest), else on the first with [`Custody::Record`]; also a candidate that could
-    /// never have been stored there. With no such backend the primary is probed, which costs a round trip as a
+    /// [slow digest](crate::BackendInfo::slow_digest), else on the first with [`Custody::Record`](crate::Custody::Record); also a
+    /// candidate that could never have been stored there. With no such backend the primary is probed, which costs a round trip as a
     /// verification would. With selector keys the decoy is a MAC, as a wrong secret is.
     ///
     /// # What a failed attempt computes
