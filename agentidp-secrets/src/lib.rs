@@ -12,6 +12,7 @@ mod clock;
 mod credential;
 mod error;
 pub mod guide;
+pub mod inventory;
 mod keys;
 mod layer;
 pub mod layers;

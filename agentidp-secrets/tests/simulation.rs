@@ -33,6 +33,7 @@ fn the_protocol_holds_under_every_schedule() {
     }
     println!("{total:?}");
     assert!(total.crashes > 0 && total.late > 0 && total.pauses > 0 && total.unknown_commits > 0 && total.jumps > 0);
+    assert!(total.comparisons > 0);
 }
 
 #[test]
@@ -61,6 +62,7 @@ fn each_refuted_form_of_the_protocol_is_found() {
         Flaw::NotesOneDigest,
         Flaw::RedeemsNothing,
         Flaw::DeletesOnce,
+        Flaw::DeletesUnknownPlaces,
     ];
     let mut missed = Vec::new();
     for fault in

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
 };
-use agentidp_secrets::{ClientId, Clock, CredentialKey, SecretStore};
+use agentidp_secrets::{ClientId, Clock, CredentialId, CredentialKey, SecretStore};
 use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
@@ -145,6 +145,12 @@ impl Ledger for Database {
 
     async fn used(&self, row: &Row) -> Result<bool, ApiError> {
         Ok(self.changes.used(row).await?)
+    }
+
+    /// An id as this server writes it: other spellings of the same id are another path.
+    fn gives_ids_like(&self, client: &ClientId, credential: Option<&CredentialId>) -> bool {
+        let is_ours = |text: &str| Uuid::parse_str(text).is_ok_and(|id| id.to_string() == text);
+        is_ours(client.as_str()) && credential.is_none_or(|credential| is_ours(credential.as_str()))
     }
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, ApiError> {

@@ -42,6 +42,15 @@ async fn each_standing_is_told_apart_without_further_rights() {
     bao.root(reqwest::Method::POST, &path, serde_json::json!({ "data": { "other": 1 } })).await;
     assert_eq!(state(&record(3)).await, RecordState::Unreadable);
 
+    // The number of a version that was written anew, as after a restore.
+    let next = CredentialKey::parse("a", "d").unwrap();
+    let first = vault.store(&next, &ClientSecret::from("one")).await.unwrap();
+    vault.forget(&next).await.unwrap();
+    let anew = vault.store(&next, &ClientSecret::from("two")).await.unwrap();
+    assert_eq!(vault.points_to(&first), vault.points_to(&anew));
+    assert_eq!(vault.record_state(&next, &first).await.unwrap(), RecordState::OtherWrite { latest: 1 });
+    assert_eq!(vault.record_state(&next, &anew).await.unwrap(), RecordState::Sound);
+
     let foreign = StoredSecret::new(BackendId::VAULT_KV2, path.replacen("kv-", "ab-", 1));
     assert_eq!(vault.record_state(&key, &foreign).await.unwrap_err().kind(), ErrorKind::Malformed);
 }

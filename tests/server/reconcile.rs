@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::compare::Removal;
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::{Credential, SecretColumns};
@@ -66,7 +67,7 @@ impl Place {
     /// The lines, in an order of their own, and what came of it.
     async fn pass(&self, mode: Mode) -> (Vec<String>, Summary) {
         let mut lines = Vec::new();
-        let mut tell = |drift: &reconcile::Drift| lines.push(drift.to_string());
+        let mut tell = |drift: &reconcile::Drift| lines.push(reconcile::line(&self.site.app, drift));
         let summary = reconcile::pass(&self.site.app, mode, &mut tell).await.unwrap();
         lines.sort();
         (lines, summary)
@@ -82,13 +83,16 @@ impl Place {
 
     /// Their kinds and credentials.
     async fn told(&self, mode: Mode) -> Vec<(DriftClass, String)> {
-        self.drifts(mode).await.into_iter().map(|drift| (drift.class, drift.credential_id)).collect()
+        self.drifts(mode).await.into_iter().map(|drift| (drift.kind, drift.credential_id)).collect()
     }
 
-    /// What the operator's command removes.
-    async fn remove_paths(&self) -> u64 {
-        let found = self.drifts(Mode::DryRun).await;
-        reconcile::remove_paths(&self.site.app, &found).await.unwrap()
+    /// What the operator's command removes, if there are so many.
+    async fn remove_paths(&self, how_many: usize) -> Option<usize> {
+        let (life, vault) = (self.site.app.life(), self.site.app.vault_client.as_ref().unwrap());
+        match life.remove_places(vault, how_many).await.unwrap() {
+            Removal::Removed(removed) => Some(removed),
+            _ => None,
+        }
     }
 
     /// All that a comparison could change: the jobs, the rows, and what Vault has.
@@ -129,12 +133,16 @@ async fn each_kind(place: Place) {
     let bao = support::bao();
     let agent = place.site.agent("a@agents.example").await;
     let mut credentials = Vec::new();
-    for _ in 0..7 {
+    for _ in 0..9 {
         credentials.push(place.site.credential(agent).await.0);
     }
-    let [gone, behind, soft, destroyed, rubbish, elsewhere, sound] = credentials.try_into().unwrap();
+    let [gone, behind, other, unfinished, soft, destroyed, rubbish, elsewhere, sound] = credentials.try_into().unwrap();
     place.forget(agent, gone).await;
     bao.write_root(&place.path(agent, behind), "sk_live_never-committed").await;
+    place.forget(agent, other).await;
+    bao.write_root(&place.path(agent, other), "sk_live_another-write").await;
+    place.faults.once(Operation::Rotate, Fault::LoseAnswer);
+    assert_eq!(place.site.rotate(agent, unfinished).await.status, 500);
     bao.soft_delete(&place.path(agent, soft)).await;
     bao.destroy(&place.path(agent, destroyed), 1).await;
     bao.root(Method::POST, &place.path(agent, rubbish), json!({ "data": { "other": 1 } })).await;
@@ -147,6 +155,8 @@ async fn each_kind(place: Place) {
     let expected = [
         (DriftClass::RowWithoutPath, gone),
         (DriftClass::VersionBehind, behind),
+        (DriftClass::OtherWrite, other),
+        (DriftClass::VersionUnfinished, unfinished),
         (DriftClass::SoftDeleted, soft),
         (DriftClass::VersionMissing, destroyed),
         (DriftClass::Unreadable, rubbish),
@@ -166,7 +176,7 @@ async fn each_kind(place: Place) {
     for _ in 0..3 {
         let (lines, summary) = place.pass(Mode::Repair).await;
         assert_eq!(lines, dry, "the same lines");
-        assert_eq!((summary.found.total(), summary.found.for_operator()), (8, 7));
+        assert_eq!((summary.found.total(), summary.found.for_operator()), (10, 9));
         assert_eq!((summary.waiting.later, summary.left), (0, 0));
         let after = place.state(agent).await;
         assert_eq!((after.0.len(), &after.1, &after.2), (0, &before.1, &before.2), "no path is scheduled or deleted");
@@ -174,14 +184,14 @@ async fn each_kind(place: Place) {
     }
 
     // Only the explicit command removes a path, and not one of a credential that is active.
-    assert_eq!(place.remove_paths().await, 1);
+    assert_eq!((place.remove_paths(2).await, place.remove_paths(1).await), (None, Some(1)));
     assert!(!place.exists(agent, orphan).await && place.exists(agent, elsewhere).await);
 
     // What the lines say mends the rest.
     let undelete = dry.iter().find_map(|line| line.split('`').nth(1).filter(|it| it.starts_with("bao kv undelete")));
     let arguments: Vec<&str> = undelete.unwrap().split(' ').skip(1).collect();
     assert!(bao.cli(bao.root_token(), &arguments).await.status.success());
-    for credential in [gone, behind, destroyed, rubbish, elsewhere] {
+    for credential in [gone, behind, other, unfinished, destroyed, rubbish, elsewhere] {
         assert_eq!(place.site.rotate(agent, credential).await.status, 200);
     }
     assert_eq!(place.told(Mode::Repair).await, [(DriftClass::ForeignName, String::new())]);
@@ -208,14 +218,14 @@ async fn a_path_that_a_row_or_a_job_is_about_by_now_is_not_removed() {
         support::bao().write_root(&place.path(agent, credential), "sk_live_on-its-way").await;
     }
     let found = place.drifts(Mode::DryRun).await;
-    assert_eq!(found.iter().filter(|drift| drift.class == DriftClass::PathWithoutRow).count(), 2, "{found:?}");
+    assert_eq!(found.iter().filter(|drift| drift.kind == DriftClass::PathWithoutRow).count(), 2, "{found:?}");
     let now = place.site.row(agent, credential).await;
     let row = Credential { secret: row.secret.written_by(Uuid::new_v4()), ..row };
     rows::replace(&place.site.app.repos, &now, &row, place.site.app.now()).await;
     let path = place.path(agent, intended.credential_id);
     let columns = SecretColumns { vault_path: Some(path), ..row.secret.clone() };
     place.site.open_write(&Credential { secret: columns, ..intended.clone() }).await;
-    assert_eq!(reconcile::remove_paths(&place.site.app, &found).await.unwrap(), 1);
+    assert_eq!((place.remove_paths(2).await, place.remove_paths(1).await), (None, Some(1)));
     assert!(place.site.accepts(agent, &secret).await);
     assert!(place.exists(agent, intended.credential_id).await && !place.exists(agent, written).await);
 }

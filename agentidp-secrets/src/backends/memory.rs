@@ -3,7 +3,7 @@
 //! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, the last ten versions kept
 //! until all are revoked. The record is `client/credential?version=N`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::inventory::{Inventory, NamePage};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -66,6 +67,15 @@ impl Memory {
 
     fn most(&self) -> u64 {
         self.info.versions_kept.unwrap_or(u64::MAX)
+    }
+
+    /// What `part` makes of each key, each once, the smallest first.
+    fn names(&self, after: Option<&str>, limit: usize, part: impl Fn(&CredentialKey) -> Option<String>) -> NamePage {
+        let names: BTreeSet<_> = self.secrets().keys().filter_map(part).collect();
+        let names = names.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after));
+        let names: Vec<_> = names.take(limit).collect();
+        let next = if names.len() == limit { names.last().cloned() } else { None };
+        NamePage { names, next }
     }
 
     fn secrets(&self) -> MutexGuard<'_, HashMap<CredentialKey, Versions>> {
@@ -176,6 +186,18 @@ impl SecretBackend for Memory {
 
     async fn probe(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Inventory for Memory {
+    async fn clients(&self, after: Option<&str>, limit: usize) -> Result<NamePage> {
+        Ok(self.names(after, limit, |key| Some(key.client_id().to_string())))
+    }
+
+    async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
+        let credential = |key: &CredentialKey| Some(key.credential_id().to_string());
+        Ok(self.names(after, limit, |key| credential(key).filter(|_| key.client_id().as_str() == client)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::compare::Difference;
 use crate::credential::CredentialKey;
 use crate::error::Error;
 
@@ -29,6 +30,10 @@ pub enum Event {
     Forgotten(CredentialKey),
     /// A backend did not forget such a secret, and is asked again after this time.
     NotForgotten(CredentialKey, Error, Duration),
+    /// The rows and a backend differ: told by a comparison in the background.
+    Differs(Difference),
+    /// A comparison came to no end.
+    NotCompared(Box<str>),
     /// The database failed in the background.
     LedgerFailed(Box<str>),
 }
@@ -37,7 +42,11 @@ impl Event {
     /// Whether it is worth a warning.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        !matches!(self, Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded(_) | Self::Forgotten(_))
+        match self {
+            Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded(_) | Self::Forgotten(_) => false,
+            Self::Differs(difference) => difference.kind.needs_operator(),
+            _ => true,
+        }
     }
 
     /// Whose it is.
@@ -53,7 +62,7 @@ impl Event {
             | Self::NotUpgraded(key, _)
             | Self::Forgotten(key)
             | Self::NotForgotten(key, ..) => Some(key),
-            Self::LedgerFailed(_) => None,
+            Self::Differs(_) | Self::NotCompared(_) | Self::LedgerFailed(_) => None,
         }
     }
 }
@@ -82,6 +91,8 @@ impl fmt::Display for Event {
                  {error}",
                 wait.as_secs()
             ),
+            Self::Differs(difference) => write!(f, "a row and a backend differ: {difference}"),
+            Self::NotCompared(why) => write!(f, "the rows could not be compared with a backend: {why}"),
             Self::LedgerFailed(why) => write!(f, "the database failed, and is asked again in a few seconds: {why}"),
         }
     }

@@ -30,4 +30,6 @@ pub enum Flaw {
     RedeemsNothing,
     /// A deletion is not repeated.
     DeletesOnce,
+    /// A comparison deletes what no row vouches for.
+    DeletesUnknownPlaces,
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::note::Note;
 use super::rows::{AsOf, ClientRows, Freshness, Row, State};
-use crate::credential::{ClientId, CredentialKey};
+use crate::credential::{ClientId, CredentialId, CredentialKey};
 
 /// The caller's database, as far as the protocol needs it.
 ///
@@ -136,11 +136,18 @@ pub trait Ledger: Send + Sync + 'static {
     }
 
     /// Up to `limit` active rows after this one, expired ones too, in an order that never changes: for a
-    /// comparison with what a backend holds.
+    /// [comparison](super::Lifecycle::compare) with what a backend holds.
     ///
     /// # Errors
     /// Those of the database.
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, Self::Error>;
+
+    /// Whether ids here have this form, such as that of a UUID: what a backend holds under other names is not this ledger's, and
+    /// none of the methods above is asked about it. Without a credential the question is about the client alone.
+    fn gives_ids_like(&self, client: &ClientId, credential: Option<&CredentialId>) -> bool {
+        let _ = (client, credential);
+        true
+    }
 }
 
 /// What a ledger has of a credential.

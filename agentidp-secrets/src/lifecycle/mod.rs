@@ -14,6 +14,7 @@
 //! | [`end`](Lifecycle::end) | commit the end and the deletion of each place in one transaction → one attempt to delete → return |
 //! | [`authenticate`](Lifecycle::authenticate) | rows → verify → what the proof is worth is put into today's form in the background |
 //! | [`still_counts`](Lifecycle::still_counts) | look at the proof once more, right before the answer |
+//! | [`compare`](Lifecycle::compare) | each row against the backend, each place against the ledger → tell, and mend what is evident |
 //! | [`work`](Lifecycle::work) | claim what is owed → the backend forgets → a deletion is repeated three times, in case a write arrives late |
 //!
 //! At most one write a credential is open, and others wait for it. What its holder leaves when it dies is taken over: a version
@@ -28,6 +29,7 @@
 mod authenticate;
 mod blank;
 mod commit;
+pub mod compare;
 mod digest;
 mod edit;
 mod end;
@@ -52,10 +54,12 @@ mod writing;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::inventory::Inventory;
 use crate::secret::ClientSecret;
 use crate::store::SecretStore;
 
@@ -141,6 +145,7 @@ struct Inner<L> {
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     gate: Option<Box<dyn Gate>>,
     observe: Option<Observer>,
+    comparison: Option<(Box<dyn Inventory>, Duration)>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
     #[cfg(any(test, feature = "testkit"))]
@@ -157,6 +162,7 @@ impl<L: Ledger> Lifecycle<L> {
             spawn: Box::new(spawn),
             gate: None,
             observe: None,
+            comparison: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
             #[cfg(any(test, feature = "testkit"))]
@@ -175,6 +181,14 @@ impl<L: Ledger> Lifecycle<L> {
     #[must_use]
     pub fn with_observer(self, observe: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.with(|inner| inner.observe = Some(Box::new(observe)))
+    }
+
+    /// Has [`work`](Self::work) [compare](Self::compare) the rows with a backend, at its start and then once in each `period` of at
+    /// least a second, and tell the observer what differs. One process is enough.
+    #[must_use]
+    pub fn with_comparison(self, inventory: impl Inventory, period: Duration) -> Self {
+        let period = period.max(Duration::from_secs(1));
+        self.with(|inner| inner.comparison = Some((Box::new(inventory), period)))
     }
 
     /// Sets whether a login puts a record of another backend, or of weaker parameters, into today's form. It does unless it is

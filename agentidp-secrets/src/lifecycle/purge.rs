@@ -3,9 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::select;
+use futures_util::future::{join, select};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::compare::{Difference, Mode};
 use super::flaw::Flaw;
 use super::ledger::Ledger;
 use super::note::{Claim, DebtKind};
@@ -57,7 +58,8 @@ enum Job {
 }
 
 impl<L: Ledger> Lifecycle<L> {
-    /// Does what is due every few seconds, until `stop` is done. One process may do it, or all: they share the work.
+    /// Does what is due every few seconds, and compares as [`with_comparison`](Self::with_comparison) says, until `stop` is done.
+    /// One process may do it, or all: they share the work.
     pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
         let rounds = async {
             let mut ticks = interval(PERIOD);
@@ -67,7 +69,20 @@ impl<L: Ledger> Lifecycle<L> {
                 self.round().await;
             }
         };
-        select(pin!(stop), pin!(rounds)).await;
+        select(pin!(stop), pin!(join(rounds, self.comparisons()))).await;
+    }
+
+    async fn comparisons(&self) {
+        let Some((inventory, period)) = &self.0.comparison else { return };
+        let mut ticks = interval(*period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let mut tell = |difference: &Difference| self.tell(&Event::Differs(difference.clone()));
+            if let Err(failure) = self.compare(inventory.as_ref(), Mode::Repair, &mut tell).await {
+                self.tell(&Event::NotCompared(failure.to_string().into()));
+            }
+        }
     }
 
     /// Does once what is due, up to 32 credentials. What fails is tried again later.

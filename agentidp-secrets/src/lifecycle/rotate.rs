@@ -193,7 +193,7 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it.
-    async fn previous(
+    pub(super) async fn previous(
         &self,
         before: &Row,
         overlap: Duration,

@@ -8,6 +8,7 @@ use super::flaw::Flaw;
 use super::lease::Lease;
 use super::ledger::Ledger;
 use super::note::OpenWriteKind;
+use super::rows::Row;
 use super::window::{Next, Window};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
@@ -190,6 +191,26 @@ impl<L: Ledger> Lifecycle<L> {
             Ok(_) => Ok(None),
             Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
         }
+    }
+
+    /// Writes the row's secret over the latest version, if that is still `latest` and none is evicted by it that counts.
+    pub(super) async fn repair_over(
+        &self,
+        lease: &mut Lease,
+        before: &Row,
+        latest: u64,
+    ) -> Result<Option<StoredSecret>, Failure<L::Error>> {
+        let oldest = before.secrets.as_ref().and_then(|secrets| self.oldest(secrets, &lease.place, lease.now));
+        let window = match self.look(lease, oldest.unwrap_or(lease.base)).await {
+            Ok((window, _)) => window,
+            Err(error) => return Err(self.failed(lease, error.with_operation(Operation::Rotate)).await),
+        };
+        let evicts_previous = window.oldest < window.base && window.evicts(window.oldest);
+        if window.latest != latest || !window.has_base || evicts_previous {
+            self.close(lease).await;
+            return Ok(None);
+        }
+        self.repair(lease, &window).await.map(Some)
     }
 
     /// Writes the current secret over the latest version. A digest of it is noted first: should the commit never come, the next

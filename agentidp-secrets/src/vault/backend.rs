@@ -58,8 +58,8 @@ impl SecretBackend for VaultKv2 {
             None => self.kv.latest(&path).await,
         };
         let held = match read {
-            Ok(KvEntry { version, value }) => path.with_version(version).map(|path| Held::Version {
-                version,
+            Ok(KvEntry { written, value }) => path.pinned_to(&written).map(|path| Held::Version {
+                version: written.version,
                 stored: record(&path),
                 secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
             }),
@@ -77,7 +77,7 @@ impl SecretBackend for VaultKv2 {
                 Err(error) => Err(error),
             },
             None => match self.kv.write_blank(&path, latest).await {
-                Ok(version) => path.with_version(version).map(|path| record(&path)),
+                Ok(written) => path.pinned_to(&written).map(|path| record(&path)),
                 Err(failure) => Err(failure.at(&self.site)),
             },
         };

@@ -1,5 +1,6 @@
 //! What Vault holds, for whoever compares it with the rows: one record at a time, and by listing.
 
+use async_trait::async_trait;
 use http::Method;
 use serde::Deserialize;
 
@@ -10,48 +11,29 @@ use super::rights;
 use super::wire::{Request, answer};
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result};
+use crate::inventory::Inventory;
 use crate::record::StoredSecret;
 
-/// What Vault holds for a record. Nothing of the secret is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RecordState {
-    /// The record can be verified, and what it pins is the latest version.
-    Sound,
-    /// The record can be verified; Vault has a later version that it does not vouch for, as a rotation leaves it whose
-    /// commit never came.
-    Behind {
-        /// The latest version.
-        latest: u64,
-    },
-    /// The version was deleted and can be undeleted.
-    SoftDeleted,
-    /// The version was destroyed; its number is still taken.
-    Destroyed,
-    /// There is no such version, though there are others.
-    VersionGone {
-        /// The latest version.
-        latest: u64,
-    },
-    /// There is nothing at the path.
-    Absent,
-    /// The version holds something that is no client secret.
-    Unreadable,
-}
-
-/// A part of a listing, in Vault's order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NamePage {
-    /// Names of clients, or of one client's credentials; whatever else lies there by its own name.
-    pub names: Vec<String>,
-    /// Where the next part begins; none at the end.
-    pub next: Option<String>,
-}
+pub use crate::inventory::{NamePage, RecordState};
 
 #[derive(Deserialize)]
 struct Keys {
     keys: Vec<String>,
+}
+
+#[async_trait]
+impl Inventory for VaultKv2 {
+    async fn record_state(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<RecordState> {
+        Self::record_state(self, key, stored).await
+    }
+
+    async fn clients(&self, after: Option<&str>, limit: usize) -> Result<NamePage> {
+        Self::clients(self, after, limit).await
+    }
+
+    async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
+        Self::credentials_of(self, client, after, limit).await
+    }
 }
 
 impl VaultKv2 {
@@ -68,12 +50,18 @@ impl VaultKv2 {
             None => None,
         };
         let latest = self.found(self.kv.read(&path, None).await)?;
-        Ok(match (pinned.as_ref().map(|entry| (entry.version, of_entry(entry))), latest) {
-            (Some((version, RecordState::Sound)), Some(latest)) if latest.version > version => {
-                RecordState::Behind { latest: latest.version }
+        if let Some(KvEntry { written, .. }) = pinned.as_ref().filter(|entry| path.is_of_another(&entry.written)) {
+            let latest = latest.as_ref().map_or(written.version, |latest| latest.written.version);
+            return Ok(RecordState::OtherWrite { latest });
+        }
+        Ok(match (pinned.as_ref().map(|entry| (entry.written.version, of_entry(entry))), latest) {
+            (Some((version, RecordState::Sound)), Some(latest)) if latest.written.version > version => {
+                RecordState::Behind { latest: latest.written.version }
             }
             (Some((_, state)), _) => state,
-            (None, Some(latest)) if path.version().is_some() => RecordState::VersionGone { latest: latest.version },
+            (None, Some(latest)) if path.version().is_some() => {
+                RecordState::VersionGone { latest: latest.written.version }
+            }
             (None, Some(latest)) => of_entry(&latest),
             (None, None) => RecordState::Absent,
         })

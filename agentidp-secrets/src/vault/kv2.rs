@@ -57,15 +57,13 @@ impl VaultKv2 {
     }
 
     pub(super) async fn pinned(&self, path: VaultPath) -> Result<StoredSecret> {
-        let version = match path.version() {
-            Some(version) => version,
-            None => {
-                let entry = self.kv.latest(&path).await.map_err(|failure| failure.at(&self.site))?;
-                let version = entry.version;
-                self.secret_in(entry).map(|_| version)?
-            }
-        };
-        path.with_version(version).map(|path| record(&path))
+        if path.version().is_some() {
+            return Ok(record(&path));
+        }
+        let entry = self.kv.latest(&path).await.map_err(|failure| failure.at(&self.site))?;
+        let written = entry.written.clone();
+        self.secret_in(entry)?;
+        path.pinned_to(&written).map(|path| record(&path))
     }
 
     pub(super) async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::kv::{KvValue, answer};
+use super::kv::{KvEntry, KvValue, answer};
 use super::kv2::VaultKv2;
+use super::path::Written;
 use super::rights::Right;
 use crate::error::Result;
 
@@ -118,17 +119,17 @@ impl VaultKv2 {
         let (mount, data) = (self.site.folder.mount(), json!({ "ledgers": counters }));
         let answer = self.vault.write_document(mount, &self.ledger_path(), data, version).await?;
         let right = if version == 0 { Right::Create } else { Right::Update };
-        answer::written(answer.status, &answer.body, right)
+        answer::written(answer.status, &answer.body, right).map(|written| written.version)
     }
 
     async fn read_ledger(&self) -> std::result::Result<LedgerEntry, Failure> {
         let answer = self.vault.read_document(self.site.folder.mount(), &self.ledger_path()).await?;
         match answer::entry(answer.status, &answer.body, None) {
-            Ok(entry) => Ok(match entry.value {
-                KvValue::Deleted | KvValue::Destroyed => LedgerEntry::Deleted { version: entry.version },
+            Ok(KvEntry { written: Written { version, .. }, value }) => Ok(match value {
+                KvValue::Deleted | KvValue::Destroyed => LedgerEntry::Deleted { version },
                 KvValue::Secret(_) | KvValue::Unreadable => match parse(&answer.body) {
-                    Some(counters) => LedgerEntry::Live { version: entry.version, counters },
-                    None => LedgerEntry::Unreadable { version: entry.version },
+                    Some(counters) => LedgerEntry::Live { version, counters },
+                    None => LedgerEntry::Unreadable { version },
                 },
             }),
             Err(Failure::Missing) => Ok(LedgerEntry::Absent),

@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Vault's path of one credential's secret, with the pinned version if there is one:
 /// `{mount}/data/{prefix}/agents/{client}/credentials/{credential}?version={n}`.
 ///
+/// Behind the version stands when it was written, as Vault has it: `&created={time}`. By that a comparison sees that the number means
+/// another write, as it may after a restore of Vault. Reading does not look at it.
+///
 /// Without a version it means the latest: so do rows that an older system wrote, until their next rotation.
 ///
 /// `Display` prints the whole path, as a record's payload. `Debug` shows the version only, because paths do not belong
@@ -31,6 +34,7 @@ pub struct VaultPath {
     folder: Folder,
     key: CredentialKey,
     version: Option<NonZeroU64>,
+    created: Option<Arc<str>>,
 }
 
 impl VaultPath {
@@ -52,12 +56,13 @@ impl VaultPath {
     /// `Malformed` when the text is anything else. A version below 1 is refused too: Vault reads the latest for it.
     /// The message does not repeat the text.
     pub fn parse(text: &str) -> Result<Self> {
-        let (path, version) = match text.split_once('?') {
-            Some((path, query)) => (path, Some(parse_version(query)?)),
+        let (path, pin) = match text.split_once('?') {
+            Some((path, query)) => (path, Some(parse_pin(query)?)),
             None => (text, None),
         };
+        let (version, created) = pin.map_or((None, None), |(version, created)| (Some(version), created));
         parse_path(path)
-            .map(|path| Self { version, ..path })
+            .map(|path| Self { version, created, ..path })
             .ok_or_else(|| malformed("a Vault path is mount/data/prefix/agents/client/credentials/credential"))
     }
 
@@ -67,13 +72,25 @@ impl VaultPath {
     /// `Malformed` when `version` is 0: Vault reads the latest for it.
     pub fn with_version(mut self, version: u64) -> Result<Self> {
         self.version = Some(NonZeroU64::new(version).ok_or_else(|| malformed("a version is 1 or more"))?);
+        self.created = None;
         Ok(self)
+    }
+
+    /// The same path, pinned to what was written.
+    pub(crate) fn pinned_to(self, written: &Written) -> Result<Self> {
+        Ok(Self { created: written.created.clone(), ..self.with_version(written.version)? })
+    }
+
+    /// Whether the path pins another write than this one, which has the number of its version. Not if either is not known.
+    pub(crate) fn is_of_another(&self, written: &Written) -> bool {
+        let known = self.created.as_ref().zip(written.created.as_ref());
+        known.is_some_and(|(ours, theirs)| ours != theirs)
     }
 
     /// The same path without a version, which means the latest.
     #[must_use]
     pub fn unpinned(mut self) -> Self {
-        self.version = None;
+        (self.version, self.created) = (None, None);
         self
     }
 
@@ -115,8 +132,11 @@ impl VaultPath {
 impl fmt::Display for VaultPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/data/{}", self.folder.mount, self.below_mount())?;
-        match self.version {
-            Some(version) => write!(f, "?version={version}"),
+        if let Some(version) = self.version {
+            write!(f, "?version={version}")?;
+        }
+        match &self.created {
+            Some(created) => write!(f, "&created={created}"),
             None => Ok(()),
         }
     }
@@ -173,7 +193,7 @@ impl Folder {
     }
 
     pub(crate) fn path(&self, key: &CredentialKey) -> VaultPath {
-        VaultPath { folder: self.clone(), key: key.clone(), version: None }
+        VaultPath { folder: self.clone(), key: key.clone(), version: None, created: None }
     }
 }
 
@@ -187,13 +207,47 @@ fn parse_path(text: &str) -> Option<VaultPath> {
     Some(Folder::new(&mount, &prefix)?.path(&key))
 }
 
-/// Reads `version=N` in the one form that is also printed: no sign, no leading zero.
-fn parse_version(query: &str) -> Result<NonZeroU64> {
-    query
+/// A version that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Its number, 1 or more.
+    pub(crate) version: u64,
+    /// When, as Vault says it.
+    pub(crate) created: Option<Arc<str>>,
+}
+
+impl Written {
+    /// A time that is none of Vault's form is not known.
+    pub(crate) fn new(version: u64, created: &str) -> Self {
+        Self { version, created: Some(created).filter(|text| is_time(text)).map(Arc::from) }
+    }
+}
+
+impl From<u64> for Written {
+    fn from(version: u64) -> Self {
+        Self { version, created: None }
+    }
+}
+
+fn is_time(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b':' | b'+' | b'-');
+    (1..=40).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Reads `version=N` in the one form that is also printed: no sign, no leading zero. Behind it, when it was written.
+fn parse_pin(query: &str) -> Result<(NonZeroU64, Option<Arc<str>>)> {
+    let (version, created) = match query.split_once("&created=") {
+        Some((version, created)) => (version, Some(created)),
+        None => (query, None),
+    };
+    let version = version
         .strip_prefix("version=")
         .filter(|digits| !digits.starts_with(['0', '+']))
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| malformed("a Vault path ends in ?version=N with N of 1 or more, or has no version"))
+        .filter(|_| created.is_none_or(is_time));
+    let version =
+        version.ok_or_else(|| malformed("a Vault path ends in ?version=N with N of 1 or more, or has no version"))?;
+    Ok((version, created.map(Arc::from)))
 }
 
 fn malformed(message: &'static str) -> Error {
@@ -216,7 +270,15 @@ mod tests {
         let pinned = VaultPath::parse(&format!("{BARE}?version=3")).unwrap();
         assert_eq!(pinned.version(), Some(3));
         assert_eq!(pinned.clone().unpinned(), bare);
-        assert_eq!(bare.with_version(3).unwrap(), pinned);
+        assert_eq!(bare.clone().with_version(3).unwrap(), pinned);
+        let text = format!("{BARE}?version=3&created=2026-03-28T09:00:00.123456789Z");
+        let written = VaultPath::parse(&text).unwrap();
+        assert_eq!((written.version(), written.to_string()), (Some(3), text));
+        assert_eq!((written.clone().with_version(3).unwrap(), written.clone().unpinned()), (pinned.clone(), bare));
+        let write = |time: &str| Written::new(3, time);
+        assert!(written.is_of_another(&write("2026-03-28T09:00:01Z")));
+        assert!(!written.is_of_another(&write("2026-03-28T09:00:00.123456789Z")));
+        assert!(!written.is_of_another(&3.into()) && !pinned.is_of_another(&write("2026-03-28T09:00:01Z")), "unknown");
     }
 
     #[test]
@@ -236,6 +298,8 @@ mod tests {
     fn whatever_else_is_refused_without_being_repeated() {
         let tails =
             ["?version=0", "?version=-1", "?version=", "?version=+1", "?version=01", "?version=1&x=2", "?v=1", "?"];
+        let times = ["", "a b", "?version=2", "%31", "2026-03-28T09:00:00.000000000000000000000Z"];
+        let times = times.iter().map(|time| format!("{BARE}?version=1&created={time}"));
         let pinned = tails.iter().map(|tail| format!("{BARE}{tail}"));
         let paths = [
             "",
@@ -253,7 +317,7 @@ mod tests {
             "secret/data/agent idp/agents/a/credentials/c",
             "secret/data/agentidp/agents/a/credentials/canary\n",
         ];
-        for text in pinned.chain(paths.map(str::to_owned)) {
+        for text in pinned.chain(times).chain(paths.map(str::to_owned)) {
             let error = VaultPath::parse(&text).expect_err(&text);
             assert_eq!(error.kind(), ErrorKind::Malformed);
             assert!(!format!("{error} {error:?}").contains("canary"), "{text}");

@@ -38,11 +38,11 @@ fn pinned(version: u64) -> StoredSecret {
 }
 
 fn holds(version: u64, secret: &str) -> Result<KvEntry, Failure> {
-    Ok(KvEntry { version, value: KvValue::Secret(ClientSecret::from(secret)) })
+    Ok(KvEntry { written: version.into(), value: KvValue::Secret(ClientSecret::from(secret)) })
 }
 
 fn entry(version: u64, value: KvValue) -> Result<KvEntry, Failure> {
-    Ok(KvEntry { version, value })
+    Ok(KvEntry { written: version.into(), value })
 }
 
 /// What `verify` says about `candidate` when Vault holds `value`.
@@ -60,7 +60,10 @@ async fn write(
     read_back: Option<Result<KvEntry, Failure>>,
 ) -> crate::Result<StoredSecret> {
     let vault = vault(|kv| {
-        kv.expect_write().times(1).withf(move |_, _, sent| *sent == cas).return_once(move |_, _, _| written);
+        kv.expect_write()
+            .times(1)
+            .withf(move |_, _, sent| *sent == cas)
+            .return_once(move |_, _, _| written.map(Into::into));
         if let Some(answer) = read_back {
             kv.expect_read().times(1).withf(move |_, version| *version == Some(cas + 1)).return_once(|_, _| answer);
         }
@@ -212,7 +215,10 @@ async fn a_bare_record_is_rotated_from_whatever_vault_has() {
     for (answer, cas) in found {
         let vault = vault(|kv| {
             kv.expect_latest().times(1).return_once(|_| answer);
-            kv.expect_write().times(1).withf(move |_, _, sent| *sent == cas).return_once(move |_, _, _| Ok(cas + 1));
+            kv.expect_write()
+                .times(1)
+                .withf(move |_, _, sent| *sent == cas)
+                .return_once(move |_, _, _| Ok((cas + 1).into()));
         });
         let rotated = vault.rotate(&key(), &record(PATH), &ClientSecret::from("new")).await.unwrap();
         assert_eq!(rotated, pinned(cas + 1));
@@ -258,7 +264,7 @@ async fn a_lost_compare_and_set_is_ours_only_if_the_secret_is() {
 
 #[tokio::test]
 async fn a_compare_and_set_lost_to_nobody_is_tried_once_more() {
-    for (second, expected) in [(Ok(5), Ok(pinned(5))), (Err(Failure::Conflict), Err(ErrorKind::Conflict))] {
+    for (second, expected) in [(Ok(5.into()), Ok(pinned(5))), (Err(Failure::Conflict), Err(ErrorKind::Conflict))] {
         let vault = vault(|kv| {
             let mut answers = [Err(Failure::Conflict), second].into_iter();
             kv.expect_write().times(2).returning(move |_, _, _| answers.next().unwrap());

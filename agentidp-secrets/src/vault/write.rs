@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::kv2::{VaultKv2, record};
-use super::path::VaultPath;
+use super::path::{VaultPath, Written};
 use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::record::StoredSecret;
@@ -20,7 +20,7 @@ impl VaultKv2 {
         let latest = match current.version() {
             Some(version) => version,
             None => match self.kv.latest(current).await {
-                Ok(entry) => entry.version,
+                Ok(entry) => entry.written.version,
                 // Rotation is how a row whose path was deleted is repaired.
                 Err(Failure::Missing) => 0,
                 Err(failure) => return Err(failure.at(&self.site)),
@@ -30,7 +30,7 @@ impl VaultKv2 {
     }
 
     pub(super) async fn write(&self, path: &VaultPath, secret: &ClientSecret, cas: u64) -> Result<StoredSecret> {
-        let version = match self.kv.write(path, secret, cas).await {
+        let written = match self.kv.write(path, secret, cas).await {
             Err(Failure::Conflict) => match self.read_back(path, secret, cas, Failure::Conflict).await {
                 // A standby judges by the state that it has, which may be a moment old. By now it is not.
                 Err(Failure::NotApplied) => self.kv.write(path, secret, cas).await,
@@ -39,7 +39,7 @@ impl VaultKv2 {
             Err(failure) if failure.leaves_a_write_undecided() => self.read_back(path, secret, cas, failure).await,
             decided => decided,
         };
-        let path = path.clone().with_version(version.map_err(|failure| failure.at(&self.site))?)?;
+        let path = path.clone().pinned_to(&written.map_err(|failure| failure.at(&self.site))?)?;
         Ok(record(&path))
     }
 
@@ -54,9 +54,9 @@ impl VaultKv2 {
         secret: &ClientSecret,
         cas: u64,
         failure: Failure,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Written, Failure> {
         match (failure, self.kv.read(path, Some(cas + 1)).await) {
-            (_, Ok(KvEntry { version, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(version),
+            (_, Ok(KvEntry { written, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(written),
             (_, Ok(_)) => Err(Failure::Conflict),
             (_, Err(Failure::Missing)) => Err(Failure::NotApplied),
             (failure, Err(_)) => Err(failure),

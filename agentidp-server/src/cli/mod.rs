@@ -7,6 +7,7 @@ mod deletions;
 mod operator_token;
 mod reconcile;
 mod remove_paths;
+mod restored;
 mod serve;
 mod stop_signal;
 mod terminal;
@@ -67,6 +68,8 @@ enum Command {
         #[arg(long, requires = "remove_paths")]
         yes: bool,
     },
+    /// After the database or Vault was restored from a backup: says what differs, and settles which secrets count
+    Restored(restored::Choices),
     /// Lets this database delete in its folder in Vault after the two were found to disagree; says why, and asks
     Admit {
         /// Removes every other database from the folder's ledger entry
@@ -85,6 +88,7 @@ Examples:
   DATABASE_URL=postgres://… agentidp-server migrate
   TOKEN=$(agentidp-server operator-token --ttl 5m --name alice)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
+  agentidp-server restored --ahead both            after a restore, let both secrets count for a day
   agentidp-server admit                            go on deleting in Vault after a restore
   agentidp-server check && agentidp-server         serve only if everything is in place
 
@@ -128,6 +132,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
             Command::Reconcile { dry_run, .. } => {
                 reconcile::reconcile(&config, if dry_run { Mode::DryRun } else { Mode::Repair }).await
             }
+            Command::Restored(choices) => restored::restored(&config, &choices).await,
             Command::Admit { only, yes } => {
                 admit::admit(&config, if only { Others::Remove } else { Others::Keep }, yes).await
             }

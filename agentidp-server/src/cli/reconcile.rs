@@ -16,16 +16,17 @@ use crate::wiring::{self, StartError};
 /// dry run when something is left to do at all.
 pub(super) async fn reconcile(config: &Config, mode: Mode) -> Result<ExitCode, StartError> {
     let app = wiring::build_as_is(config, Arc::new(SystemClock::default()), watch_time()).await?;
-    if mode == Mode::Repair
-        && purges_are_due(&app).await
-        && let Some(problem) = why_not(decided(&app).await)
-    {
-        fail(problem)?;
+    if mode == Mode::Repair && purges_are_due(&app).await {
+        if let Some(problem) = why_not(decided(&app).await) {
+            fail(problem)?;
+        }
+    } else if let Some(ledger) = &app.ledger {
+        ledger.peek().await;
     }
     let mut told = Ok(());
     let mut tell = |drift: &Drift| {
         if told.is_ok() {
-            told = print(drift);
+            told = print(reconcile::line(&app, drift));
         }
     };
     let outcome = reconcile::pass(&app, mode, &mut tell).await;

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use agentidp_secrets::SystemClock;
+use agentidp_secrets::lifecycle::compare::{MOST_PLACES, Removal};
+use agentidp_secrets::{Error, SystemClock};
 
 use super::deletions::{decided, watch_time, why_not};
 use super::terminal::{ask, fail, print};
 use crate::app::App;
 use crate::config::Config;
-use crate::reconcile::{self, Drift, DriftClass, MOST_PATHS, Mode};
+use crate::reconcile::{self, Drift, DriftClass, Mode, ReconcileError};
 use crate::wiring::{self, StartError};
 
 /// Lists the paths without a row, refuses unless there are as many as the operator expects, asks, and removes them.
@@ -23,32 +24,22 @@ pub(super) async fn remove_paths(config: &Config, expected: usize, yes: bool) ->
 async fn remove(app: &App, expected: usize, yes: bool) -> Result<ExitCode, StartError> {
     let mut found = Vec::new();
     let mut tell = |drift: &Drift| {
-        if drift.class == DriftClass::PathWithoutRow {
+        if drift.kind == DriftClass::PathWithoutRow {
             found.push(drift.clone());
         }
     };
-    match reconcile::pass(app, Mode::DryRun, &mut tell).await {
-        Ok(summary) => {
-            if let Some(error) = summary.unlisted {
-                return fail(format_args!("the paths in Vault could not be listed: {error}"));
-            }
-        }
-        Err(error) => return fail(error),
-    }
+    let vault = match (reconcile::pass(app, Mode::DryRun, &mut tell).await, reconcile::vault(app)) {
+        (Ok(summary), Ok(vault)) => match summary.unlisted {
+            Some(error) => return fail(unlisted(&error)),
+            None => vault,
+        },
+        (Err(error), _) | (_, Err(error)) => return fail(error),
+    };
     for drift in &found {
         print(format_args!("credential {} of client {}", drift.credential_id, drift.client_id))?;
     }
-    if found.len() != expected {
-        return fail(format_args!(
-            "{} paths without a row were found, and --remove-paths says {expected}: nothing was removed",
-            found.len()
-        ));
-    }
-    if expected > MOST_PATHS {
-        return fail(format_args!(
-            "{expected} paths are more than the {MOST_PATHS} that this command removes, and more likely another deployment's \
-             than leftovers: nothing was removed"
-        ));
+    if let Some(problem) = refusal(found.len(), expected) {
+        return fail(problem);
     }
     if let Some(problem) = shared(app).await {
         return fail(problem);
@@ -59,14 +50,36 @@ async fn remove(app: &App, expected: usize, yes: bool) -> Result<ExitCode, Start
     if let Some(problem) = why_not(decided(app).await) {
         return fail(problem);
     }
-    match reconcile::remove_paths(app, &found).await {
-        Ok(removed) => {
-            let stay = expected - usize::try_from(removed).unwrap_or(expected).min(expected);
+    match app.life().remove_places(vault, expected).await {
+        Ok(Removal::Removed(removed)) => {
+            let stay = expected.saturating_sub(removed);
             print(format_args!("{removed} removed, {stay} left because their credential is active or has a purge"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => fail(error),
+        Ok(Removal::Unlisted(error)) => fail(unlisted(&error)),
+        Ok(Removal::Refused(found)) => fail(refusal(found, expected).unwrap_or_default()),
+        Ok(_) => fail("nothing was removed"),
+        Err(failure) => fail(ReconcileError::from(failure)),
     }
+}
+
+fn unlisted(error: &Error) -> String {
+    format!("the paths in Vault could not be listed: {error}")
+}
+
+/// Why so many are not removed.
+fn refusal(found: usize, expected: usize) -> Option<String> {
+    if found != expected {
+        return Some(format!(
+            "{found} paths without a row were found, and --remove-paths says {expected}: nothing was removed"
+        ));
+    }
+    (expected > MOST_PLACES).then(|| {
+        format!(
+            "{expected} paths are more than the {MOST_PLACES} that this command removes, and more likely another \
+             deployment's than leftovers: nothing was removed"
+        )
+    })
 }
 
 /// Why a path without a row may be another database's.

@@ -1,7 +1,6 @@
 //! Admitting a database to a folder, by an operator's command.
 
 use agentidp_secrets::vault::ledger::LedgerEntry;
-use uuid::Uuid;
 
 use super::error::LedgerError;
 use super::watch::{Comparison, Ledger};
@@ -43,7 +42,7 @@ impl Ledger {
             LedgerEntry::Live { counters, .. } => counters.get(&row.identity.to_string()).map(|known| known.counter),
             _ => None,
         };
-        let (counter, mark) = (row.counter.max(known.unwrap_or_default()), Uuid::new_v4());
+        let (counter, mark) = (row.counter.max(known.unwrap_or_default()), self.mark());
         if !self.repo.0.restart(&self.folder, &row, counter, mark).await.map_err(LedgerError::from)? {
             return Err(AdmitError::Changed);
         }

@@ -14,6 +14,7 @@ use super::error::LedgerError;
 use super::gate::{DeletionGate, LedgerState};
 use super::judge::{Judgement, judge};
 use super::report::report;
+use crate::domain::Timestamp;
 use crate::repo::{LedgerRepo, LedgerRow};
 
 /// How long a process watches before it deletes anything: twice the time between two advances of a writer.
@@ -180,6 +181,18 @@ impl Ledger {
         Ok(Some(LedgerState::Agrees))
     }
 
+    /// Compares once, changes nothing, and opens nothing: for a process that only wants to know whether what is noted here can be
+    /// believed.
+    pub async fn peek(&self) {
+        let since = (self.clock.instant(), self.clock.now());
+        let state = match self.compare().await.map(|found| found.judgement) {
+            Ok(Judgement::Disagrees(disagreement)) => LedgerState::Disagrees(disagreement),
+            Ok(_) => LedgerState::Watching,
+            Err(_) => LedgerState::Unknown,
+        };
+        self.gate.set(state, since);
+    }
+
     /// Reads the row and the entry so that they belong together, and changes neither.
     ///
     /// # Errors
@@ -205,9 +218,14 @@ impl Ledger {
         Err(LedgerError::Busy)
     }
 
+    /// Random, and says when it was made: after a restore it tells what moment a side is from.
+    pub(super) fn mark(&self) -> Uuid {
+        Uuid::new_v7(Timestamp::from(self.clock.now()).into())
+    }
+
     /// Notes the next value, writes it to the entry and settles the row. Says whether this process wrote it.
     async fn advance(&self, row: &LedgerRow, entry: &LedgerEntry) -> Result<bool, LedgerError> {
-        let Some(noted) = self.repo.0.note(&self.folder, row, Uuid::new_v4()).await? else { return Ok(false) };
+        let Some(noted) = self.repo.0.note(&self.folder, row, self.mark()).await? else { return Ok(false) };
         if !self.write(&noted, entry, true).await? {
             return Ok(false);
         }

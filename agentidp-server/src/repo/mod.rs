@@ -114,19 +114,12 @@ pub struct AgentFilter {
     pub status: Option<AgentStatus>,
 }
 
-/// What a comparison of the rows with Vault reads, and the one thing that it writes.
+/// What a comparison of the rows with Vault reads.
 #[cfg_attr(test, mockall::automock)]
 #[async_trait]
 pub trait DriftRepo: Send + Sync + 'static {
     /// Up to `limit` active credentials, by id, after this one.
     async fn page(&self, after: Option<Uuid>, limit: u32) -> Result<Vec<Credential>>;
-
-    /// Who answers for a path.
-    async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched>;
-
-    /// Schedules the purge of a path without a row, as an operator's command asks for it; says whether it did. It does not when
-    /// the credential is active, wherever its row points, or has a job.
-    async fn adopt(&self, client_id: Uuid, credential_id: Uuid, vault_path: &str, now: Timestamp) -> Result<bool>;
 
     /// How many jobs wait.
     async fn waiting(&self, now: Timestamp) -> Result<Waiting>;
@@ -158,18 +151,6 @@ pub struct Backends {
 pub trait Leadership: Send + Sync + 'static {
     /// Whether it still is.
     async fn holds(&mut self) -> bool;
-}
-
-/// Who answers for a path in Vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_enums, reason = "callers must handle each outcome")]
-pub enum Vouched {
-    /// An active credential's row.
-    Row,
-    /// A job: it is being written, or will be purged.
-    Job,
-    /// Nobody.
-    Nobody,
 }
 
 /// Jobs that wait.

@@ -15,9 +15,9 @@ use crate::domain::{
 macro_rules! credential_columns {
     ($from:literal) => {
         concat!(
-            "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, secret_selector, awaits_use, ",
-            "revision, created_at, expires_at, revoked_at, previous_hash, previous_path, previous_version, ",
-            "previous_selector, previous_expires_at, previous_of",
+            "SELECT credential_id, client_id, status, secret_hash, vault_path, vault_version, vault_written, secret_selector, ",
+            "awaits_use, revision, created_at, expires_at, revoked_at, previous_hash, previous_path, previous_version, ",
+            "previous_written, previous_selector, previous_expires_at, previous_of",
             $from
         )
     };
@@ -96,6 +96,7 @@ struct SecretRow {
     secret_hash: Option<String>,
     vault_path: Option<String>,
     vault_version: Option<i64>,
+    vault_written: Option<String>,
     secret_selector: Option<String>,
     awaits_use: Option<bool>,
     revision: Option<Id>,
@@ -103,6 +104,7 @@ struct SecretRow {
     previous_hash: Option<String>,
     previous_path: Option<String>,
     previous_version: Option<i64>,
+    previous_written: Option<String>,
     previous_selector: Option<String>,
     previous_expires_at: Option<Timestamp>,
     previous_of: Option<Id>,
@@ -116,6 +118,7 @@ impl From<SecretRow> for SecretColumns {
             hash: row.previous_hash,
             path: row.previous_path,
             version: row.previous_version,
+            written: row.previous_written,
             selector: row.previous_selector,
             expires_at,
         });
@@ -123,6 +126,7 @@ impl From<SecretRow> for SecretColumns {
             secret_hash: row.secret_hash,
             vault_path: row.vault_path,
             vault_version: row.vault_version,
+            vault_written: row.vault_written,
             secret_selector: row.secret_selector,
             awaits_use: row.awaits_use.unwrap_or_default(),
             revision,

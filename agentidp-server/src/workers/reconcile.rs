@@ -40,12 +40,11 @@ impl Reconciler {
                 return;
             }
             told += 1;
-            // Without the command of its text: no line of the log has a path in Vault.
-            let (class, client_id, credential_id) = (drift.class.as_str(), &drift.client_id, &drift.credential_id);
-            if drift.class.needs_operator() {
-                warn!(class, client_id, credential_id, "a row and Vault differ: {}", drift.advice());
+            let (class, client_id, credential_id) = (drift.kind.as_str(), &drift.client_id, &drift.credential_id);
+            if drift.kind.needs_operator() {
+                warn!(class, client_id, credential_id, "a row and Vault differ: {}", drift.kind.advice());
             } else {
-                info!(class, client_id, credential_id, "a row and Vault differ: {}", drift.advice());
+                info!(class, client_id, credential_id, "a row and Vault differ: {}", drift.kind.advice());
             }
         };
         let outcome = reconcile::pass(app, Mode::Repair, &mut tell).await;

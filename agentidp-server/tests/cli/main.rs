@@ -44,6 +44,9 @@ mod refusals;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
+#[cfg(feature = "fail-points")]
+mod restored;
+#[cfg(test)]
 mod rolling;
 #[cfg(test)]
 mod runbook;

@@ -24,6 +24,7 @@ on_both!(
 
 fn previous(hash: Option<&str>, path: Option<&str>) -> PreviousColumns {
     PreviousColumns {
+        written: None,
         hash: hash.map(|text| format!("$2b$10${text}")),
         path: path.map(str::to_owned),
         version: path.map(|_| 7),

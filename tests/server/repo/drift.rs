@@ -1,16 +1,12 @@
-//! What a comparison with Vault reads and schedules.
+//! What a comparison with Vault reads.
 
 use agentidp_secrets::lifecycle::DebtKind;
-use agentidp_server::repo::{Vouched, Waiting};
+use agentidp_server::repo::Waiting;
 use uuid::Uuid;
 
 use super::*;
 
-on_both!(
-    active_credentials_come_in_parts_and_by_id,
-    a_path_is_adopted_once_and_only_if_nobody_answers_for_it,
-    jobs_are_counted_by_whether_they_are_due,
-);
+on_both!(active_credentials_come_in_parts_and_by_id, jobs_are_counted_by_whether_they_are_due,);
 
 async fn active_credentials_come_in_parts_and_by_id(db: Database) {
     let agent = db.agent().await;
@@ -29,27 +25,6 @@ async fn active_credentials_come_in_parts_and_by_id(db: Database) {
         found.extend(part);
     }
     assert_eq!(found, expected);
-}
-
-async fn a_path_is_adopted_once_and_only_if_nobody_answers_for_it(db: Database) {
-    let agent = db.agent().await;
-    let live = db.credential(&agent, vaulted("secret/data/live", 1)).await;
-    let vouched = async |id, path: &str| db.repos.drift.vouched(id, path).await.unwrap();
-    let adopt = async |row: &Credential, path: &str, at| {
-        db.repos.drift.adopt(row.client_id, row.credential_id, path, at).await.unwrap()
-    };
-    assert_eq!(vouched(live.credential_id, "secret/data/live").await, Vouched::Row);
-    assert!(!adopt(&live, "secret/data/live", later(600)).await, "its row vouches for it");
-    assert!(!adopt(&live, "secret/data/moved", later(600)).await, "the credential is active, and may come back there");
-
-    let orphan = credential(agent.agent_id, vaulted("secret/data/orphan", 1));
-    assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Nobody);
-    assert!(adopt(&orphan, "secret/data/orphan", later(600)).await);
-    assert_eq!(vouched(orphan.credential_id, "secret/data/orphan").await, Vouched::Job);
-    assert!(!adopt(&orphan, "secret/data/orphan", now()).await, "a job stays as it is");
-    assert!(db.repos.changes.due(later(599), 10).await.unwrap().is_empty());
-    assert_eq!(db.repos.changes.due(later(600), 10).await.unwrap(), [(agent.agent_id, orphan.credential_id)]);
-    assert_eq!(vouched(Uuid::new_v4(), "secret/data/orphan").await, Vouched::Nobody);
 }
 
 async fn jobs_are_counted_by_whether_they_are_due(db: Database) {

@@ -8,6 +8,7 @@ use super::digest::SecretDigest;
 
 use super::rows::{Revision, State};
 use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
 
 /// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.
 const LONGEST_LEASE: Duration = Duration::from_secs(1800);
@@ -217,6 +218,23 @@ impl Note {
     pub(super) fn give_up_at(&mut self, place: &StoredSecret, now: SystemTime) -> bool {
         let open = self.open.take_if(|open| open.place == *place && !open.is_held(now));
         open.is_some() || self.open.as_ref().is_none_or(|open| open.place != *place)
+    }
+
+    /// Whether somebody is writing.
+    pub(super) fn is_being_written(&self, now: SystemTime) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_held(now))
+    }
+
+    /// Whether the secret was about to be written over `base` at the place.
+    pub(super) fn has_noted(&self, place: &StoredSecret, base: u64, secret: &ClientSecret) -> bool {
+        let open = self.open.as_ref().filter(|open| open.place == *place && open.base == base);
+        open.is_some_and(|open| open.digests.iter().any(|digest| digest.is_of(secret)))
+    }
+
+    /// Whether a write to the place, or what has to become of it, is noted.
+    pub(super) fn is_about(&self, place: &StoredSecret) -> bool {
+        let mut debts = self.debts.iter().map(|debt| &debt.place);
+        self.open.as_ref().is_some_and(|open| open.place == *place) || debts.any(|owed| owed == place)
     }
 
     /// Whether the write is the attempt's.

@@ -1,5 +1,6 @@
 //! The backends as a replica reaches them: a mount behind a network, and digests in the record.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use super::world::{World, mount_of, split};
 use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::inventory::{Inventory, NamePage};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -73,6 +75,14 @@ impl MountBackend {
 
     fn record(&self, key: &CredentialKey, version: u64) -> StoredSecret {
         StoredSecret::new(self.info.id.clone(), format!("{key}?version={version}"))
+    }
+
+    /// All names, in one part.
+    fn names(&self, part: impl Fn(&CredentialKey) -> Option<String>) -> NamePage {
+        let world = self.site.world.lock();
+        let places = world.mounts.get(self.mount).into_iter().flat_map(|mount| mount.places.keys());
+        let names: BTreeSet<_> = places.filter_map(part).collect();
+        NamePage { names: names.into_iter().collect(), next: None }
     }
 
     fn is_here(&self, stored: &StoredSecret) -> bool {
@@ -273,6 +283,18 @@ impl SecretBackend for MountBackend {
 
     async fn probe(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Inventory for MountBackend {
+    async fn clients(&self, _after: Option<&str>, _limit: usize) -> Result<NamePage> {
+        Ok(self.names(|key| Some(key.client_id().to_string())))
+    }
+
+    async fn credentials_of(&self, client: &str, _after: Option<&str>, _limit: usize) -> Result<NamePage> {
+        let is_ones = |key: &CredentialKey| key.client_id().as_str() == client;
+        Ok(self.names(|key| is_ones(key).then(|| key.credential_id().to_string())))
     }
 }
 

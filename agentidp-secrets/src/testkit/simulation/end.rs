@@ -9,6 +9,7 @@ use super::replica::{Cluster, Replica};
 use super::seen::{Kind, MOUNTS};
 use super::world::{World, mount_of};
 use crate::credential::CredentialKey;
+use crate::lifecycle::compare::{Difference, DifferenceKind, Mode};
 use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown};
 use crate::secret::ClientSecret;
 
@@ -36,6 +37,7 @@ pub(super) async fn settle(cluster: &Cluster) {
     sleep(overlaps).await;
     drain(cluster).await;
     cluster.world.lock().look_at_places();
+    compare(cluster).await;
     let keys = cluster.world.lock().oracle.keys.clone();
     for key in &keys {
         if cluster.world.lock().oracle_state(key).active().is_some() {
@@ -47,6 +49,21 @@ pub(super) async fn settle(cluster: &Cluster) {
     }
     drain(cluster).await;
     cluster.world.lock().look_at_places();
+}
+
+/// A comparison finds nothing that somebody has to mend: after whatever went wrong rows and mounts belong together.
+async fn compare(cluster: &Cluster) {
+    let Some(replica) = replica(cluster) else { return };
+    let told = replica.compare(Mode::DryRun).await;
+    let is_wrong = |difference: &&Difference| {
+        let harmless =
+            [DifferenceKind::VersionUnfinished, DifferenceKind::VersionBehind, DifferenceKind::PathNotPointedTo];
+        !harmless.contains(&difference.kind)
+    };
+    let wrong: Vec<_> = told.iter().flatten().filter(is_wrong).map(ToString::to_string).collect();
+    if told.is_none() || !wrong.is_empty() {
+        cluster.world.lock().violate("a comparison finds nothing to mend", |_| format!("{wrong:?}"));
+    }
 }
 
 fn replica(cluster: &Cluster) -> Option<Replica> {

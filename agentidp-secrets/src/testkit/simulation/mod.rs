@@ -15,7 +15,7 @@
 //! Each call to the ledger or to a backend is a point, before and after which a replica may be held up, stand still, or die with all
 //! its tasks; another one starts on the same ledger. Calls fail; commits are lost, done or not, or carried out later;
 //! requests are lost, carried out late, twice or without an answer; a standby answers with what it knew. Callers hang up, the
-//! clock jumps, replicas are set to different backends.
+//! clock jumps, replicas are set to different backends. Replicas, and clones of the database, compare rows and mounts.
 //!
 //! # What must hold
 //! | when | rule |
@@ -27,7 +27,7 @@
 //! | | a definite error changed nothing, then and later |
 //! | | each acknowledged change is in the audit once |
 //! | | a login was decided by what counted at a moment of its own; the last look by what counted since it began |
-//! | at the end | debts have drained; nothing is held that nobody vouches for; nothing stays stuck |
+//! | at the end | debts have drained; nothing is held that nobody vouches for; a comparison finds nothing to mend; nothing stays stuck |
 //!
 //! A [`Fault`] is a form of the protocol that was refuted. Each is found: that is the proof that the simulation can fail.
 

@@ -13,6 +13,7 @@ use super::world::Shared;
 use crate::backend::SharedBackend;
 use crate::error::Result;
 use crate::keys::MacKeys;
+use crate::lifecycle::compare::{Difference, Mode};
 use crate::lifecycle::{Gate, Lifecycle, MemoryLedger};
 use crate::store::SecretStore;
 
@@ -20,6 +21,19 @@ use crate::store::SecretStore;
 pub(super) struct Replica {
     pub(super) life: Lifecycle<SimulatedLedger>,
     pub(super) site: Site,
+}
+
+impl Replica {
+    /// Compares the rows with each mount; what was told, unless something fails.
+    pub(super) async fn compare(&self, mode: Mode) -> Option<Vec<Difference>> {
+        let mut told = Vec::new();
+        for mount in 0..MOUNTS {
+            let mount = MountBackend::new(mount, self.site.clone()).ok()?;
+            let mut tell = |difference: &Difference| told.push(difference.clone());
+            self.life.compare(&mount, mode, &mut tell).await.ok()?;
+        }
+        Some(told)
+    }
 }
 
 /// All processes: the latest one of each replica, and those of a clone of the database.

@@ -17,6 +17,8 @@ pub struct Counts {
     pub operations: u64,
     /// Logins.
     pub logins: u64,
+    /// Comparisons of the rows with the mounts.
+    pub comparisons: u64,
     /// Processes that died.
     pub crashes: u64,
     /// Requests and commits that were carried out after their caller had given up, or a second time.
@@ -52,6 +54,7 @@ impl AddAssign for Counts {
         self.checks += other.checks;
         self.operations += other.operations;
         self.logins += other.logins;
+        self.comparisons += other.comparisons;
         self.crashes += other.crashes;
         self.late += other.late;
         self.pauses += other.pauses;

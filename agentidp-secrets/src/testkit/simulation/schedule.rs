@@ -12,6 +12,7 @@ use super::{end, kv, login, rates};
 use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::lifecycle::Row;
+use crate::lifecycle::compare::Mode;
 use crate::secret::ClientSecret;
 
 /// Long after the last request that is carried out late.
@@ -160,6 +161,15 @@ fn act(cluster: &Cluster) -> Duration {
                     replica.life.round().await;
                 }),
             );
+            return wait;
+        }
+        15 => {
+            let is_by_clone = world.chance.happens(300);
+            world.counts.comparisons += 1;
+            drop(guard);
+            let replica = cluster.a_clone().filter(|_| is_by_clone).unwrap_or(replica);
+            let site = replica.site.clone();
+            site.executor.clone().spawn(site.owner, Box::pin(async move { drop(replica.compare(Mode::Repair).await) }));
             return wait;
         }
         14 => {

@@ -46,7 +46,7 @@ impl VaultKv2 {
             Ok(scratch) => scratch,
             Err(error) => return vec![self.tried(Right::Create, Err(error))],
         };
-        let created = self.kv.write(&path, &value, 0).await;
+        let created = self.kv.write(&path, &value, 0).await.map(|written| written.version);
         let read = match self.kv.read(&path, created.ok()).await {
             // Being told that it is not there takes the right to read.
             Ok(_) | Err(Failure::Missing) => Ok(()),

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use super::{KvEntry, KvValue};
 use crate::secret::ClientSecret;
 use crate::vault::failure::Failure;
+use crate::vault::path::Written;
 use crate::vault::rights::Right;
 use crate::vault::wire::answer::{Envelope, data, failure, parse};
 
@@ -17,7 +18,7 @@ pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>) -> Result<Kv
         _ => return Err(failure(status, body, Right::Read)),
     };
     match version {
-        Some(version) if version != entry.version => Err(Failure::OtherVersion),
+        Some(version) if version != entry.written.version => Err(Failure::OtherVersion),
         _ => Ok(entry),
     }
 }
@@ -29,10 +30,10 @@ pub(crate) fn deletes_by_itself(status: u16, body: &[u8]) -> Result<bool, Failur
 }
 
 /// The new version in an answer to a write.
-pub(crate) fn written(status: u16, body: &[u8], right: Right) -> Result<u64, Failure> {
+pub(crate) fn written(status: u16, body: &[u8], right: Right) -> Result<Written, Failure> {
     match status {
         200 => match parse::<Envelope<Metadata>>(body).and_then(|envelope| envelope.data) {
-            Some(Metadata { version, .. }) if version > 0 => Ok(version),
+            Some(metadata) if metadata.version > 0 => Ok(metadata.written()),
             _ => Err(Failure::Foreign(status)),
         },
         // Version 1 of the engine takes the request, keeps it unversioned, and says nothing.
@@ -53,15 +54,15 @@ fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
     // Two readings, because "our shape with another value in it" is damage and "another shape" is not Vault.
     match parse::<Envelope<Version<Fields>>>(body) {
         Some(Envelope { data: Some(Version { data, metadata }) }) => {
-            let Metadata { version, .. } = metadata.ok_or(Failure::NotVersioned)?;
+            let written = metadata.ok_or(Failure::NotVersioned)?.written();
             let secret = data.and_then(|fields| fields.client_secret).filter(|text| !text.is_empty());
             let value = secret.map_or(KvValue::Unreadable, |text| KvValue::Secret(ClientSecret::from(text)));
-            Ok(KvEntry { version, value })
+            Ok(KvEntry { written, value })
         }
         Some(Envelope { data: None }) => Err(Failure::Foreign(200)),
         None => match parse::<Envelope<Version<IgnoredAny>>>(body) {
-            Some(Envelope { data: Some(Version { metadata: Some(Metadata { version, .. }), .. }) }) => {
-                Ok(KvEntry { version, value: KvValue::Unreadable })
+            Some(Envelope { data: Some(Version { metadata: Some(metadata), .. }) }) => {
+                Ok(KvEntry { written: metadata.written(), value: KvValue::Unreadable })
             }
             _ => Err(Failure::Foreign(200)),
         },
@@ -71,7 +72,7 @@ fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
 fn deleted_entry(body: &[u8]) -> Option<KvEntry> {
     let metadata = parse::<Envelope<Version<IgnoredAny>>>(body)?.data?.metadata?;
     let value = if metadata.destroyed { KvValue::Destroyed } else { KvValue::Deleted };
-    Some(KvEntry { version: metadata.version, value })
+    Some(KvEntry { written: metadata.written(), value })
 }
 
 #[derive(Deserialize)]
@@ -84,9 +85,17 @@ struct Version<T> {
 struct Metadata {
     version: u64,
     #[serde(default)]
+    created_time: String,
+    #[serde(default)]
     destroyed: bool,
     #[serde(default)]
     deletion_time: String,
+}
+
+impl Metadata {
+    fn written(&self) -> Written {
+        Written::new(self.version, &self.created_time)
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,7 +110,9 @@ mod tests {
     use super::*;
 
     fn live(data: &str) -> String {
-        format!(r#"{{"request_id":"r","data":{{"data":{data},"metadata":{{"version":3,"deletion_time":""}}}}}}"#)
+        format!(
+            r#"{{"request_id":"r","data":{{"data":{data},"metadata":{{"version":3,"created_time":"2026-03-28T09:00:00.5Z","deletion_time":""}}}}}}"#
+        )
     }
 
     fn refusal(status: u16, body: &str) -> Failure {
@@ -111,10 +122,10 @@ mod tests {
     #[test]
     fn a_live_version_gives_its_secret() {
         let body = live(r#"{"clientSecret":"a\u003cb","note":"by hand"}"#);
-        let KvEntry { version: 3, value: KvValue::Secret(secret) } = entry(200, body.as_bytes(), Some(3)).unwrap()
-        else {
+        let KvEntry { written, value: KvValue::Secret(secret) } = entry(200, body.as_bytes(), Some(3)).unwrap() else {
             panic!("no secret");
         };
+        assert_eq!(written, Written::new(3, "2026-03-28T09:00:00.5Z"));
         assert_eq!(secret.expose_secret(), "a<b");
         assert_eq!(entry(200, body.as_bytes(), Some(2)).unwrap_err(), Failure::OtherVersion);
     }
@@ -123,7 +134,7 @@ mod tests {
     fn a_version_with_something_else_in_it_is_unreadable() {
         for data in ["null", "{}", r#"{"clientSecret":""}"#, r#"{"clientSecret":7}"#, r#"{"clientSecret":{"a":1}}"#] {
             let found = entry(200, live(data).as_bytes(), None).unwrap();
-            assert!(matches!(found, KvEntry { version: 3, value: KvValue::Unreadable }), "{data}");
+            assert!(found.written.version == 3 && matches!(found.value, KvValue::Unreadable), "{data}");
         }
     }
 
@@ -133,8 +144,8 @@ mod tests {
             let body = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":IS}}}"#;
             entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None)
         };
-        assert!(matches!(gone(false), Ok(KvEntry { version: 2, value: KvValue::Deleted })));
-        assert!(matches!(gone(true), Ok(KvEntry { version: 2, value: KvValue::Destroyed })));
+        assert!(matches!(gone(false), Ok(KvEntry { written: Written { version: 2, .. }, value: KvValue::Deleted })));
+        assert!(matches!(gone(true), Ok(KvEntry { written: Written { version: 2, .. }, value: KvValue::Destroyed })));
         assert_eq!(refusal(404, r#"{"errors":[]}"#), Failure::Missing);
     }
 
@@ -147,7 +158,7 @@ mod tests {
         assert_eq!(refusal(200, r#"{"data":{"clientSecret":"v1"}}"#), Failure::NotVersioned);
         assert_eq!(written(204, b"", Right::Create), Err(Failure::NotVersioned));
         assert_eq!(written(200, br#"{"data":{"version":0}}"#, Right::Create), Err(Failure::Foreign(200)));
-        assert_eq!(written(200, br#"{"data":{"version":4}}"#, Right::Update), Ok(4));
+        assert_eq!(written(200, br#"{"data":{"version":4}}"#, Right::Update), Ok(4.into()));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{KvEntry, KvV2, answer};
 use crate::secret::ClientSecret;
 use crate::vault::auth::Session;
 use crate::vault::failure::Failure;
-use crate::vault::path::VaultPath;
+use crate::vault::path::{VaultPath, Written};
 use crate::vault::rights::Right;
 use crate::vault::wire::answer::data;
 use crate::vault::wire::{Answer, Request};
@@ -86,7 +86,7 @@ impl KvV2 for VaultrsKv {
         answer::entry(answer.status, &answer.body, None)
     }
 
-    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure> {
+    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<Written, Failure> {
         // vaultrs keeps 32 bits; nobody rotates four thousand million times.
         let cas = u32::try_from(cas).map_err(|_| Failure::Conflict)?;
         let mut request = SetSecretRequest {
@@ -103,7 +103,7 @@ impl KvV2 for VaultrsKv {
         answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
     }
 
-    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure> {
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<Written, Failure> {
         let request = SetSecretRequest {
             mount: path.mount().to_owned(),
             path: path.below_mount(),

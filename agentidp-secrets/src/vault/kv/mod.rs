@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::secret::ClientSecret;
 use crate::vault::failure::Failure;
-use crate::vault::path::VaultPath;
+use crate::vault::path::{VaultPath, Written};
 
 pub(crate) use self::client::VaultrsKv;
 
@@ -25,10 +25,10 @@ pub(crate) trait KvV2: fmt::Debug + Send + Sync + 'static {
     async fn latest(&self, path: &VaultPath) -> Result<KvEntry, Failure>;
 
     /// Writes a new version if the latest one is `cas` (0: if there is none), and returns the new version.
-    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<u64, Failure>;
+    async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<Written, Failure>;
 
     /// Writes a version without a secret, as [`write`](Self::write) does.
-    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<u64, Failure>;
+    async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<Written, Failure>;
 
     /// Deletes every version for good. Idempotent.
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure>;
@@ -37,8 +37,8 @@ pub(crate) trait KvV2: fmt::Debug + Send + Sync + 'static {
 /// A version that Vault knows of.
 #[derive(Debug)]
 pub(crate) struct KvEntry {
-    /// Its number, 1 or more.
-    pub(crate) version: u64,
+    /// Its number, 1 or more, and when it was written.
+    pub(crate) written: Written,
     /// What it holds.
     pub(crate) value: KvValue,
 }

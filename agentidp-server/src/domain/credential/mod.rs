@@ -21,6 +21,9 @@ named_enum! {
     }
 }
 
+/// What stands in a record before the time of its write.
+const CREATED: &str = "&created=";
+
 /// A credential as its row has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a row; repositories build it")]
@@ -51,6 +54,8 @@ pub struct PreviousColumns {
     pub path: Option<String>,
     /// The KV version.
     pub version: Option<i64>,
+    /// When that version was written.
+    pub written: Option<String>,
     /// The text of a `Selector`.
     pub selector: Option<String>,
     /// The first moment at which it does not work any more.
@@ -76,6 +81,9 @@ pub struct SecretColumns {
     pub vault_path: Option<String>,
     /// The KV version that the row vouches for.
     pub vault_version: Option<i64>,
+    /// That version and when it was written, as Vault says it: `3 2026-03-28T09:00:00Z`. A server of an older release changes the
+    /// version and leaves this as it is; then it counts for nothing.
+    pub vault_written: Option<String>,
     /// The text of a `Selector`.
     pub secret_selector: Option<String>,
     /// Unused so far. A retry with the same `Idempotency-Key` may still replace it.
@@ -147,6 +155,7 @@ impl SecretColumns {
                 hash: columns.secret_hash,
                 path: columns.vault_path,
                 version: columns.vault_version,
+                written: columns.vault_written,
                 selector: columns.secret_selector,
                 expires_at: previous.valid_until.into(),
             }))
@@ -180,6 +189,7 @@ impl SecretColumns {
                 secret_hash: previous.hash.clone(),
                 vault_path: previous.path.clone(),
                 vault_version: previous.version,
+                vault_written: previous.written.clone(),
                 ..Self::default()
             };
             // One that cannot be read has ended early, which the present one must not.
@@ -198,13 +208,16 @@ impl SecretColumns {
     fn from_record(record: &StoredSecret) -> Result<Self, Error> {
         let payload = record.payload();
         if record.backend() == &BackendId::VAULT_KV2 {
-            let (path, version) = match payload.split_once("?version=") {
-                Some((path, version)) => {
-                    (path, Some(version.parse::<i64>().ok().filter(|n| *n >= 1).ok_or_else(bad_version)?))
-                }
-                None => (payload, None),
+            let Some((path, pin)) = payload.split_once("?version=") else {
+                return Ok(Self { vault_path: Some(payload.to_owned()), ..Self::default() });
             };
-            return Ok(Self { vault_path: Some(path.to_owned()), vault_version: version, ..Self::default() });
+            let (version, created) = pin.split_once(CREATED).map_or((pin, None), |(version, at)| (version, Some(at)));
+            return Ok(Self {
+                vault_path: Some(path.to_owned()),
+                vault_version: Some(version.parse::<i64>().ok().filter(|n| *n >= 1).ok_or_else(bad_version)?),
+                vault_written: created.map(|created| format!("{version} {created}")),
+                ..Self::default()
+            });
         }
         match StoredSecret::identify(payload) {
             Some(digest) if digest == *record => Ok(Self { secret_hash: Some(payload.to_owned()), ..Self::default() }),
@@ -220,7 +233,12 @@ impl SecretColumns {
         match (&self.vault_path, &self.secret_hash) {
             (Some(path), _) => {
                 let payload = match self.vault_version {
-                    Some(version) if version >= 1 => format!("{path}?version={version}"),
+                    Some(version) if version >= 1 => {
+                        let written = self.vault_written.as_deref().and_then(|written| written.split_once(' '));
+                        let of_it = written.filter(|(of, _)| *of == version.to_string());
+                        let created = of_it.map(|(_, created)| format!("{CREATED}{created}")).unwrap_or_default();
+                        format!("{path}?version={version}{created}")
+                    }
                     Some(_) => return Err(bad_version()),
                     None => path.clone(),
                 };
@@ -253,6 +271,7 @@ impl fmt::Debug for SecretColumns {
             .field("secret_hash", &self.secret_hash.as_ref().map(|_| "[REDACTED]"))
             .field("vault_path", &self.vault_path.as_ref().map(|_| "[REDACTED]"))
             .field("vault_version", &self.vault_version)
+            .field("vault_written", &self.vault_written)
             .field("secret_selector", &self.secret_selector.as_ref().map(|_| "[REDACTED]"))
             .field("awaits_use", &self.awaits_use)
             .field("previous", &self.previous)

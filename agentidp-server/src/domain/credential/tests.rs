@@ -27,6 +27,16 @@ fn columns_and_record_are_two_forms_of_one_thing() {
 }
 
 #[test]
+fn the_time_of_a_write_counts_for_its_own_version_only() {
+    let text = "{vault-kv2}secret/data/a/b?version=3&created=2026-03-28T09:00:00.5Z";
+    let row = SecretColumns::from_record(&StoredSecret::parse(text).unwrap()).unwrap();
+    assert_eq!(row.vault_written.as_deref(), Some("3 2026-03-28T09:00:00.5Z"));
+    assert_eq!(row.to_record().unwrap().to_text(), text);
+    let by_an_older_server = SecretColumns { vault_version: Some(4), ..row };
+    assert_eq!(by_an_older_server.to_record().unwrap().payload(), "secret/data/a/b?version=4");
+}
+
+#[test]
 fn a_path_wins_over_a_left_over_digest() {
     let both = columns(Some("$2b$10$digest"), Some("secret/data/a/b"), Some(1));
     assert_eq!(both.to_record().unwrap().backend(), &BackendId::VAULT_KV2);

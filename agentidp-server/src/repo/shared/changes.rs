@@ -107,7 +107,8 @@ impl ChangeTx for Changing {
             old_jobs::void(&mut self.tx, credential_id, secret.vault_path.as_deref()).await?;
             sqlx::query(
                 "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-                 secret_selector, created_at, awaits_use, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 secret_selector, created_at, awaits_use, revision, vault_written) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             )
             .bind(Id(credential_id))
             .bind(Id(client_id))
@@ -119,6 +120,7 @@ impl ChangeTx for Changing {
             .bind(created_at)
             .bind(false)
             .bind(secret.revision.map(Id))
+            .bind(&secret.vault_written)
             .execute(&mut *self.tx)
             .await?;
             if secret.previous.is_some() {
@@ -210,7 +212,8 @@ async fn write_secret(
     sqlx::query(
         "UPDATE credentials SET secret_hash = $2, vault_path = $3, vault_version = $4, secret_selector = $5, \
          awaits_use = (awaits_use AND $6), revision = $7, previous_hash = $8, previous_path = $9, previous_version = $10, \
-         previous_selector = $11, previous_expires_at = $12, previous_of = $13 WHERE credential_id = $1",
+         previous_selector = $11, previous_expires_at = $12, previous_of = $13, vault_written = $14, previous_written = $15 \
+         WHERE credential_id = $1",
     )
     .bind(Id(credential_id))
     .bind(&secret.secret_hash)
@@ -225,6 +228,8 @@ async fn write_secret(
     .bind(previous.and_then(|previous| previous.selector.as_deref()))
     .bind(previous.map(|previous| previous.expires_at))
     .bind(secret.revision.filter(|_| previous.is_some()).map(Id))
+    .bind(&secret.vault_written)
+    .bind(previous.and_then(|previous| previous.written.as_deref()))
     .execute(connection)
     .await
     .map(drop)

@@ -46,7 +46,7 @@ impl CredentialRepo for Store {
         let work = || async {
             let rows: Vec<AuthenticationRow> = sqlx::query_as(
                 "SELECT a.status AS agent_status, a.token_epoch, c.credential_id, a.agent_id AS client_id, c.secret_hash, \
-                 c.vault_path, c.vault_version, c.secret_selector, c.awaits_use, c.revision, c.expires_at, c.previous_hash, \
+                 c.vault_path, c.vault_version, c.vault_written, c.previous_written, c.secret_selector, c.awaits_use, c.revision, c.expires_at, c.previous_hash, \
                  c.previous_path, c.previous_version, c.previous_selector, c.previous_expires_at, c.previous_of \
                  FROM agents a LEFT JOIN credentials c ON c.client_id = a.agent_id AND c.status = 'active' \
                  AND (c.expires_at IS NULL OR c.expires_at > $2) \

@@ -1,4 +1,4 @@
-//! What a comparison with Vault reads and schedules.
+//! What a comparison with Vault reads.
 
 use async_trait::async_trait;
 use sqlx::QueryBuilder;
@@ -8,7 +8,7 @@ use super::{Db, Store};
 use crate::domain::{Credential, CredentialStatus, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
-use crate::repo::{Backends, DriftRepo, Leadership, Result, Vouched, Waiting};
+use crate::repo::{Backends, DriftRepo, Leadership, Result, Waiting};
 
 #[async_trait]
 impl DriftRepo for Store {
@@ -24,49 +24,6 @@ impl DriftRepo for Store {
             Ok(rows.into_iter().map(Into::into).collect())
         };
         self.watch.again("drift.page", work).await
-    }
-
-    async fn vouched(&self, credential_id: Uuid, vault_path: &str) -> Result<Vouched> {
-        // One statement, so one moment: an intent that turns into a row is seen as one of both.
-        let work = || async {
-            let (row, job): (bool, bool) = sqlx::query_as(
-                "SELECT EXISTS (SELECT 1 FROM credentials WHERE credential_id = $1 AND status = 'active' \
-                 AND (vault_path = $2 OR previous_path = $2)), \
-                 EXISTS (SELECT 1 FROM purge_debts WHERE credential_id = $1 AND vault_path = $2) \
-                 OR EXISTS (SELECT 1 FROM open_writes WHERE credential_id = $1 AND vault_path = $2) \
-                 OR EXISTS (SELECT 1 FROM purge_jobs WHERE credential_id = $1 AND vault_path = $2)",
-            )
-            .bind(Id(credential_id))
-            .bind(vault_path)
-            .fetch_one(&self.read)
-            .await?;
-            Ok(match (row, job) {
-                (true, _) => Vouched::Row,
-                (false, true) => Vouched::Job,
-                (false, false) => Vouched::Nobody,
-            })
-        };
-        self.watch.again("drift.vouched", work).await
-    }
-
-    async fn adopt(&self, client_id: Uuid, credential_id: Uuid, vault_path: &str, now: Timestamp) -> Result<bool> {
-        let work = || async {
-            let adopted = sqlx::query(
-                "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at) \
-                 SELECT $1, $2, $3, 'delete', $4 WHERE NOT EXISTS (SELECT 1 FROM credentials c \
-                 WHERE c.credential_id = $1 AND c.status = 'active') \
-                 AND NOT EXISTS (SELECT 1 FROM open_writes w WHERE w.credential_id = $1) \
-                 ON CONFLICT (credential_id, vault_path) DO NOTHING",
-            )
-            .bind(Id(credential_id))
-            .bind(Id(client_id))
-            .bind(vault_path)
-            .bind(now)
-            .execute(&self.write)
-            .await?;
-            Ok(adopted.rows_affected() == 1)
-        };
-        self.watch.again("drift.adopt", work).await
     }
 
     async fn waiting(&self, now: Timestamp) -> Result<Waiting> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use agentidp_secrets::lifecycle::{
     ClientRows, CommitError, Entry, Freshness, Known, Ledger, Note, Revision, Row, State,
 };
-use agentidp_secrets::{ClientId, CredentialKey, CredentialSecrets, Previous, Selector, StoredSecret};
+use agentidp_secrets::{ClientId, CredentialId, CredentialKey, CredentialSecrets, Previous, Selector, StoredSecret};
 use async_trait::async_trait;
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -173,6 +173,11 @@ impl Ledger for AgentLedger {
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
         let rows = active.iter().map(Columns::row).collect::<Result<Vec<_>>>()?;
         Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
+    }
+
+    /// Others lie in the same folder of a backend, perhaps, and have another form.
+    fn gives_ids_like(&self, client: &ClientId, credential: Option<&CredentialId>) -> bool {
+        agent_id(client).is_some() && credential.is_none_or(|id| id.as_str().parse::<i64>().is_ok())
     }
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>> {

@@ -1,0 +1,143 @@
+//! Which of two secrets counts, where the database and the backend were restored from different moments.
+
+use std::time::Duration;
+
+use super::{Difference, DifferenceKind as Kind};
+use crate::backend::Held;
+use crate::credential::CredentialKey;
+use crate::error::ErrorKind;
+use crate::inventory::Inventory;
+use crate::lifecycle::commit::{Committed, Why, Write};
+use crate::lifecycle::lease::Lease;
+use crate::lifecycle::ledger::{Change, Ledger};
+use crate::lifecycle::note::OpenWriteKind;
+use crate::lifecycle::rows::{Revision, Row, State};
+use crate::lifecycle::{Failure, Lifecycle};
+use crate::record::StoredSecret;
+use crate::store::CredentialSecrets;
+
+/// Which secret counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "callers must handle each")]
+pub enum Settlement {
+    /// The row's. A later version is written over by it, so that nothing differs any more.
+    Row,
+    /// The latest one that the backend has, and no other.
+    Latest,
+    /// The latest one, and the row's for so long beside it: nobody is refused.
+    Both(Duration),
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Settles a difference of the kinds `VersionBehind`, `PathNotPointedTo`, `VersionMissing` or `OtherWrite`, as a [comparison](Self::compare)
+    /// has told it. Says whether it did: not where the row or the place has changed since, where there is nothing to choose, or
+    /// where the kind is another one.
+    ///
+    /// No secret is shown, and none is deleted but by the debts that a rotation has, too.
+    ///
+    /// # Errors
+    /// [`Failure`]; then everything is as before.
+    pub async fn settle(
+        &self,
+        inventory: &dyn Inventory,
+        difference: &Difference,
+        settlement: Settlement,
+        change: impl Change<L>,
+    ) -> Result<bool, Failure<L::Error>> {
+        let place = difference.key().and_then(|key| Some((inventory.place(&key)?, key)));
+        let (Some((place, key)), Some(latest)) = (place, difference.latest) else { return Ok(false) };
+        let (life, kind, revision) = (self.clone(), difference.kind, difference.revision);
+        self.uncut(async move {
+            match (settlement, kind) {
+                (Settlement::Row, Kind::VersionBehind) => life.write_forward(&key, &place, revision, latest).await,
+                (Settlement::Row, Kind::PathNotPointedTo) => life.keep_left(&key, &place).await.map(|()| true),
+                (Settlement::Latest | Settlement::Both(_), kind) if kind.has_another_secret() => {
+                    let overlap = if let Settlement::Both(overlap) = settlement { overlap } else { Duration::ZERO };
+                    life.take_latest(&key, &place, revision, latest, overlap, &change).await
+                }
+                _ => Ok(false),
+            }
+        })
+        .await
+    }
+
+    /// Has the row pin the latest version at the place, if it is still this one.
+    async fn take_latest(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        revision: Option<Revision>,
+        latest: u64,
+        overlap: Duration,
+        change: &dyn Change<L>,
+    ) -> Result<bool, Failure<L::Error>> {
+        let Some((lease, before)) = self.open_unchanged(key, place, revision, OpenWriteKind::Pin).await? else {
+            return Ok(false);
+        };
+        let held = match self.backend_at(key, place)?.inspect(key, None).await {
+            Ok(held) => held,
+            Err(error) => return Err(self.failed(&lease, error).await),
+        };
+        let (stored, secret) = match held {
+            Held::Version { version, stored, secret: Some(secret) } if version == latest => (stored, secret),
+            Held::Version { .. } | Held::Nothing => {
+                self.close(&lease).await;
+                return Ok(false);
+            }
+        };
+        let previous = match self.previous(&before, overlap, lease.now).await {
+            Ok(previous) => previous,
+            Err(failure) => {
+                self.close(&lease).await;
+                return Err(failure);
+            }
+        };
+        let selector = self.0.store.selector_for(key, &stored, &secret);
+        let secrets = CredentialSecrets { current: stored, selector, previous };
+        let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
+        let write = Write::Replace { before: before.revision, after };
+        let committed = self.commit(key, &write, lease.attempt, change).await?;
+        let is_done = matches!(committed, Committed::Done(_));
+        if is_done {
+            self.0.ledger.acknowledge(key.client_id()).await;
+            self.purge_now(key).await;
+        }
+        Ok(is_done)
+    }
+
+    /// Writes the row's secret over later versions, and has the row pin it.
+    async fn write_forward(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        revision: Option<Revision>,
+        latest: u64,
+    ) -> Result<bool, Failure<L::Error>> {
+        let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Rotate).await?;
+        let Some((mut lease, before)) = opened else { return Ok(false) };
+        let Some(stored) = self.repair_over(&mut lease, &before, latest).await? else { return Ok(false) };
+        self.pin_to(&before, stored, &lease).await
+    }
+
+    /// Opens a write of a row that has not changed since.
+    async fn open_unchanged(
+        &self,
+        key: &CredentialKey,
+        place: &StoredSecret,
+        revision: Option<Revision>,
+        kind: OpenWriteKind,
+    ) -> Result<Option<(Lease, Row)>, Failure<L::Error>> {
+        let plan = |state: &State, _| match state.active() {
+            Some(row) if row.revision == revision => Ok((kind, self.plan(row, place).1)),
+            Some(_) => Err(Why::Changed),
+            None => Err(Why::Ended),
+        };
+        match self.open(key, place, None, plan).await {
+            Ok(lease) => Ok(lease.row.clone().map(|row| (lease, row))),
+            // The row is another one by now.
+            Err(Failure::Busy | Failure::Ended) => Ok(None),
+            Err(Failure::Backend(error)) if error.kind() == ErrorKind::Malformed => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}

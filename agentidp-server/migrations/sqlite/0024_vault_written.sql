@@ -1,0 +1,4 @@
+-- Which write vault_version is of: the version, a blank, and when it was written, as Vault says it. A number that means another
+-- write, as after a restore of Vault, is told by it. Of another version it counts for nothing: an older release changes only that.
+ALTER TABLE credentials ADD COLUMN vault_written text;
+ALTER TABLE credentials ADD COLUMN previous_written text;
