@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use sqlx::migrate::MigrateError;
 
@@ -16,6 +17,8 @@ pub enum Error {
     Unreadable(&'static str),
     /// A row was not as its lock promised. The text says how.
     Conflict(&'static str),
+    /// What another login's read of the same rows failed with, which this one has waited for.
+    Shared(Arc<Self>),
     /// A [`Change`](agentidp_secrets::lifecycle::Change) of the caller has refused.
     Refused(Box<dyn StdError + Send + Sync>),
 }
@@ -37,6 +40,7 @@ impl Error {
     pub fn as_database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
         match self {
             Self::Database(error) => error.as_database_error(),
+            Self::Shared(error) => error.as_database_error(),
             Self::Unreadable(_) | Self::Conflict(_) | Self::Refused(_) => None,
         }
     }
@@ -62,6 +66,7 @@ impl fmt::Display for Error {
                 write!(f, "the column {column} of a credential cannot be read: find out what wrote it")
             }
             Self::Conflict(how) => write!(f, "a credential was changed beside the ledger: {how}"),
+            Self::Shared(error) => error.fmt(f),
             Self::Refused(why) => why.fmt(f),
         }
     }
@@ -74,6 +79,7 @@ impl fmt::Debug for Error {
             Self::Database(_) => "Database",
             Self::Unreadable(_) => "Unreadable",
             Self::Conflict(_) => "Conflict",
+            Self::Shared(_) => "Shared",
             Self::Refused(why) => return f.debug_tuple("Refused").field(why).finish(),
         };
         write!(f, "{variant}({:?})", self.to_string())
@@ -85,7 +91,7 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
             Self::Refused(why) => why.source(),
-            Self::Database(_) | Self::Unreadable(_) | Self::Conflict(_) => None,
+            Self::Database(_) | Self::Unreadable(_) | Self::Conflict(_) | Self::Shared(_) => None,
         }
     }
 }

@@ -9,6 +9,8 @@
 mod columns;
 mod error;
 #[cfg(feature = "postgres")]
+pub mod memory;
+#[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 pub mod replicas;

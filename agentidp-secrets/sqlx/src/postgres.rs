@@ -1,16 +1,20 @@
 //! PostgreSQL 14 or newer.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::lifecycle::CommitError;
+use agentidp_secrets::ClientId;
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, CommitError, Freshness, Known};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgArguments, PgDatabaseError, PgSeverity};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgDatabaseError, PgSeverity};
 use sqlx::query::QueryAs;
 use sqlx::{Connection as _, PgPool};
 
 use crate::Error;
 use crate::columns::time;
+use crate::memory::RowMemory;
+use crate::replicas::{LeaseClock, Replicas, Tables};
 
 /// The database's time in milliseconds. Unlike `now()` it does not stand still within a transaction.
 macro_rules! now {
@@ -63,13 +67,71 @@ pub type PgTx = sqlx::Transaction<'static, Db>;
 #[derive(Clone)]
 pub struct PgLedger {
     pool: PgPool,
+    replicas: Replicas,
+    memory: Option<Arc<Rows>>,
 }
+
+type Rows = RowMemory<ClientId, Error>;
+
+/// An equals sign, and the client's id.
+const TABLES: Tables = Tables {
+    channel: "agentidp_rows",
+    triggers_work: "SELECT count(*) = 4 FROM pg_trigger WHERE tgenabled = 'A' AND \
+         (tgrelid = 'agentidp_clients'::regclass AND tgname IN ('agentidp_client_changed', 'agentidp_clients_emptied') OR \
+         tgrelid = 'agentidp_credentials'::regclass AND tgname IN ('agentidp_credential_changed', 'agentidp_credentials_emptied'))",
+    triggers_missing: "the triggers of migration 2 are missing or disabled on agentidp_clients or agentidp_credentials",
+    name: "agentidp-secrets replica",
+    old_name: None,
+};
 
 impl PgLedger {
     /// A ledger over this pool. Its tables are made by [`migrate`](Self::migrate).
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+        let replicas = Replicas::new(pool.clone(), TABLES);
+        Self { pool, replicas, memory: None }
+    }
+
+    /// Keeps the rows of so many credentials in memory while [`listen`](Self::listen) runs, so that a login of a known client asks the
+    /// database nothing. A change is acknowledged when every process that does so has heard of it: see [`replicas`](crate::replicas).
+    #[must_use]
+    pub fn with_row_cache(mut self, capacity: usize) -> Self {
+        let parse = |told: &str| ClientId::parse(told.strip_prefix('=')?).ok();
+        self.memory = Some(Arc::new(Rows::new(capacity, LeaseClock::machine(), parse)));
+        self
+    }
+
+    /// Listens for changes, for as long as it is polled: have a task of its own do it. It takes a connection of its own, to the
+    /// database itself or through a pooler in session mode; while it is broken, rows are read. `tell` hears whether changes are heard of:
+    /// from now on, or no longer and why. Ends at once without [`with_row_cache`](Self::with_row_cache).
+    ///
+    /// A process that is about to end calls [`leave`](Self::leave), or the next change elsewhere waits for a second.
+    ///
+    /// ```no_run
+    /// # use agentidp_secrets_sqlx::PgLedger;
+    /// # fn example(pool: sqlx::PgPool) {
+    /// let ledger = PgLedger::new(pool).with_row_cache(100_000);
+    /// tokio::spawn(ledger.listen(|heard| match heard {
+    ///     Ok(()) => println!("rows are served from memory"),
+    ///     Err(why) => eprintln!("rows are read: {why}"),
+    /// }));
+    /// # }
+    /// ```
+    pub fn listen(
+        &self,
+        tell: impl Fn(Result<(), &str>) + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let Self { pool, replicas, memory } = self.clone();
+        async move {
+            let Some(memory) = memory else { return };
+            let options = PgConnectOptions::clone(&pool.connect_options());
+            replicas.listen(options, memory, tell).await;
+        }
+    }
+
+    /// Takes this process off the list of those that keep rows in memory. The task that listens has ended.
+    pub async fn leave(&self) {
+        self.replicas.leave().await;
     }
 
     /// Makes the tables, or brings those of an older release up to date. Of several processes that start at once, one does it and
@@ -111,6 +173,35 @@ fn bind_now<'q, O>(_: &PgLedger, query: QueryAs<'q, Db, O, PgArguments>) -> Quer
 
 async fn now(_: &PgLedger, tx: &mut PgTx) -> sqlx::Result<SystemTime> {
     sqlx::query_scalar(concat!("SELECT ", now!(""))).fetch_one(&mut **tx).await.map(time)
+}
+
+async fn rows(ledger: &PgLedger, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Error> {
+    let Some(memory) = &ledger.memory else {
+        return Ok(ClientRows { known: ledger.read_rows(client).await?, ..ClientRows::read(None) });
+    };
+    let rows = memory.rows(client, freshness, |_| ledger.read_rows(client)).await;
+    let rows = rows.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(Error::Shared))?;
+    let now = memory.database_time();
+    let unexpired = |known: Arc<Known>| if let Some(now) = now { known.unexpired(now) } else { known };
+    Ok(ClientRows { known: rows.known.map(unexpired), ..rows })
+}
+
+fn is_current(ledger: &PgLedger, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {
+    let Some((memory, now)) = ledger.memory.as_ref().and_then(|memory| Some((memory, memory.database_time()?))) else {
+        return false;
+    };
+    expires_at.is_none_or(|end| end > now) && memory.is_current(client, as_of)
+}
+
+fn is_changed(ledger: &PgLedger, client: &ClientId, as_of: AsOf) -> bool {
+    ledger.memory.as_ref().is_some_and(|memory| memory.is_changed(client, as_of))
+}
+
+async fn acknowledge(ledger: &PgLedger, client: &ClientId) {
+    if let Some(memory) = &ledger.memory {
+        memory.forget(client);
+    }
+    ledger.replicas.acknowledge().await;
 }
 
 async fn commit(mut tx: PgTx) -> Result<(), CommitError<sqlx::Error>> {

@@ -7,9 +7,10 @@
     expect(clippy::duplicate_mod, reason = "compiled for each database")
 )]
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::lifecycle::{ClientRows, CommitError, Entry, Freshness, Known, Ledger, Note, Row};
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, CommitError, Entry, Freshness, Known, Ledger, Note, Row};
 use agentidp_secrets::{ClientId, CredentialKey};
 use async_trait::async_trait;
 use sqlx::Database;
@@ -45,7 +46,7 @@ struct EntryColumns {
 
 impl Own {
     /// Sets whether a client may authenticate, in the caller's transaction. It is obeyed when that is committed, also by logins that are
-    /// under way.
+    /// under way; where rows are in memory, when [`acknowledge`](Ledger::acknowledge) has returned after the commit.
     ///
     /// # Errors
     /// Those of the database.
@@ -70,6 +71,24 @@ impl Own {
         let set = sqlx::query(set).bind(key.client_id().as_str()).bind(key.credential_id().as_str());
         set.bind(at.map(millis)).execute(tx).await?;
         Ok(())
+    }
+
+    /// The client's rows as they are now.
+    pub(super) async fn read_rows(&self, client: &ClientId) -> Result<Option<Arc<Known>>, Error> {
+        let rows = concat!(
+            "SELECT k.active, k.client_id, ",
+            columns!(),
+            " FROM agentidp_clients k LEFT JOIN agentidp_credentials c ON c.client_id = k.client_id \
+             AND c.state = 'active' AND (c.expires_at IS NULL OR c.expires_at > ",
+            now!("$2"),
+            ") WHERE k.client_id = $1 ORDER BY c.credential_id"
+        );
+        let rows: Vec<ClientColumns> =
+            bind_now(self, sqlx::query_as(rows).bind(client.as_str())).fetch_all(&self.pool).await?;
+        let Some(active) = rows.first().map(|row| row.active) else { return Ok(None) };
+        let rows =
+            rows.into_iter().filter_map(|row| row.columns.into_row().transpose()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Arc::new(Known::new(active, rows))))
     }
 
     async fn select(&self, tx: &mut Tx, key: &CredentialKey) -> Result<Option<EntryColumns>, Error> {
@@ -200,21 +219,20 @@ impl Ledger for Own {
         keys.iter().map(|(client_id, credential_id)| key(client_id, credential_id)).collect()
     }
 
-    async fn rows(&self, client: &ClientId, _freshness: Freshness) -> Result<ClientRows, Error> {
-        let rows = concat!(
-            "SELECT k.active, k.client_id, ",
-            columns!(),
-            " FROM agentidp_clients k LEFT JOIN agentidp_credentials c ON c.client_id = k.client_id \
-             AND c.state = 'active' AND (c.expires_at IS NULL OR c.expires_at > ",
-            now!("$2"),
-            ") WHERE k.client_id = $1 ORDER BY c.credential_id"
-        );
-        let rows: Vec<ClientColumns> =
-            bind_now(self, sqlx::query_as(rows).bind(client.as_str())).fetch_all(&self.pool).await?;
-        let Some(active) = rows.first().map(|row| row.active) else { return Ok(ClientRows::read(None)) };
-        let rows =
-            rows.into_iter().filter_map(|row| row.columns.into_row().transpose()).collect::<Result<Vec<_>, _>>()?;
-        Ok(ClientRows::read(Some(Known::new(active, rows))))
+    async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Error> {
+        super::rows(self, client, freshness).await
+    }
+
+    fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {
+        super::is_current(self, client, as_of, expires_at)
+    }
+
+    fn is_changed(&self, client: &ClientId, as_of: AsOf) -> bool {
+        super::is_changed(self, client, as_of)
+    }
+
+    async fn acknowledge(&self, client: &ClientId) {
+        super::acknowledge(self, client).await;
     }
 
     fn may_repeat(&self, error: &Error) -> bool {

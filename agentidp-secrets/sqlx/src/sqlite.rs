@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::lifecycle::CommitError;
-use agentidp_secrets::{Clock, SystemClock};
+use agentidp_secrets::lifecycle::{AsOf, ClientRows, CommitError, Freshness};
+use agentidp_secrets::{ClientId, Clock, SystemClock};
 use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
 use sqlx::query::QueryAs;
@@ -127,6 +127,21 @@ fn bind_now<'q, O>(
 async fn now(ledger: &SqliteLedger, _: &mut SqliteTx) -> sqlx::Result<SystemTime> {
     Ok(ledger.clock.now())
 }
+
+/// Every login reads the file: there is nothing in memory.
+async fn rows(ledger: &SqliteLedger, client: &ClientId, _: Freshness) -> Result<ClientRows, Error> {
+    Ok(ClientRows { known: ledger.read_rows(client).await?, ..ClientRows::read(None) })
+}
+
+fn is_current(_: &SqliteLedger, _: &ClientId, _: AsOf, _: Option<SystemTime>) -> bool {
+    false
+}
+
+fn is_changed(_: &SqliteLedger, _: &ClientId, _: AsOf) -> bool {
+    false
+}
+
+async fn acknowledge(_: &SqliteLedger, _: &ClientId) {}
 
 async fn commit(tx: SqliteTx) -> Result<(), CommitError<sqlx::Error>> {
     tx.commit().await.map_err(|error| match error.as_database_error().map(primary_code) {

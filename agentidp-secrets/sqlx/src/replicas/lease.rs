@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use agentidp_secrets::{Clock, SystemClock};
 
@@ -21,8 +21,8 @@ pub trait Memory: Send + Sync + 'static {
     /// Anything may have changed.
     fn forget_all(&self);
 
-    /// Rows may be served until [`LEASE`] after `sent`, a reading of [`now`](Self::now).
-    fn extend(&self, sent: Duration);
+    /// Rows may be served until [`LEASE`] after `sent`, a reading of [`now`](Self::now). The database has told its time since.
+    fn extend(&self, sent: Duration, database_time: SystemTime);
 
     /// No rows may be served.
     fn end_lease(&self);

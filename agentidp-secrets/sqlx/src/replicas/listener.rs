@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::mem;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgNotification, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::lease::Memory;
 use super::list::List;
 use crate::Error;
+use crate::columns::time;
 
 /// Where writers ask: `NAME NUMBER`.
 const QUESTIONS: &str = "agentidp_questions";
@@ -141,9 +142,9 @@ impl<'a> Session<'a> {
     /// Asks for a sign of life, and then hears what there is until it is time for the next.
     async fn turn(&mut self) -> Result<(), Unheard> {
         let (sent, next) = (self.memory.now(), Instant::now() + PERIOD);
-        in_time(self.sign_of_life()).await??;
+        let database_time = in_time(self.sign_of_life()).await??;
         self.hear_all(None).await?;
-        self.memory.extend(sent);
+        self.memory.extend(sent, database_time);
         let over = self.replicas.questions.take_removable();
         if !over.is_empty() {
             let remove = sqlx::query("DELETE FROM agentidp_replicas WHERE replica = ANY($1) AND is_off").bind(over);
@@ -159,11 +160,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn sign_of_life(&mut self) -> Result<(), Unheard> {
+    async fn sign_of_life(&mut self) -> Result<SystemTime, Unheard> {
         let ask = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', pg_backend_pid(), \
-                   pg_postmaster_start_time()::text, (SELECT is_off FROM agentidp_replicas WHERE replica = $1)";
+                   pg_postmaster_start_time()::text, (SELECT is_off FROM agentidp_replicas WHERE replica = $1), \
+                   floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         let ask = sqlx::query_as(ask).bind(&self.name).fetch_one(&mut self.listener);
-        let (is_read_only, pid, started, is_off): (bool, i32, String, Option<bool>) = ask.await?;
+        let (is_read_only, pid, started, is_off, millis): (bool, i32, String, Option<bool>, i64) = ask.await?;
         // After a failover this connection may still lead to the old primary, where no change arrives.
         if is_read_only {
             return Err(unheard("the database is read-only"));
@@ -176,7 +178,7 @@ impl<'a> Session<'a> {
                 "this server was silent when it was asked, so that others do not wait for it any more",
             ));
         }
-        Ok(())
+        Ok(time(millis))
     }
 
     /// Forgets what is told of, in order, and then answers what was asked.

@@ -32,3 +32,5 @@ pub use self::lease::{LEASE, LeaseClock, MARGIN, Memory};
 pub use self::list::Tables;
 pub use self::replica::Replicas;
 pub use self::wait::Obeyed;
+#[cfg(test)]
+pub(crate) use self::wait::{Next, Wait};

@@ -19,7 +19,7 @@ pub enum Obeyed {
 
 /// A change that is committed, and not yet acknowledged.
 #[derive(Debug)]
-pub(super) struct Wait {
+pub(crate) struct Wait {
     /// Who has not answered.
     silent: BTreeSet<String>,
     /// Somebody answers no questions, or nobody knows who there is.
@@ -30,7 +30,7 @@ pub(super) struct Wait {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// It may be acknowledged.
     Obeyed(Obeyed),
     /// Wait for an answer, until then at the longest.
@@ -40,21 +40,21 @@ pub(super) enum Next {
 }
 
 impl Wait {
-    pub(super) fn new(listed: impl IntoIterator<Item = String>, beside_others: bool, hears: bool) -> Self {
+    pub(crate) fn new(listed: impl IntoIterator<Item = String>, beside_others: bool, hears: bool) -> Self {
         Self { silent: listed.into_iter().collect(), beside_others, hears, over: LEASE + MARGIN }
     }
 
     /// A replica has answered this change's question.
-    pub(super) fn answered(&mut self, replica: &str) {
+    pub(crate) fn answered(&mut self, replica: &str) {
         self.silent.remove(replica);
     }
 
     /// Answers are not heard any more: silence says nothing.
-    pub(super) fn is_deaf(&mut self) {
+    pub(crate) fn is_deaf(&mut self) {
         self.hears = false;
     }
 
-    pub(super) fn next(&self, since: Duration) -> Next {
+    pub(crate) fn next(&self, since: Duration) -> Next {
         if self.silent.is_empty() && !self.beside_others {
             return Next::Obeyed(Obeyed::Answered);
         }

@@ -10,6 +10,8 @@ mod database_clock;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod site;

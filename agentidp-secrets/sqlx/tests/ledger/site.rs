@@ -48,7 +48,7 @@ pub(crate) async fn on_sqlite() -> Site<SqliteLedger, SqlitePool> {
 }
 
 impl<L: Ledger + Clone, P: Sync> Site<L, P> {
-    fn new(ledger: L, pool: P, folder: Option<TempDir>) -> Self {
+    pub(crate) fn new(ledger: L, pool: P, folder: Option<TempDir>) -> Self {
         let life = over(ledger.clone(), SecretStore::builder(Memory::new()).build().unwrap());
         let key = CredentialKey::parse("agent-7", "credential-1").unwrap();
         Self { ledger, life, pool, key, _folder: folder }

@@ -5,7 +5,7 @@
 //! a *lease*: entries count only for a short time after the last sign of life of the connection that tells of changes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, Known};
 use agentidp_secrets_sqlx::replicas::{LEASE, LeaseClock, Memory};
@@ -160,7 +160,7 @@ impl Memory for RowCache {
         self.held.clear();
     }
 
-    fn extend(&self, sent: Duration) {
+    fn extend(&self, sent: Duration, _database_time: SystemTime) {
         self.lease.store(micros(sent.saturating_add(LEASE)), Ordering::Release);
     }
 

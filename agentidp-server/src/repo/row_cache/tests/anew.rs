@@ -29,7 +29,7 @@ async fn rows_say_whether_they_were_in_memory() {
 async fn a_read_that_began_before_a_change_does_not_put_back_what_was() {
     for change in [|cache: &RowCache| cache.forget(CLIENT), RowCache::forget_all] {
         let bench = Bench::without_lease();
-        bench.cache.extend(bench.cache.now());
+        bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
         let old = bench.begin_read().await;
         bench.suspend();
         change(&bench.cache);
@@ -45,7 +45,7 @@ async fn a_read_that_began_before_a_change_does_not_put_back_what_was() {
 #[tokio::test]
 async fn nor_does_one_that_ends_after_a_newer_one() {
     let bench = Bench::without_lease();
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     let old = bench.begin_read().await;
     bench.suspend();
     bench.cache.forget(CLIENT);
@@ -74,7 +74,7 @@ async fn rows_after_those_in_memory_are_read_and_kept() {
 #[tokio::test]
 async fn callers_that_were_served_the_same_rows_share_one_read() {
     let bench = Bench::without_lease();
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     bench.permit(1);
     bench.read().await;
     let served = bench.rows(Freshness::Cached).await.as_of;
@@ -94,7 +94,7 @@ async fn callers_that_were_served_the_same_rows_share_one_read() {
 #[tokio::test]
 async fn a_read_that_began_before_the_rows_were_served_is_not_shared() {
     let bench = Bench::without_lease();
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     bench.permit(1);
     bench.read().await;
     let first = bench.rows(Freshness::Cached).await.as_of;
@@ -117,7 +117,7 @@ async fn a_read_that_began_before_the_rows_were_served_is_not_shared() {
 #[tokio::test]
 async fn a_caller_that_hangs_up_leaves_its_read_to_the_next() {
     let bench = Bench::without_lease();
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     bench.permit(1);
     bench.read().await;
     let served = bench.rows(Freshness::Cached).await.as_of;
@@ -134,7 +134,7 @@ async fn a_caller_that_hangs_up_leaves_its_read_to_the_next() {
 #[tokio::test]
 async fn callers_that_share_a_read_share_its_failure() {
     let bench = Bench::without_lease();
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     bench.permit(1);
     bench.read().await;
     let served = bench.rows(Freshness::Cached).await.as_of;

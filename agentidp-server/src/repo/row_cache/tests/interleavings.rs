@@ -106,7 +106,7 @@ impl Scene {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
         let table = Arc::new(Table { state: Mutex::default(), clock: Arc::clone(&clock) });
         let cache = Arc::new(RowCache::new(100, LeaseClock::of(Arc::clone(&clock) as _)).unwrap());
-        cache.extend(cache.now());
+        cache.extend(cache.now(), SystemTime::UNIX_EPOCH);
         let inner = Arc::clone(&table) as _;
         let (cache_of_repo, flights) = (Arc::clone(&cache), Flights::default());
         let repo = Arc::new(Credentials { inner, cache: cache_of_repo, flights, observer: Arc::new(Deaf) });
@@ -156,7 +156,7 @@ impl Scene {
             let sent = self.cache.now();
             let told = std::mem::take(&mut self.table.state.lock().unwrap().told);
             told.into_iter().for_each(|client| self.cache.forget(client));
-            self.cache.extend(sent);
+            self.cache.extend(sent, SystemTime::UNIX_EPOCH);
         }
         // It breaks, and this is noticed later.
         let mut state = self.table.state.lock().unwrap();
@@ -214,7 +214,7 @@ fn what_another_process_changes_is_served_for_no_longer_than_a_lease() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         // The last connection, which stays.
         scene.cache.forget_all();
-        scene.cache.extend(scene.cache.now());
+        scene.cache.extend(scene.cache.now(), SystemTime::UNIX_EPOCH);
         scene.read_in_time();
     });
 }

@@ -43,7 +43,7 @@ impl Bench {
     fn new() -> Self {
         let this = Self::without_lease();
         this.permit(1000);
-        this.cache.extend(this.cache.now());
+        this.cache.extend(this.cache.now(), SystemTime::UNIX_EPOCH);
         this
     }
 
@@ -195,14 +195,14 @@ async fn a_lease_ends_by_time_counted_from_when_the_question_was_sent() {
 
     // The answer comes late, and is of what was true when it was asked for.
     bench.clock.advance(LEASE - Duration::from_millis(2));
-    bench.cache.extend(sent);
+    bench.cache.extend(sent, SystemTime::UNIX_EPOCH);
     bench.read().await;
     assert_eq!(bench.reads(), 2, "the connection was never lost: what is held still counts");
     bench.clock.advance(Duration::from_millis(1));
     bench.read().await;
     assert_eq!(bench.reads(), 3);
 
-    bench.cache.extend(bench.cache.now());
+    bench.cache.extend(bench.cache.now(), SystemTime::UNIX_EPOCH);
     bench.cache.end_lease();
     bench.read().await;
     assert_eq!(bench.reads(), 4, "nor after the connection was lost");
