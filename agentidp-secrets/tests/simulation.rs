@@ -4,7 +4,7 @@
 //! refuted form is found.
 #![cfg(feature = "testkit")]
 
-use agentidp_secrets::testkit::simulation::{Counts, Fault, Flaw, Violation, run};
+use agentidp_secrets::testkit::simulation::{Counts, Explored, Fault, Flaw, Scene, Violation, run};
 
 /// Of the sound protocol.
 const SCHEDULES: u64 = 20_000;
@@ -41,6 +41,19 @@ fn a_seed_repeats_exactly() {
     for seed in 1..50 {
         assert_eq!(run(seed, None, false).unwrap(), run(seed, None, true).unwrap());
     }
+}
+
+#[test]
+fn the_small_world_is_whole() {
+    let mut total = Explored::default();
+    for scene in Scene::all() {
+        let both = !scene.has_login() || setting("SIMULATION_SCHEDULES").is_some();
+        let explored = scene.explore(None, both).unwrap_or_else(|violation| panic!("{scene:?}: {violation}"));
+        println!("{scene:?}: {explored:?}");
+        total += explored;
+    }
+    println!("{total:?}");
+    assert!(total.scenes == 40 && total.states > 0);
 }
 
 /// The first seed that shows the fault, and the rule that it breaks.

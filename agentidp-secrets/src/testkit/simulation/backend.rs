@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::time::sleep;
 
 use super::kv::Change;
+use super::portrait::Answer;
 use super::rates::{self, Rates};
 use super::site::Site;
 use super::world::{World, mount_of, split};
@@ -44,6 +45,9 @@ enum Fate {
 
 impl World {
     fn fate_of_request(&mut self) -> Fate {
+        if let Some(small) = &mut self.small {
+            return small.lateness().map_or(Fate::Sound, Fate::Late);
+        }
         let (rates, chance) = (&self.rates, &mut self.chance);
         if chance.happens(rates.denied) {
             Fate::Denied
@@ -128,6 +132,7 @@ impl MountBackend {
             Fate::Late(time) => {
                 self.site.tell(|| format!("sends a request that is carried out in {time:?}"));
                 self.later(time, key, &change);
+                self.site.hears("request", &Answer::Late(time));
                 sleep(DEADLINE.min(time)).await;
                 return Err(silence());
             }
@@ -156,16 +161,17 @@ impl MountBackend {
                 }
             }
         };
+        self.site.hears("request", &Answer::Version(outcome));
         self.site.point("answer").await;
         Ok(outcome)
     }
 
     fn later(&self, time: Duration, key: &CredentialKey, change: &Change) {
-        let (world, mount, key, change) = (self.site.world.clone(), self.mount, key.clone(), change.clone());
-        world.lock().counts.late += 1;
+        let (site, mount, key, change) = (self.site.clone(), self.mount, key.clone(), change.clone());
+        site.world.lock().counts.late += 1;
         self.site.in_the_world(async move {
-            sleep(time).await;
-            world.lock().carry_out(mount, &key, &change);
+            site.lateness(time).await;
+            site.world.lock().carry_out(mount, &key, &change);
         });
     }
 
@@ -176,6 +182,7 @@ impl MountBackend {
         cas: u64,
         secret: Option<&ClientSecret>,
     ) -> Result<StoredSecret> {
+        self.site.makes(secret.map(ClientSecret::expose_secret));
         match self.change(operation, key, Change::Write { cas, secret: secret.cloned() }).await? {
             Some(version) => Ok(self.record(key, version)),
             None => Err(self.error(ErrorKind::Conflict, operation, "another version is the latest")),
@@ -213,6 +220,7 @@ impl MountBackend {
             sleep(DEADLINE).await;
             return Err(self.error(ErrorKind::Unavailable, operation, "the backend does not answer"));
         };
+        self.site.hears("read", &Answer::Held(&held));
         self.site.point("answer to a read").await;
         Ok(held)
     }

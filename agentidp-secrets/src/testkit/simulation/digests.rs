@@ -31,6 +31,7 @@ impl SecretBackend for DigestBackend {
 
     async fn store(&self, _key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.site.point("digest").await;
+        self.site.makes([secret.expose_secret()]);
         Ok(self.site.world.lock().digest(secret))
     }
 

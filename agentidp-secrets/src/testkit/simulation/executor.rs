@@ -2,7 +2,7 @@
 //!
 //! It lives in one future of a tokio runtime whose clock is paused: timers are tokio's, and time passes when no task can run.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 use crate::lifecycle::Task;
 
 /// Whose a task is: a process, by a number that no other process ever has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Owner(pub(super) u64);
 
 impl Owner {
@@ -37,10 +37,21 @@ struct Tasks {
     slots: Vec<Slot>,
     killed: BTreeSet<Owner>,
     paused: BTreeSet<Owner>,
+    /// How many tasks each process has had.
+    spawned: BTreeMap<Owner, u64>,
+    /// The one that runs just now.
+    current: Option<TaskId>,
+}
+
+/// A task, by its process and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct TaskId {
+    pub(super) owner: Owner,
+    pub(super) number: u64,
 }
 
 struct Slot {
-    owner: Owner,
+    id: TaskId,
     /// None while it is polled.
     task: Option<Task>,
     ready: Arc<Ready>,
@@ -72,8 +83,16 @@ impl Executor {
         let mut tasks = self.tasks();
         if !tasks.killed.contains(&owner) {
             let ready = Arc::new(Ready { is_ready: AtomicBool::new(true), root: Arc::clone(&self.0.root) });
-            tasks.slots.push(Slot { owner, task: Some(task), ready });
+            let count = tasks.spawned.entry(owner).or_default();
+            *count += 1;
+            let id = TaskId { owner, number: *count };
+            tasks.slots.push(Slot { id, task: Some(task), ready });
         }
+    }
+
+    /// The task that runs just now.
+    pub(super) fn current(&self) -> Option<TaskId> {
+        self.tasks().current
     }
 
     /// Drops all tasks of a process at once; the one that is running just now, when it returns.
@@ -81,7 +100,7 @@ impl Executor {
         let killed = {
             let mut tasks = self.tasks();
             tasks.killed.insert(owner);
-            let (killed, left) = mem::take(&mut tasks.slots).into_iter().partition(|slot| slot.owner == owner);
+            let (killed, left) = mem::take(&mut tasks.slots).into_iter().partition(|slot| slot.id.owner == owner);
             tasks.slots = left;
             killed
         };
@@ -104,8 +123,9 @@ impl Executor {
         drop(slots);
     }
 
-    /// Runs until `is_over`. `choose` gets the number of tasks that can run, and says which does.
-    pub(super) async fn run(&self, mut is_over: impl FnMut() -> bool, mut choose: impl FnMut(usize) -> usize) {
+    /// Runs until `is_over`. `choose` gets the tasks that can run, and says which does.
+    pub(super) async fn run(&self, mut is_over: impl FnMut() -> bool, mut choose: impl FnMut(&[TaskId]) -> usize) {
+        let mut ready = Vec::new();
         // The budget of tokio's cooperative scheduling is for tasks of its own.
         tokio::task::unconstrained(poll_fn(|context| {
             self.0.root.register(context.waker());
@@ -113,30 +133,32 @@ impl Executor {
                 if is_over() {
                     return Poll::Ready(());
                 }
-                let count = self.ready();
-                if count == 0 {
+                self.ready(&mut ready);
+                if ready.is_empty() {
                     return Poll::Pending;
                 }
-                self.step(choose(count));
+                self.step(choose(&ready));
             }
         }))
         .await;
     }
 
-    fn ready(&self) -> usize {
+    fn ready(&self, ready: &mut Vec<TaskId>) {
         let tasks = self.tasks();
-        tasks.slots.iter().filter(|slot| tasks.can_run(slot)).count()
+        ready.clear();
+        ready.extend(tasks.slots.iter().filter(|slot| slot.can_run(&tasks.paused)).map(|slot| slot.id));
     }
 
     fn step(&self, choice: usize) {
         let (owner, ready, mut task) = {
             let mut tasks = self.tasks();
-            let Tasks { slots, paused, .. } = &mut *tasks;
+            let Tasks { slots, paused, current, .. } = &mut *tasks;
             let mut able = slots.iter_mut().filter(|slot| slot.can_run(paused));
             let Some(slot) = able.nth(choice) else { return };
             let Some(task) = slot.task.take() else { return };
             slot.ready.is_ready.store(false, Ordering::Relaxed);
-            (slot.owner, Arc::clone(&slot.ready), task)
+            *current = Some(slot.id);
+            (slot.id.owner, Arc::clone(&slot.ready), task)
         };
         let waker = Waker::from(Arc::clone(&ready));
         let is_done = task.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
@@ -156,14 +178,8 @@ impl Executor {
     }
 }
 
-impl Tasks {
-    fn can_run(&self, slot: &Slot) -> bool {
-        slot.can_run(&self.paused)
-    }
-}
-
 impl Slot {
     fn can_run(&self, paused: &BTreeSet<Owner>) -> bool {
-        self.task.is_some() && self.ready.is_ready.load(Ordering::Relaxed) && !paused.contains(&self.owner)
+        self.task.is_some() && self.ready.is_ready.load(Ordering::Relaxed) && !paused.contains(&self.id.owner)
     }
 }

@@ -25,6 +25,10 @@ impl Place {
         self.kept.get(usize::try_from(version.checked_sub(self.evicted + 1)?).ok()?)
     }
 
+    pub(super) fn versions(&self) -> impl Iterator<Item = &Option<ClientSecret>> {
+        self.kept.iter()
+    }
+
     pub(super) fn secrets(&self) -> impl Iterator<Item = &ClientSecret> {
         self.kept.iter().flatten()
     }

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-use tokio::time::sleep;
-
 use super::fault::Fault;
+use super::portrait::Answer;
 use super::rates;
 use super::site::Site;
 use super::world::World;
 use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::{
-    ClientRows, CommitError, Entry, Freshness, Ledger, MemoryError, MemoryLedger, MemoryTx, Note, Row,
+    ClientRows, CommitError, Entry, Freshness, Ledger, MemoryError, MemoryLedger, MemoryTx, Note, Row, SecretDigest,
 };
+use async_trait::async_trait;
 
 /// What a serialization failure says.
 const REPEAT: &str = "the transaction may be run again";
@@ -38,6 +37,9 @@ enum Fate {
 
 impl World {
     fn fate_of_commit(&mut self) -> Fate {
+        if let Some(small) = &mut self.small {
+            return small.lateness().map_or(Fate::Sound, Fate::Late);
+        }
         let (unknown, ledger) = (self.rates.unknown, self.rates.ledger);
         let chance = &mut self.chance;
         if chance.happens(unknown) {
@@ -65,6 +67,16 @@ impl SimulatedLedger {
         let may_repeat = world.chance.happens(500);
         world.tell(|_| format!("replica {}: the database fails at: {what}", self.site.replica));
         Err(MemoryError::new(if may_repeat { REPEAT } else { "the database is out of reach" }))
+    }
+
+    /// Stands in the queue for a lock, or has it.
+    fn waits(&self, waits: bool) {
+        if let Some(small) = &mut self.site.world.lock().small {
+            small.waiting.retain(|owner| *owner != self.site.owner);
+            if waits {
+                small.waiting.push(self.site.owner);
+            }
+        }
     }
 
     async fn carry_out(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
@@ -106,14 +118,16 @@ impl Ledger for SimulatedLedger {
             Fate::Late(time) => {
                 self.site.tell(|| format!("a commit is lost, and carried out in {time:?}"));
                 self.site.world.lock().counts.late += 1;
+                self.site.hears("commit", &Answer::Late(time));
                 let ledger = self.clone();
                 self.site.in_the_world(async move {
-                    sleep(time).await;
+                    ledger.site.lateness(time).await;
                     let _ = ledger.carry_out(tx).await;
                 });
                 return Err(unknown());
             }
         }
+        self.site.hears("commit", &Answer::Text("done"));
         self.site.point("committed").await;
         Ok(())
     }
@@ -129,18 +143,23 @@ impl Ledger for SimulatedLedger {
 
     async fn lock(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<Entry, MemoryError> {
         self.call("lock").await?;
+        self.waits(true);
         let entry = self.memory.lock(tx, key).await?;
+        self.waits(false);
+        self.site.hears("lock", &Answer::Entry(&entry));
         self.site.point("locked").await;
         Ok(entry)
     }
 
     async fn insert(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
         self.call("insert").await?;
+        self.site.makes(row.revision.map(|revision| revision.to_string()));
         self.memory.insert(tx, row).await
     }
 
     async fn replace(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
         self.call("replace").await?;
+        self.site.makes(row.revision.map(|revision| revision.to_string()));
         self.memory.replace(tx, row).await
     }
 
@@ -151,17 +170,25 @@ impl Ledger for SimulatedLedger {
 
     async fn note(&self, tx: &mut MemoryTx, key: &CredentialKey, note: Option<&Note>) -> Result<(), MemoryError> {
         self.call("note").await?;
+        if let Some(open) = note.and_then(|note| note.open.as_ref()) {
+            self.site.makes([open.attempt.to_string()]);
+            self.site.makes(open.digests.iter().map(SecretDigest::as_str));
+        }
         self.memory.note(tx, key, note).await
     }
 
     async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>, MemoryError> {
         self.call("due").await?;
-        self.memory.due(limit).await
+        let due = self.memory.due(limit).await?;
+        self.site.hears("due", &Answer::Text(&format!("{due:?}")));
+        Ok(due)
     }
 
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, MemoryError> {
         self.call("rows").await?;
         let rows = self.memory.rows(client, freshness).await?;
+        let known = rows.known.as_ref().map(|known| known.rows()).unwrap_or_default();
+        self.site.hears("rows", &Answer::Rows(&known));
         self.site.point("rows read").await;
         Ok(rows)
     }

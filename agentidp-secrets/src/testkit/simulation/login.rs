@@ -12,14 +12,19 @@ const LINEARIZABLE: &str = "authentications are linearizable with acknowledged c
 
 /// A client logs in with a secret that it has, or had, or never had.
 pub(super) fn begin(replica: &Replica, key: &CredentialKey) {
+    let secret = replica.site.world.lock().a_secret();
+    if let Some(secret) = secret {
+        begin_with(replica, key, secret);
+    }
+}
+
+pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientSecret) {
     let Replica { life, site } = replica.clone();
-    let secret = {
+    {
         let mut world = site.world.lock();
-        let Some(secret) = world.a_secret() else { return };
         world.oracle.presented(&secret);
         world.counts.logins += 1;
-        secret
-    };
+    }
     let key = key.clone();
     let (executor, owner) = (site.executor.clone(), site.owner);
     executor.spawn(

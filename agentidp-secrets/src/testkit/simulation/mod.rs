@@ -29,6 +29,10 @@
 //! | | a login was decided by what counted at a moment of its own; the last look by what counted since it began |
 //! | at the end | debts have drained; nothing is held that nobody vouches for; a comparison finds nothing to mend; nothing stays stuck |
 //!
+//! # The small world
+//! A seed finds what is rare by numbers; a [`Scene`] leaves nothing out, in a world that is small enough: one credential, two
+//! replicas with one thing to do each, one crash, one operation that is carried out late.
+//!
 //! A [`Fault`] is a form of the protocol that was refuted. Each is found: that is the proof that the simulation can fail.
 
 mod backend;
@@ -43,12 +47,15 @@ mod ledger;
 mod login;
 mod operations;
 mod oracle;
+mod portrait;
 mod rates;
 mod replica;
 mod report;
+mod scenes;
 mod schedule;
 mod seen;
 mod site;
+mod small;
 mod world;
 
 use std::cell::Cell;
@@ -56,10 +63,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chance::Chance;
-use self::executor::{Executor, Owner};
+use self::executor::{Executor, Owner, TaskId};
 pub use self::fault::Fault;
 use self::replica::Cluster;
 pub use self::report::{Counts, Violation};
+pub use self::scenes::{Explored, Scene};
 use self::world::{Shared, World};
 pub use crate::lifecycle::Flaw;
 
@@ -71,16 +79,29 @@ const MOST_STEPS: u64 = 1_000_000;
 /// # Errors
 /// [`Violation`]: the first rule that does not hold. `with_history` keeps what happened until then.
 pub fn run(seed: u64, fault: Option<Fault>, with_history: bool) -> Result<Counts, Violation> {
+    let world = || World::new(Chance::new(seed), fault, with_history);
+    play(world, schedule::drive, |world, violation, steps| {
+        let counts = Counts { schedules: 1, steps, ..world.counts };
+        violation.map_or(Ok(counts), Err)
+    })?
+}
+
+/// Plays what `drive` does in a world, until it is over or a rule does not hold; `outcome` gets the steps that it took.
+fn play<F, T>(
+    world: impl FnOnce() -> World,
+    drive: impl FnOnce(Cluster) -> F,
+    outcome: impl FnOnce(&mut World, Option<Violation>, u64) -> T,
+) -> Result<T, Violation>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let Ok(runtime) = runtime else {
-        return Err(Violation { rule: "a runtime starts", what: String::new(), history: Vec::new() });
-    };
-    runtime.block_on(async {
-        let world = Shared::new(World::new(Chance::new(seed), fault, with_history));
-        let executor = Executor::default();
+    let runtime = runtime.map_err(|_| Violation::of("a runtime starts"))?;
+    Ok(runtime.block_on(async {
+        let (world, executor) = (Shared::new(world()), Executor::default());
         let cluster = Cluster::new(world.clone(), executor.clone());
         let is_over = Arc::new(AtomicBool::new(false));
-        let (done, driver) = (Arc::clone(&is_over), schedule::drive(cluster.clone()));
+        let (done, driver) = (Arc::clone(&is_over), drive(cluster.clone()));
         executor.spawn(
             Owner::WORLD,
             Box::pin(async move {
@@ -89,24 +110,21 @@ pub fn run(seed: u64, fault: Option<Fault>, with_history: bool) -> Result<Counts
             }),
         );
         let steps = Cell::new(0_u64);
-        let over = || is_over.load(Ordering::Relaxed) || world.lock().is_violated();
-        let choose = |ready: usize| {
+        let over = || is_over.load(Ordering::Relaxed) || world.lock().is_at_an_end();
+        let choose = |ready: &[TaskId]| {
             let mut world = world.lock();
             world.watch_the_clock();
             steps.set(steps.get() + 1);
             if steps.get() > MOST_STEPS {
                 world.violate("a schedule comes to rest", |_| "it runs on and on".to_owned());
             }
-            world.chance.below(ready)
+            world.choose(ready)
         };
         executor.run(over, choose).await;
         executor.clear();
         cluster.clear();
-        let (mut counts, violation) = {
-            let mut world = world.lock();
-            (world.counts, world.take_violation())
-        };
-        (counts.schedules, counts.steps) = (1, steps.get());
-        violation.map_or(Ok(counts), Err)
-    })
+        let mut world = world.lock();
+        let violation = world.take_violation();
+        outcome(&mut world, violation, steps.get())
+    }))
 }

@@ -86,6 +86,11 @@ impl Cluster {
         alive.get(chosen).map(|replica| (*replica).clone())
     }
 
+    /// The latest process of this replica.
+    pub(super) fn at(&self, replica: usize) -> Option<Replica> {
+        self.replicas().get(replica).cloned().flatten()
+    }
+
     /// The clone of the database, where there is one.
     pub(super) fn a_clone(&self) -> Option<Replica> {
         self.clones().last().cloned()

@@ -47,6 +47,12 @@ pub struct Violation {
     pub history: Vec<String>,
 }
 
+impl Violation {
+    pub(super) fn of(rule: &'static str) -> Self {
+        Self { rule, what: String::new(), history: Vec::new() }
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, other: Self) {
         self.schedules += other.schedules;

@@ -16,7 +16,7 @@ use crate::lifecycle::compare::Mode;
 use crate::secret::ClientSecret;
 
 /// Long after the last request that is carried out late.
-const EVERYTHING_HAS_ARRIVED: Duration = Duration::from_secs(3 * 3600);
+pub(super) const EVERYTHING_HAS_ARRIVED: Duration = Duration::from_secs(3 * 3600);
 
 /// Drives one schedule to its end.
 pub(super) async fn drive(cluster: Cluster) {
@@ -76,24 +76,39 @@ fn begin(world: &Shared) -> Result<usize> {
 impl World {
     /// What an older system may have left of a credential: nothing, a bare path, a pinned version, or a digest.
     fn import(&mut self, key: &CredentialKey) -> Result<()> {
-        let secret = ClientSecret::generate()?;
-        let form = self.chance.below(6);
-        let stored = match form {
-            0..=2 => return Ok(()),
-            3 => self.digest(&secret),
-            _ => {
-                let mount = self.chance.below(MOUNTS);
-                let older = self.chance.below(3);
-                for _ in 0..older {
-                    let older = ClientSecret::generate()?;
-                    self.oracle.presented(&older);
-                    self.next_version(mount, key, older);
-                }
-                let version = self.next_version(mount, key, secret);
-                let pin = if form == 4 { String::new() } else { format!("?version={version}") };
-                crate::record::StoredSecret::parse(&format!("{{mount-{mount}}}{key}{pin}"))?
+        match self.chance.below(6) {
+            0..=2 => Ok(()),
+            3 => self.import_a_digest(key),
+            form => {
+                let (mount, older) = (self.chance.below(MOUNTS), self.chance.below(3));
+                self.import_a_version(key, mount, older, form == 5)
             }
-        };
+        }
+    }
+
+    pub(super) fn import_a_digest(&mut self, key: &CredentialKey) -> Result<()> {
+        let secret = ClientSecret::generate()?;
+        let stored = self.digest(&secret);
+        self.ledger.put(Row::new(key.clone(), Some(stored.into()), None));
+        Ok(())
+    }
+
+    /// A secret at a mount, on top of so many older ones.
+    pub(super) fn import_a_version(
+        &mut self,
+        key: &CredentialKey,
+        mount: usize,
+        older: usize,
+        is_pinned: bool,
+    ) -> Result<()> {
+        for _ in 0..older {
+            let older = ClientSecret::generate()?;
+            self.oracle.presented(&older);
+            self.next_version(mount, key, older);
+        }
+        let version = self.next_version(mount, key, ClientSecret::generate()?);
+        let pin = if is_pinned { format!("?version={version}") } else { String::new() };
+        let stored = crate::record::StoredSecret::parse(&format!("{{mount-{mount}}}{key}{pin}"))?;
         self.ledger.put(Row::new(key.clone(), Some(stored.into()), None));
         Ok(())
     }
@@ -203,7 +218,7 @@ fn act(cluster: &Cluster) -> Duration {
 }
 
 /// Runs an operation as a handler of the replica does, whose caller may hang up.
-fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usize) {
+pub(super) fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usize) {
     let Replica { life, site } = replica;
     let (executor, owner) = (site.executor.clone(), site.owner);
     executor.spawn(

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use super::executor::{Executor, Owner};
 use super::rates::{self, Rates};
+use super::small::Way;
 use super::world::{Shared, World};
 
 #[derive(Clone)]
@@ -31,7 +32,14 @@ enum Turn {
 }
 
 impl World {
-    fn turn(&mut self) -> Turn {
+    fn turn(&mut self, what: &'static str, may_die: bool) -> Turn {
+        if let Some(small) = &mut self.small {
+            return match small.turn(what, may_die) {
+                Way::Go => Turn::Go,
+                Way::Switch => Turn::Switch,
+                Way::Crash => Turn::Crash,
+            };
+        }
         let Rates { switch, pause, freeze, crash, .. } = self.rates;
         let chance = &mut self.chance;
         let drawn = u32::try_from(chance.below(1000)).unwrap_or(0);
@@ -52,10 +60,10 @@ impl World {
 impl Site {
     /// A point at which the scheduler may let others go on, hold the process up, or kill it.
     pub(super) async fn point(&self, what: &'static str) {
-        let turn = self.world.lock().turn();
+        let turn = self.world.lock().turn(what, self.next.is_some());
         match turn {
             Turn::Go => {}
-            Turn::Switch => switch().await,
+            Turn::Switch => self.step().await,
             Turn::Pause(time) => {
                 self.tell(|| format!("waits {time:?} at: {what}"));
                 self.world.lock().counts.pauses += 1;
@@ -81,13 +89,40 @@ impl Site {
         }
     }
 
+    /// Waits for its turn.
+    async fn step(&self) {
+        let at_a_step = |is_there: bool| {
+            let (task, mut world) = (self.executor.current(), self.world.lock());
+            let (Some(task), Some(small)) = (task, &mut world.small) else { return };
+            if is_there {
+                small.at_a_step.insert(task)
+            } else {
+                small.at_a_step.remove(&task)
+            };
+        };
+        at_a_step(true);
+        switch().await;
+        at_a_step(false);
+    }
+
+    /// Waits until something is carried out late.
+    pub(super) async fn lateness(&self, time: Duration) {
+        if time.is_zero() { self.step().await } else { sleep(time).await }
+    }
+
     /// Kills the process; another one takes its place in a while.
     fn die(&self, next: Arc<dyn Fn() + Send + Sync>) {
         let wait = {
             let mut world = self.world.lock();
             world.counts.crashes += 1;
             world.dead.insert(self.owner);
-            Duration::from_millis(world.chance.one_of(&[0, 100, 5_000, 40_000]))
+            if let Some(small) = &mut world.small {
+                small.waiting.retain(|owner| *owner != self.owner);
+                // It has nothing to do any more: when it starts is all one.
+                Duration::from_secs(1)
+            } else {
+                Duration::from_millis(world.chance.one_of(&[0, 100, 5_000, 40_000]))
+            }
         };
         self.executor.kill(self.owner);
         self.in_the_world(async move {

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use super::chance::Chance;
 use super::clock::WorldClock;
-use super::executor::Owner;
+use super::executor::{Owner, TaskId};
 use super::fault::Fault;
 use super::kv::{Change, Kv};
 use super::rates::Rates;
 use super::report::{Counts, Violation};
 use super::seen::{MOUNTS, Operation, Oracle, Setting};
+use super::small::Small;
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
 use crate::lifecycle::MemoryLedger;
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) operations: Vec<Operation>,
     pub(super) oracle: Oracle,
     pub(super) counts: Counts,
+    /// In the small world: which ways are taken.
+    pub(super) small: Option<Small>,
     /// Requests and commits that are still on their way.
     pub(super) under_way: usize,
     history: Option<Vec<String>>,
@@ -76,6 +79,7 @@ impl World {
             operations: Vec::new(),
             oracle: Oracle::default(),
             counts: Counts::default(),
+            small: None,
             under_way: 0,
             history: with_history.then(Vec::new),
             violation: None,
@@ -99,6 +103,23 @@ impl World {
             self.tell(|_| format!("VIOLATION of: {rule}: {what}"));
             self.violation = Some(Violation { rule, what, history: Vec::new() });
         }
+    }
+
+    /// Which of the tasks goes on that can.
+    pub(super) fn choose(&mut self, ready: &[TaskId]) -> usize {
+        let Some(mut small) = self.small.take() else { return self.chance.below(ready.len()) };
+        let chosen = small.choose(ready, |small| self.portrait(small, false));
+        self.small = Some(small);
+        chosen
+    }
+
+    /// Whether nothing that comes now is of interest.
+    pub(super) fn is_at_an_end(&self) -> bool {
+        self.is_violated() || self.small.as_ref().is_some_and(|small| small.is_known)
+    }
+
+    pub(super) fn set_versions_kept(&mut self, versions: u64) {
+        self.mounts = [Kv::new(versions), Kv::new(versions)];
     }
 
     pub(super) fn is_violated(&self) -> bool {
