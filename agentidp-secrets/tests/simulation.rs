@@ -43,17 +43,18 @@ fn a_seed_repeats_exactly() {
     }
 }
 
+/// With `SIMULATION_SCHEDULES` also a login beside an end or a login, which takes minutes.
 #[test]
 fn the_small_world_is_whole() {
+    let takes_minutes = |scene: &Scene| scene.has_login() && !scene.has_rotation();
+    let is_long_run = setting("SIMULATION_SCHEDULES").is_some();
     let mut total = Explored::default();
-    for scene in Scene::all() {
-        let both = !scene.has_login() || setting("SIMULATION_SCHEDULES").is_some();
-        let explored = scene.explore(None, both).unwrap_or_else(|violation| panic!("{scene:?}: {violation}"));
-        println!("{scene:?}: {explored:?}");
+    for scene in Scene::all().into_iter().filter(|scene| is_long_run || !takes_minutes(scene)) {
+        let explored = scene.explore(None).unwrap_or_else(|violation| panic!("{scene:?}: {violation}"));
         total += explored;
     }
     println!("{total:?}");
-    assert!(total.scenes == 40 && total.states > 0);
+    assert!(total.scenes >= 28 && total.states > 50_000, "{total:?}");
 }
 
 /// The first seed that shows the fault, and the rule that it breaks.

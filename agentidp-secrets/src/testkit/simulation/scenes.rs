@@ -79,18 +79,24 @@ impl Scene {
         pairs.flat_map(|asked| forms.map(|form| Self { form, asked })).collect()
     }
 
-    /// Whether somebody logs in. Such a scene has the most states by far, since the upgrade is a task of its own.
+    /// Whether somebody logs in.
     #[must_use]
     pub fn has_login(self) -> bool {
         self.asked.iter().any(|asked| matches!(asked, Asked::Login))
     }
 
-    /// Goes through it whole; `both`: also with the crash and the late operation in one run.
+    /// Whether the credential is rotated.
+    #[must_use]
+    pub fn has_rotation(self) -> bool {
+        self.asked.iter().any(|asked| matches!(asked, Asked::Change(Kind::Rotate(_))))
+    }
+
+    /// Goes through it whole.
     ///
     /// # Errors
     /// [`Violation`]: the first rule that does not hold, with what happened until then.
-    pub fn explore(self, fault: Option<Fault>, both: bool) -> Result<Explored, Violation> {
-        let (mut small, mut runs) = (Small::new(both), 0);
+    pub fn explore(self, fault: Option<Fault>) -> Result<Explored, Violation> {
+        let (mut small, mut runs) = (Small::default(), 0);
         small.again();
         loop {
             let violation;

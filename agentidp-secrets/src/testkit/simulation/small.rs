@@ -33,8 +33,6 @@ pub(super) struct Small {
     pub(super) is_open: bool,
     /// The state was seen before: this run has nothing to add.
     pub(super) is_known: bool,
-    /// Whether the crash and the late operation may come in one run.
-    pub(super) both: bool,
     pub(super) crashes_left: u32,
     pub(super) late_left: u32,
     /// What each task has been answered so far. With it a task is where it is: those of a process share nothing that changes.
@@ -84,10 +82,6 @@ impl Path {
 }
 
 impl Small {
-    pub(super) fn new(both: bool) -> Self {
-        Self { both, ..Self::default() }
-    }
-
     /// Ready for the next run; not when every way was taken.
     pub(super) fn next(&mut self) -> bool {
         self.again();
@@ -97,8 +91,7 @@ impl Small {
     /// Ready for the same run.
     pub(super) fn again(&mut self) {
         let (path, states) = (std::mem::take(&mut self.path), std::mem::take(&mut self.states));
-        let both = self.both;
-        *self = Self { path: Path { at: 0, ..path }, states, both, crashes_left: 1, late_left: 1, ..Self::default() };
+        *self = Self { path: Path { at: 0, ..path }, states, crashes_left: 1, late_left: 1, ..Self::default() };
     }
 
     /// Which of the tasks goes on that can. `portrait` tells states apart.
@@ -125,7 +118,6 @@ impl Small {
             return Way::Switch;
         }
         self.crashes_left -= 1;
-        self.late_left *= u32::from(self.both);
         Way::Crash
     }
 
@@ -136,7 +128,6 @@ impl Small {
         }
         let way = self.path.choose(LATENESS.len() + 1).checked_sub(1)?;
         self.late_left -= 1;
-        self.crashes_left *= u32::from(self.both);
         LATENESS.get(way).copied()
     }
 
