@@ -169,7 +169,8 @@ impl Ledger for AgentLedger {
         let Some(agent_id) = agent_id(client) else { return Ok(ClientRows::read(None)) };
         let agent = sqlx::query_scalar("SELECT suspended FROM agents WHERE agent_id = $1").bind(agent_id);
         let Some::<bool>(suspended) = agent.fetch_optional(&self.0).await? else { return Ok(ClientRows::read(None)) };
-        let active = select!("agent_id = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
+        let active =
+            select!("agent_id = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
         let rows = active.iter().map(Columns::row).collect::<Result<Vec<_>>>()?;
         Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
