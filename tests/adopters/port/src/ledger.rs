@@ -7,10 +7,8 @@ use agentidp_secrets::lifecycle::{
 };
 use agentidp_secrets::{ClientId, CredentialId, CredentialKey, CredentialSecrets, Previous, Selector, StoredSecret};
 use async_trait::async_trait;
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
 use sqlx::types::time::OffsetDateTime;
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgPool, Postgres, postgres::PgArguments, query::Query};
 
 use crate::error::{Error, Result};
 
@@ -31,16 +29,6 @@ fn agent_id(client: &ClientId) -> Option<i64> {
 fn ids(key: &CredentialKey) -> Result<(i64, i64)> {
     let credential_id = key.credential_id().as_str().parse().map_err(|_| Error::Damaged)?;
     Ok((agent_id(key.client_id()).ok_or(Error::Damaged)?, credential_id))
-}
-
-macro_rules! select {
-    ($which:literal) => {
-        concat!(
-            "SELECT agent_id, credential_id, record, selector, previous_record, previous_selector, previous_until, revision, \
-             ended_at FROM credentials WHERE ",
-            $which
-        )
-    };
 }
 
 #[derive(sqlx::FromRow)]
@@ -110,15 +98,15 @@ impl Ledger for AgentLedger {
     }
 
     async fn now(&self, tx: &mut Tx) -> Result<SystemTime> {
-        let now: OffsetDateTime = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut **tx).await?;
-        Ok(now.into())
+        Ok(sqlx::query_scalar::<_, OffsetDateTime>("SELECT clock_timestamp()").fetch_one(&mut **tx).await?.into())
     }
 
     async fn lock(&self, tx: &mut Tx, key: &CredentialKey) -> Result<Entry> {
         let (agent_id, id) = ids(key)?;
         // A new credential has no row to lock.
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(id).execute(&mut **tx).await?;
-        let row = sqlx::query_as(select!("agent_id = $1 AND credential_id = $2 FOR UPDATE")).bind(agent_id).bind(id);
+        let row = "SELECT * FROM credentials WHERE agent_id = $1 AND credential_id = $2 FOR UPDATE";
+        let row = sqlx::query_as(row).bind(agent_id).bind(id);
         let state = match row.fetch_optional(&mut **tx).await? {
             None => State::Absent,
             Some(Columns { ended_at: Some(_), .. }) => State::Ended,
@@ -152,15 +140,15 @@ impl Ledger for AgentLedger {
         bind_key(delete, key)?.execute(&mut **tx).await?;
         if let Some(note) = note {
             let insert = "INSERT INTO credential_notes (agent_id, credential_id, note, due) VALUES ($1, $2, $3, $4)";
-            let due = note.due().map(OffsetDateTime::from);
-            bind_key(insert, key)?.bind(note.to_text()).bind(due).execute(&mut **tx).await?;
+            let insert = bind_key(insert, key)?.bind(note.to_text());
+            insert.bind(note.due().map(OffsetDateTime::from)).execute(&mut **tx).await?;
         }
         Ok(())
     }
 
     async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>> {
-        let due = "SELECT agent_id, credential_id FROM credential_notes WHERE due <= clock_timestamp() \
-                   ORDER BY due LIMIT $1";
+        let due =
+            "SELECT agent_id, credential_id FROM credential_notes WHERE due <= clock_timestamp() ORDER BY due LIMIT $1";
         let due: Vec<(i64, i64)> = sqlx::query_as(due).bind(limit as i64).fetch_all(&self.0).await?;
         due.into_iter().map(|(agent_id, id)| key(agent_id, id)).collect()
     }
@@ -169,8 +157,8 @@ impl Ledger for AgentLedger {
         let Some(agent_id) = agent_id(client) else { return Ok(ClientRows::read(None)) };
         let agent = sqlx::query_scalar("SELECT suspended FROM agents WHERE agent_id = $1").bind(agent_id);
         let Some::<bool>(suspended) = agent.fetch_optional(&self.0).await? else { return Ok(ClientRows::read(None)) };
-        let active =
-            select!("agent_id = $1 AND ended_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())");
+        let active = "SELECT * FROM credentials WHERE agent_id = $1 AND ended_at IS NULL \
+                      AND coalesce(expires_at > clock_timestamp(), true)";
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
         let rows = active.iter().map(Columns::row).collect::<Result<Vec<_>>>()?;
         Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
@@ -183,7 +171,8 @@ impl Ledger for AgentLedger {
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>> {
         let after = after.map(ids).transpose()?.map_or(0, |(_, id)| id);
-        let page = select!("ended_at IS NULL AND credential_id > $1 ORDER BY credential_id LIMIT $2");
+        let page =
+            "SELECT * FROM credentials WHERE ended_at IS NULL AND credential_id > $1 ORDER BY credential_id LIMIT $2";
         let page: Vec<Columns> = sqlx::query_as(page).bind(after).bind(limit as i64).fetch_all(&self.0).await?;
         page.iter().map(Columns::row).collect()
     }
