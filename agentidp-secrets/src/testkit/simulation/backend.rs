@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use super::fate::Fate;
 use super::kv::Change;
 use super::portrait::Answer;
-use super::rates::{self, Rates};
+use super::rates::Rates;
 use super::site::Site;
-use super::world::{World, mount_of, split};
+use super::world::{mount_of, split};
 use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -27,46 +28,6 @@ pub(super) struct MountBackend {
     info: BackendInfo,
     mount: usize,
     site: Site,
-}
-
-/// What becomes of a request that changes something.
-enum Fate {
-    Sound,
-    Denied,
-    Lost,
-    Unanswered,
-    /// Carried out when the caller has given up.
-    Late(Duration),
-    /// Carried out again after this time; whether the second answer is the one that arrives.
-    Twice(Duration, bool),
-    /// A standby that has not heard of the path says that there is nothing to delete.
-    Unheard,
-}
-
-impl World {
-    fn fate_of_request(&mut self) -> Fate {
-        if let Some(small) = &mut self.small {
-            return small.lateness().map_or(Fate::Sound, Fate::Late);
-        }
-        let (rates, chance) = (&self.rates, &mut self.chance);
-        if chance.happens(rates.denied) {
-            Fate::Denied
-        } else if chance.happens(rates.lost) {
-            Fate::Lost
-        } else if chance.happens(rates.unanswered) {
-            Fate::Unanswered
-        } else if chance.happens(rates.late) {
-            Fate::Late(rates::lateness(chance))
-        } else if chance.happens(rates.twice) {
-            let is_at_once = chance.happens(500);
-            let wait = if is_at_once { Duration::ZERO } else { rates::lateness(chance) };
-            Fate::Twice(wait, is_at_once && chance.happens(500))
-        } else if chance.happens(rates.standby) {
-            Fate::Unheard
-        } else {
-            Fate::Sound
-        }
-    }
 }
 
 impl MountBackend {

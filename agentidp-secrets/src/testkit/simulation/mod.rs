@@ -41,6 +41,7 @@ mod clock;
 mod digests;
 mod end;
 mod executor;
+mod fate;
 mod fault;
 mod kv;
 mod ledger;
