@@ -59,6 +59,10 @@ impl<K: Clone + Eq + Hash + Send + Sync, E: Send + Sync> Flights<K, E> {
         shared
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take_seat(&self, client: &K) -> Seat<'_, K, E> {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let flight = flights.entry(client.clone()).or_insert_with(|| Flight { callers: 0, turn: Arc::default() });

@@ -12,10 +12,12 @@
 
 mod cache;
 mod flights;
+mod reading;
 mod rows;
 mod sync;
 
-pub use self::rows::{Reading, RowMemory};
+pub use self::reading::Reading;
+pub use self::rows::RowMemory;
 
 #[cfg(test)]
 mod interleavings;

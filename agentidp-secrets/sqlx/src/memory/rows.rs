@@ -9,19 +9,8 @@ use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
 
 use super::cache::RowCache;
 use super::flights::Flights;
+use super::reading::Reading;
 use crate::replicas::{LeaseClock, Memory};
-
-/// Why rows are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Reading {
-    /// They are not in memory, or the latest are asked for.
-    Missing,
-    /// Nobody would tell if they changed.
-    Unheard,
-    /// Those in memory did not let the client in.
-    Anew,
-}
 
 /// Rows of known clients, by `K`. Unknown ones are not kept: there is no end of them, and they would push the others out.
 pub struct RowMemory<K, E> {
@@ -107,6 +96,11 @@ impl<K: Clone + Eq + Hash + Send + Sync, E: Send + Sync> RowMemory<K, E> {
     /// The database's time, while rows may be served: as it told with its last sign of life, carried on.
     pub fn database_time(&self) -> Option<SystemTime> {
         self.cache.database_time()
+    }
+
+    /// Of how many clients rows are being read for callers that share the read.
+    pub fn shared_reads(&self) -> usize {
+        self.flights.len()
     }
 
     /// How many clients are in memory.

@@ -32,7 +32,7 @@ impl ChangeRepo for Changes {
     }
 
     async fn used(&self, row: &Row) -> Result<bool> {
-        let _forgetting = self.cache.forgetting(ids(&row.key).0);
+        let _changed = Changed { cache: Arc::clone(&self.cache), clients: vec![ids(&row.key).0] };
         self.inner.used(row).await
     }
 }
@@ -52,7 +52,7 @@ struct Changed {
 impl Drop for Changed {
     fn drop(&mut self) {
         for client_id in self.clients.drain(..) {
-            self.cache.forget(client_id);
+            self.cache.forget(&client_id);
         }
     }
 }
@@ -60,7 +60,7 @@ impl Drop for Changed {
 #[async_trait]
 impl ChangeTx for Changing {
     async fn commit(self: Box<Self>) -> std::result::Result<(), CommitError<RepoError>> {
-        let Self { inner, changed: _forgetting } = *self;
+        let Self { inner, changed: _changed } = *self;
         inner.commit().await
     }
 

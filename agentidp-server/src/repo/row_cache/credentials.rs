@@ -3,41 +3,19 @@
 use std::sync::Arc;
 
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
+use agentidp_secrets_sqlx::memory::Reading;
 use async_trait::async_trait;
 use uuid::Uuid;
 
 use super::cache::RowCache;
-use super::flights::Flights;
 use crate::domain::{Credential, CredentialStatus, Page, Paged, Timestamp};
-use crate::repo::{CredentialRepo, QueryObserver, Result, RowCacheOutcome};
+use crate::repo::{CredentialRepo, QueryObserver, RepoError, Result, RowCacheOutcome};
 
 /// Answers from memory where it may.
 pub(super) struct Credentials {
     pub(super) inner: Arc<dyn CredentialRepo>,
     pub(super) cache: Arc<RowCache>,
-    pub(super) flights: Flights,
     pub(super) observer: Arc<dyn QueryObserver>,
-}
-
-impl Credentials {
-    /// Begins a read. Its rows are kept where rows may be served.
-    fn begin_read(
-        &self,
-        client_id: Uuid,
-        now: Timestamp,
-        outcome: RowCacheOutcome,
-    ) -> (AsOf, impl Future<Output = Result<ClientRows>> + Send) {
-        self.observer.row_cache(outcome);
-        let as_of = self.cache.begin_read(client_id);
-        let read = async move {
-            let known = self.inner.authenticate(client_id, now).await?;
-            if let (Some(known), false) = (&known, outcome == RowCacheOutcome::Off) {
-                self.cache.put(client_id, as_of, Arc::clone(known));
-            }
-            Ok(ClientRows { known, as_of, from_memory: false })
-        };
-        (as_of, read)
-    }
 }
 
 #[async_trait]
@@ -55,30 +33,27 @@ impl CredentialRepo for Credentials {
     }
 
     async fn rows(&self, client_id: Uuid, now: Timestamp, freshness: Freshness) -> Result<ClientRows> {
-        let live = self.cache.is_live();
-        let read = |outcome| self.begin_read(client_id, now, if live { outcome } else { RowCacheOutcome::Off });
-        let rows = match freshness {
-            Freshness::Cached => match live.then(|| self.cache.get(client_id)).flatten() {
-                Some(rows) => {
-                    self.observer.row_cache(RowCacheOutcome::Hit);
-                    rows
-                }
-                None => read(RowCacheOutcome::Miss).1.await?,
-            },
-            Freshness::After(served) => match live.then(|| self.cache.get_after(client_id, served)).flatten() {
-                Some(rows) => rows,
-                None => self.flights.join(client_id, served, || read(RowCacheOutcome::Anew)).await?,
-            },
-            Freshness::Latest => read(RowCacheOutcome::Miss).1.await?,
+        let read = |why| {
+            self.observer.row_cache(match why {
+                Reading::Missing => RowCacheOutcome::Miss,
+                Reading::Unheard => RowCacheOutcome::Off,
+                Reading::Anew => RowCacheOutcome::Anew,
+            });
+            self.inner.authenticate(client_id, now)
         };
+        let rows = self.cache.rows(&client_id, freshness, read).await;
+        let rows = rows.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(|shared| RepoError::again(&shared)))?;
+        if rows.from_memory {
+            self.observer.row_cache(RowCacheOutcome::Hit);
+        }
         Ok(ClientRows { known: rows.known.map(|known| known.unexpired(now.into())), ..rows })
     }
 
     fn is_current(&self, client_id: Uuid, as_of: AsOf) -> bool {
-        self.cache.is_live() && !self.cache.is_changed(client_id, as_of)
+        self.cache.is_current(&client_id, as_of)
     }
 
     fn is_changed(&self, client_id: Uuid, as_of: AsOf) -> bool {
-        self.cache.is_changed(client_id, as_of)
+        self.cache.is_changed(&client_id, as_of)
     }
 }

@@ -1,25 +1,16 @@
 //! Rows in memory: a token request of a known client asks the database nothing.
 //!
 //! On PostgreSQL only, which tells when a row changes (migration 0011); SQLite reads its own file. A change is acknowledged when
-//! every server obeys it ([`replicas`](agentidp_secrets_sqlx::replicas)). One by plain SQL is obeyed within a second, whatever becomes
-//! of the network: while the connection that would tell of it gives no sign of life, rows are read.
+//! every server obeys it. One by plain SQL is obeyed within a second, whatever becomes of the network: while the connection that
+//! would tell of it gives no sign of life, rows are read.
 //!
-//! Rows in memory may let a client in. They never keep a client out: before a refusal the server
-//! reads the rows again, by a read that began after the cached rows were served
-//! ([`Freshness::After`](agentidp_secrets::lifecycle::Freshness::After)). Requests that wait for the same client share
-//! that read (`flights.rs`), so a flood of wrong secrets has at most one read in progress for each
-//! client. A secret that another server has just made therefore works here at once.
-//!
-//! The changes of this process are counted on SQLite too, and with a capacity of 0. A login
-//! compares the counts right before its answer, and so notices a change that was made during its
-//! last read.
+//! Rows and what keeps them true are [`memory`](agentidp_secrets_sqlx::memory) and [`replicas`](agentidp_secrets_sqlx::replicas) of the
+//! library's adapter. The changes of this process are counted on SQLite too, and with a capacity of 0.
 
 mod cache;
 mod changes;
 mod credentials;
-mod flights;
 mod outcome;
-mod sync;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -29,9 +20,8 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-pub(super) use self::cache::RowCache;
+use self::cache::{RowCache, rows};
 use self::credentials::Credentials;
-use self::flights::Flights;
 pub use self::outcome::RowCacheOutcome;
 use super::{DatabaseRepo, QueryObserver, Repos, Result, Schema, postgres, watch};
 
@@ -53,10 +43,10 @@ impl Repos {
     ) -> Result<Self> {
         let Some(replicas) = self.replicas.clone().filter(|_| capacity > 0) else {
             // Without a lease nothing is looked for in memory, so there is nothing to observe.
-            let counts = Arc::new(RowCache::new(0, clock)?);
+            let counts = Arc::new(rows(0, clock));
             return Ok(self.decorated(&counts, Arc::new(watch::NobodyListens)));
         };
-        let cache = Arc::new(RowCache::new(capacity, clock)?);
+        let cache = Arc::new(rows(capacity, clock));
         let (options, memory, replica) = (postgres::listener(url)?, Arc::clone(&cache), replicas.clone());
         let hears = tell(Arc::clone(&observer));
         let listen = tokio::spawn(async move { replica.listen(options, memory, hears).await });
@@ -67,8 +57,7 @@ impl Repos {
 
     /// Without anybody who listens.
     fn decorated(self, cache: &Arc<RowCache>, observer: Arc<dyn QueryObserver>) -> Self {
-        let credentials =
-            Credentials { inner: self.credentials, cache: Arc::clone(cache), flights: Flights::default(), observer };
+        let credentials = Credentials { inner: self.credentials, cache: Arc::clone(cache), observer };
         Self {
             changes: Arc::new(changes::Changes { inner: self.changes, cache: Arc::clone(cache) }),
             credentials: Arc::new(credentials),

@@ -1,14 +1,13 @@
 //! What is served from memory, when, and what never is.
 
 mod anew;
-mod interleavings;
 mod own_writes;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::lifecycle::{AsOf, ClientRows, Freshness, Known};
+use agentidp_secrets::lifecycle::{ClientRows, Freshness, Known};
 use agentidp_secrets::{Clock as _, ManualClock};
 use agentidp_secrets_sqlx::replicas::LEASE;
 use tokio::sync::Semaphore;
@@ -49,7 +48,7 @@ impl Bench {
 
     fn without_lease() -> Self {
         let clock = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000)));
-        let cache = Arc::new(RowCache::new(100, LeaseClock::of(Arc::clone(&clock) as _)).unwrap());
+        let cache = Arc::new(rows(100, LeaseClock::of(Arc::clone(&clock) as _)));
         let rows = Arc::new(Rows {
             row: Mutex::new(Arc::new(row(AgentStatus::Active, &[None]))),
             outage: AtomicBool::new(false),
@@ -58,8 +57,7 @@ impl Bench {
             permits: Semaphore::new(0),
         });
         let inner = Arc::clone(&rows) as _;
-        let (cache_of_repo, flights) = (Arc::clone(&cache), Flights::default());
-        let repo = Arc::new(Credentials { inner, cache: cache_of_repo, flights, observer: Arc::new(Deaf) });
+        let repo = Arc::new(Credentials { inner, cache: Arc::clone(&cache), observer: Arc::new(Deaf) });
         Self { rows, cache, clock, repo }
     }
 
@@ -225,7 +223,7 @@ async fn a_change_is_read_anew() {
     let bench = Bench::new();
     bench.read().await;
     bench.suspend();
-    bench.cache.forget(CLIENT);
+    bench.cache.forget(&CLIENT);
     assert_eq!(status(&*bench.read().await), AgentStatus::Suspended);
     bench.cache.forget_all();
     bench.read().await;
@@ -237,8 +235,8 @@ async fn a_change_is_read_anew() {
 async fn no_more_credentials_are_held_than_there_is_room_for() {
     let bench = Bench::new();
     for n in 0..1000 {
-        let found = Arc::new(row(AgentStatus::Active, &[None; 10]));
-        bench.cache.put(Uuid::from_u128(n), AsOf::default(), found);
+        let found = async || Ok(Some(Arc::new(row(AgentStatus::Active, &[None; 10]))));
+        bench.cache.rows(&Uuid::from_u128(n), Freshness::Cached, |_| found()).await.unwrap();
     }
     assert!((1..=10).contains(&bench.cache.len()), "{}", bench.cache.len());
 }

@@ -1,8 +1,7 @@
-//! Writers, replicas and logins, with shuttle's counters in place of the standard library's: each run takes the threads through
-//! another order of their steps, and prints it where something was served that is older than what was acknowledged.
+//! Writers, replicas and logins: nothing decides a login that is older than what was acknowledged.
 //!
-//! Memory and [`Wait`] are the real ones. The map that holds the rows is taken as one step: it has tests of its own. Database and
-//! listening connection are models of `replicas/`: one queue of what is told, in the order of the commits.
+//! Memory and [`Wait`] are the real ones. Database and listening connection are models of `replicas/`: one queue of what is told, in the
+//! order of the commits.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,29 +14,9 @@ use shuttle::future::{block_on, yield_now};
 use shuttle::sync::Mutex;
 use shuttle::thread::{self, JoinHandle};
 
-use self::rows::{Reading, RowMemory};
+use super::reading::Reading;
+use super::rows::RowMemory;
 use crate::replicas::{LEASE, LeaseClock, MARGIN, Memory as _, Next, Wait};
-
-/// In place of `memory/sync.rs`.
-mod sync {
-    pub(super) use shuttle::sync::Mutex;
-    pub(super) use shuttle::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-}
-
-#[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
-#[path = "cache.rs"]
-mod cache;
-#[expect(clippy::duplicate_mod, reason = "the same text over other counters is what this is about")]
-#[path = "flights.rs"]
-mod flights;
-#[expect(
-    clippy::duplicate_mod,
-    dead_code,
-    unreachable_pub,
-    reason = "the same text over other counters is what this is about"
-)]
-#[path = "rows.rs"]
-mod rows;
 
 /// Orders tried of what must hold: some seconds for all.
 const ORDERS: usize = 1_000;
@@ -318,34 +297,4 @@ fn each_flaw_is_found() {
         }
     }
     assert!(missed.is_empty(), "{missed:?} were not found");
-}
-
-/// The last look of a login, beside a change that this process makes.
-#[test]
-fn rows_that_are_not_changed_when_their_read_ends_have_every_change_that_was_acknowledged() {
-    shuttle::check_random(
-        || {
-            let scene = Scene::new(Flaw::None);
-            let looker = scene.start(|scene| {
-                let read = |_: Reading| async {
-                    yield_now().await;
-                    let changes = scene.database.lock().unwrap().changes;
-                    yield_now().await;
-                    Ok(Some(rows_after(changes)))
-                };
-                let rows = block_on(scene.memory.rows(&CLIENT, Freshness::Latest, read)).unwrap();
-                let acknowledged = scene.database.lock().unwrap().acknowledged;
-                let counts = !scene.memory.is_changed(&CLIENT, rows.as_of);
-                assert!(!counts || rows.known.unwrap().len() >= acknowledged, "a token would go out");
-            });
-            let writer = scene.start(|scene| {
-                scene.database.lock().unwrap().changes += 1;
-                scene.memory.forget(&CLIENT);
-                scene.database.lock().unwrap().acknowledged = 1;
-            });
-            looker.join().unwrap();
-            writer.join().unwrap();
-        },
-        ORDERS,
-    );
 }
