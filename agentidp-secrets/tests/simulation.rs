@@ -46,10 +46,9 @@ fn a_seed_repeats_exactly() {
 /// With `SIMULATION_SCHEDULES` also a login beside an end or a login, which takes minutes.
 #[test]
 fn the_small_world_is_whole() {
-    let takes_minutes = |scene: &Scene| scene.has_login() && !scene.has_rotation();
     let is_long_run = setting("SIMULATION_SCHEDULES").is_some();
     let mut total = Explored::default();
-    for scene in Scene::all().into_iter().filter(|scene| is_long_run || !takes_minutes(scene)) {
+    for scene in Scene::all().into_iter().filter(|scene| is_long_run || !scene.takes_minutes()) {
         let explored = scene.explore(None).unwrap_or_else(|violation| panic!("{scene:?}: {violation}"));
         total += explored;
     }

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 
 use super::fate::Fate;
 use super::kv::Change;
-use super::portrait::Answer;
 use super::rates::Rates;
 use super::site::Site;
 use super::world::{mount_of, split};
@@ -93,7 +92,7 @@ impl MountBackend {
             Fate::Late(time) => {
                 self.site.tell(|| format!("sends a request that is carried out in {time:?}"));
                 self.later(time, key, &change);
-                self.site.hears("request", &Answer::Late(time));
+                self.site.hears("request", |pen| pen.put(time));
                 sleep(DEADLINE.min(time)).await;
                 return Err(silence());
             }
@@ -122,7 +121,7 @@ impl MountBackend {
                 }
             }
         };
-        self.site.hears("request", &Answer::Version(outcome));
+        self.site.hears("request", |pen| pen.put(outcome));
         self.site.point("answer").await;
         Ok(outcome)
     }
@@ -181,7 +180,7 @@ impl MountBackend {
             sleep(DEADLINE).await;
             return Err(self.error(ErrorKind::Unavailable, operation, "the backend does not answer"));
         };
-        self.site.hears("read", &Answer::Held(&held));
+        self.site.hears("read", |pen| pen.held(&held));
         self.site.point("answer to a read").await;
         Ok(held)
     }

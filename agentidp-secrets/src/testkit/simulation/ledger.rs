@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use super::fault::Fault;
-use super::portrait::Answer;
 use super::rates;
 use super::site::Site;
 use super::world::World;
@@ -118,7 +117,7 @@ impl Ledger for SimulatedLedger {
             Fate::Late(time) => {
                 self.site.tell(|| format!("a commit is lost, and carried out in {time:?}"));
                 self.site.world.lock().counts.late += 1;
-                self.site.hears("commit", &Answer::Late(time));
+                self.site.hears("commit", |pen| pen.put(time));
                 let ledger = self.clone();
                 self.site.in_the_world(async move {
                     ledger.site.lateness(time).await;
@@ -127,7 +126,7 @@ impl Ledger for SimulatedLedger {
                 return Err(unknown());
             }
         }
-        self.site.hears("commit", &Answer::Text("done"));
+        self.site.hears("commit", |pen| pen.put("done"));
         self.site.point("committed").await;
         Ok(())
     }
@@ -146,7 +145,7 @@ impl Ledger for SimulatedLedger {
         self.waits(true);
         let entry = self.memory.lock(tx, key).await?;
         self.waits(false);
-        self.site.hears("lock", &Answer::Entry(&entry));
+        self.site.hears("lock", |pen| pen.entry(&entry));
         self.site.point("locked").await;
         Ok(entry)
     }
@@ -180,15 +179,14 @@ impl Ledger for SimulatedLedger {
     async fn due(&self, limit: usize) -> Result<Vec<CredentialKey>, MemoryError> {
         self.call("due").await?;
         let due = self.memory.due(limit).await?;
-        self.site.hears("due", &Answer::Text(&format!("{due:?}")));
+        self.site.hears("due", |pen| pen.put(&due));
         Ok(due)
     }
 
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, MemoryError> {
         self.call("rows").await?;
         let rows = self.memory.rows(client, freshness).await?;
-        let known = rows.known.as_ref().map(|known| known.rows()).unwrap_or_default();
-        self.site.hears("rows", &Answer::Rows(&known));
+        self.site.hears("rows", |pen| rows.known.iter().flat_map(|known| known.rows()).for_each(|row| pen.row(&row)));
         self.site.point("rows read").await;
         Ok(rows)
     }

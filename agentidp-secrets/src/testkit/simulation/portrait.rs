@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::executor::Owner;
 use super::site::Site;
@@ -17,14 +17,14 @@ use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 /// Writes values under their names.
-struct Pen<'a> {
+pub(super) struct Pen<'a> {
     world: &'a World,
     small: &'a Small,
     text: String,
 }
 
 impl Pen<'_> {
-    fn put(&mut self, value: impl std::fmt::Debug) {
+    pub(super) fn put(&mut self, value: impl std::fmt::Debug) {
         let _ = write!(self.text, "{value:?};");
     }
 
@@ -44,7 +44,7 @@ impl Pen<'_> {
         }
     }
 
-    fn row(&mut self, row: &Row) {
+    pub(super) fn row(&mut self, row: &Row) {
         self.put(row.revision.map(|revision| self.small.name(&revision.to_string())));
         let Some(secrets) = &row.secrets else { return };
         self.record(&secrets.current);
@@ -68,7 +68,7 @@ impl Pen<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    pub(super) fn entry(&mut self, entry: &Entry) {
         match &entry.state {
             State::Active(row) => self.row(row),
             state => self.put(state),
@@ -78,7 +78,7 @@ impl Pen<'_> {
         }
     }
 
-    fn held(&mut self, held: &Held) {
+    pub(super) fn held(&mut self, held: &Held) {
         match held {
             Held::Nothing => self.put("nothing"),
             Held::Version { version, secret, .. } => {
@@ -134,30 +134,13 @@ impl World {
     }
 }
 
-/// What a process gets to know.
-pub(super) enum Answer<'a> {
-    Text(&'a str),
-    Late(Duration),
-    Entry(&'a Entry),
-    Rows(&'a [Row]),
-    Held(&'a Held),
-    Version(Option<u64>),
-}
-
 impl Site {
-    /// The process gets an answer; of note in the small world only.
-    pub(super) fn hears(&self, what: &'static str, answer: &Answer<'_>) {
+    /// The process gets an answer, which `write` puts down; of note in the small world only.
+    pub(super) fn hears(&self, what: &'static str, write: impl FnOnce(&mut Pen<'_>)) {
         let mut world = self.world.lock();
         let Some(mut small) = world.small.take() else { return };
         let mut pen = Pen { world: &world, small: &small, text: what.to_owned() };
-        match answer {
-            Answer::Text(text) => pen.put(text),
-            Answer::Late(time) => pen.put(time),
-            Answer::Entry(entry) => pen.entry(entry),
-            Answer::Rows(rows) => rows.iter().for_each(|row| pen.row(row)),
-            Answer::Held(held) => pen.held(held),
-            Answer::Version(version) => pen.put(version),
-        }
+        write(&mut pen);
         let (text, at) = (pen.text, world.clock.elapsed());
         if let Some(task) = self.executor.current() {
             small.answer(task, at, &text);

@@ -65,11 +65,6 @@ impl Rates {
         }
     }
 
-    /// Nothing is left to chance.
-    pub(super) fn still() -> Self {
-        Self::default()
-    }
-
     /// Nothing goes wrong any more, and only the order is left to chance.
     pub(super) fn calm() -> Self {
         Self { switch: 100, ..Self::default() }

@@ -79,16 +79,11 @@ impl Scene {
         pairs.flat_map(|asked| forms.map(|form| Self { form, asked })).collect()
     }
 
-    /// Whether somebody logs in.
+    /// Whether it takes minutes: a login, whose upgrade is a task of its own, beside something else than a rotation.
     #[must_use]
-    pub fn has_login(self) -> bool {
-        self.asked.iter().any(|asked| matches!(asked, Asked::Login))
-    }
-
-    /// Whether the credential is rotated.
-    #[must_use]
-    pub fn has_rotation(self) -> bool {
-        self.asked.iter().any(|asked| matches!(asked, Asked::Change(Kind::Rotate(_))))
+    pub fn takes_minutes(&self) -> bool {
+        let has = |wanted: fn(&Asked) -> bool| self.asked.iter().any(wanted);
+        has(|asked| matches!(asked, Asked::Login)) && !has(|asked| matches!(asked, Asked::Change(Kind::Rotate(_))))
     }
 
     /// Goes through it whole.
@@ -118,7 +113,8 @@ fn one(small: Small, scene: Scene, fault: Option<Fault>, with_history: bool) -> 
     play(
         || {
             let mut world = World::new(Chance::new(1), fault, with_history);
-            world.rates = rates::Rates::still();
+            // Nothing is left to chance.
+            world.rates = rates::Rates::default();
             world.set_versions_kept(3);
             world.small = Some(small);
             world
