@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -37,7 +37,9 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(every(dependencies::PERIOD, stop.clone(), vault));
     let (backlog, counted) = (Arc::clone(app), Arc::clone(app));
     workers.spawn(every(census::BACKLOG_PERIOD, stop.clone(), async move || census::backlog(&backlog).await));
-    workers.spawn(every(census::CREDENTIALS_PERIOD, stop.clone(), async move || census::credentials(&counted).await));
+    // They were counted when the server was put together.
+    let count = every(census::CREDENTIALS_PERIOD, stop.clone(), async move || census::credentials(&counted).await);
+    workers.spawn(later(census::CREDENTIALS_PERIOD, stop.clone(), count));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));
@@ -53,11 +55,18 @@ async fn every(period: Duration, stop: CancellationToken, round: impl AsyncFn())
     }
 }
 
+/// Begins with `work` after `delay`, unless stopped before.
+async fn later(delay: Duration, stop: CancellationToken, work: impl Future<Output = ()>) {
+    if stop.run_until_cancelled(sleep(delay)).await.is_some() {
+        work.await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use tokio::time::{Instant, sleep};
+    use tokio::time::Instant;
 
     use super::*;
 
