@@ -21,6 +21,11 @@ pub(super) const FOR_UPDATE: &str = " FOR NO KEY UPDATE";
 /// Lets one registration count and insert at a time. The number is ours alone and means nothing.
 pub(super) const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact_lock(7302119404136203)");
 
+/// Lets one transaction at a time have the notes of a credential that has no row: there is nothing else to hold. Two ids that
+/// share a number wait for each other, and no more.
+pub(super) const LOCK_ABSENT: Option<&str> =
+    Some("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7302119404136205))");
+
 /// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
 pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
 

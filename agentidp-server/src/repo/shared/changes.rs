@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sqlx::Transaction;
 use uuid::Uuid;
 
-use super::{Connection, Db, FOR_UPDATE, Store, agents, audit, idempotency, notes, old_jobs};
+use super::{Connection, Db, FOR_UPDATE, LOCK_ABSENT, Store, agents, audit, idempotency, notes, old_jobs};
 use crate::domain::idempotency::Claim;
 use crate::domain::{Agent, AgentStatus, AuditEvent, Credential, CredentialStatus, SecretColumns, Timestamp, ids};
 use crate::repo::columns::Id;
@@ -86,7 +86,12 @@ impl ChangeTx for Changing {
 
     async fn lock(&mut self, client_id: Uuid, credential_id: Uuid) -> Result<Entry> {
         let work = async {
-            let row = find(&mut self.tx, client_id, credential_id, FOR_UPDATE).await?;
+            let mut row = find(&mut self.tx, client_id, credential_id, FOR_UPDATE).await?;
+            if let (None, Some(lock)) = (&row, LOCK_ABSENT) {
+                sqlx::query(lock).bind(Id(credential_id)).execute(&mut *self.tx).await?;
+                // Another transaction may have inserted it before it let go.
+                row = find(&mut self.tx, client_id, credential_id, FOR_UPDATE).await?;
+            }
             let note = notes::lock(&mut self.tx, credential_id).await?;
             let state = match row {
                 None => State::Absent,

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_AGENT, LOCK_REGISTRATION, insert_events, overwrite};
+use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, insert_events, overwrite};
 use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};
 

@@ -23,6 +23,9 @@ pub(super) const LOCK_AGENT: &str = "SELECT status, updated_at FROM agents WHERE
 /// Every write transaction is alone.
 pub(super) const LOCK_REGISTRATION: Option<&str> = None;
 
+/// Every write transaction is alone.
+pub(super) const LOCK_ABSENT: Option<&str> = None;
+
 /// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. At eight
 /// values each, 4000 events are as many as a statement takes.
 pub(super) async fn insert_events(connection: &mut SqliteConnection, events: &[AuditEvent]) -> sqlx::Result<()> {

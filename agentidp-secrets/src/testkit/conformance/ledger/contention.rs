@@ -13,7 +13,8 @@ use crate::lifecycle::{DebtKind, Entry, Ledger, Note, OpenWriteKind, Revision};
 use crate::testkit::conformance::fixture::holds;
 use crate::testkit::ledger_harness::LedgerHarness;
 
-/// What the holder of a lock asks the database before it commits. A transaction that does not wait for it has passed by then.
+/// How often the holder of a lock asks for it again before it commits. A transaction that does not wait for it has passed by
+/// then: each is an exchange with the database, which the ledger's time need not be.
 const ROUND_TRIPS: usize = 50;
 
 /// As many as try the same at once.
@@ -35,7 +36,7 @@ pub(crate) async fn transactions_on_one_credential_run_one_after_the_other<H: Le
         {
             let holding = pin!(async {
                 for _ in 0..ROUND_TRIPS {
-                    set_up("now", site.ledger.now(&mut holder).await);
+                    set_up("lock", site.ledger.lock(&mut holder, &key).await);
                     yield_now().await;
                 }
             });
