@@ -9,7 +9,12 @@
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
-//! [`KeyedDigest`] takes a microsecond and does not. What belongs to [`VaultKv2`] is in [`vault`](crate::vault).
+//! [`KeyedDigest`] takes a microsecond and does not. What belongs to [`VaultKv2`] is in [`vault`].
+//!
+//! [`Argon2id`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Argon2id.html
+//! [`Bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Bcrypt.html
+//! [`vault`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
+//! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
 
 #[cfg(feature = "argon2")]
 mod argon2;

@@ -58,9 +58,7 @@ impl NewestIndex {
         self.look_beyond(place.as_ref());
         let mut noted = self.newest.write().unwrap_or_else(PoisonError::into_inner);
         let former = noted.as_ref().and_then(|noted| noted.place.as_ref());
-        if let (Some(former), Some(place)) = (former, &place)
-            && place.is_before(former)
-        {
+        if former.zip(place.as_ref()).is_some_and(|(former, place)| place.is_before(former)) {
             return;
         }
         *noted = Some(Noted { header: header.clone(), place });

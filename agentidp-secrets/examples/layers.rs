@@ -1,0 +1,1 @@
+../../examples/layers.rs

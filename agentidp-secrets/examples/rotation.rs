@@ -1,0 +1,1 @@
+../../examples/rotation.rs

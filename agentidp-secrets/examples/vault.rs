@@ -1,0 +1,1 @@
+../../examples/vault.rs
