@@ -5,6 +5,8 @@ mod audit;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod clocks;
