@@ -94,6 +94,8 @@ mod shutdown;
 #[cfg(test)]
 mod site;
 #[cfg(test)]
+mod slow_vault;
+#[cfg(test)]
 mod strangers;
 #[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]

@@ -37,10 +37,10 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
         Self(Arc::new(Mutex::new(State { free: permits, held: HashMap::new(), waiting: Vec::new() })))
     }
 
-    /// How many requests wait for a permit.
+    /// How many requests wait for a permit. One that was given up is none of them.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.state().waiting.iter().map(|(_, requests)| requests.len()).sum()
+        self.state().waiting.iter().flat_map(|(_, requests)| requests).filter(|request| !request.is_closed()).count()
     }
 
     /// Waits for a permit.
