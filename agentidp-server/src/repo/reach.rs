@@ -1,8 +1,9 @@
-//! What a connection pool reports late or never: that the database refuses connections, and that a connection leads to a
-//! server that has become read-only.
+//! What a connection pool reports late or never: that the database refuses connections, that a connection leads to a server
+//! that has become read-only, and that a disk is full.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ struct Inner {
     tried: tokio::sync::Mutex<Option<(Instant, bool)>>,
     /// When the database last refused a write because it is read-only.
     read_only_at: Mutex<Option<Instant>>,
+    /// Whether the database had no room for a write, and has not shown since that it has.
+    full: AtomicBool,
 }
 
 enum Address {
@@ -57,7 +60,12 @@ impl Reach {
     }
 
     fn to(address: Option<Address>) -> Self {
-        Self(Arc::new(Inner { address, tried: tokio::sync::Mutex::new(None), read_only_at: Mutex::new(None) }))
+        Self(Arc::new(Inner {
+            address,
+            tried: tokio::sync::Mutex::new(None),
+            read_only_at: Mutex::new(None),
+            full: AtomicBool::new(false),
+        }))
     }
 
     /// Waits until the database refuses connections, and returns the error of that.
@@ -96,6 +104,18 @@ impl Reach {
                 *at = Some(Instant::now());
             }
         }
+        if is_disk_full(error) {
+            self.0.full.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a write found no room since [`found_room`](Self::found_room).
+    pub(super) fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn found_room(&self) {
+        self.0.full.store(false, Ordering::Relaxed);
     }
 
     /// Whether a connection of this age may be used. One that was open when a write was refused may lead to a server that
@@ -118,4 +138,9 @@ impl Address {
 /// SQLSTATE 25006: the session or the whole server is read-only.
 pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006")
+}
+
+/// SQLSTATE 53100: the disk is full.
+fn is_disk_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53100")
 }

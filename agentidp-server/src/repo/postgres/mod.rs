@@ -27,9 +27,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 });
 
 /// Whether this role may make tables, and change those that are there.
-const MAY_CREATE: &str = "SELECT has_schema_privilege(current_schema(), 'CREATE') AND NOT EXISTS \
+const MAY_CREATE: &str = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AND NOT EXISTS \
      (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('agents', '_sqlx_migrations') \
      AND NOT pg_has_role(current_user, tableowner, 'USAGE'))";
+
+/// Events for more pages than are left over in the files of the trail.
+const NEW_ROWS: &str = "INSERT INTO audit_events (event_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
+     SELECT gen_random_uuid(), 'auth.failed', 'failure', '', repeat('-', 1024), '{}', now() FROM generate_series(1, 64)";
 
 /// Longer than any statement here takes, shorter than a request may: whoever waits for a lock gives up.
 const STATEMENT_TIMEOUT: &str = "10s";
@@ -57,7 +61,7 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     let replicas = Some(replicas::replicas(store.write.clone()));
-    Ok(Repos { replicas, ..store.clone().into_repos(Database { store, options }) })
+    Ok(Repos { replicas, ..store.clone().into_repos(Database { store, options, reach }) })
 }
 
 /// How a server's listener connects.
@@ -76,6 +80,7 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
 struct Database {
     store: shared::Store,
     options: PgConnectOptions,
+    reach: Reach,
 }
 
 #[async_trait]
@@ -99,7 +104,18 @@ impl DatabaseRepo for Database {
     }
 
     async fn try_write(&self) -> Result<()> {
-        self.store.try_write().await
+        self.store.try_write().await?;
+        // On a full disk that row may still find the room of its former versions. What has no room then are new rows.
+        if self.reach.is_full() {
+            let work = async {
+                let mut tx = self.store.probe.begin().await?;
+                sqlx::raw_sql(NEW_ROWS).execute(&mut *tx).await?;
+                tx.rollback().await
+            };
+            self.store.watch.run("database.try_room", work).await?;
+            self.reach.found_room();
+        }
+        Ok(())
     }
 
     async fn ping(&self) -> Result<()> {

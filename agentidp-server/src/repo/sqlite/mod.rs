@@ -105,6 +105,13 @@ impl DatabaseRepo for Database {
     }
 
     async fn try_write(&self) -> Result<()> {
+        if self.store.try_write().await.is_ok() {
+            return Ok(());
+        }
+        // On a full disk the log of writes cannot grow, and SQLite would begin it anew only after a commit. What it holds is
+        // moved to where pages are already: then the log has room again, for a revocation also.
+        let checkpoint = async { sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&self.store.probe).await };
+        self.store.watch.run("database.checkpoint", checkpoint).await?;
         self.store.try_write().await
     }
 
