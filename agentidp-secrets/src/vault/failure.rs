@@ -115,7 +115,7 @@ impl Failure {
                 ErrorKind::Unavailable,
                 format!(
                     "{address} gave an answer with status {status} that is not Vault's: is a proxy in between, is \
-                     VAULT_ADDR right?"
+                     VAULT_ADDR right, and https where Vault speaks TLS?"
                 ),
             ),
             Self::Lost(cause) => (ErrorKind::Unavailable, cause.told(address)),

@@ -85,12 +85,18 @@ pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<Strin
         }
     }
     // A URL parser wants a host where there is a user or a port. libpq takes the folder of the socket, or the parameter `host`.
-    if !(place.is_empty() || place.starts_with(':')) || authority.is_empty() {
+    // The driver looks for an IPv6 address with its brackets as if it were a name.
+    let (host, port) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')).unwrap_or(("", place));
+    if !(port.is_empty() || port.starts_with(':')) || authority.is_empty() {
         return Ok(url.to_owned());
     }
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let moved =
-        [("user", decoded(user)), ("password", decoded(password)), ("port", decoded(place.trim_start_matches(':')))];
+    let moved = [
+        ("user", decoded(user)),
+        ("password", decoded(password)),
+        ("host", decoded(host)),
+        ("port", decoded(port.trim_start_matches(':'))),
+    ];
     let mut query = form_urlencoded::Serializer::new(String::new());
     // What is in the query already wins, as in libpq: it comes last.
     query.extend_pairs(moved.iter().filter(|(_, value)| !value.is_empty())).extend_pairs(&parameters);
@@ -128,7 +134,7 @@ mod tests {
             "postgresql://%2Fvar%2Frun%2Fpostgresql/agentidp",
             "postgresql:///agentidp?host=/var/run/postgresql",
             "postgres://db",
-            "postgres://[::1]:5432/agentidp?options=-c%20search_path%3Da&options[statement_timeout]=1",
+            "postgres://db:5432/agentidp?options=-c%20search_path%3Da&options[statement_timeout]=1",
             "postgres://db/agentidp?target_session_attrs=any",
         ] {
             assert_eq!(read(url).unwrap(), (url.to_owned(), Vec::new()));
@@ -136,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_s_folder_may_come_with_a_user_and_a_port() {
+    fn a_socket_s_folder_may_come_with_a_user_and_a_port_and_an_ipv6_address_is_one() {
         for (url, expected) in [
             ("postgres://user@/agentidp?host=/run/pg", "postgres:///agentidp?user=user&host=%2Frun%2Fpg"),
             (
@@ -145,6 +151,11 @@ mod tests {
             ),
             ("postgres://:5433/agentidp", "postgres:///agentidp?port=5433"),
             ("postgres://user@?dbname=a", "postgres:///?user=user&dbname=a"),
+            ("postgres://[::1]/a", "postgres:///a?host=%3A%3A1"),
+            (
+                "postgres://u:p%40@[2001:db8::1]:5433/a",
+                "postgres:///a?user=u&password=p%40&host=2001%3Adb8%3A%3A1&port=5433",
+            ),
         ] {
             assert_eq!(read(url).unwrap().0, expected, "{url}");
         }

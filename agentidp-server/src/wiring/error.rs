@@ -6,6 +6,26 @@ use std::process::ExitCode;
 use crate::config::{Config, ConfigError};
 use crate::repo::RepoError;
 
+/// What to do where a text has this part: the words of SQLite and of the driver, and PostgreSQL's codes.
+const MENDS: [(&str, &str); 12] = [
+    // SQLITE_CANTOPEN.
+    ("unable to open database file", "name a file in a folder that is there and that this user may write to"),
+    ("(code 28P01)", "look at its user and password"),
+    ("(code 28000)", "look at its user, and at pg_hba.conf of PostgreSQL"),
+    ("(code 3D000)", "create it, or name another one"),
+    ("(code 3F000)", "create the schema that search_path names"),
+    (
+        "(code 42501)",
+        "run `agentidp-server migrate` as the owner of the tables, or grant this role CREATE on the schema",
+    ),
+    ("(code 53300)", "raise max_connections of PostgreSQL, or close some: this server needs a dozen"),
+    ("Connection refused", "is PostgreSQL running there, and are its host and port right?"),
+    ("failed to lookup address", "is its host right?"),
+    ("No such file or directory", "is the folder of its socket right, and is PostgreSQL running?"),
+    ("TLS failed", "look at its sslmode and sslrootcert, and at ssl of PostgreSQL"),
+    ("no connection was to be had in time", "is it PostgreSQL that listens there?"),
+];
+
 /// Why the server did not start. `Display` is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,9 +75,9 @@ impl StartError {
             text.push_str(&format!(": {error}"));
             source = error.source();
         }
-        // SQLite's words for a folder that is missing, or may not be written to (SQLITE_CANTOPEN).
-        if text.contains("unable to open database file") {
-            text.push_str("; name a file in a folder that is there and that this user may write to");
+        if let Some((_, mend)) = MENDS.iter().find(|(part, _)| text.contains(part)) {
+            text.push_str("; ");
+            text.push_str(mend);
         }
         Self::Database(text.replace(char::is_control, " "))
     }

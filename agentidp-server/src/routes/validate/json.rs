@@ -1,5 +1,9 @@
 //! JSON bodies.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{Problems, Reason};
@@ -8,6 +12,7 @@ use super::{Problems, Reason};
 #[derive(Debug)]
 pub(super) struct Members {
     members: Map<String, Value>,
+    repeated: Repeated,
     /// The names that were asked for.
     known: Vec<&'static str>,
     problems: Problems,
@@ -19,7 +24,10 @@ impl Members {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problems> {
         let text = std::str::from_utf8(body).map_err(|_| Problems::body("must be UTF-8 text"))?;
         match serde_json::from_str(text) {
-            Ok(Value::Object(members)) => Ok(Self { members, known: Vec::new(), problems: Problems::default() }),
+            Ok(Value::Object(members)) => {
+                let repeated = serde_json::from_str(text).map_err(|_| Problems::body("must be well-formed JSON"))?;
+                Ok(Self { members, repeated, known: Vec::new(), problems: Problems::default() })
+            }
             Ok(_) => Err(Problems::body("must be a JSON object")),
             Err(_) => Err(Problems::body("must be well-formed JSON")),
         }
@@ -28,15 +36,20 @@ impl Members {
     /// A member that has to be there.
     pub(super) fn required<T>(&mut self, name: &'static str, rule: impl Fn(&Value) -> Result<T, Reason>) -> Option<T> {
         self.known.push(name);
-        let checked = self.members.get(name).ok_or(Reason::Borrowed("is required")).and_then(rule);
+        let checked = self.member(name).and_then(|value| rule(value.ok_or("is required")?));
         self.problems.keep(name, checked)
     }
 
     /// A member that may be left out. `null` is not left out: the rule sees it.
     pub(super) fn optional<T>(&mut self, name: &'static str, rule: impl Fn(&Value) -> Result<T, Reason>) -> Option<T> {
         self.known.push(name);
-        let checked = rule(self.members.get(name)?);
+        let checked = self.member(name).transpose()?.and_then(rule);
         self.problems.keep(name, checked)
+    }
+
+    /// A member's value. One that is repeated has none: it would be a guess which one is meant.
+    fn member(&self, name: &str) -> Result<Option<&Value>, Reason> {
+        if self.repeated.0.contains(name) { Err("must be given once".into()) } else { Ok(self.members.get(name)) }
     }
 
     /// A member that must not be there.
@@ -61,6 +74,38 @@ impl Members {
     pub(super) fn finish<T>(mut self, input: Option<T>) -> Result<T, Problems> {
         self.problems.note_lookalikes(self.members.keys().map(String::as_str), &self.known);
         self.problems.finish(input)
+    }
+}
+
+/// The names that an object has more than once, where a [`Map`] keeps the last member only.
+#[derive(Debug)]
+struct Repeated(BTreeSet<String>);
+
+impl<'de> Deserialize<'de> for Repeated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Names)
+    }
+}
+
+struct Names;
+
+impl<'de> Visitor<'de> for Names {
+    type Value = Repeated;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Repeated, A::Error> {
+        let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+        while let Some((name, IgnoredAny)) = object.next_entry::<String, _>()? {
+            if seen.contains(&name) {
+                repeated.insert(name);
+            } else {
+                seen.insert(name);
+            }
+        }
+        Ok(Repeated(repeated))
     }
 }
 
@@ -92,5 +137,26 @@ mod tests {
             let problems = Members::parse(body).unwrap_err();
             assert!(problems.0["body"].contains(reason), "{problems:?}");
         }
+    }
+
+    /// The last one of them would make a credential that never ends.
+    #[test]
+    fn a_member_is_given_once() {
+        let read = |body: &str| {
+            let mut members = Members::parse(body.as_bytes()).unwrap();
+            let found = members.optional("expiresAt", |value| Ok(value.clone()));
+            members.finish(found)
+        };
+        let repeated = [
+            r#"{"expiresAt":"2099-01-01T00:00:00Z","expiresAt":null}"#,
+            r#"{"expiresAt":null,"other":1,"expires\u0041t":null}"#,
+        ];
+        for body in repeated {
+            assert_eq!(read(body).unwrap_err().fields(), ["expiresAt"], "{body}");
+        }
+        assert!(read(r#"{"expiresAt":1,"unknown":1,"unknown":{"expiresAt":1,"expiresAt":2}}"#).is_ok());
+        let mut members = Members::parse(br#"{"owner":"a","owner":"a"}"#).unwrap();
+        let found = members.required("owner", |value| Ok(value.clone()));
+        assert_eq!(members.finish(found).unwrap_err().fields(), ["owner"]);
     }
 }
