@@ -81,6 +81,6 @@ async fn a_server_that_starts_drops_what_is_past_its_time() {
 
 /// How many events there are, however old.
 async fn events(site: &Site) -> u64 {
-    let page = Page { page: 1, limit: 1 };
+    let page = Page::new(1, 1);
     site.app.repos.audit.list(&AuditFilter::default(), page).await.unwrap().total
 }

@@ -95,7 +95,7 @@ impl Before {
 
 /// How many events there are, however old.
 async fn events(site: &Site) -> u64 {
-    let page = Page { page: 1, limit: 1 };
+    let page = Page::new(1, 1);
     site.app.repos.audit.list(&AuditFilter::default(), page).await.unwrap().total
 }
 

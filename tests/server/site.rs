@@ -218,7 +218,7 @@ impl Site {
 
     /// The agent's rows.
     pub(crate) async fn rows(&self, agent_id: Uuid) -> Vec<Credential> {
-        self.app.repos.credentials.list(agent_id, None, Page { page: 1, limit: 100 }).await.unwrap().data
+        self.app.repos.credentials.list(agent_id, None, Page::new(1, 100)).await.unwrap().data
     }
 
     /// The actions on the agent's trail, oldest first. Needs a [`tick`](Self::tick) between them.

@@ -64,7 +64,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// Whether there has never been an agent.
 async fn is_empty(app: &App) -> bool {
-    match app.repos.agents.list(&AgentFilter::default(), Page { page: 1, limit: 1 }).await {
+    match app.repos.agents.list(&AgentFilter::default(), Page::new(1, 1)).await {
         Ok(agents) => agents.total == 0,
         Err(error) => {
             warn!(%error, "the agents could not be counted");

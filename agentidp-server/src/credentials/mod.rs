@@ -61,7 +61,7 @@ pub(crate) async fn create(
 /// Ahead of a write to Vault that would be in vain. The commit counts again, with the agent locked.
 async fn refuse_beyond_limit(app: &App, client_id: Uuid) -> Result<(), ApiError> {
     let Some(limit) = app.settings.credential_limit else { return Ok(()) };
-    let first = Page { page: 1, limit: 1 };
+    let first = Page::new(1, 1);
     let active = app.repos.credentials.list(client_id, Some(CredentialStatus::Active), first).await?;
     if active.total < limit { Ok(()) } else { Err(ApiError::FreeTierLimitExceeded { limit }) }
 }

@@ -2,20 +2,31 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Timestamp;
 
 /// Which page of a list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "two numbers, and no third will come")]
+#[expect(clippy::exhaustive_structs, reason = "the documented query")]
 pub struct Page {
     /// Counted from 1.
     pub page: u32,
     /// Rows on a page.
     pub limit: u32,
+    /// Counted from behind this row, by its time and its id. Such a page costs the same at any depth.
+    pub before: Option<(Timestamp, Uuid)>,
 }
 
 impl Page {
     /// Rows that are counted, and that a page may come after: one that lies deeper would cost as much as all before it.
     pub const DEPTH: u32 = 100_000;
+
+    /// A page of the whole list.
+    #[must_use]
+    pub const fn new(page: u32, limit: u32) -> Self {
+        Self { page, limit, before: None }
+    }
 
     /// How many rows come before this page.
     #[must_use]
@@ -42,7 +53,7 @@ impl<T> Paged<T> {
     /// Whether the rows of this page were not looked for, because too many come before them.
     #[must_use]
     pub fn is_too_deep(&self) -> bool {
-        let (page, depth) = (Page { page: self.page, limit: self.limit }, Page::DEPTH);
+        let (page, depth) = (Page::new(self.page, self.limit), Page::DEPTH);
         self.total >= u64::from(depth) && page.offset() >= i64::from(depth)
     }
 

@@ -48,6 +48,4 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Not after.
     pub to: Option<Timestamp>,
-    /// Behind this event in the list: one of this time and id.
-    pub before: Option<(Timestamp, Uuid)>,
 }

@@ -6,7 +6,8 @@ use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
 use uuid::Uuid;
 
-use super::validate::{AgentPatch, NewAgent, agent_list, not_too_deep};
+use super::pages;
+use super::validate::{AgentPatch, NewAgent, agent_list};
 use crate::app::App;
 use crate::credentials::{self, Actor};
 use crate::domain::{Agent, AgentStatus, AuditAction, Outcome};
@@ -45,7 +46,8 @@ async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
 /// `GET /agents`
 pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let (filter, page) = agent_list(call.query())?;
-    Ok(json(StatusCode::OK, &not_too_deep(call.app.repos.agents.list(&filter, page).await?)?))
+    let found = call.app.repos.agents.list(&filter, page).await?;
+    pages::answer(&call, "/agents", found, |agent| (agent.created_at, agent.agent_id), |agent| agent)
 }
 
 /// `GET /agents/{agentId}`

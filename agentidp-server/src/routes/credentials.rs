@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::agents::{self, actor};
-use super::validate::{NewCredential, RotationOptions, credential_list, not_too_deep};
+use super::pages;
+use super::validate::{NewCredential, RotationOptions, credential_list};
 use crate::credentials::{self, Rotation, Shown};
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
 use crate::error::{ApiError, ApiResult};
@@ -33,9 +34,10 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
 pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     let (status, page) = credential_list(call.query())?;
     agents::find(call.app, agent_id).await?;
-    let credentials = not_too_deep(call.app.repos.credentials.list(agent_id, status, page).await?)?;
-    let now = call.app.now();
-    Ok(json(StatusCode::OK, &credentials.map(|credential| CredentialView::of(&credential, now))))
+    let (found, now) = (call.app.repos.credentials.list(agent_id, status, page).await?, call.app.now());
+    let path = format!("/agents/{agent_id}/credentials");
+    let place = |credential: &Credential| (credential.created_at, credential.credential_id);
+    pages::answer(&call, &path, found, place, |credential| CredentialView::of(&credential, now))
 }
 
 /// `POST /agents/{agentId}/credentials/{credentialId}/rotate`

@@ -8,6 +8,7 @@ mod health;
 mod introspection;
 mod metrics;
 mod openapi;
+mod pages;
 mod ready;
 mod resource;
 mod revocation;

@@ -197,7 +197,7 @@ impl World {
     pub(super) async fn rows(&self) -> BTreeMap<Uuid, Credential> {
         let mut rows = BTreeMap::new();
         for agent in &self.agents {
-            let found = self.repos.credentials.list(*agent, None, Page { page: 1, limit: 1000 }).await.unwrap().data;
+            let found = self.repos.credentials.list(*agent, None, Page::new(1, 1000)).await.unwrap().data;
             rows.extend(found.into_iter().map(|row| (row.credential_id, row)));
         }
         rows
@@ -208,7 +208,7 @@ impl World {
         let mut told: BTreeMap<Uuid, BTreeMap<String, usize>> = BTreeMap::new();
         for agent in &self.agents {
             let filter = AuditFilter { agent_id: Some(*agent), ..AuditFilter::default() };
-            let events = self.repos.audit.list(&filter, Page { page: 1, limit: 1000 }).await.unwrap();
+            let events = self.repos.audit.list(&filter, Page::new(1, 1000)).await.unwrap();
             assert!(events.total <= 1000);
             for event in events.data {
                 let Some(id) = event.metadata.to_value()["credentialId"].as_str().map(str::to_owned) else { continue };

@@ -132,12 +132,12 @@ async fn pages_do_not_overlap(db: Database) {
     expected.sort_by(|a, b| b.cmp(a));
     let mut listed = Vec::new();
     for page in 1..=4 {
-        let paged = db.repos.agents.list(&AgentFilter::default(), Page { page, limit: 3 }).await.unwrap();
+        let paged = db.repos.agents.list(&AgentFilter::default(), Page::new(page, 3)).await.unwrap();
         assert_eq!((paged.total, paged.page, paged.limit), (10, page, 3));
         listed.extend(paged.data.into_iter().map(|agent| (agent.created_at, agent.agent_id)));
     }
     assert_eq!(listed, expected);
-    let beyond = Page { page: u32::MAX, limit: 100 };
+    let beyond = Page::new(u32::MAX, 100);
     let beyond = db.repos.agents.list(&AgentFilter::default(), beyond).await.unwrap();
     assert!(beyond.data.is_empty());
     assert_eq!(beyond.total, 10);

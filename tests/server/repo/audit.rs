@@ -115,7 +115,7 @@ async fn pages_do_not_overlap(db: Database) {
     expected.sort_by(|a, b| b.cmp(a));
     let mut listed = Vec::new();
     for page in 1..=3 {
-        let paged = db.repos.audit.list(&AuditFilter::default(), Page { page, limit: 3 }).await.unwrap();
+        let paged = db.repos.audit.list(&AuditFilter::default(), Page::new(page, 3)).await.unwrap();
         listed.extend(paged.data.into_iter().map(|event| event.event_id));
     }
     assert_eq!(listed, expected);

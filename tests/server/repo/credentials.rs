@@ -35,7 +35,7 @@ async fn lists_are_newest_first_and_of_one_client(db: Database) {
     expected.sort_by_key(|credential| Reverse((credential.created_at, credential.credential_id)));
     let mut listed = Vec::new();
     for page in 1..=3 {
-        let paged = db.repos.credentials.list(agent.agent_id, None, Page { page, limit: 2 }).await.unwrap();
+        let paged = db.repos.credentials.list(agent.agent_id, None, Page::new(page, 2)).await.unwrap();
         assert_eq!(paged.total, 5);
         listed.extend(paged.data);
     }

@@ -134,7 +134,7 @@ impl Database {
     }
 }
 
-const ALL: Page = Page { page: 1, limit: 200 };
+const ALL: Page = Page::new(1, 200);
 
 pub(crate) async fn sql_at(url: &str, sql: &str) -> Result<(), sqlx::Error> {
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));

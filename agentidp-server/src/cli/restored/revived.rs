@@ -60,7 +60,7 @@ async fn tokens(app: &App) -> Result<(Vec<String>, u64)> {
         ..AuditFilter::default()
     };
     let limit = u32::try_from(MOST_LINES).unwrap_or(u32::MAX);
-    let issued = app.repos.audit.list(&filter, Page { page: 1, limit }).await?;
+    let issued = app.repos.audit.list(&filter, Page::new(1, limit)).await?;
     let line = |event: &crate::domain::AuditEvent| {
         let (about, until): (_, Timestamp) = (event.metadata.to_value(), event.timestamp.plus(TOKEN_LIFE));
         let client = event.agent_id.map(|id| id.to_string()).unwrap_or_default();

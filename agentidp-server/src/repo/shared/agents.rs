@@ -15,7 +15,7 @@ const AGENTS: List = List {
     select: "SELECT agent_id, email, agent_type, version, capabilities, owner, deployment_env, status, created_at, \
              updated_at FROM agents WHERE true",
     from: "FROM agents WHERE true",
-    order: " ORDER BY created_at DESC, agent_id DESC",
+    key: ["created_at", "agent_id"],
 };
 
 #[async_trait]

@@ -19,7 +19,7 @@ const EVENTS: List = List {
     select: "SELECT event_id, agent_id, action, outcome, ip_address, user_agent, metadata, timestamp \
              FROM audit_events WHERE true",
     from: "FROM audit_events WHERE true",
-    order: " ORDER BY timestamp DESC, event_id DESC",
+    key: ["timestamp", "event_id"],
 };
 
 /// Events pruned by one statement: few enough that nobody waits for it, even when years of events have to go.
@@ -81,9 +81,6 @@ impl AuditRepo for Store {
             }
             if let Some(to) = filter.to {
                 query.push(" AND timestamp <= ").push_bind(to);
-            }
-            if let Some((at, event_id)) = filter.before {
-                query.push(" AND (timestamp, event_id) < (").push_bind(at).push(", ").push_bind(Id(event_id)).push(")");
             }
         };
         self.watch.again("audit.list", || self.page_of::<AuditRow, _>(&EVENTS, &matching, page)).await

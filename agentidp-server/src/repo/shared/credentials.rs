@@ -17,7 +17,7 @@ use crate::repo::{CredentialRepo, Result};
 const CREDENTIALS: List = List {
     select: CREDENTIALS_OF_CLIENT,
     from: "FROM credentials WHERE client_id = ",
-    order: " ORDER BY created_at DESC, credential_id DESC",
+    key: ["created_at", "credential_id"],
 };
 
 #[async_trait]

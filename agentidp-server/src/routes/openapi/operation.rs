@@ -39,6 +39,10 @@ pub(super) struct Operation {
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// Of a row in its list: its time, an underscore and its id.
+const PLACE: &str = "^20[0-9]{2}-0[1-9]-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z_\
+                     [0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+
 /// An operation that gives 204.
 pub(super) fn op(
     path: &'static str,
@@ -86,6 +90,7 @@ impl Operation {
     }
 
     pub(super) fn page(self, max: u32, mut filters: Vec<(&'static str, Value)>) -> Self {
+        filters.push(("before", json!({ "type": "string", "pattern": PLACE })));
         filters.push(("page", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })));
         filters.push(("limit", json!({ "type": "integer", "minimum": 1, "maximum": max })));
         Self { query: filters, ..self }
@@ -163,6 +168,9 @@ impl Operation {
                 "The request had been carried out before",
                 json!({ "const": "true" }),
             ));
+        }
+        if status == self.success && self.query.iter().any(|(name, _)| *name == "before") {
+            headers.push(("Link", "The page behind this one, where there may be one (RFC 8288)", text()));
         }
         if !matches!(self.caller, Caller::Anybody) {
             headers.extend([

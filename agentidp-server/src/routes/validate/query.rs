@@ -47,7 +47,6 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
         outcome: parameters.optional("outcome", one_of(Outcome::ALL, Outcome::as_str)),
         from: parameters.optional("fromDate", from_date),
         to: parameters.optional("toDate", to_date),
-        before: parameters.optional("before", place),
     };
     if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
         parameters.problems.note("fromDate", "must not be after toDate");
@@ -60,8 +59,7 @@ pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
 pub(crate) fn not_too_deep<T>(found: Paged<T>) -> Result<Paged<T>, Problems> {
     let mut problems = Problems::default();
     if found.is_too_deep() {
-        let reason =
-            "leads beyond the first 100000 rows: narrow the list down, or follow the Link header of the audit trail";
+        let reason = "leads beyond the first 100000 rows: narrow the list down, or follow the Link header of its pages";
         problems.note("page", reason);
     }
     problems.finish(Some(found))
@@ -106,7 +104,7 @@ impl<'q> Parameters<'q> {
     fn page(&mut self, default: u32, max: u32) -> Page {
         let page = self.optional("page", count(u32::MAX)).unwrap_or(1);
         let limit = self.optional("limit", count(max)).unwrap_or(default);
-        Page { page, limit }
+        Page { before: self.optional("before", place), ..Page::new(page, limit) }
     }
 }
 
@@ -129,10 +127,10 @@ mod tests {
     fn an_empty_query_is_the_first_page_of_everything() {
         for query in ["", "&", "unknown=1&unknown=2&%ff=%ff"] {
             let (filter, page) = agent_list(query).unwrap();
-            assert_eq!(page, Page { page: 1, limit: 20 });
+            assert_eq!(page, Page::new(1, 20));
             assert!(filter.owner.is_none() && filter.agent_type.is_none() && filter.status.is_none());
         }
-        assert_eq!(audit_list("").unwrap().1, Page { page: 1, limit: 50 });
+        assert_eq!(audit_list("").unwrap().1, Page::new(1, 50));
     }
 
     #[test]
@@ -140,7 +138,7 @@ mod tests {
         let (filter, page) = agent_list("owner=R%26D+t%C3%A9am&agent%54ype=router&page=3&limit=100").unwrap();
         assert_eq!(filter.owner.as_deref(), Some("R&D téam"));
         assert_eq!(filter.agent_type, Some(AgentType::Router));
-        assert_eq!(page, Page { page: 3, limit: 100 });
+        assert_eq!(page, Page::new(3, 100));
     }
 
     #[test]
@@ -180,8 +178,14 @@ mod tests {
         assert_eq!(filter.to.map(|at| at.to_string()).as_deref(), Some("2026-03-01T23:59:59.999Z"));
         assert_eq!(page.limit, 200);
         let place = "2026-03-01T00:00:00.000Z_6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
-        let (at, event_id) = audit_list(&format!("before={place}")).unwrap().0.before.unwrap();
-        assert_eq!(format!("{at}_{event_id}"), place);
+        for page in [
+            audit_list(&format!("before={place}")).unwrap().1,
+            agent_list(&format!("before={place}")).unwrap().1,
+            credential_list(&format!("before={place}")).unwrap().1,
+        ] {
+            let (at, id) = page.before.unwrap();
+            assert_eq!(format!("{at}_{id}"), place);
+        }
         let table = [
             ("before=2026-03-01_me", vec!["before"]),
             ("agentId=me&action=token&outcome=ok", vec!["action", "agentId", "outcome"]),

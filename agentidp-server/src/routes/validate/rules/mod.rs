@@ -66,10 +66,10 @@ pub(super) fn version(value: &str) -> Result<String, Reason> {
     }
 }
 
-/// The place of an event in the list: its time and its id.
+/// The place of a row in its list: its time and its id.
 pub(super) fn place(value: &str) -> Result<(Timestamp, Uuid), Reason> {
     let place = value.split_once('_').and_then(|(at, id)| Some((Timestamp::parse(at)?, Uuid::try_parse(id).ok()?)));
-    place.ok_or_else(|| "must be the time of an event, an underscore and its id, as the `Link` header has them".into())
+    place.ok_or_else(|| "must be the time of a row, an underscore and its id, as the `Link` header has them".into())
 }
 
 /// Who answers for an agent.
