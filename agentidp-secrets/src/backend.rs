@@ -34,10 +34,11 @@ pub(crate) fn shared(backend: impl SecretBackend) -> SharedBackend {
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all thirteen methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all fourteen methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
 /// the cache behind it, and one that does not forward [`pin`](Self::pin),
-/// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite) or [`forget`](Self::forget) takes them from the store. Run the conformance suite
+/// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite), [`forget`](Self::forget) or
+/// [`recognises`](Self::recognises) takes them from the store. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
 ///
 /// # Wrong is not broken
@@ -70,6 +71,20 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
         let _ = stored;
         None
+    }
+
+    /// Whether `text`, as it stands in a row of other software, is a record of this backend.
+    ///
+    /// [`SecretStore`](crate::SecretStore) asks in its order, the primary first, where a text names no backend that it was
+    /// given: a bare digest, `{SSHA256}…`, `{argon2@SpringSecurity_v5_8}…`. The first that says yes gets the record, with its
+    /// own id and the whole text as the payload. The default recognises nothing.
+    ///
+    /// # Contract
+    /// Computed, without a request, in microseconds. Looks at the form only; whether the rest is sound is for
+    /// [`verify`](Self::verify) to say. Constant over the backend's life.
+    fn recognises(&self, text: &str) -> bool {
+        let _ = text;
+        false
     }
 
     /// Stores the first secret of a credential and returns its record.
@@ -320,6 +335,14 @@ pub struct BackendInfo {
     pub lanes: usize,
     /// How many versions of a secret are kept, the latest included; none where all are. An older one is gone for good.
     pub versions_kept: Option<u64>,
+    /// Whether the backend only verifies, as one for digests of other software does: `store`, `rotate` and `overwrite` are
+    /// `InvalidConfig`, and a store refuses it as its primary.
+    pub reads_only: bool,
+    /// Whether a record verifies under its own key only, so that a swapped row verifies nothing. With
+    /// [`Custody::Backend`] that is the contract.
+    pub bound_records: bool,
+    /// A record's payload that nobody's secret matches, where no secret can be stored to make one.
+    decoy: Option<Box<str>>,
     pinned: Pinned,
 }
 
@@ -348,6 +371,9 @@ impl BackendInfo {
             slow_digest,
             lanes: 1,
             versions_kept: None,
+            reads_only: false,
+            bound_records: custody == Custody::Backend,
+            decoy: None,
             pinned,
         }
     }
@@ -387,6 +413,22 @@ impl BackendInfo {
         self
     }
 
+    /// Says that a record verifies under its own key only. The conformance suite then tests it.
+    #[must_use]
+    pub fn with_bound_records(mut self) -> Self {
+        self.bound_records = true;
+        self
+    }
+
+    /// Says that the backend only verifies. `decoy` is the payload of a record that no secret matches and that costs as much
+    /// as a typical one: an unknown client is compared with it where the store has no other digests.
+    #[must_use]
+    pub fn with_reads_only(mut self, decoy: impl Into<Box<str>>) -> Self {
+        self.reads_only = true;
+        self.decoy = Some(decoy.into());
+        self
+    }
+
     /// Says which records are [pinned](Self::is_pinned): those whose payload contains `mark`, such as `?version=`. An
     /// empty mark is in all of them.
     #[must_use]
@@ -408,6 +450,18 @@ impl BackendInfo {
             Pinned::Containing(mark) => stored.payload().contains(mark),
             Pinned::None => false,
         }
+    }
+
+    /// The record that no secret matches, of a backend that only verifies.
+    pub(crate) fn decoy(&self) -> Option<StoredSecret> {
+        self.decoy.as_ref().map(|payload| StoredSecret::new(self.id.clone(), payload.clone()))
+    }
+
+    /// What a backend that only verifies says to a write.
+    pub(crate) fn only_reads(&self) -> Error {
+        let message =
+            "the backend only verifies; give the store another one as its primary, and this one with `accepts`";
+        Error::new(ErrorKind::InvalidConfig, message).with_backend(self.id.clone())
     }
 
     /// Whether a text has a form that can be stored at all: not empty, no NUL byte, not too long, and generated where that
@@ -487,6 +541,10 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
         (**self).points_to(stored)
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        (**self).recognises(text)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

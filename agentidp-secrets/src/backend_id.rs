@@ -17,10 +17,18 @@ impl BackendId {
     pub const BCRYPT: Self = Self(Cow::Borrowed("bcrypt"));
     /// Keyed digests of generated secrets.
     pub const KEYED_DIGEST: Self = Self(Cow::Borrowed("keyed-digest"));
+    /// PBKDF2, scrypt and bcrypt over SHA-256 of other software.
+    pub const LEGACY_KDF: Self = Self(Cow::Borrowed("legacy-kdf"));
+    /// SHA-1, SHA-256 and SHA-512 of other software.
+    pub const LEGACY_SHA: Self = Self(Cow::Borrowed("legacy-sha"));
     /// The in-memory backend for tests and demos.
     pub const MEMORY: Self = Self(Cow::Borrowed("memory"));
     /// HashiCorp Vault or OpenBao, KV version 2.
     pub const VAULT_KV2: Self = Self(Cow::Borrowed("vault-kv2"));
+
+    /// No backend: a text of other software, until a backend of the store [recognises](crate::SecretBackend::recognises) it.
+    /// No backend can have this id, and no record text holds it.
+    pub const UNCLAIMED: Self = Self(Cow::Borrowed("(unclaimed)"));
 
     /// Longest id in bytes.
     const MAX_LEN: usize = 32;

@@ -1,9 +1,11 @@
 //! What the caller keeps in its database so that a backend can verify later.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::backends::forms;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use crate::backend_id::BackendId;
@@ -71,58 +73,58 @@ impl StoredSecret {
         &self.payload
     }
 
-    /// The text form, `{backend}payload`. Sensitive where the payload is a digest.
+    /// The text form, `{backend}payload`; of an unclaimed record the text that was parsed. Sensitive where the payload is a digest.
     #[must_use]
     pub fn to_text(&self) -> String {
+        if self.is_unclaimed() {
+            return self.payload.to_string();
+        }
         format!("{{{}}}{}", self.backend, self.payload)
     }
 
     /// Reads the text form; a text without an id is [identified](Self::identify).
     ///
+    /// Any other one line of text is an [unclaimed](BackendId::UNCLAIMED) record: a row of other software, which the store
+    /// shows to its [backends](crate::SecretBackend::recognises).
+    ///
     /// # Errors
-    /// `Malformed` when the text is neither, or longer than [`MAX_TEXT_LEN`](Self::MAX_TEXT_LEN).
+    /// `Malformed` when the text is empty, longer than [`MAX_TEXT_LEN`](Self::MAX_TEXT_LEN), or has a control character and
+    /// no id.
     pub fn parse(text: &str) -> Result<Self> {
         if text.len() > Self::MAX_TEXT_LEN {
             return Err(Error::new(ErrorKind::Malformed, "the record is longer than 4096 bytes"));
         }
-        match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-            Some((backend, payload)) => Ok(Self::new(BackendId::parse(backend)?, payload)),
-            None => Self::identify(text).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Malformed,
-                    "the record names no backend, and is no bcrypt, argon2id or keyed digest or Vault path",
-                )
-            }),
+        let named = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        if let Some((backend, payload)) = named.and_then(|(id, payload)| Some((BackendId::of(id)?, payload))) {
+            return Ok(Self::new(backend, payload));
         }
+        if text.is_empty() || text.contains(char::is_control) {
+            let message = "the record is empty, or has a control character and names no backend";
+            return Err(Error::new(ErrorKind::Malformed, message));
+        }
+        Ok(Self::identify(text).unwrap_or_else(|| Self::new(BackendId::UNCLAIMED, text)))
     }
 
-    /// Recognises a bare bcrypt, argon2id or keyed digest or a bare Vault path, as rows hold them that have no place for a
+    /// Recognises a bare bcrypt, argon2 or keyed digest or a bare Vault path, as rows hold them that have no place for a
     /// backend's id.
     ///
     /// Only the beginning of a digest is looked at; the backend decides whether the rest is sound. A Vault path is
-    /// `mount/data/...`, without a leading slash.
+    /// `mount/data/...`, without a leading slash. Every other form belongs to a backend that
+    /// [recognises](crate::SecretBackend::recognises) it, and only the store can say to which.
     #[must_use]
     pub fn identify(text: &str) -> Option<Self> {
-        let backend = if ["$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
-            BackendId::BCRYPT
-        } else if text.starts_with("$argon2id$") {
-            BackendId::ARGON2
-        } else if text.starts_with("$hmac-sha256$") {
-            BackendId::KEYED_DIGEST
-        } else if is_vault_path(text) {
-            BackendId::VAULT_KV2
-        } else {
-            return None;
-        };
-        Some(Self::new(backend, text))
+        forms::backend_of(text).map(|backend| Self::new(backend, text))
     }
-}
 
-/// Whether the text is `mount/data/rest`; a mount may have several segments.
-fn is_vault_path(text: &str) -> bool {
-    let path = text.split_once('?').map_or(text, |(path, _version)| path);
-    let sound = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{' | b'}');
-    path.bytes().all(sound) && path.split('/').all(|segment| !segment.is_empty()) && path.split_once("/data/").is_some()
+    /// The text as a row of other software holds it: without the id where it can be read without.
+    pub(crate) fn as_foreign_text(&self) -> Cow<'_, str> {
+        let is_bare = self.is_unclaimed() || forms::backend_of(&self.payload).as_ref() == Some(&self.backend);
+        if is_bare { Cow::Borrowed(&self.payload) } else { self.to_text().into() }
+    }
+
+    fn is_unclaimed(&self) -> bool {
+        self.backend == BackendId::UNCLAIMED
+    }
 }
 
 impl fmt::Debug for StoredSecret {
@@ -161,7 +163,9 @@ mod tests {
             ("$hmac-sha512$v=1$keyid=k1$salt$mac", None),
             ("secret/data/agentidp/agents/a/credentials/c", Some(BackendId::VAULT_KV2)),
             ("team/kv/data/agentidp/agents/a/credentials/c?version=3", Some(BackendId::VAULT_KV2)),
-            ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),
+            ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+            ("$argon2d$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+            ("$argon2$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),
             ("$2c$10$rest", None),
             ("/secret/data/a", None),
             ("secret//data/a", None),
@@ -184,11 +188,25 @@ mod tests {
 
     #[test]
     fn errors_do_not_repeat_the_text() {
-        for text in ["canary", "{Canary}rest", &"canary".repeat(1000)] {
+        for text in ["can\nary", "{Canary}\0rest", &"canary".repeat(1000), ""] {
             let error = StoredSecret::parse(text).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Malformed);
             assert!(!format!("{error} {error:?}").to_lowercase().contains("canary"));
         }
+    }
+
+    #[test]
+    fn a_text_of_other_software_is_an_unclaimed_record_and_stays_as_it_is() {
+        for text in
+            ["{SSHA256}czO44OTV", "{argon2@SpringSecurity_v5_8}$argon2id$", "pbkdf2_sha256$1$salt$hash", "{}", "{"]
+        {
+            let record = StoredSecret::parse(text).unwrap();
+            assert_eq!((record.backend(), record.payload()), (&BackendId::UNCLAIMED, text));
+            assert_eq!(record.to_text(), text);
+            assert_eq!(StoredSecret::parse(&record.to_text()).unwrap(), record);
+            assert_eq!(format!("{record:?}"), "StoredSecret({(unclaimed)}[REDACTED])");
+        }
+        assert!(BackendId::parse(BackendId::UNCLAIMED.as_str()).is_err(), "no backend can take the id");
     }
 
     proptest! {

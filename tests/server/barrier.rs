@@ -113,6 +113,10 @@ impl SecretBackend for Guarded<SharedBackend> {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {
         self.inner.store(key, secret).await
     }

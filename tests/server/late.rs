@@ -83,6 +83,10 @@ impl SecretBackend for Late {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         if !self.is_late() {
             return self.inner.store(key, secret).await;

@@ -30,6 +30,7 @@ use std::fmt;
 use async_trait::async_trait;
 use subtle::ConstantTimeEq;
 
+use super::forms;
 use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -66,7 +67,10 @@ impl KeyedDigest {
     /// Digests under the first of the keys; verifies under all of them.
     #[must_use]
     pub fn new(keys: MacKeys) -> Self {
-        let info = BackendInfo::new(BackendId::KEYED_DIGEST, Custody::Record).with_generated_only().with_quick_digest();
+        let info = BackendInfo::new(BackendId::KEYED_DIGEST, Custody::Record)
+            .with_generated_only()
+            .with_quick_digest()
+            .with_bound_records();
         Self { info, keys }
     }
 
@@ -102,6 +106,10 @@ impl KeyedDigest {
 impl SecretBackend for KeyedDigest {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        forms::is_keyed_digest(text)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

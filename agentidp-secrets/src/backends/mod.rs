@@ -5,6 +5,7 @@
 //! | [`Bcrypt`] | `bcrypt` | record | 72 bytes | `bcrypt` (default) |
 //! | [`Argon2id`] | `argon2` | record | 4096 bytes | `argon2` |
 //! | [`KeyedDigest`] | `keyed-digest` | record | generated ones only | always there |
+//! | [`legacy::LegacyKdf`], [`legacy::LegacySha`] | `legacy-kdf`, `legacy-sha` | record, which they only read | 4096 bytes | `legacy` |
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
@@ -13,6 +14,8 @@
 //!
 //! [`Argon2id`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Argon2id.html
 //! [`Bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Bcrypt.html
+//! [`legacy::LegacyKdf`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacyKdf.html
+//! [`legacy::LegacySha`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacySha.html
 //! [`vault`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
 //! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
 
@@ -21,7 +24,11 @@ mod argon2;
 #[cfg(feature = "bcrypt")]
 mod bcrypt;
 mod digest;
+pub(crate) mod forms;
 mod keyed_digest;
+#[cfg(feature = "legacy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "legacy")))]
+pub mod legacy;
 mod memory;
 
 #[cfg(feature = "argon2")]

@@ -12,6 +12,11 @@ pub mod coexistence {}
 #[doc = include_str!("ledger.md")]
 pub mod ledger {}
 
+#[cfg(feature = "legacy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "legacy")))]
+#[doc = include_str!("legacy.md")]
+pub mod legacy {}
+
 #[doc = include_str!("lifecycle.md")]
 pub mod lifecycle {}
 

@@ -180,6 +180,10 @@ impl SecretBackend for Observe {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.observed(Operation::Store, self.inner.store(key, secret), |_| Outcome::Done).await
     }

@@ -149,6 +149,10 @@ impl SecretBackend for Retry {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.inner.store(key, secret).await
     }

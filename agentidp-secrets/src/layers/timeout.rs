@@ -93,6 +93,10 @@ impl SecretBackend for Timeout {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.within(Operation::Store, self.inner.store(key, secret)).await
     }

@@ -27,7 +27,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// The backend that a place is at, if the key's secrets are kept at that place.
     pub(super) fn backend_at(&self, key: &CredentialKey, place: &StoredSecret) -> Result<&SharedBackend> {
-        let backend = self.0.store.backend(Operation::Revoke, place.backend())?;
+        let (backend, _) = self.0.store.claim(Operation::Revoke, place)?;
         let own = backend.place(key);
         // A place that was noted while its backend was not configured is a whole record.
         if own.as_ref() == Some(place) || backend.points_to(place).is_some_and(|to| Some(to.place) == own) {
@@ -39,7 +39,8 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Where a record points; none for a digest, and for a record that its backend cannot read.
     pub(super) fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
-        self.0.store.backend(Operation::Pin, stored.backend()).ok()?.points_to(stored)
+        let (backend, stored) = self.0.store.claim(Operation::Pin, stored).ok()?;
+        backend.points_to(&stored)
     }
 
     /// The places that these records point to. Of a backend that this store was not given the record itself is noted: it may
@@ -47,8 +48,10 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) fn places(&self, secrets: &CredentialSecrets) -> Vec<StoredSecret> {
         let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
         let records = std::iter::once(&secrets.current).chain(previous);
-        let place = |record: &StoredSecret| match self.0.store.backend(Operation::Revoke, record.backend()) {
-            Ok(backend) => Some(backend.points_to(record)?.place),
+        let place = |record: &StoredSecret| match self.0.store.claim(Operation::Revoke, record) {
+            Ok((backend, record)) => Some(backend.points_to(&record)?.place),
+            // Damaged: it points nowhere.
+            Err(error) if error.kind() == ErrorKind::Malformed => None,
             Err(_) => Some(record.clone()),
         };
         records.filter_map(place).collect()

@@ -20,7 +20,7 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Option<Shown>, Failure<L::Error>> {
         let (row, _) = self.active(key).await?;
         let Some(secrets) = row.secrets.as_ref().filter(|_| row.revision == revision) else { return Ok(None) };
-        let backend = self.0.store.backend(Operation::Verify, secrets.current.backend())?;
+        let (backend, _) = self.0.store.claim(Operation::Verify, &secrets.current)?;
         let Some(version) = self.points_to(&secrets.current).and_then(|to| to.version) else { return Ok(None) };
         match backend.inspect(key, Some(version)).await? {
             Held::Version { secret: Some(secret), .. } => Ok(Some(Shown { secret, row })),

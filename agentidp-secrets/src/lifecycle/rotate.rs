@@ -188,8 +188,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// Leaving a backend that this store was not given would strand the old secret there, silently.
     fn refuse_unknown(&self, row: &Row) -> Result<(), Failure<L::Error>> {
         let Some(secrets) = &row.secrets else { return Ok(()) };
-        self.0.store.backend(Operation::Rotate, secrets.current.backend())?;
-        Ok(())
+        Ok(self.0.store.refuse_unknown(&secrets.current)?)
     }
 
     /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it.

@@ -116,7 +116,7 @@ impl SecretStore {
         }
         if !asked.is_empty() {
             let down = |share: &Share<'_>| missed.errors.iter().any(|(_, error)| shows_down(error, share.backend));
-            let up = shares(&asked).into_iter().filter(|share| !down(share));
+            let up = self.shares(&asked).into_iter().filter(|share| !down(share));
             let mut shares: FuturesUnordered<_> = up.map(|share| self.run(share, candidate)).collect();
             while let Some(outcome) = shares.next().await {
                 match outcome {
@@ -163,13 +163,31 @@ impl SecretStore {
         Err(missed)
     }
 
+    /// By the backend that each is asked first.
+    fn shares<'a>(&'a self, trials: &[Trial<'a>]) -> Vec<Share<'a>> {
+        let mut shares: Vec<Share<'a>> = Vec::new();
+        for trial in trials {
+            let Some(first) = trial.first() else { continue };
+            let claimed = self.claim(Operation::Verify, first.stored);
+            let backend = claimed.map_or(first.stored.backend(), |(backend, _)| &backend.info().id);
+            match shares.iter_mut().find(|share| share.backend == backend) {
+                Some(share) => share.trials.push(*trial),
+                None => shares.push(Share { backend, trials: vec![*trial] }),
+            }
+        }
+        shares
+    }
+
     fn lanes(&self, backend: &BackendId) -> usize {
-        self.backend(Operation::Verify, backend).map_or(1, |backend| backend.info().lanes.max(1))
+        self.named(backend).map_or(1, |backend| backend.info().lanes.max(1))
     }
 
     /// Whether the error is about a digest in a row: of less weight than a backend that could not be asked.
     fn is_local(&self, error: &Error) -> bool {
-        let backend = error.backend().and_then(|id| self.backend(Operation::Verify, id).ok());
+        if error.backend() == Some(&BackendId::UNCLAIMED) {
+            return true;
+        }
+        let backend = error.backend().and_then(|id| self.named(id));
         backend.is_some_and(|backend| backend.info().custody == Custody::Record)
     }
 }
@@ -178,20 +196,6 @@ impl SecretStore {
 /// nothing about this one.
 fn shows_down(error: &Error, backend: &BackendId) -> bool {
     error.is_retryable() && error.backend() == Some(backend)
-}
-
-/// By the backend that each is asked first.
-fn shares<'a>(trials: &[Trial<'a>]) -> Vec<Share<'a>> {
-    let mut shares: Vec<Share<'a>> = Vec::new();
-    for trial in trials {
-        let Some(first) = trial.first() else { continue };
-        let backend = first.stored.backend();
-        match shares.iter_mut().find(|share| share.backend == backend) {
-            Some(share) => share.trials.push(*trial),
-            None => shares.push(Share { backend, trials: vec![*trial] }),
-        }
-    }
-    shares
 }
 
 #[cfg(test)]

@@ -59,13 +59,17 @@ impl SecretStoreBuilder {
     /// Makes the store.
     ///
     /// # Errors
-    /// `InvalidConfig` when two backends have the same id: a record could not be told to belong to one of them.
+    /// `InvalidConfig` when two backends have the same id: a record could not be told to belong to one of them; when the
+    /// primary [only verifies](crate::BackendInfo::reads_only).
     pub fn build(self) -> Result<SecretStore> {
         let Self { primary, accepted, clock, selector_keys } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
             let message = format!("the backend `{twice}` was given twice; each id may stand for one backend only");
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(twice.clone()));
+        }
+        if primary.info().reads_only {
+            return Err(primary.info().only_reads());
         }
         let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref())?;
         Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, decoy })))

@@ -35,7 +35,7 @@ impl Decoy {
             iter::once(primary).chain(accepted).find(|backend| wanted(backend.info())).cloned()
         };
         let backend = first(|info| info.slow_digest).or_else(|| first(|info| info.custody == Custody::Record));
-        Ok(backend.map_or(Self::Probe, |backend| Self::Digest(DecoyDigest { backend, key, record: OnceCell::new() })))
+        Ok(backend.map_or(Self::Probe, |backend| Self::Digest(DecoyDigest::new(backend, key))))
     }
 
     /// Whether a mismatch of this candidate on this backend has cost what the decoy does.
@@ -54,7 +54,15 @@ impl Decoy {
 pub(super) struct DecoyDigest {
     backend: SharedBackend,
     key: CredentialKey,
+    /// Of a backend that only verifies, and can make none.
+    given: Option<StoredSecret>,
     record: OnceCell<StoredSecret>,
+}
+
+impl DecoyDigest {
+    fn new(backend: SharedBackend, key: CredentialKey) -> Self {
+        Self { given: backend.info().decoy(), backend, key, record: OnceCell::new() }
+    }
 }
 
 impl DecoyDigest {
@@ -62,6 +70,9 @@ impl DecoyDigest {
     const STAND_IN: &str = "sk_live_0000000000000000000000000000000000000000000000000000000000000000";
 
     pub(super) async fn record(&self) -> Result<&StoredSecret> {
+        if let Some(decoy) = &self.given {
+            return Ok(decoy);
+        }
         let make = async || self.backend.store(&self.key, &ClientSecret::generate()?).await;
         self.record.get_or_try_init(make).await
     }

@@ -60,8 +60,8 @@ impl SecretStore {
     }
 
     async fn revoke_one(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
-        let backend = self.backend(Operation::Revoke, stored.backend())?;
-        backend.revoke(key, stored).await.map_err(failed(Operation::Revoke, stored.backend()))
+        let (backend, stored) = self.claim(Operation::Revoke, stored)?;
+        backend.revoke(key, &stored).await.map_err(failed(Operation::Revoke, stored.backend()))
     }
 
     async fn forget_except(&self, key: &CredentialKey, asked: &[&BackendId]) -> Result<()> {

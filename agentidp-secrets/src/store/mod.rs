@@ -12,6 +12,7 @@ mod unknown;
 mod verbs;
 mod verify;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::keys::MacKeys;
-use crate::record::BackendId;
+use crate::record::{BackendId, StoredSecret};
 
 pub use self::any::VerifiedAny;
 pub use self::builder::SecretStoreBuilder;
@@ -104,12 +105,38 @@ impl SecretStore {
         &self.0.primary
     }
 
-    pub(crate) fn backend(&self, operation: Operation, id: &BackendId) -> Result<&SharedBackend> {
-        self.backends().find(|backend| backend.info().id == *id).ok_or_else(|| {
+    /// The backend of a record, and the record as that backend takes it.
+    ///
+    /// # Errors
+    /// `UnknownBackend` when the record names a backend that this store was not given, and `Malformed` when it names none;
+    /// in both cases no backend of the store recognises the text.
+    pub(crate) fn claim<'a>(
+        &self,
+        operation: Operation,
+        stored: &'a StoredSecret,
+    ) -> Result<(&SharedBackend, Cow<'a, StoredSecret>)> {
+        if let Some(backend) = self.named(stored.backend()) {
+            return Ok((backend, Cow::Borrowed(stored)));
+        }
+        let text = stored.as_foreign_text();
+        if let Some(backend) = self.backends().find(|backend| backend.recognises(&text)) {
+            return Ok((backend, Cow::Owned(StoredSecret::new(backend.info().id.clone(), text))));
+        }
+        let id = stored.backend();
+        let error = if *id == BackendId::UNCLAIMED {
+            let message = "no backend of this store recognises the record; give the store one that does, or rotate";
+            Error::new(ErrorKind::Malformed, message)
+        } else {
             let message =
                 format!("the record was written by the backend `{id}`, which this store was not given; configure it");
-            failed(operation, id)(Error::new(ErrorKind::UnknownBackend, message))
-        })
+            Error::new(ErrorKind::UnknownBackend, message)
+        };
+        Err(failed(operation, id)(error))
+    }
+
+    /// The backend with this id, if this store was given it.
+    pub(crate) fn named(&self, id: &BackendId) -> Option<&SharedBackend> {
+        self.backends().find(|backend| backend.info().id == *id)
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Generation};
 use crate::credential::{ClientId, CredentialKey};
+use crate::error::Operation;
 use crate::keys::MacKeys;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
@@ -147,8 +148,7 @@ impl SecretStore {
     /// Whether the record stands for one secret for ever. One that points at whichever is the latest may come to mean
     /// another, which a selector beside it would rule out. A backend that is not configured cannot be asked.
     fn is_pinned(&self, stored: &StoredSecret) -> bool {
-        let mut backends = self.backends().map(|backend| backend.info());
-        backends.find(|info| info.id == *stored.backend()).is_none_or(|info| info.is_pinned(stored))
+        self.claim(Operation::Verify, stored).map_or(true, |(backend, stored)| backend.info().is_pinned(&stored))
     }
 }
 

@@ -209,11 +209,11 @@ impl SecretStore {
     /// Those of [`SecretBackend::pin`](crate::SecretBackend::pin); `UnknownBackend` when the record's backend is not
     /// configured.
     pub async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {
-        let backend = self.backend(Operation::Pin, stored.backend())?;
-        if backend.info().is_pinned(stored) {
-            return Ok(stored.clone());
+        let (backend, stored) = self.claim(Operation::Pin, stored)?;
+        if backend.info().is_pinned(&stored) {
+            return Ok(stored.into_owned());
         }
-        backend.pin(key, stored).await.map_err(failed(Operation::Pin, stored.backend()))
+        backend.pin(key, &stored).await.map_err(failed(Operation::Pin, stored.backend()))
     }
 
     fn end_of(&self, grace: Duration) -> Result<SystemTime> {
@@ -227,7 +227,7 @@ impl SecretStore {
     /// a row is repaired.
     async fn held(&self, key: &CredentialKey, current: &StoredSecret, grace: Duration) -> Result<Option<StoredSecret>> {
         // Leaving a backend that this store was not given would strand the old secret there, silently.
-        self.backend(Operation::Rotate, current.backend())?;
+        self.refuse_unknown(current)?;
         if *current.backend() != self.primary().id && grace.is_zero() {
             // The place that the record points to is not written, and the record ends with the commit.
             return Ok(Some(current.clone()));
@@ -236,6 +236,15 @@ impl SecretStore {
             Ok(pinned) => Ok(Some(pinned)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => Ok(None),
             Err(error) => Err(error.with_operation(Operation::Rotate)),
+        }
+    }
+
+    /// Refuses a record of a backend that this store was not given. One that names no backend and that no backend recognises
+    /// is damaged, and a rotation repairs it.
+    pub(crate) fn refuse_unknown(&self, current: &StoredSecret) -> Result<()> {
+        match self.claim(Operation::Rotate, current) {
+            Err(error) if error.kind() != ErrorKind::Malformed => Err(error),
+            _ => Ok(()),
         }
     }
 
@@ -251,7 +260,7 @@ impl SecretStore {
         let stored = if *current.backend() == primary.info().id {
             primary.rotate(key, current, secret).await
         } else {
-            self.backend(Operation::Rotate, current.backend())?;
+            self.refuse_unknown(current)?;
             match primary.store(key, secret).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     self.write_over(key, secret).await.and_then(|stored| stored.ok_or(error))

@@ -38,6 +38,10 @@ impl SecretStore {
     /// selector fits is tried first. A record without one, or with one under a key that is not configured, is tried as
     /// ever.
     ///
+    /// A text of other software is shown to the backends, and the first that
+    /// [recognises](crate::SecretBackend::recognises) it decides. A match on it is outdated: it is worth an
+    /// [upgrade](Self::upgrade).
+    ///
     /// Whether the credential is still active is the caller's to know; for a revoked or expired one, and for an unknown
     /// client, call [`verify_decoy`](Self::verify_decoy) instead. A mismatch that has not cost what an unknown client
     /// costs, because the record is a pointer, say, is made to: [`verify_decoy`](Self::verify_decoy) has the table.
@@ -100,8 +104,8 @@ impl SecretStore {
     pub(super) fn attempt_from_memory<'a>(&self, trial: Trial<'a>, candidate: &ClientSecret) -> Remembered<'a> {
         let (mut level, mut rest) = (false, trial);
         while let Some(record) = rest.first() {
-            let Ok(backend) = self.backend(Operation::Verify, record.stored.backend()) else { break };
-            match backend.recall(trial.key, record.stored, candidate) {
+            let Ok((backend, stored)) = self.claim(Operation::Verify, record.stored) else { break };
+            match backend.recall(trial.key, &stored, candidate) {
                 Some(Verdict::Mismatch) => level |= self.0.decoy.is_matched_by(backend.info(), candidate),
                 Some(verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale)) => {
                     return Remembered::Proved(self.verified(trial.key, record, verdict, candidate));
@@ -127,8 +131,8 @@ impl SecretStore {
         stored: &StoredSecret,
         candidate: &ClientSecret,
     ) -> Result<(Verdict, &BackendInfo)> {
-        let backend = self.backend(Operation::Verify, stored.backend())?;
-        let verdict = backend.verify(key, stored, candidate).await;
+        let (backend, stored) = self.claim(Operation::Verify, stored)?;
+        let verdict = backend.verify(key, &stored, candidate).await;
         verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
 }

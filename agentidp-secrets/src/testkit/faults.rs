@@ -159,6 +159,10 @@ impl SecretBackend for Faulty {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.play(Operation::Store, self.inner.store(key, secret)).await
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use crate::backend::{SecretBackend, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
 
 /// Sets a backend up for one check, and clears up after it.
 #[async_trait]
@@ -32,6 +33,13 @@ pub trait Harness: Send + Sync {
         None
     }
 
+    /// For a backend that [only reads](crate::BackendInfo::reads_only): a record of this secret, as the other software makes
+    /// it. The checks use it where they would store a secret otherwise.
+    fn record_of(&self, secret: &ClientSecret) -> Option<StoredSecret> {
+        let _ = secret;
+        None
+    }
+
     /// Clears up. Called after the check, also when it failed.
     async fn close(self)
     where
@@ -46,13 +54,21 @@ pub struct BackendHarness {
     backend: SharedBackend,
     unreachable: Option<SharedBackend>,
     unpinned: Option<fn(&StoredSecret) -> StoredSecret>,
+    record_of: Option<fn(&ClientSecret) -> StoredSecret>,
 }
 
 impl BackendHarness {
     /// Runs the checks over `backend`.
     #[must_use]
     pub fn new(backend: impl SecretBackend) -> Self {
-        Self { backend: Arc::new(backend), unreachable: None, unpinned: None }
+        Self { backend: Arc::new(backend), unreachable: None, unpinned: None, record_of: None }
+    }
+
+    /// Runs the checks over a backend that only reads. `record_of` makes the record of a secret, as the other software does.
+    /// Checks of what a backend writes do not apply, and print so.
+    #[must_use]
+    pub fn reading(backend: impl SecretBackend, record_of: fn(&ClientSecret) -> StoredSecret) -> Self {
+        Self { record_of: Some(record_of), ..Self::new(backend) }
     }
 
     /// Adds a backend of the same kind that cannot be reached.
@@ -82,6 +98,10 @@ impl Harness for BackendHarness {
 
     fn unpinned(&self, stored: &StoredSecret) -> Option<StoredSecret> {
         self.unpinned.map(|unpinned| unpinned(stored))
+    }
+
+    fn record_of(&self, secret: &ClientSecret) -> Option<StoredSecret> {
+        self.record_of.map(|record_of| record_of(secret))
     }
 }
 

@@ -72,7 +72,8 @@ pub trait LedgerHarness: Send + Sync {
         false
     }
 
-    /// Writes a text that is no record into the column of the credential's record, as a mistake by hand does.
+    /// Writes a text that is no record into the column of the credential's record, as a mistake by hand does: an empty one. Any
+    /// line of text may be a record of other software.
     async fn damage(&self, key: &CredentialKey) -> bool {
         let _ = key;
         false

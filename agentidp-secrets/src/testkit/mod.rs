@@ -25,6 +25,7 @@
 //! ```
 
 pub mod broken;
+mod coding;
 mod conformance;
 mod faults;
 mod harness;

@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::fmt::Debug;
 
+use super::coding::base64_inside;
+
 /// Asserts that neither `{:?}` nor `{:#?}` of `value` shows `secret`, whole or in part.
 ///
-/// Looked for are the plain text, its hexadecimal digits in either case and its bytes as a list, each of the secret and
-/// of every run of 16 bytes of it, so that a cut or a wrapped text is found too. Base64 and other encodings are not: a
-/// type that encodes secrets in its `Debug` needs a closer look than this.
+/// Looked for are the plain text, its hexadecimal digits in either case, its base64 and base64url and its bytes as a list,
+/// each of the secret and of every run of 16 bytes of it, forwards and backwards, so that a cut or a wrapped text is found
+/// too. Any other coding is not.
 ///
 /// # Panics
 /// When the secret shows, or is too short to be told from chance.
@@ -46,9 +48,15 @@ pub fn assert_text_redacted(text: &str, secret: &str) {
 
 /// In which form `secret` shows in `text`, if it does.
 pub(super) fn leaked_form(text: &str, secret: &str) -> Option<&'static str> {
+    let backwards: String = text.chars().rev().collect();
+    forwards(text, secret).or_else(|| forwards(&backwards, secret).map(|_| "a coding from its end to its beginning"))
+}
+
+fn forwards(text: &str, secret: &str) -> Option<&'static str> {
     // `{:#?}` of a byte list has one number a line.
     let dense: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let lower = dense.to_lowercase();
+    let one_alphabet = dense.replace('-', "+").replace('_', "/");
     let bytes = secret.as_bytes();
     let list = |run: &[u8]| run.iter().map(u8::to_string).collect::<Vec<_>>().join(",");
     bytes.windows(RUN.min(bytes.len())).find_map(|run| {
@@ -57,6 +65,8 @@ pub(super) fn leaked_form(text: &str, secret: &str) -> Option<&'static str> {
             Some("plain text")
         } else if lower.contains(&hex::encode(run)) {
             Some("hexadecimal digits")
+        } else if (0..3).any(|before| one_alphabet.contains(&base64_inside(run, before))) {
+            Some("base64")
         } else if dense.contains(&list(run)) {
             Some("a list of bytes")
         } else {
@@ -81,6 +91,7 @@ fn panic_with(form: &str, text: &str) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testkit::coding::{STANDARD, URL_SAFE, base64};
 
     const CANARY: &str = "sk_live_canary-0123456789abcdef";
 
@@ -93,6 +104,11 @@ mod tests {
             (format!("{:?}", hex::encode_upper(bytes)), "hexadecimal digits"),
             (format!("{bytes:?}"), "a list of bytes"),
             (format!("{bytes:#?}"), "a list of bytes"),
+            (base64(bytes, STANDARD), "base64"),
+            (base64(&[b"a", bytes].concat(), URL_SAFE), "base64"),
+            (format!("x{}", &base64(&[b"ab", bytes, b"c"].concat(), STANDARD)[7..]), "base64"),
+            (CANARY.chars().rev().collect(), "a coding from its end to its beginning"),
+            (hex::encode(bytes).chars().rev().collect(), "a coding from its end to its beginning"),
         ] {
             assert_eq!(leaked_form(&text, CANARY), Some(form), "{text}");
         }

@@ -7,6 +7,7 @@ use super::kv::{KvEntry, KvValue};
 use super::kv2::{VaultKv2, during, record};
 use super::path::VaultPath;
 use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, Verdict};
+use crate::backends::forms;
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result};
 use crate::record::{BackendId, StoredSecret};
@@ -26,6 +27,11 @@ impl SecretBackend for VaultKv2 {
         let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &BackendId::VAULT_KV2)?;
         let version = path.version();
         Some(Pointer { place: record(&path.unpinned()), version })
+    }
+
+    /// A bare path: `mount/data/…`.
+    fn recognises(&self, text: &str) -> bool {
+        forms::is_vault_path(text)
     }
 
     /// Stores the secret as version 1 of a path that does not exist yet.

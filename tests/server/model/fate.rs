@@ -168,6 +168,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> StoreResult<StoredSecret> {
         self.fate.call(self.inner.store(key, secret)).await
     }

@@ -12,7 +12,7 @@ agentidp_secrets::ledger_conformance!(postgresql, on_postgres().await);
 agentidp_secrets::ledger_conformance!(sqlite, on_sqlite().await);
 
 const EXPIRE: &str = "UPDATE agentidp_credentials SET expires_at = 1 WHERE client_id = $1 AND credential_id = $2";
-const DAMAGE: &str = "UPDATE agentidp_credentials SET record = 'damaged' WHERE client_id = $1 AND credential_id = $2";
+const DAMAGE: &str = "UPDATE agentidp_credentials SET record = '' WHERE client_id = $1 AND credential_id = $2";
 const SUSPEND: &str = "UPDATE agentidp_clients SET active = false WHERE client_id = $1";
 
 macro_rules! harness {

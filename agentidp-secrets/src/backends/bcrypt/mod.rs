@@ -8,12 +8,13 @@
 //! take 60 to 80 ms together (feature `bcrypt-lanes`, on by default). A generated secret carries 256 bits, so a higher
 //! cost buys nothing but time; it is there for secrets that people chose.
 //!
-//! **Fails** with `Malformed` on a damaged digest or a cost outside 4 to 14, and with `InvalidSecret` when a secret
+//! **Fails** with `Malformed` on a damaged digest, or a cost below 4 or above
+//! [`max_stored_cost`](BcryptBuilder::max_stored_cost), before any work is done; and with `InvalidSecret` when a secret
 //! longer than 72 bytes is to be stored. bcrypt reads 72 bytes and no more; a generated secret has exactly 72, so
 //! without the length check the right secret with anything appended would match.
 //!
-//! **In and out**: rows of other bcrypt libraries are records as they are; see
-//! [`StoredSecret::identify`](crate::StoredSecret::identify). Out: rotate, or upgrade, with another primary backend.
+//! **In and out**: rows of other bcrypt libraries are records as they are: bare, with the braces of Dovecot, LDAP and Spring
+//! (`{BLF-CRYPT}`, `{CRYPT}`, `{bcrypt}`), and as Django's `bcrypt$$2b$…`. Out: rotate, or upgrade, with another primary backend.
 
 mod builder;
 #[cfg(feature = "bcrypt-lanes")]
@@ -23,13 +24,12 @@ mod lanes;
 #[cfg(feature = "bcrypt-lanes")]
 mod text;
 
-use std::ops::RangeInclusive;
-
 use bcrypt::HashParts;
 
 #[cfg(feature = "bcrypt-lanes")]
 use super::digest::Attempt;
 use super::digest::Digester;
+use super::forms;
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
@@ -59,6 +59,7 @@ pub use self::builder::BcryptBuilder;
 pub struct Bcrypt {
     info: BackendInfo,
     cost: u32,
+    max_stored_cost: u32,
 }
 
 impl Bcrypt {
@@ -68,12 +69,11 @@ impl Bcrypt {
     /// The most bytes that bcrypt reads.
     pub const MAX_SECRET_LEN: usize = 72;
 
-    /// Costs that new digests may have. Cost 14 is most of a second.
-    const CONFIGURABLE: RangeInclusive<u32> = 10..=14;
+    /// The highest cost of a stored digest that is computed unless set: most of a second.
+    pub const DEFAULT_MAX_STORED_COST: u32 = 14;
 
-    /// Costs of stored digests that are computed. Below 4 there is no bcrypt; above 14 a row could hold up a core for
-    /// seconds to hours, and cost 31 has overflowed to no work at all in another library (CVE-2022-22976).
-    const COMPUTABLE: RangeInclusive<u32> = 4..=14;
+    /// Below this there is no bcrypt.
+    const LEAST_COST: u32 = 4;
 
     /// The most digests that are verified together.
     #[cfg(feature = "bcrypt-lanes")]
@@ -88,11 +88,36 @@ impl Bcrypt {
             false => Verdict::Mismatch,
         }
     }
+
+    /// Parses the whole digest and bounds its cost, before any work is done.
+    fn sound(&self, digest: &str) -> Result<HashParts> {
+        let malformed = || Error::new(ErrorKind::Malformed, "the bcrypt digest is damaged; rotate the credential");
+        let digest = bare(digest);
+        let parts = digest.parse::<HashParts>().map_err(|_| malformed())?;
+        // The parser takes a sign for a digit.
+        if digest.contains('+') || parts.get_cost() < Self::LEAST_COST {
+            return Err(malformed());
+        }
+        if parts.get_cost() <= self.max_stored_cost {
+            return Ok(parts);
+        }
+        let message = format!(
+            "the bcrypt digest has cost {}, and {} is the most that is computed; raise `BcryptBuilder::max_stored_cost` or \
+             rotate the credential",
+            parts.get_cost(),
+            self.max_stored_cost
+        );
+        Err(Error::new(ErrorKind::Malformed, message))
+    }
 }
 
 impl Digester for Bcrypt {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        forms::bcrypt_in(text).is_some()
     }
 
     #[expect(clippy::disallowed_methods, reason = "the frame has refused what is longer than 72 bytes")]
@@ -104,24 +129,24 @@ impl Digester for Bcrypt {
     #[cfg(not(feature = "bcrypt-lanes"))]
     #[expect(clippy::disallowed_methods, reason = "the frame has refused what is longer than 72 bytes")]
     fn verify(&self, _key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict> {
-        let cost = sound(digest)?.get_cost();
-        bcrypt::verify(candidate.expose_secret(), digest)
+        let cost = self.sound(digest)?.get_cost();
+        bcrypt::verify(candidate.expose_secret(), bare(digest))
             .map(|matches| self.verdict(cost, matches))
             .map_err(|_| Error::new(ErrorKind::Internal, "a sound bcrypt digest could not be computed"))
     }
 
     #[cfg(feature = "bcrypt-lanes")]
     fn verify(&self, _key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict> {
-        let parts = sound(digest)?;
+        let parts = self.sound(digest)?;
         let secret = candidate.expose_secret().as_bytes();
         let [output] = lanes::bcrypt(parts.get_cost(), [secret], [parts.get_salt_raw()]);
-        Ok(self.verdict(parts.get_cost(), text::ends_in(digest, &output)))
+        Ok(self.verdict(parts.get_cost(), text::ends_in(bare(digest), &output)))
     }
 
     /// The cost: lanes that run in lock step end together.
     #[cfg(feature = "bcrypt-lanes")]
     fn group(&self, digest: &str) -> Option<u32> {
-        sound(digest).ok().map(|parts| parts.get_cost())
+        self.sound(digest).ok().map(|parts| parts.get_cost())
     }
 
     #[cfg(feature = "bcrypt-lanes")]
@@ -139,7 +164,7 @@ impl Digester for Bcrypt {
 impl Bcrypt {
     fn in_lanes<const N: usize>(&self, cost: u32, attempts: [&Attempt<'_>; N]) -> Vec<Result<Verdict>> {
         let secrets = attempts.map(|attempt| attempt.candidate.expose_secret().as_bytes());
-        let salts = attempts.map(|attempt| match sound(attempt.digest) {
+        let salts = attempts.map(|attempt| match self.sound(attempt.digest) {
             Ok(parts) if parts.get_cost() == cost => Ok(parts.get_salt_raw()),
             Ok(_) => Err(Error::new(ErrorKind::Internal, "a bcrypt digest was put beside one of another cost")),
             Err(error) => Err(error),
@@ -147,25 +172,15 @@ impl Bcrypt {
         // A lane without a sound digest runs along for nobody.
         let outputs = lanes::bcrypt(cost, secrets, salts.each_ref().map(|salt| *salt.as_ref().unwrap_or(&[0; 16])));
         let decide = |((attempt, salt), output): ((&Attempt<'_>, Result<_>), _)| {
-            salt.map(|_| self.verdict(cost, text::ends_in(attempt.digest, &output)))
+            salt.map(|_| self.verdict(cost, text::ends_in(bare(attempt.digest), &output)))
         };
         attempts.into_iter().zip(salts).zip(outputs).map(decide).collect()
     }
 }
 
-/// Parses the whole digest and bounds its cost, before any work is done.
-fn sound(digest: &str) -> Result<HashParts> {
-    let malformed = || Error::new(ErrorKind::Malformed, "the bcrypt digest is damaged; rotate the credential");
-    let parts = digest.parse::<HashParts>().map_err(|_| malformed())?;
-    // The parser takes a sign for a digit.
-    if digest.contains('+') {
-        return Err(malformed());
-    }
-    if Bcrypt::COMPUTABLE.contains(&parts.get_cost()) {
-        Ok(parts)
-    } else {
-        Err(Error::new(ErrorKind::Malformed, "the bcrypt digest has a cost outside 4 to 14; rotate the credential"))
-    }
+/// The digest without what other software writes around it. What is no digest stays as it is.
+fn bare(digest: &str) -> &str {
+    forms::bcrypt_in(digest).unwrap_or(digest)
 }
 
 #[cfg(test)]

@@ -75,12 +75,33 @@ fn costs_outside_the_bounds_are_no_setting() {
         assert_eq!(Bcrypt::builder().cost(cost).build().unwrap_err().kind(), ErrorKind::InvalidConfig, "{cost}");
     }
     assert!(Bcrypt::builder().cost(14).max_concurrency(1).build().is_ok());
+    for bound in [3, 9, 21, 31] {
+        let error = Bcrypt::builder().max_stored_cost(bound).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{bound}");
+        assert!(error.to_string().contains("`max_stored_cost`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_highest_stored_cost_is_a_setting() {
+    let bcrypt = Bcrypt::builder().minimum_cost_for_tests().max_stored_cost(4).build().unwrap();
+    let key = CredentialKey::parse("client", "credential").unwrap();
+    let record = |cost| {
+        let digest = format!("$2b${cost}$z80vaMvQ31OfEhFRf4Hfa.6u8UOFd0ETM2lTz/Vn.tLqzMOMw.QX.");
+        StoredSecret::new(BackendId::BCRYPT, digest)
+    };
+    let secret = ClientSecret::from(SECRET);
+    assert_eq!(bcrypt.verify(&key, &record("04"), &secret).await.unwrap(), Verdict::Match);
+    let error = bcrypt.verify(&key, &record("05"), &secret).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(error.to_string().contains("`BcryptBuilder::max_stored_cost`"), "{error}");
 }
 
 #[cfg(feature = "bcrypt-lanes")]
 #[test]
 fn digests_that_are_verified_together_get_each_its_own_verdict() {
-    let bcrypt = Bcrypt { info: BackendInfo::new(BackendId::BCRYPT, crate::Custody::Record), cost: 5 };
+    let info = BackendInfo::new(BackendId::BCRYPT, crate::Custody::Record);
+    let bcrypt = Bcrypt { info, cost: 5, max_stored_cost: 14 };
     let key = CredentialKey::parse("client", "credential").unwrap();
     let (secret, wrong) = (ClientSecret::from(SECRET), ClientSecret::from("wrong"));
     let sound = "$2b$04$z80vaMvQ31OfEhFRf4Hfa.6u8UOFd0ETM2lTz/Vn.tLqzMOMw.QX.";

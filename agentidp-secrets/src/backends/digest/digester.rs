@@ -10,7 +10,7 @@ use crate::secret::ClientSecret;
 /// A one-way function for client secrets: what a digest backend implements. Synchronous on purpose, because the work
 /// is all computation; [`DigestBackend`](super::DigestBackend) makes a [`SecretBackend`](crate::SecretBackend) of it.
 ///
-/// Three methods are all it takes. The other two are for functions that verify several digests in less time than one
+/// Three methods are all it takes. [`recognises`](Self::recognises) is for digests in rows of other software. The other two are for functions that verify several digests in less time than one
 /// after the other; such a one also says [`BackendInfo::with_lanes`].
 ///
 /// The info says [`Custody::Record`](crate::Custody::Record). Secrets and candidates arrive with at least one byte,
@@ -31,6 +31,13 @@ pub trait Digester: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// `Malformed` when the digest is damaged or its parameters are out of bounds; `Internal` when there is no memory.
     fn verify(&self, key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict>;
+
+    /// Whether `text`, as it stands in a row of other software, is a digest of this function; see
+    /// [`SecretBackend::recognises`](crate::SecretBackend::recognises). `false`, unless overridden. The digest to verify is
+    /// then the whole text.
+    fn recognises(&self, _text: &str) -> bool {
+        false
+    }
 
     /// Which others `digest` may be verified together with: those of the same group. `None`, unless overridden: it is
     /// verified alone. Quick, since it runs on an async thread.

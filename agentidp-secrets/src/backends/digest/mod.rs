@@ -89,6 +89,9 @@ impl<D: Digester> DigestBackend<D> {
     }
 
     async fn digest(&self, operation: Operation, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
+        if self.info().reads_only {
+            return Err(self.info().only_reads().with_operation(operation));
+        }
         self.info().check_secret(secret).map_err(|error| error.with_operation(operation))?;
         let digest = self.compute(operation, Job::digest(self.pool.now(), key, secret)).await?;
         Ok(StoredSecret::new(self.info().id.clone(), digest))
@@ -99,6 +102,10 @@ impl<D: Digester> DigestBackend<D> {
 impl<D: Digester> SecretBackend for DigestBackend<D> {
     fn info(&self) -> &BackendInfo {
         self.pool.digester().info()
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        self.pool.digester().recognises(text)
     }
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -69,6 +69,10 @@ impl SecretBackend for Breaker {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Store, self.inner.store(key, secret)).await
     }

@@ -113,6 +113,10 @@ impl SecretBackend for Limit {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         let _permit = self.permit(Operation::Store, Some(key)).await?;
         self.inner.store(key, secret).await

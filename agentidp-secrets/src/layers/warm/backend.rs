@@ -97,6 +97,10 @@ impl SecretBackend for Warm {
         self.inner.points_to(stored)
     }
 
+    fn recognises(&self, text: &str) -> bool {
+        self.inner.recognises(text)
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         let writing = self.proofs.forgetting(key);
         let asked = self.proofs.now();

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 
 use super::{Difference, DifferenceKind as Kind, PAGE, Pass};
 use crate::backend::Held;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind, Operation};
 use crate::inventory::{Inventory, RecordState};
 use crate::lifecycle::ledger::Ledger;
 use crate::lifecycle::note::Note;
@@ -55,7 +55,10 @@ impl<L: Ledger> Pass<'_, L> {
 
 impl<L: Ledger> Lifecycle<L> {
     async fn look_up(&self, inventory: &dyn Inventory, row: &Row) -> Result<Option<Difference>, Failure<L::Error>> {
-        let Some(secrets) = &row.secrets else {
+        // A text that no backend of the store recognises is damaged.
+        let is_damaged = |error: Error| error.kind() == ErrorKind::Malformed;
+        let damaged = |current| self.store().claim(Operation::Pin, current).map_or_else(is_damaged, |_| false);
+        let Some(secrets) = row.secrets.as_ref().filter(|secrets| !damaged(&secrets.current)) else {
             return Ok(Some(Difference::of_row(Kind::RowUnreadable, row)));
         };
         let Some(seen) = look_at(inventory, row, secrets).await? else { return Ok(None) };

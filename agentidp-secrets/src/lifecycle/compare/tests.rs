@@ -142,12 +142,15 @@ async fn each_kind_is_told_the_same_each_time() {
     }
     site.memory.store(&key("orphan"), &"another's".into()).await.unwrap();
     site.ledger.put(Row::new(key("damaged"), None, None));
+    let text = StoredSecret::parse("?damaged?").unwrap();
+    site.ledger.put(Row::new(key("damaged-text"), Some(text.into()), None));
     let elsewhere = StoredSecret::parse("{memory}other/c?version=1").unwrap();
     site.ledger.put(Row::new(key("elsewhere"), Some(elsewhere.into()), None));
     let expected = [
         (Kind::VersionBehind, "behind"),
         (Kind::VersionUnfinished, "blanked"),
         (Kind::RowUnreadable, "damaged"),
+        (Kind::RowUnreadable, "damaged-text"),
         (Kind::Elsewhere, "elsewhere"),
         (Kind::RowWithoutPath, "gone"),
         (Kind::VersionBehind, "previous"),

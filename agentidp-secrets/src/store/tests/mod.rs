@@ -1,6 +1,7 @@
 //! Tests of the store over two scripted backends: the payload of a record says what happens to it.
 
 mod ending;
+mod foreign;
 mod selecting;
 mod timing;
 mod upgrading;

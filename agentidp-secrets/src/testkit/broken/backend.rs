@@ -28,8 +28,13 @@ impl SecretBackend for BrokenBackend {
         Some(Pointer { place, version: Some(version.parse().ok()?) })
     }
 
+    fn recognises(&self, _text: &str) -> bool {
+        false
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.reach(Operation::Store)?;
+        self.check_writes()?;
         self.check_secret(secret, Operation::Store)?;
         self.away(Flaw::StoreDropLosesSecret, key).await;
         let exists = self.state().versions.contains_key(key);
@@ -134,6 +139,7 @@ impl SecretBackend for BrokenBackend {
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.reach(Operation::Rotate)?;
+        self.check_writes()?;
         self.check_secret(secret, Operation::Rotate)?;
         let material = self.material(key, current, Operation::Rotate)?;
         self.away(Flaw::RotateDropLosesSecret, key).await;

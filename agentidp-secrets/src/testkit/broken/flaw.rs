@@ -52,6 +52,10 @@ flaws! {
     ConfusesConcurrentCalls: Backend, "concurrent_verify";
     /// Cuts the candidate at a NUL byte.
     CutsAtNul: Backend, "near_misses";
+    /// Says that its records are bound to their key, and does not look at the key.
+    ClaimsBoundRecords: Record, "bound_record_verifies_nothing_elsewhere";
+    /// Says that it only reads, and stores all the same.
+    ClaimsReadsOnly: Record, "reads_only_writes_nothing";
     /// Calls a record that it cannot read a mismatch.
     DamagedIsMismatch: Record, "damaged_record_is_malformed";
     /// Calls a record of another backend a mismatch.
@@ -74,6 +78,14 @@ flaws! {
     LatestIsFirst: Backend, "latest_is_what_was_written_last";
     /// Writes the secret into the record.
     LeaksInRecord: Backend, "record_hides_secret";
+    /// Writes the secret in base64 into the record.
+    LeaksBase64InRecord: Backend, "record_hides_secret";
+    /// Writes the secret in base64url into the record.
+    LeaksBase64UrlInRecord: Backend, "record_hides_secret";
+    /// Writes the secret in hexadecimal digits into the record.
+    LeaksHexInRecord: Backend, "record_hides_secret";
+    /// Writes the secret into the record from its end to its beginning.
+    LeaksReversedInRecord: Backend, "record_hides_secret";
     /// Locks the credential after wrong guesses.
     LocksAfterGuesses: Backend, "wrong_guesses_change_nothing";
     /// Matches every candidate that is not empty.

@@ -9,6 +9,7 @@ use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
+use crate::testkit::coding::{STANDARD, URL_SAFE, base64};
 
 /// What verification compares with.
 pub(super) enum Material {
@@ -29,9 +30,7 @@ impl BrokenBackend {
     /// Stores the next version, or makes a digest.
     pub(super) fn write(&self, key: &CredentialKey, secret: &ClientSecret) -> StoredSecret {
         if self.info.custody == Custody::Record {
-            let salt = if self.has(Flaw::SameDigestTwice) { 7 } else { getrandom::u64().unwrap_or_default() };
-            let padding = if self.has(Flaw::RecordTooLong) { StoredSecret::MAX_TEXT_LEN } else { 0 };
-            return self.record(format!("{:0>padding$}{salt:016x}{:016x}", "", self.digest(salt, secret)));
+            return self.digest_record(secret);
         }
         let mut state = self.state();
         let versions = state.versions.entry(key.clone()).or_default();
@@ -39,8 +38,22 @@ impl BrokenBackend {
             versions.iter_mut().for_each(|old| *old = ClientSecret::from("gone"));
         }
         versions.push(secret.clone());
-        let leak = if self.has(Flaw::LeaksInRecord) { secret.expose_secret() } else { "" };
+        let text = secret.expose_secret();
+        let leak = match self.flaw {
+            Some(Flaw::LeaksInRecord) => text.to_owned(),
+            Some(Flaw::LeaksBase64InRecord) => base64(text.as_bytes(), STANDARD),
+            Some(Flaw::LeaksBase64UrlInRecord) => base64(text.as_bytes(), URL_SAFE),
+            Some(Flaw::LeaksHexInRecord) => hex::encode(text),
+            Some(Flaw::LeaksReversedInRecord) => text.chars().rev().collect(),
+            _ => String::new(),
+        };
         self.record(format!("{key}#{leak}@{}", versions.len()))
+    }
+
+    pub(super) fn digest_record(&self, secret: &ClientSecret) -> StoredSecret {
+        let salt = if self.has(Flaw::SameDigestTwice) { 7 } else { getrandom::u64().unwrap_or_default() };
+        let padding = if self.has(Flaw::RecordTooLong) { StoredSecret::MAX_TEXT_LEN } else { 0 };
+        self.record(format!("{:0>padding$}{salt:016x}{:016x}", "", self.digest(salt, secret)))
     }
 
     pub(super) fn pinned(&self, key: &CredentialKey, version: usize) -> StoredSecret {

@@ -79,7 +79,10 @@ mod tests {
                 .with_unreachable(unreachable)
                 .with_unpinned(BrokenBackend::unpinned);
             let fussy = BackendHarness::new(BrokenBackend::sound(custody).generated_only());
+            let reading =
+                BackendHarness::reading(BrokenBackend::sound(Custody::Record).reads_only(), BrokenBackend::record_of);
             for &check in checks() {
+                assert_eq!(failure(check, &reading).await, None, "{} for reading only", check.name);
                 assert_eq!(failure(check, &harness).await, None, "{} with custody {custody:?}", check.name);
                 assert_eq!(failure(check, &fussy).await, None, "{} for generated secrets only", check.name);
             }

@@ -39,7 +39,12 @@ impl BrokenBackend {
     #[must_use]
     pub fn new(flaw: Flaw) -> Self {
         let sound = Self::sound(flaw.custody());
-        let sound = if flaw == Flaw::AcceptsChosenSecret { sound.generated_only() } else { sound };
+        let mut sound = if flaw == Flaw::AcceptsChosenSecret { sound.generated_only() } else { sound };
+        match flaw {
+            Flaw::ClaimsBoundRecords => sound.info = sound.info.with_bound_records(),
+            Flaw::ClaimsReadsOnly => sound = sound.reads_only(),
+            _ => {}
+        }
         Self { flaw: Some(flaw), ..sound }
     }
 
@@ -48,6 +53,19 @@ impl BrokenBackend {
     pub fn generated_only(mut self) -> Self {
         self.info = self.info.with_generated_only();
         self
+    }
+
+    /// The same, for reading only.
+    #[must_use]
+    pub fn reads_only(mut self) -> Self {
+        self.info = self.info.with_reads_only("0".repeat(32));
+        self
+    }
+
+    /// A record of the secret, for a backend that only reads.
+    #[must_use]
+    pub fn record_of(secret: &ClientSecret) -> StoredSecret {
+        Self::sound(Custody::Record).digest_record(secret)
     }
 
     /// A backend without a flaw: the control. It borrows the id of the in-memory backend.
@@ -89,6 +107,11 @@ impl BrokenBackend {
 
     pub(super) fn reach(&self, operation: Operation) -> Result<()> {
         if self.reachable { Ok(()) } else { Err(self.error(ErrorKind::Unavailable, operation)) }
+    }
+
+    pub(super) fn check_writes(&self) -> Result<()> {
+        let refused = self.info.reads_only && !self.has(Flaw::ClaimsReadsOnly);
+        if refused { Err(self.info.only_reads()) } else { Ok(()) }
     }
 
     pub(super) fn check_secret(&self, secret: &ClientSecret, operation: Operation) -> Result<()> {

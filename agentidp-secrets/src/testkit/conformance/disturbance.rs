@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use tokio::task::JoinSet;
 
-use super::fixture::{Credential, fails, generate, matches, mismatches, set_up, succeeds};
+use super::fixture::{Credential, does_not_apply, fails, generate, matches, mismatches, set_up, succeeds};
 use crate::error::ErrorKind;
 use crate::testkit::harness::Harness;
 
@@ -64,7 +64,9 @@ async fn cut(call: impl Future + Send, mut suspensions: u32) {
 /// Where the harness has a backend that cannot be reached. Cannot claim that every way of being out of reach is
 /// recognised: a mapping table of the backend's own has to show that.
 pub(crate) async fn outage_is_never_a_verdict(harness: &dyn Harness) {
-    let Some(unreachable) = harness.unreachable().await else { return };
+    let Some(unreachable) = harness.unreachable().await else {
+        return does_not_apply("outage_is_never_a_verdict", "the harness has no backend that cannot be reached");
+    };
     let credential = Credential::stored(harness).await;
     let Credential { key, secret, stored, .. } = &credential;
     for candidate in [secret, &generate()] {

@@ -1,6 +1,8 @@
 //! Store, rotate, revoke: what each leaves behind.
 
-use super::fixture::{Credential, fails, generate, holds, matches, mismatches, set_up, succeeds};
+use super::fixture::{
+    Credential, NOT_BACKEND, NOT_RECORD, does_not_apply, fails, generate, holds, matches, mismatches, set_up, succeeds,
+};
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
@@ -11,7 +13,7 @@ use crate::testkit::harness::Harness;
 pub(crate) async fn store_refuses_overwrite(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     if credential.backend.info().custody != Custody::Backend {
-        return;
+        return does_not_apply("store_refuses_overwrite", NOT_BACKEND);
     }
     let clause = "`store`: with custody `Backend` an existing secret of the key is never overwritten";
     let outcome = credential.backend.store(&credential.key, &generate()).await;
@@ -54,7 +56,7 @@ pub(crate) async fn rotate_rejects_foreign_record(harness: &dyn Harness) {
 pub(crate) async fn stale_rotate_conflicts(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     if credential.backend.info().custody != Custody::Backend {
-        return;
+        return does_not_apply("stale_rotate_conflicts", NOT_BACKEND);
     }
     let (new_secret, rotated) = credential.rotated().await;
     let Credential { backend, key, stored, .. } = &credential;
@@ -80,7 +82,7 @@ pub(crate) async fn revoked_is_not_found(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     let Credential { backend, key, secret, stored } = &credential;
     if backend.info().custody != Custody::Backend {
-        return;
+        return does_not_apply("revoked_is_not_found", NOT_BACKEND);
     }
     let (new_secret, rotated) = credential.rotated().await;
     set_up("revoke", backend.revoke(key, &rotated).await);
@@ -97,7 +99,7 @@ pub(crate) async fn proof_ends_with_revocation(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     let Credential { backend, key, secret, stored } = &credential;
     if backend.info().custody != Custody::Backend {
-        return;
+        return does_not_apply("proof_ends_with_revocation", NOT_BACKEND);
     }
     let (new_secret, rotated) = credential.rotated().await;
     for (record, secret) in [(stored, secret), (&rotated, &new_secret)] {
@@ -135,7 +137,7 @@ pub(crate) async fn recall_agrees_with_verify(harness: &dyn Harness) {
 pub(crate) async fn revoke_is_noop(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     if credential.backend.info().custody != Custody::Record {
-        return;
+        return does_not_apply("revoke_is_noop", NOT_RECORD);
     }
     set_up("revoke", credential.backend.revoke(&credential.key, &credential.stored).await);
     matches(credential.verify(&credential.secret).await, "`revoke`: with custody `Record` the call does nothing");

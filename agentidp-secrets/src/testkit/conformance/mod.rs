@@ -17,6 +17,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use self::fixture::does_not_apply;
 use super::harness::Harness;
 
 pub use self::ledger::{LedgerCheck, ledger_checks};
@@ -45,9 +46,35 @@ impl Check {
     /// Runs the check. The future panics when it fails, with the broken clause.
     #[must_use = "a check that is not awaited checks nothing"]
     pub fn run<'a>(&self, harness: &'a dyn Harness) -> CheckFuture<'a> {
-        (self.run)(harness)
+        let check = *self;
+        Box::pin(async move {
+            if OF_WRITES.contains(&check.name) && harness.backend().await.info().reads_only {
+                return does_not_apply(check.name, "the backend only reads");
+            }
+            (check.run)(harness).await;
+        })
     }
 }
+
+/// Checks of what a backend writes. None of them applies to one that only reads.
+const OF_WRITES: [&str; 16] = [
+    "longest_secret_accepted",
+    "oversize_secret_refused",
+    "empty_or_nul_secret_refused",
+    "chosen_secret_refused",
+    "records_differ_for_same_secret",
+    "record_names_its_backend",
+    "record_hides_secret",
+    "rotate_new_record_rejects_old_secret",
+    "old_record_still_verifies_after_rotate",
+    "rotate_rejects_foreign_record",
+    "revoke_is_idempotent",
+    "recall_agrees_with_verify",
+    "credentials_are_independent",
+    "pinned_record_keeps_its_secret",
+    "latest_is_what_was_written_last",
+    "forgotten_admits_nothing",
+];
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,6 +92,10 @@ pub fn checks() -> &'static [Check] {
 ///
 /// The second argument is an expression that gives a [`Harness`](crate::testkit::Harness). It is evaluated for every
 /// check, on the check's own runtime, and may `.await`.
+///
+/// A check that does not apply to the backend passes and prints why (`--nocapture` shows it). Run a backend that
+/// [only reads](crate::BackendInfo::reads_only) with
+/// [`BackendHarness::reading`](crate::testkit::BackendHarness::reading).
 ///
 /// ```
 /// use agentidp_secrets::Custody;
@@ -115,6 +146,8 @@ macro_rules! __each_check {
             records::foreign_record_is_malformed
             records::damaged_record_is_malformed
             records::record_bound_to_key
+            records::bound_record_verifies_nothing_elsewhere
+            records::reads_only_writes_nothing
             lifecycle::store_refuses_overwrite
             lifecycle::rotate_new_record_rejects_old_secret
             lifecycle::old_record_still_verifies_after_rotate

@@ -1,7 +1,11 @@
 //! What records are, and what they and errors never show.
 
-use super::fixture::{Credential, fails, generate, holds, matches, mismatches, secret_of_len, set_up};
+use super::fixture::{
+    Credential, NOT_BACKEND, NOT_RECORD, does_not_apply, fails, generate, holds, matches, mismatches, secret_of_len,
+    set_up,
+};
 use crate::backend::Custody;
+use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
 use crate::record::StoredSecret;
 use crate::testkit::harness::Harness;
@@ -11,7 +15,7 @@ use crate::testkit::redaction::{assert_error_redacted, assert_redacted, assert_t
 pub(crate) async fn records_differ_for_same_secret(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     if credential.backend.info().custody != Custody::Record {
-        return;
+        return does_not_apply("records_differ_for_same_secret", NOT_RECORD);
     }
     for key in [credential.key.clone(), harness.key()] {
         let again = set_up("store", credential.backend.store(&key, &credential.secret).await);
@@ -127,13 +131,51 @@ pub(crate) async fn damaged_record_is_malformed(harness: &dyn Harness) {
     }
 }
 
+/// Custody `Record`, where the backend says that its records are bound to their key. A swapped row verifies nothing. Whether
+/// that is an error or a mismatch is the backend's to say.
+pub(crate) async fn bound_record_verifies_nothing_elsewhere(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, secret, stored } = &credential;
+    if backend.info().custody != Custody::Record || !backend.info().bound_records {
+        return does_not_apply(
+            "bound_record_verifies_nothing_elsewhere",
+            "the backend does not say `with_bound_records`",
+        );
+    }
+    let sibling = CredentialKey::new(key.client_id().clone(), harness.key().credential_id().clone());
+    let stranger = CredentialKey::new(harness.key().client_id().clone(), key.credential_id().clone());
+    for other in [sibling, stranger, harness.key()] {
+        let admitted = backend.verify(&other, stored, secret).await.is_ok_and(|verdict| verdict.is_match());
+        holds(!admitted, "`verify`: a record that is bound to its key verifies nothing under another one");
+    }
+    matches(credential.verify(secret).await, "`verify`: a record that is bound to its key verifies under that key");
+}
+
+/// Where the backend says that it only reads.
+pub(crate) async fn reads_only_writes_nothing(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, stored, .. } = &credential;
+    if !backend.info().reads_only {
+        return does_not_apply("reads_only_writes_nothing", "the backend does not say `with_reads_only`");
+    }
+    let clause = "a backend that only reads refuses to write";
+    fails(backend.store(key, &generate()).await, ErrorKind::InvalidConfig, &format!("`store`: {clause}"));
+    fails(backend.rotate(key, stored, &generate()).await, ErrorKind::InvalidConfig, &format!("`rotate`: {clause}"));
+    let decoy = backend.info().decoy();
+    let decides = match &decoy {
+        Some(decoy) => backend.verify(key, decoy, &generate()).await.is_ok_and(|verdict| !verdict.is_match()),
+        None => false,
+    };
+    holds(decides, "`with_reads_only`: the decoy is a record that verifies, and that no secret matches");
+}
+
 /// Custody `Backend` only: a swapped row must not borrow another client's secret. Cannot claim it for digests, which
 /// may but need not bind the key.
 pub(crate) async fn record_bound_to_key(harness: &dyn Harness) {
     let credential = Credential::stored(harness).await;
     let Credential { backend, secret, stored, .. } = &credential;
     if backend.info().custody != Custody::Backend {
-        return;
+        return does_not_apply("record_bound_to_key", NOT_BACKEND);
     }
     let clause = "with custody `Backend` a record that is not the key's is refused";
     let other = Credential::stored(harness).await;

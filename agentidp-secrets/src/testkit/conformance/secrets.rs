@@ -1,7 +1,8 @@
 //! Which secrets can be stored.
 
 use super::fixture::{
-    Credential, fails, generate, longest, matches, mismatches, secret_of_len, succeeds, with_another_end,
+    Credential, does_not_apply, fails, generate, longest, matches, mismatches, secret_of_len, succeeds,
+    with_another_end,
 };
 use crate::error::ErrorKind;
 use crate::secret::ClientSecret;
@@ -19,7 +20,9 @@ pub(crate) async fn longest_secret_accepted(harness: &dyn Harness) {
 
 /// Says nothing about a backend that states no limit.
 pub(crate) async fn oversize_secret_refused(harness: &dyn Harness) {
-    let Some(limit) = harness.backend().await.info().max_secret_len else { return };
+    let Some(limit) = harness.backend().await.info().max_secret_len else {
+        return does_not_apply("oversize_secret_refused", "the backend states no limit");
+    };
     refused(harness, &secret_of_len(limit + 1), "a secret longer than `max_secret_len` is refused").await;
 }
 
@@ -33,7 +36,7 @@ pub(crate) async fn empty_or_nul_secret_refused(harness: &dyn Harness) {
 /// secret of the generated form was generated.
 pub(crate) async fn chosen_secret_refused(harness: &dyn Harness) {
     if !harness.backend().await.info().generated_only {
-        return;
+        return does_not_apply("chosen_secret_refused", "the backend takes secrets of any form");
     }
     let generated = generate();
     let text = generated.expose_secret();

@@ -39,7 +39,7 @@ impl LedgerHarness for Database {
     }
 
     async fn damage(&self, key: &CredentialKey) -> bool {
-        self.set("UPDATE credentials SET record = 'damaged' WHERE credential_id = $1::text::bigint", key).await
+        self.set("UPDATE credentials SET record = '' WHERE credential_id = $1::text::bigint", key).await
     }
 
     async fn suspend(&self, client: &ClientId) -> bool {

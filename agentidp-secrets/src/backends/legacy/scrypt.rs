@@ -1,0 +1,96 @@
+//! scrypt in the forms of PHC, passlib, Kratos, Spring and Django.
+
+use scrypt::Params;
+
+use super::code::{adapted_base64, base64, fields, number, setting};
+use super::parts::{Bounds, Salted, damaged, within};
+use crate::backend::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A scrypt digest.
+#[derive(Debug)]
+pub(super) struct Scrypt {
+    log_n: u8,
+    r: u32,
+    p: u32,
+    salted: Salted,
+}
+
+impl Scrypt {
+    /// What all lanes together may pass over, in times of the memory that one of them may take.
+    const PASSES: u32 = 4;
+
+    /// Whether the text has the form. It may still be damaged.
+    pub(super) fn is_in(text: &str) -> bool {
+        text.starts_with("$scrypt$") || text.starts_with("scrypt$") || spring(text).is_some()
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        if let Some(body) = text.strip_prefix("$scrypt$") {
+            return modular(body);
+        }
+        match text.strip_prefix("scrypt$") {
+            Some(body) => django(body),
+            None => spring(text).and_then(spring_body),
+        }
+    }
+
+    pub(super) fn check(&self, bounds: &Bounds) -> Result<()> {
+        let one = (u128::from(self.r) << self.log_n) / 8;
+        let bound = |kib: u128, most| {
+            let kib = u64::try_from(kib).unwrap_or(u64::MAX);
+            within("KiB in scrypt", kib, most, "max_scrypt_memory_kib")
+        };
+        bound(one, bounds.scrypt_memory_kib)?;
+        bound(one * u128::from(self.p), bounds.scrypt_memory_kib.saturating_mul(Self::PASSES))
+    }
+
+    /// # Errors
+    /// `Malformed` for parameters that scrypt does not have, and `Internal` for what it cannot compute.
+    pub(super) fn verify(&self, secret: &[u8]) -> Result<Verdict> {
+        let params = Params::new(self.log_n, self.r, self.p).map_err(|_| damaged())?;
+        let mut outcome = Ok(());
+        let verdict =
+            self.salted.verdict(|output| outcome = scrypt::scrypt(secret, &self.salted.salt, &params, output));
+        match outcome {
+            Ok(()) => Ok(verdict),
+            Err(_) => Err(Error::new(ErrorKind::Internal, "a sound scrypt digest could not be computed")),
+        }
+    }
+
+    fn new(log_n: u32, r: u32, p: u32, salt: Vec<u8>, output: Vec<u8>) -> Option<Self> {
+        let log_n = u8::try_from(log_n).ok().filter(|log_n| (1..64).contains(log_n))?;
+        (r > 0 && p > 0).then_some(())?;
+        Some(Self { log_n, r, p, salted: Salted::new(salt, output)? })
+    }
+}
+
+/// `ln=16,r=8,p=1$salt$output`. Kratos writes N itself under the name of its logarithm.
+fn modular(body: &str) -> Option<Scrypt> {
+    let [parameters, salt, output] = fields(body)?;
+    let asked = |name| number(setting(parameters, name)?);
+    let ln = asked("ln")?;
+    let log_n = if ln < 64 { ln } else { log2(ln)? };
+    Scrypt::new(log_n, asked("r")?, asked("p")?, adapted_base64(salt)?, adapted_base64(output)?)
+}
+
+/// `16384$salt$8$1$output`: the salt is text.
+fn django(body: &str) -> Option<Scrypt> {
+    let [n, salt, r, p, output] = fields(body)?;
+    Scrypt::new(log2(number(n)?)?, number(r)?, number(p)?, salt.into(), base64(output)?)
+}
+
+fn spring(text: &str) -> Option<&str> {
+    ["{scrypt}", "{scrypt@SpringSecurity_v5_8}"].iter().find_map(|head| text.strip_prefix(head))
+}
+
+/// `$e0801$salt$output`: the logarithm of N, r and p in hexadecimal digits, two each for the last ones.
+fn spring_body(body: &str) -> Option<Scrypt> {
+    let ["", parameters, salt, output] = fields(body)? else { return None };
+    let all = u32::from_str_radix(parameters, 16).ok().filter(|_| !parameters.starts_with('+'))?;
+    Scrypt::new(all >> 16, all >> 8 & 0xff, all & 0xff, base64(salt)?, base64(output)?)
+}
+
+fn log2(n: u32) -> Option<u32> {
+    n.is_power_of_two().then(|| n.trailing_zeros())
+}

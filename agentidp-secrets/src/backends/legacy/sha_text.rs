@@ -1,0 +1,164 @@
+//! Plain and salted sums in the forms of IdentityServer, Doorkeeper, LDAP, Dovecot, Spring and Django.
+
+use std::fmt;
+
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+
+use super::code::{base64, fields, hex};
+use crate::backend::Verdict;
+
+/// A sum that was read from a row.
+pub(super) struct Sum {
+    hash: Hash,
+    salt: Salt,
+    output: Vec<u8>,
+}
+
+/// What is summed beside the secret.
+enum Salt {
+    None,
+    Before(Vec<u8>),
+    After(Vec<u8>),
+    /// Spring's `StandardPasswordEncoder`: before the secret, and 1024 times over.
+    Repeated(Vec<u8>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hash {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl Sum {
+    /// Rounds of Spring's `StandardPasswordEncoder`.
+    const REPEATED: usize = 1024;
+
+    /// The sum in the text, where the text is one from its first to its last character.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            Some((name, body)) => braced(name, body),
+            None => named(text).or_else(|| bare(text)),
+        }
+    }
+
+    pub(super) fn verify(&self, secret: &[u8]) -> Verdict {
+        let output = match &self.salt {
+            Salt::None => self.hash.sum(&[secret]),
+            Salt::Before(salt) => self.hash.sum(&[salt, secret]),
+            Salt::After(salt) => self.hash.sum(&[secret, salt]),
+            Salt::Repeated(salt) => {
+                let first = self.hash.sum(&[salt, secret]);
+                (1..Self::REPEATED).fold(first, |output, _| self.hash.sum(&[&output]))
+            }
+        };
+        if output.ct_eq(&self.output).into() { Verdict::Match } else { Verdict::Mismatch }
+    }
+
+    fn new(hash: Hash, salt: Salt, output: Vec<u8>) -> Option<Self> {
+        (output.len() == hash.len()).then_some(Self { hash, salt, output })
+    }
+}
+
+impl Hash {
+    fn len(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+
+    fn sum(self, parts: &[&[u8]]) -> Vec<u8> {
+        fn over<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
+            parts.iter().fold(D::new(), |digest, part| digest.chain_update(part)).finalize().to_vec()
+        }
+        match self {
+            Self::Sha1 => over::<Sha1>(parts),
+            Self::Sha256 => over::<Sha256>(parts),
+            Self::Sha512 => over::<Sha512>(parts),
+        }
+    }
+}
+
+/// Only the sum itself: 256 or 512 bits in hexadecimal digits, base64 or base64url. IdentityServer, Doorkeeper.
+fn bare(text: &str) -> Option<Sum> {
+    let (hash, output) = match text.len() {
+        64 => (Hash::Sha256, hex(text)),
+        128 => (Hash::Sha512, hex(text)),
+        43 | 44 => (Hash::Sha256, base64(text)),
+        86 | 88 => (Hash::Sha512, base64(text)),
+        _ => return None,
+    };
+    Sum::new(hash, Salt::None, output?)
+}
+
+/// `sha1$salt$output` of Django, whose salt is text and comes first.
+fn named(text: &str) -> Option<Sum> {
+    let [name, salt, output] = fields(text)?;
+    let hash = match name {
+        "sha1" => Hash::Sha1,
+        "sha256" => Hash::Sha256,
+        "sha512" => Hash::Sha512,
+        _ => return None,
+    };
+    Sum::new(hash, Salt::Before(salt.into()), hex(output)?)
+}
+
+fn braced(name: &str, body: &str) -> Option<Sum> {
+    // Dovecot may say how the bytes are written; they differ in length too.
+    let (scheme, _written) = name.split_once('.').unwrap_or((name, ""));
+    let (hash, is_salted) = match scheme {
+        "SHA" | "SHA1" => (Hash::Sha1, false),
+        "SHA256" => (Hash::Sha256, false),
+        "SHA512" => (Hash::Sha512, false),
+        "SSHA" => (Hash::Sha1, true),
+        "SSHA256" => (Hash::Sha256, true),
+        "SSHA512" => (Hash::Sha512, true),
+        "SHA-1" => return spring(Hash::Sha1, body),
+        "SHA-256" => return spring(Hash::Sha256, body),
+        "SHA-512" => return spring(Hash::Sha512, body),
+        "sha256" => return spring_standard(body),
+        "ldap" => return Sum::read(body).filter(|sum| sum.hash == Hash::Sha1 && body.starts_with('{')),
+        _ => return None,
+    };
+    let is_hex = body.len() >= 2 * hash.len() && body.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut output = if is_hex { hex(body)? } else { base64(body)? };
+    if !is_salted {
+        return Sum::new(hash, Salt::None, output);
+    }
+    if output.len() <= hash.len() {
+        return None;
+    }
+    let salt = output.split_off(hash.len());
+    Sum::new(hash, Salt::After(salt), output)
+}
+
+/// `{salt}output` of Spring's `MessageDigestPasswordEncoder`: the braces around the salt are summed as well.
+fn spring(hash: Hash, body: &str) -> Option<Sum> {
+    let (salt, output) = match body.find('}') {
+        Some(end) if body.starts_with('{') => body.split_at(end + 1),
+        _ => ("", body),
+    };
+    let output = if output.len() == 2 * hash.len() { hex(output)? } else { base64(output)? };
+    Sum::new(hash, Salt::After(salt.into()), output)
+}
+
+/// Spring's `StandardPasswordEncoder`: eight bytes of salt and the output, in hexadecimal digits.
+fn spring_standard(body: &str) -> Option<Sum> {
+    let mut salt = hex(body)?;
+    if salt.len() != 8 + Hash::Sha256.len() {
+        return None;
+    }
+    let output = salt.split_off(8);
+    Sum::new(Hash::Sha256, Salt::Repeated(salt), output)
+}
+
+/// Shows the function, and neither salt nor output.
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sum").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! Tests of the readers. The digests that other software published are in `tests/legacy/vectors.tsv`; here
+//! are those whose secret is no text.
+
+use super::kdf::Stored;
+use super::parts::Bounds;
+use super::pbkdf2::Pbkdf2;
+use super::sha_text::Sum;
+use super::*;
+use crate::backend::{SecretBackend, Verdict};
+use crate::backends::{DigestLimits, Memory};
+use crate::credential::CredentialKey;
+use crate::error::{ErrorKind, VerifyError};
+use crate::record::{BackendId, StoredSecret};
+use crate::secret::ClientSecret;
+use crate::store::SecretStore;
+
+/// From the documentation of Ory Kratos; the secret is `test`.
+const KRATOS: &str = "$pbkdf2-sha256$i=100000,l=32$1jP+5Zxpxgtee/iPxGgOz0RfE9/KJuDElP1ley4VxXc$QJxzfvdbHYBpydCbHoFg3GJEqMFULwskiuqiJctoYpI";
+const SCRYPT: &str = "$scrypt$ln=8,r=8,p=1$wlhLyXmP8b53bm1NKYVQqg$mTpvG8lzuuDk+DWz8HZIB6Vum6erDuUm0As5yU+VxWA";
+const BCRYPT_SHA256: &str = "$bcrypt-sha256$v=2,t=2b,r=5$5Hg1DKFqPE8C2aflZ5vVoe$wOK1VFFtS8IGTrGa7.h5fs0u84qyPbS";
+
+const BOUNDS: Bounds = Bounds { pbkdf2_rounds: 2_000_000, scrypt_memory_kib: 131_072, bcrypt_cost: 14 };
+
+fn key() -> CredentialKey {
+    CredentialKey::parse("client", "credential").unwrap()
+}
+
+#[test]
+fn published_digests_of_bytes_verify() {
+    let mut count = 0;
+    for line in include_str!("bytes.tsv").lines().filter(|line| !line.starts_with('#')) {
+        let [_source, hash, rounds, secret, salt, output] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+        let bytes = |text: &str| hex::decode(text).unwrap();
+        let digest = Pbkdf2::of_parts(hash, rounds.parse().unwrap(), bytes(salt), bytes(output)).unwrap();
+        assert_eq!(digest.verify(&bytes(secret)), Verdict::Match, "{line}");
+        assert_eq!(digest.verify(b"another"), Verdict::Mismatch, "{line}");
+        count += 1;
+    }
+    assert!(count >= 50, "{count}");
+}
+
+/// No digest is computed here, so what is refused has cost neither memory nor time.
+#[test]
+fn a_hostile_digest_is_refused_by_reading_it() {
+    let spring =
+        |parameters| format!("{{scrypt}}${parameters}$c2FsdHNhbHQ=$Rq1oS9mZ0oN0c9mCq0W2xXQ7c1vUo3m5bS8kYt4hJ2E=");
+    for (hostile, method) in [
+        (KRATOS.replace("i=100000", "i=4294967295"), "max_pbkdf2_rounds"),
+        (KRATOS.replace("i=100000", "i=2000001"), "max_pbkdf2_rounds"),
+        // Four blocks of output.
+        (format!("$pbkdf2-sha256$i=500001$c2FsdA${}", "AAAA".repeat(42)), "max_pbkdf2_rounds"),
+        (SCRYPT.replace("ln=8", "ln=63"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8", "ln=18"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("r=8", "r=4294967295"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("p=1", "p=4294967295"), "max_scrypt_memory_kib"),
+        (spring("3f0801"), "max_scrypt_memory_kib"),
+        (BCRYPT_SHA256.replace("r=5", "r=31"), "max_bcrypt_cost"),
+    ] {
+        let error = Stored::read(&hostile, &BOUNDS).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{hostile}");
+        assert!(error.to_string().contains(&format!("`LegacyKdfBuilder::{method}`")), "{hostile}: {error}");
+    }
+}
+
+#[test]
+fn a_damaged_digest_is_refused_and_not_repeated() {
+    for damaged in [
+        KRATOS.replace("i=100000", "i=0"),
+        KRATOS.replace("i=100000", "i=+1"),
+        KRATOS.replace("i=100000", "I=1"),
+        KRATOS.replace("l=32", "l=31"),
+        KRATOS.replace("QJxz", "QJ!z"),
+        format!("{KRATOS}$"),
+        KRATOS.replace("$QJxzfvdbHYBpydCbHoFg3GJEqMFULwskiuqiJctoYpI", "$QJxzfvdbHYBpydCb"),
+        SCRYPT.replace("ln=8", "ln=0"),
+        SCRYPT.replace("ln=8", "ln=100"),
+        SCRYPT.replace("p=1", "p=0"),
+        SCRYPT.replace(",p=1", ""),
+        BCRYPT_SHA256.replace("v=2", "v=3"),
+        BCRYPT_SHA256.replace("r=5", "r=3"),
+        BCRYPT_SHA256.replace("t=2b", "t=2c"),
+        "{pbkdf2}5d923b44".to_owned(),
+        "AQAAAAMAAAAyAAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4B6pZWND6zgESBuWiHw".to_owned(),
+        "AQAAAAIAAAAy".to_owned(),
+        String::new(),
+    ] {
+        let error = Stored::read(&damaged, &BOUNDS).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{damaged}");
+        assert!(damaged.is_empty() || !format!("{error} {error:?}").contains(&damaged));
+    }
+}
+
+#[test]
+fn what_is_no_sum_from_end_to_end_is_not_recognised() {
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert!(Sum::read(sum).is_some());
+    for other in
+        [&sum[..63], &format!("{sum}0"), &sum.replace('b', "g"), "{SSHA}tooshort", "{SHA256}", "{MD5}00", "a$b$c", ""]
+    {
+        assert!(Sum::read(other).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn what_is_read_shows_nothing_of_itself() {
+    for digest in [KRATOS, SCRYPT, BCRYPT_SHA256] {
+        let shown = format!("{:?}", Stored::read(digest, &BOUNDS).unwrap());
+        let (salt, output) = digest.rsplit_once('$').unwrap();
+        assert!(!shown.contains(output) && !shown.contains(salt.rsplit_once('$').unwrap().1), "{shown}");
+    }
+    let sum = Sum::read("{SSHA}JFZFs0oHzxbMwkSJmYVeI8MnTDy/276a").unwrap();
+    assert_eq!(format!("{sum:?}"), "Sum { hash: Sha1, .. }");
+    assert!(!format!("{:?}", LegacyKdf::builder().typical(KRATOS)).contains("QJxz"));
+}
+
+#[tokio::test]
+async fn nothing_is_ever_stored_and_no_store_has_it_as_its_primary() {
+    let (kdf, sha) = (LegacyKdf::builder().build().unwrap(), LegacySha::new(DigestLimits::default()).unwrap());
+    let backends: [&dyn SecretBackend; 2] = [&kdf, &sha];
+    for backend in backends {
+        let record = StoredSecret::new(backend.info().id.clone(), KRATOS);
+        let secret = ClientSecret::generate().unwrap();
+        let stored = backend.store(&key(), &secret).await.unwrap_err();
+        let rotated = backend.rotate(&key(), &record, &secret).await.unwrap_err();
+        assert_eq!((stored.kind(), rotated.kind()), (ErrorKind::InvalidConfig, ErrorKind::InvalidConfig));
+    }
+    let error = SecretStore::builder(kdf).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+}
+
+#[test]
+fn settings_outside_their_bounds_are_refused() {
+    let builder = LegacyKdf::builder;
+    for (refused, method) in [
+        (builder().max_pbkdf2_rounds(0), "max_pbkdf2_rounds"),
+        (builder().max_scrypt_memory_kib(0), "max_scrypt_memory_kib"),
+        (builder().max_bcrypt_cost(21), "max_bcrypt_cost"),
+        (builder().typical("damaged"), "typical"),
+        (builder().max_pbkdf2_rounds(24_999), "typical"),
+        (builder().max_concurrency(0), "max_concurrency"),
+    ] {
+        let error = refused.build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig, "{method}");
+        assert!(error.to_string().contains(method), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_client_costs_a_digest_of_the_typical_form() {
+    for typical in [KRATOS, SCRYPT, BCRYPT_SHA256] {
+        let kdf = LegacyKdf::builder().typical(typical).build().unwrap();
+        let store = SecretStore::builder(Memory::new()).accepts(kdf).build().unwrap();
+        store.prepare().await.unwrap();
+        store.verify_decoy(&"test".into()).await.unwrap();
+        let secrets = StoredSecret::parse(typical).unwrap().into();
+        let outcome = store.verify(&key(), &secrets, &"wrong".into()).await;
+        assert!(matches!(outcome, Err(VerifyError::Mismatch)), "{typical}");
+    }
+    let info = LegacyKdf::builder().typical(KRATOS).build().unwrap().info().clone();
+    assert_eq!(info.decoy(), Some(StoredSecret::new(BackendId::LEGACY_KDF, KRATOS)));
+}

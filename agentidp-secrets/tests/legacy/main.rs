@@ -1,0 +1,9 @@
+//! Digests of other software, from the outside: published ones, whole tables, and the contract of a backend that only reads.
+#![cfg(all(feature = "argon2", feature = "bcrypt", feature = "legacy", feature = "testkit"))]
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod recipes;
+#[cfg(test)]
+mod vectors;
