@@ -1,4 +1,4 @@
-//! A server of the release before at work on the same credentials as today's, step by step.
+//! A server of e3aad2c at work on the same credentials as today's, step by step.
 
 use agentidp_secrets::{ClientSecret, Held};
 use agentidp_server::domain::{Credential, SecretColumns};
@@ -9,6 +9,7 @@ use crate::interposed::Interposed;
 use crate::rows;
 
 on_both!(
+    JOBS;
     a_write_of_the_old_server_gives_a_fresh_revision,
     an_old_rotation_overtakes_the_commit_of_a_new_one,
     an_old_rotation_loses_to_a_new_one,
@@ -25,15 +26,15 @@ on_both!(
 );
 
 /// Today's server on an upgraded database, and what the old server writes to Vault with.
-struct Beside {
-    before: Arc<Before>,
-    server: Server,
-    commits: Interposed,
-    vault: SecretStore,
+pub(super) struct Beside {
+    pub(super) before: Arc<Before>,
+    pub(super) server: Server,
+    pub(super) commits: Interposed,
+    pub(super) vault: SecretStore,
 }
 
 impl Beside {
-    async fn of(before: Before) -> Self {
+    pub(super) async fn of(before: Before) -> Self {
         let mut server = before.start(&[]).await;
         server.round().await;
         let mut commits = None;
@@ -41,12 +42,12 @@ impl Beside {
         Self { vault: before.vault(), before: Arc::new(before), server, commits: commits.unwrap() }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.server.site.app.now()
     }
 
     /// A row whose secret is the first version at its place, with the secret.
-    async fn in_vault(&self) -> (Row, String) {
+    pub(super) async fn in_vault(&self) -> (Row, String) {
         let row = Row::of(self.before.agent().await);
         let [secret] = self.before.write(&self.vault, &row, 1).await.try_into().unwrap();
         let row = row.with(self.before.columns(&row, Some(1)));
@@ -54,7 +55,7 @@ impl Beside {
         (row, secret)
     }
 
-    async fn digest(&self) -> (Row, String) {
+    pub(super) async fn digest(&self) -> (Row, String) {
         let row = Row::of(self.before.agent().await);
         let (secret, columns) = issue(&digests(bcrypt()), &row).await;
         let row = row.with(columns);
@@ -72,7 +73,7 @@ impl Beside {
         row.with(secret)
     }
 
-    async fn row(&self, row: &Row) -> Credential {
+    pub(super) async fn row(&self, row: &Row) -> Credential {
         self.server.site.row(row.client_id, row.credential_id).await
     }
 
@@ -81,11 +82,11 @@ impl Beside {
         old_write(&self.before, &self.vault, row, latest).await
     }
 
-    async fn rotate(&self, row: &Row) -> crate::site::Reply {
+    pub(super) async fn rotate(&self, row: &Row) -> crate::site::Reply {
         self.server.site.rotate(row.client_id, row.credential_id).await
     }
 
-    async fn logs_in(&self, row: &Row, secret: &str) -> u16 {
+    pub(super) async fn logs_in(&self, row: &Row, secret: &str) -> u16 {
         self.server.site.grant(row.client_id, secret).await.status
     }
 }
@@ -330,7 +331,7 @@ async fn a_blank_version_waits_for_an_old_move(before: Before) {
 
 impl Before {
     /// The credential that today's server is creating.
-    async fn being_created(&self, client_id: Uuid) -> Row {
+    pub(super) async fn being_created(&self, client_id: Uuid) -> Row {
         let open = self.texts("SELECT CAST(credential_id AS text) FROM open_writes WHERE kind = 'create'").await;
         let [credential_id] = open.try_into().unwrap();
         Row { credential_id: credential_id.parse().unwrap(), ..Row::of(client_id) }

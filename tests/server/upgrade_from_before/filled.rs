@@ -1,10 +1,10 @@
-//! Credentials in every form that the release before writes.
+//! Credentials in every form that the releases before write.
 
 use agentidp_secrets::backends::{Argon2id, KeyedDigest, VaultKv2};
 use agentidp_secrets::{ClientSecret, SecretStore};
 use agentidp_server::domain::SecretColumns;
 
-use super::{Before, Row, bcrypt, began, digests, issue, key, mac_keys, seconds};
+use super::{Before, JOBS, Row, bcrypt, began, digests, issue, key, mac_keys, seconds};
 use crate::support;
 
 /// A credential and what its client presents.
@@ -86,7 +86,10 @@ impl Before {
         let row = Row::of(self.agent().await);
         let [secret] = self.write(&vault, &row, 1).await.try_into().unwrap();
         let row = Row { revoked_at: Some(began()), ..row.with(self.columns(&row, Some(1))) };
-        self.schedule(&row, &self.path(&row), began()).await;
+        match self.newest {
+            JOBS => self.schedule(&row, &self.path(&row), began()).await,
+            _ => self.connect().await.owe(&row, &self.path(&row), "delete", began()).await,
+        }
         clients.push(Client { form: "a path, revoked", row, secret, status: 401 });
         clients
     }

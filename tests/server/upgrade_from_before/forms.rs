@@ -10,12 +10,29 @@ use super::*;
 use crate::support::process::until;
 
 on_both!(
+    JOBS;
     every_secret_is_judged_as_before,
     every_form_can_be_rotated,
     every_form_can_be_revoked,
     a_login_puts_every_form_into_todays,
     the_trail_and_revoked_tokens_and_keyed_requests_are_as_before,
 );
+
+mod of_eeb7202 {
+    use super::{
+        a_login_puts_every_form_into_todays, every_form_can_be_revoked, every_form_can_be_rotated,
+        every_secret_is_judged_as_before, on_both, the_trail_and_revoked_tokens_and_keyed_requests_are_as_before,
+    };
+
+    on_both!(
+        NOTES;
+        every_secret_is_judged_as_before,
+        every_form_can_be_rotated,
+        every_form_can_be_revoked,
+        a_login_puts_every_form_into_todays,
+        the_trail_and_revoked_tokens_and_keyed_requests_are_as_before,
+    );
+}
 
 impl Server {
     pub(super) async fn judges(&self, clients: &[Client]) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-on_both!(each_job_ends_as_it_should, a_job_of_a_live_place_outlives_no_rotation);
+on_both!(JOBS; each_job_ends_as_it_should, a_job_of_a_live_place_outlives_no_rotation);
 
 /// A place with a secret and a job.
 struct Place {

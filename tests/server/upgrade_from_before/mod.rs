@@ -1,10 +1,14 @@
-//! The database of the release before (e3aad2c, migration 0015): what it wrote counts after the upgrade, and its servers may run
-//! beside today's on it.
+//! Databases of the releases before: what they wrote counts after the upgrade, and their servers may run beside today's on it.
+//!
+//! Two states: e3aad2c (migration 0015), which knows purge jobs, and eeb7202 (migration 0019), which notes open writes, debts and
+//! whose a folder in Vault is.
 
 mod beside;
+mod connection;
 mod filled;
 mod forms;
 mod jobs;
+mod noting;
 mod old_server;
 
 use std::path::Path;
@@ -15,10 +19,10 @@ use agentidp_secrets::backends::{Bcrypt, VaultKv2};
 use agentidp_secrets::{CredentialKey, MacKeys, SecretBackend, SecretStore};
 use agentidp_server::domain::{SecretColumns, Timestamp};
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use self::connection::Connection;
 use self::filled::Client;
 use self::old_server::{Row, literal};
 use crate::ledger::{Server, add_ledger};
@@ -27,8 +31,11 @@ use crate::support;
 use crate::support::bao::Mount;
 use crate::wired::restart_with_vault;
 
-/// The newest migration of the release before.
-const NEWEST_BEFORE: i64 = 15;
+/// The newest migration of e3aad2c.
+const JOBS: i64 = 15;
+
+/// The newest migration of eeb7202.
+const NOTES: i64 = 19;
 
 const KEYS: (&str, &str) = ("MAC_KEYS", "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92");
 
@@ -38,18 +45,18 @@ const UPGRADE: (&str, &str) = ("UPGRADE_ON_VERIFY", "true");
 const LONG_ENOUGH: Duration = Duration::from_secs(1200);
 
 macro_rules! on_both {
-    ($($check:ident),+ $(,)?) => {
+    ($newest:ident; $($check:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                super::$check(super::Before::sqlite().await).await;
+                super::$check(crate::upgrade_from_before::Before::sqlite(crate::upgrade_from_before::$newest).await).await;
             })+
         }
 
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $check() {
-                super::$check(super::Before::postgres().await).await;
+                super::$check(crate::upgrade_from_before::Before::postgres(crate::upgrade_from_before::$newest).await).await;
             })+
         }
     };
@@ -57,57 +64,48 @@ macro_rules! on_both {
 
 use on_both;
 
-/// A database as the release before left it, and the mount in Vault that belongs to it.
+/// A database as a release before left it, and the mount in Vault that belongs to it.
 struct Before {
+    newest: i64,
     url: String,
     mount: Mount,
     _folder: Option<TempDir>,
 }
 
 impl Before {
-    async fn sqlite() -> Self {
+    async fn sqlite(newest: i64) -> Self {
         let folder = TempDir::new().unwrap();
         let url = format!("sqlite:{}", folder.path().join("agentidp.sqlite").display());
-        // The server makes the file; migrations alone do not.
-        let options = url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap().create_if_missing(true);
-        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
-        migrations("sqlite").await.run_to(NEWEST_BEFORE, &mut connection).await.unwrap();
-        Self { url, mount: support::bao().fresh_mount(2).await, _folder: Some(folder) }
+        Self::of(newest, url, Some(folder)).await
     }
 
-    async fn postgres() -> Self {
-        let url = support::postgres().fresh_database().await;
-        let mut connection = PgConnection::connect(&url).await.unwrap();
-        migrations("postgres").await.run_to(NEWEST_BEFORE, &mut connection).await.unwrap();
-        Self { url, mount: support::bao().fresh_mount(2).await, _folder: None }
+    async fn postgres(newest: i64) -> Self {
+        Self::of(newest, support::postgres().fresh_database().await, None).await
+    }
+
+    async fn of(newest: i64, url: String, folder: Option<TempDir>) -> Self {
+        let before = Self { newest, url, mount: support::bao().fresh_mount(2).await, _folder: folder };
+        let migrations = migrations(if before.is_postgres() { "postgres" } else { "sqlite" }).await;
+        before.connect().await.migrate(&migrations, newest).await;
+        before
     }
 
     fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres:")
     }
 
+    async fn connect(&self) -> Connection {
+        Connection::to(&self.url).await
+    }
+
     /// Runs one statement past the server; gives how many rows it touched.
     async fn sql(&self, statement: impl Into<String>) -> u64 {
-        let statement = sqlx::raw_sql(AssertSqlSafe(statement.into()));
-        if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            statement.execute(&mut connection).await.unwrap().rows_affected()
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            statement.execute(&mut connection).await.unwrap().rows_affected()
-        }
+        self.connect().await.run(statement).await
     }
 
     /// A column of text.
     async fn texts(&self, query: &str) -> Vec<String> {
-        let query = AssertSqlSafe(query.to_owned());
-        if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(query).fetch_all(&mut connection).await.unwrap()
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(query).fetch_all(&mut connection).await.unwrap()
-        }
+        self.connect().await.texts(query).await
     }
 
     /// Today's server on it, put together from settings.
@@ -120,7 +118,7 @@ impl Before {
         Server::of(site)
     }
 
-    /// An agent, as the release before registers it.
+    /// An agent, as the releases before register it.
     async fn agent(&self) -> Uuid {
         let (agent, at) = (Uuid::new_v4(), began());
         let capabilities = if self.is_postgres() { "{resume:read}" } else { r#"["resume:read"]"# };
@@ -133,7 +131,7 @@ impl Before {
         agent
     }
 
-    /// What Vault's part of the release before does with its own policy.
+    /// What Vault's part of the releases before does with its own policy.
     fn vault(&self) -> SecretStore {
         let vault = VaultKv2::builder(support::bao().address(), self.mount.policy_token.as_str());
         SecretStore::builder(vault.mount(&self.mount.name).build().unwrap()).build().unwrap()

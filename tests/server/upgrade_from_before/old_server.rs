@@ -1,9 +1,9 @@
-//! The statements of the release before, as it sends them, with the values written out.
+//! The statements of e3aad2c, as it sends them, with the values written out.
 
 use agentidp_server::domain::{SecretColumns, Timestamp};
 use uuid::Uuid;
 
-use super::{Before, began};
+use super::{Before, JOBS, began};
 
 /// A credential's row.
 #[derive(Clone, Debug)]
@@ -32,20 +32,25 @@ pub(super) fn literal(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "NULL".to_owned(), |value| format!("'{}'", value.to_string()))
 }
 
-fn number(value: Option<i64>) -> String {
+pub(super) fn number(value: Option<i64>) -> String {
     value.map_or_else(|| "NULL".to_owned(), |value| value.to_string())
 }
 
 impl Before {
-    /// `credentials.insert`, without its intent.
+    /// `credentials.insert`, without its intent. eeb7202 writes a revision; a row from before it has none.
     pub(super) async fn insert(&self, row: &Row) {
         let Row { client_id, credential_id, secret, expires_at, revoked_at } = row;
+        let (column, revision) = if self.newest == JOBS {
+            ("", String::new())
+        } else {
+            (", revision", format!(", {}", literal(secret.revision)))
+        };
         let status = if revoked_at.is_some() { "revoked" } else { "active" };
         let at = began();
         self.sql(format!(
             "INSERT INTO credentials (credential_id, client_id, status, secret_hash, vault_path, vault_version, \
-             secret_selector, created_at, expires_at, revoked_at, awaits_use) VALUES ('{credential_id}', '{client_id}', \
-             '{status}', {}, {}, {}, {}, '{at}', {}, {}, {})",
+             secret_selector, created_at, expires_at, revoked_at, awaits_use{column}) VALUES ('{credential_id}', '{client_id}', \
+             '{status}', {}, {}, {}, {}, '{at}', {}, {}, {}{revision})",
             literal(secret.secret_hash.as_ref()),
             literal(secret.vault_path.as_ref()),
             number(secret.vault_version),
