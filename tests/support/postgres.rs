@@ -25,9 +25,10 @@ impl Postgres {
         Self::start("on").await
     }
 
-    /// The shared one: nothing outlives it, so it need not wait for the disk.
+    /// The shared one: nothing outlives it, so it need not wait for the disk. With `TEST_POSTGRES_DURABLE` set it does, so that
+    /// what a test measures is what production takes.
     pub(super) async fn start_throwaway() -> Self {
-        Self::start("off").await
+        Self::start(if std::env::var_os("TEST_POSTGRES_DURABLE").is_some() { "on" } else { "off" }).await
     }
 
     /// The address of a new, empty database: one for each test.

@@ -8,6 +8,9 @@ mod conformance;
 #[path = "../../../../tests/support/database_clock.rs"]
 mod database_clock;
 #[cfg(test)]
+#[path = "../../../../tests/server/deaf.rs"]
+mod deaf;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod replicas;

@@ -24,7 +24,11 @@ pub(crate) struct Site<L, P> {
 }
 
 pub(crate) async fn pg_pool() -> PgPool {
-    PgPoolOptions::new().max_connections(5).connect(&postgres().fresh_database().await).await.unwrap()
+    pool_of(&postgres().fresh_database().await).await
+}
+
+pub(crate) async fn pool_of(url: &str) -> PgPool {
+    PgPoolOptions::new().max_connections(5).connect(url).await.unwrap()
 }
 
 pub(crate) async fn on_postgres() -> Site<PgLedger, PgPool> {
