@@ -1,0 +1,13 @@
+//! The contract: what a place that keeps secrets must do.
+
+mod answer;
+mod contract;
+mod info;
+mod shared;
+
+pub use self::answer::{Held, Pointer, Verdict};
+pub use self::contract::SecretBackend;
+pub(crate) use self::contract::keeps_no_versions;
+pub use self::info::{BackendInfo, Custody};
+pub use self::shared::SharedBackend;
+pub(crate) use self::shared::shared;
