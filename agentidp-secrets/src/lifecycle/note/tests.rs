@@ -1,11 +1,14 @@
 //! The steps keep their rules, whatever comes in whichever order.
 
+use std::time::{Duration, SystemTime};
+
 use proptest::prelude::*;
 
-use super::*;
+use super::{Claim, Debt, DebtKind, Note, OpenWrite, OpenWriteKind, Opened};
 use crate::credential::CredentialKey;
-use crate::lifecycle::Row;
-use crate::record::BackendId;
+use crate::lifecycle::digest::SecretDigest;
+use crate::lifecycle::rows::{Revision, Row, State};
+use crate::record::{BackendId, StoredSecret};
 
 const LEASE: Duration = Duration::from_secs(30);
 const CLAIM: Duration = Duration::from_secs(60);
