@@ -43,17 +43,30 @@ fn a_seed_repeats_exactly() {
     }
 }
 
-/// With `SIMULATION_SCHEDULES` also a login beside an end or a login, which takes minutes.
 #[test]
 fn the_small_world_is_whole() {
-    let is_long_run = setting("SIMULATION_SCHEDULES").is_some();
     let mut total = Explored::default();
-    for scene in Scene::all().into_iter().filter(|scene| is_long_run || !scene.takes_minutes()) {
+    for scene in Scene::all() {
         let explored = scene.explore(None).unwrap_or_else(|violation| panic!("{scene:?}: {violation}"));
+        if setting("SIMULATION_HISTORY") == Some(1) {
+            println!("{scene:?}: {explored:?}");
+        }
         total += explored;
     }
     println!("{total:?}");
-    assert!(total.scenes >= 28 && total.states > 50_000, "{total:?}");
+    assert!(total.scenes == 40 && total.states > 10_000, "{total:?}");
+}
+
+/// Two states that are taken for one hide what comes after the second.
+#[test]
+fn the_small_world_finds_refuted_forms_of_the_protocol() {
+    let found =
+        [Flaw::WritesOnTop, Flaw::PinsNothing, Flaw::ComparesOlderForms, Flaw::AdoptsWhatIsThere, Flaw::DeletesOnce];
+    for fault in found.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::ClocksOfReplicas]) {
+        let violation = Scene::all().into_iter().find_map(|scene| Some((scene, scene.explore(Some(fault)).err()?)));
+        let (scene, violation) = violation.unwrap_or_else(|| panic!("{fault:?} is not found"));
+        println!("{fault:?}: {scene:?}, {}", violation.rule);
+    }
 }
 
 /// The first seed that shows the fault, and the rule that it breaks.
@@ -61,8 +74,8 @@ fn found(fault: Fault) -> Option<(u64, Violation)> {
     (1..=BUDGET).find_map(|seed| Some((seed, run(seed, Some(fault), false).err()?)))
 }
 
-#[test]
-fn each_refuted_form_of_the_protocol_is_found() {
+/// Every one.
+fn refuted() -> Vec<Fault> {
     let library = [
         Flaw::WritesOnTop,
         Flaw::DeletesLeftPlaces,
@@ -77,10 +90,17 @@ fn each_refuted_form_of_the_protocol_is_found() {
         Flaw::DeletesOnce,
         Flaw::DeletesUnknownPlaces,
     ];
+    library
+        .map(Fault::Library)
+        .into_iter()
+        .chain([Fault::NoSecondLook, Fault::NoGate, Fault::ClocksOfReplicas])
+        .collect()
+}
+
+#[test]
+fn each_refuted_form_of_the_protocol_is_found() {
     let mut missed = Vec::new();
-    for fault in
-        library.map(Fault::Library).into_iter().chain([Fault::NoSecondLook, Fault::NoGate, Fault::ClocksOfReplicas])
-    {
+    for fault in refuted() {
         match found(fault) {
             Some((seed, violation)) => {
                 println!("{fault:?}: seed {seed}, {}", violation.rule);

@@ -150,6 +150,8 @@ struct Inner<L> {
     upgrades: Arc<Semaphore>,
     #[cfg(any(test, feature = "testkit"))]
     flaw: Option<Flaw>,
+    #[cfg(any(test, feature = "testkit"))]
+    on_stage: Option<Box<dyn Fn(&'static str) + Send + Sync>>,
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -167,6 +169,8 @@ impl<L: Ledger> Lifecycle<L> {
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
             #[cfg(any(test, feature = "testkit"))]
             flaw: None,
+            #[cfg(any(test, feature = "testkit"))]
+            on_stage: None,
         }))
     }
 
@@ -202,6 +206,22 @@ impl<L: Ledger> Lifecycle<L> {
     #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn with_flaw(self, flaw: Option<Flaw>) -> Self {
         self.with(|inner| inner.flaw = flaw)
+    }
+
+    /// Calls `on_stage` where a sequence has come to a stage at which nothing of what it has seen until then matters any more.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(crate) fn with_stages(self, on_stage: impl Fn(&'static str) + Send + Sync + 'static) -> Self {
+        self.with(|inner| inner.on_stage = Some(Box::new(on_stage)))
+    }
+
+    /// All that is left to be done has this name, and what comes of it is decided.
+    fn at_stage(&self, name: &'static str) {
+        #[cfg(any(test, feature = "testkit"))]
+        if let Some(on_stage) = &self.0.on_stage {
+            on_stage(name);
+        }
+        #[cfg(not(any(test, feature = "testkit")))]
+        let _ = name;
     }
 
     #[cfg(any(test, feature = "testkit"))]

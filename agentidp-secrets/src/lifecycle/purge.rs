@@ -111,6 +111,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Tries at once what is due of one credential, for a bounded time. What fails is still owed.
     pub(super) async fn purge_now(&self, key: &CredentialKey) {
+        self.at_stage("purge");
         if let Err(failure) = self.purge(key, ON_THE_SPOT).await {
             self.tell(&Event::LedgerFailed(failure.to_string().into()));
         }

@@ -260,6 +260,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// The credential has ended meanwhile: what was written after the deletion has to go as well.
     pub(super) async fn clear_away(&self, key: &CredentialKey) {
         let Ok(Some(place)) = self.place(key) else { return };
+        self.at_stage("clear away");
         let owed = self.in_time(key, |state, note, now| {
             if state.active().is_none() {
                 note.owe(place.clone(), DebtKind::Delete, now);

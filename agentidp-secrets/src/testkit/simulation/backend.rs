@@ -129,9 +129,14 @@ impl MountBackend {
     fn later(&self, time: Duration, key: &CredentialKey, change: &Change) {
         let (site, mount, key, change) = (self.site.clone(), self.mount, key.clone(), change.clone());
         site.world.lock().counts.late += 1;
-        self.site.in_the_world(async move {
+        let sent = change.clone();
+        let arrive = async move {
             site.lateness(time).await;
             site.world.lock().carry_out(mount, &key, &change);
+        };
+        self.site.in_the_world(arrive, |pen| {
+            pen.put((mount, time));
+            pen.change(&sent);
         });
     }
 

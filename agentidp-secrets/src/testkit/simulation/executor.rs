@@ -79,15 +79,17 @@ impl Executor {
     }
 
     /// Adds a task. A task of a process that was killed is dropped.
-    pub(super) fn spawn(&self, owner: Owner, task: Task) {
+    pub(super) fn spawn(&self, owner: Owner, task: Task) -> Option<TaskId> {
         let mut tasks = self.tasks();
-        if !tasks.killed.contains(&owner) {
-            let ready = Arc::new(Ready { is_ready: AtomicBool::new(true), root: Arc::clone(&self.0.root) });
-            let count = tasks.spawned.entry(owner).or_default();
-            *count += 1;
-            let id = TaskId { owner, number: *count };
-            tasks.slots.push(Slot { id, task: Some(task), ready });
+        if tasks.killed.contains(&owner) {
+            return None;
         }
+        let ready = Arc::new(Ready { is_ready: AtomicBool::new(true), root: Arc::clone(&self.0.root) });
+        let count = tasks.spawned.entry(owner).or_default();
+        *count += 1;
+        let id = TaskId { owner, number: *count };
+        tasks.slots.push(Slot { id, task: Some(task), ready });
+        Some(id)
     }
 
     /// The task that runs just now.

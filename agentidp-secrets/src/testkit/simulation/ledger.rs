@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::fault::Fault;
 use super::rates;
 use super::site::Site;
+use super::small::Small;
 use super::world::World;
 use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::{
@@ -70,12 +71,7 @@ impl SimulatedLedger {
 
     /// Stands in the queue for a lock, or has it.
     fn waits(&self, waits: bool) {
-        if let Some(small) = &mut self.site.world.lock().small {
-            small.waiting.retain(|owner| *owner != self.site.owner);
-            if waits {
-                small.waiting.push(self.site.owner);
-            }
-        }
+        self.site.notes_itself(|small, task| small.wait(task, waits));
     }
 
     async fn carry_out(&self, tx: MemoryTx) -> Result<(), CommitError<MemoryError>> {
@@ -118,11 +114,15 @@ impl Ledger for SimulatedLedger {
                 self.site.tell(|| format!("a commit is lost, and carried out in {time:?}"));
                 self.site.world.lock().counts.late += 1;
                 self.site.hears("commit", |pen| pen.put(time));
+                let caller = self.site.executor.current();
+                let sent = caller.and_then(|task| self.site.knows(task));
+                self.site.notes_itself(Small::repeats);
                 let ledger = self.clone();
-                self.site.in_the_world(async move {
+                let arrive = async move {
                     ledger.site.lateness(time).await;
                     let _ = ledger.carry_out(tx).await;
-                });
+                };
+                self.site.in_the_world(arrive, |pen| pen.put(sent));
                 return Err(unknown());
             }
         }
@@ -142,6 +142,7 @@ impl Ledger for SimulatedLedger {
 
     async fn lock(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<Entry, MemoryError> {
         self.call("lock").await?;
+        self.site.notes_itself(Small::locks);
         self.waits(true);
         let entry = self.memory.lock(tx, key).await?;
         self.waits(false);
@@ -152,18 +153,21 @@ impl Ledger for SimulatedLedger {
 
     async fn insert(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
         self.call("insert").await?;
+        self.site.notes_itself(Small::writes_a_row);
         self.site.makes(row.revision.map(|revision| revision.to_string()));
         self.memory.insert(tx, row).await
     }
 
     async fn replace(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
         self.call("replace").await?;
+        self.site.notes_itself(Small::writes_a_row);
         self.site.makes(row.revision.map(|revision| revision.to_string()));
         self.memory.replace(tx, row).await
     }
 
     async fn end(&self, tx: &mut MemoryTx, key: &CredentialKey) -> Result<(), MemoryError> {
         self.call("end").await?;
+        self.site.notes_itself(Small::writes_a_row);
         self.memory.end(tx, key).await
     }
 
@@ -172,6 +176,9 @@ impl Ledger for SimulatedLedger {
         if let Some(open) = note.and_then(|note| note.open.as_ref()) {
             self.site.makes([open.attempt.to_string()]);
             self.site.makes(open.digests.iter().map(SecretDigest::as_str));
+        }
+        if note.is_some_and(|note| claims(note, self.memory.entry(key).note.as_ref())) {
+            self.site.notes_itself(Small::claims);
         }
         self.memory.note(tx, key, note).await
     }
@@ -199,4 +206,10 @@ impl Ledger for SimulatedLedger {
     fn may_repeat(&self, error: &MemoryError) -> bool {
         *error == MemoryError::new(REPEAT)
     }
+}
+
+/// Whether there is a claim in the note that was not there before.
+fn claims(note: &Note, before: Option<&Note>) -> bool {
+    let had = |until| before.is_some_and(|before| before.debts.iter().any(|debt| debt.claimed_until == Some(until)));
+    note.debts.iter().filter_map(|debt| debt.claimed_until).any(|until| !had(until))
 }

@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::replica::Replica;
+use super::site::Site;
 use super::world::World;
 use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::{Decision, State};
@@ -26,38 +27,52 @@ pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientS
         world.counts.logins += 1;
     }
     let key = key.clone();
-    let (executor, owner) = (site.executor.clone(), site.owner);
-    executor.spawn(
-        owner,
-        Box::pin(async move {
-            let (from, fault) = {
-                let mut world = site.world.lock();
-                world.tell(|world| {
-                    format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret)))
-                });
-                (world.moment(), world.fault)
-            };
-            let Ok(decision) = life.authenticate(key.client_id(), &secret).await else { return };
-            let Decision::Proved(proof) = decision else {
-                site.world.lock().decided(key.client_id(), &secret, &decision, from);
-                return;
-            };
-            // The token is signed, and the audit event committed.
-            site.point("the rest of a login").await;
-            if fault == Some(Fault::NoSecondLook) {
-                let now = site.world.lock().moment();
-                site.world.lock().decided(key.client_id(), &secret, &Decision::Proved(proof), now);
-                return;
-            }
-            let look = site.world.lock().moment();
-            if let Ok(decision) = life.still_counts(proof, &secret).await {
-                site.world.lock().decided(key.client_id(), &secret, &decision, look);
-            }
-        }),
-    );
+    site.clone().spawn(Box::pin(async move {
+        let from = site.decides_from_now_on(&secret);
+        let fault = {
+            let mut world = site.world.lock();
+            world.tell(|world| format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret))));
+            world.fault
+        };
+        let Ok(decision) = life.authenticate(key.client_id(), &secret).await else { return };
+        let Decision::Proved(proof) = decision else {
+            site.world.lock().decided(key.client_id(), &secret, &decision, from);
+            return;
+        };
+        // The token is signed, and the audit event committed.
+        site.point("the rest of a login").await;
+        if fault == Some(Fault::NoSecondLook) {
+            let now = site.world.lock().moment();
+            site.world.lock().decided(key.client_id(), &secret, &Decision::Proved(proof), now);
+            return;
+        }
+        let look = site.decides_from_now_on(&secret);
+        if let Ok(decision) = life.still_counts(proof, &secret).await {
+            site.world.lock().decided(key.client_id(), &secret, &decision, look);
+        }
+    }));
+}
+
+impl Site {
+    /// The moment, from which on what this task decides has to have been right.
+    fn decides_from_now_on(&self, secret: &ClientSecret) -> usize {
+        let moment = self.world.lock().moment();
+        self.notes_itself(|small, task| small.decide(task, moment, secret));
+        moment
+    }
 }
 
 impl World {
+    /// Whether the secret has counted since then, and whether it has not.
+    pub(super) fn counted_since(&self, from: usize, secret: &ClientSecret) -> [bool; 2] {
+        let mut counted = [false; 2];
+        for epoch in self.oracle.epochs.get(from..).unwrap_or_default() {
+            let counts = epoch.secrets.iter().any(|(_, text)| text == secret.expose_secret());
+            counted[usize::from(counts)] = true;
+        }
+        counted
+    }
+
     /// One that clients know of.
     fn a_secret(&mut self) -> Option<ClientSecret> {
         let known = self.oracle.known();

@@ -43,6 +43,7 @@ mod end;
 mod executor;
 mod fate;
 mod fault;
+mod hearing;
 mod kv;
 mod ledger;
 mod login;
@@ -103,13 +104,11 @@ where
         let cluster = Cluster::new(world.clone(), executor.clone());
         let is_over = Arc::new(AtomicBool::new(false));
         let (done, driver) = (Arc::clone(&is_over), drive(cluster.clone()));
-        executor.spawn(
-            Owner::WORLD,
-            Box::pin(async move {
-                driver.await;
-                done.store(true, Ordering::Relaxed);
-            }),
-        );
+        let driver = async move {
+            driver.await;
+            done.store(true, Ordering::Relaxed);
+        };
+        executor.spawn(Owner::WORLD, Box::pin(driver));
         let steps = Cell::new(0_u64);
         let over = || is_over.load(Ordering::Relaxed) || world.lock().is_at_an_end();
         let choose = |ready: &[TaskId]| {

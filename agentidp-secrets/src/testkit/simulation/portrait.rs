@@ -1,14 +1,15 @@
 //! What tells two states of the [small world](super::small) apart.
 //!
-//! A process is a function of what it was answered, so its answers stand for it. Secrets, revisions and digests are random, and go by
-//! the names of those who made them.
+//! A task is a function of what it was answered, so its answers stand for it until it is over. Secrets, revisions and digests are
+//! random, and go by the names of those who made them. Of what counted in the past only that is kept by which a login under way
+//! will be judged.
 
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
 use super::executor::Owner;
-use super::site::Site;
+use super::kv::Change;
 use super::small::Small;
 use super::world::{World, mount_of};
 use crate::backend::Held;
@@ -23,7 +24,14 @@ pub(super) struct Pen<'a> {
     text: String,
 }
 
-impl Pen<'_> {
+impl<'a> Pen<'a> {
+    /// What `write` puts down.
+    pub(super) fn written(world: &'a World, small: &'a Small, write: impl FnOnce(&mut Self)) -> String {
+        let mut pen = Self { world, small, text: String::new() };
+        write(&mut pen);
+        pen.text
+    }
+
     pub(super) fn put(&mut self, value: impl std::fmt::Debug) {
         let _ = write!(self.text, "{value:?};");
     }
@@ -78,6 +86,16 @@ impl Pen<'_> {
         }
     }
 
+    pub(super) fn change(&mut self, change: &Change) {
+        match change {
+            Change::Write { cas, secret } => {
+                self.put(cas);
+                self.secret(secret.as_ref());
+            }
+            Change::Delete => self.put("delete"),
+        }
+    }
+
     pub(super) fn held(&mut self, held: &Held) {
         match held {
             Held::Nothing => self.put("nothing"),
@@ -102,7 +120,8 @@ impl World {
         let mut pen = Pen { world: self, small, text: String::new() };
         pen.put((self.clock.elapsed(), self.under_way, is_at_rest));
         if !is_at_rest {
-            pen.put((&self.dead, small.crashes_left, small.late_left, &small.waiting, &small.answered));
+            let counted = |from: usize, secret: &ClientSecret| self.counted_since(from, secret);
+            pen.put((small.crashes_left, small.late_left, small.tasks(counted)));
         }
         for key in &self.oracle.keys {
             pen.entry(&self.ledger.entry(key));
@@ -119,39 +138,11 @@ impl World {
             pen.put((operation.committed, operation.has_failed));
             pen.secret(operation.secret.as_ref());
         }
-        let mut known: Vec<_> = self.oracle.known().iter().map(|text| small.name(text)).collect();
+        let mut known: Vec<_> = self.oracle.origins().map(|(text, origin)| (small.name(text), origin)).collect();
         known.sort_unstable();
         pen.put(known);
-        let passed = if is_at_rest { self.oracle.epochs.len().saturating_sub(1) } else { 0 };
-        for epoch in self.oracle.epochs.iter().skip(passed) {
-            let mut secrets: Vec<_> = epoch.secrets.iter().map(|(key, text)| (key, small.name(text))).collect();
-            secrets.sort_unstable();
-            pen.put(secrets);
-        }
         let mut hasher = DefaultHasher::new();
         pen.text.hash(&mut hasher);
         hasher.finish()
-    }
-}
-
-impl Site {
-    /// The process gets an answer, which `write` puts down; of note in the small world only.
-    pub(super) fn hears(&self, what: &'static str, write: impl FnOnce(&mut Pen<'_>)) {
-        let mut world = self.world.lock();
-        let Some(mut small) = world.small.take() else { return };
-        let mut pen = Pen { world: &world, small: &small, text: what.to_owned() };
-        write(&mut pen);
-        let (text, at) = (pen.text, world.clock.elapsed());
-        if let Some(task) = self.executor.current() {
-            small.answer(task, at, &text);
-        }
-        world.small = Some(small);
-    }
-
-    /// The process has made these.
-    pub(super) fn makes<T: AsRef<str>>(&self, made: impl IntoIterator<Item = T>) {
-        if let Some(small) = &mut self.world.lock().small {
-            made.into_iter().for_each(|text| small.meet(self.owner, text.as_ref()));
-        }
     }
 }

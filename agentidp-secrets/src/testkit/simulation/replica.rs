@@ -9,12 +9,13 @@ use super::fault::Fault;
 use super::ledger::SimulatedLedger;
 use super::seen::{MOUNTS, Setting};
 use super::site::Site;
+use super::small::Small;
 use super::world::Shared;
 use crate::backend::SharedBackend;
 use crate::error::Result;
 use crate::keys::MacKeys;
 use crate::lifecycle::compare::{Difference, Mode};
-use crate::lifecycle::{Gate, Lifecycle, MemoryLedger};
+use crate::lifecycle::{Event, Gate, Lifecycle, MemoryLedger};
 use crate::store::SecretStore;
 
 #[derive(Clone)]
@@ -156,8 +157,17 @@ impl Cluster {
             store = store.selector_keys(MacKeys::parse(&format!("k1:{}", "0123456789abcdef".repeat(4)))?);
         }
         let ledger = SimulatedLedger { memory, site: site.clone() };
-        let executor = self.executor.clone();
-        let life = Lifecycle::new(store.build()?, ledger, move |task| executor.spawn(owner, task));
+        let tasks = site.clone();
+        let observer = site.clone();
+        let observe = move |event: &Event| {
+            if matches!(event, Event::Forgotten(..) | Event::NotForgotten(..)) {
+                observer.notes_itself(Small::forgets);
+            }
+        };
+        let stages = site.clone();
+        let life = Lifecycle::new(store.build()?, ledger, move |task| tasks.spawn(task))
+            .with_observer(observe)
+            .with_stages(move |stage| stages.reaches(stage));
         Ok(Replica { life: life.with_flaw(fault.and_then(Fault::in_the_library)), site })
     }
 }

@@ -79,13 +79,6 @@ impl Scene {
         pairs.flat_map(|asked| forms.map(|form| Self { form, asked })).collect()
     }
 
-    /// Whether it takes minutes: a login, whose upgrade is a task of its own, beside something else than a rotation.
-    #[must_use]
-    pub fn takes_minutes(&self) -> bool {
-        let has = |wanted: fn(&Asked) -> bool| self.asked.iter().any(wanted);
-        has(|asked| matches!(asked, Asked::Login)) && !has(|asked| matches!(asked, Asked::Change(Kind::Rotate(_))))
-    }
-
     /// Goes through it whole.
     ///
     /// # Errors
@@ -205,12 +198,9 @@ fn begin_to(replica: Replica, key: &CredentialKey, asked: Asked) {
         }
         Asked::Round => {
             let site = replica.site.clone();
-            site.executor.clone().spawn(
-                site.owner,
-                Box::pin(async move {
-                    replica.life.round().await;
-                }),
-            );
+            site.spawn(Box::pin(async move {
+                replica.life.round().await;
+            }));
         }
     }
 }

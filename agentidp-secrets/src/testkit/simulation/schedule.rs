@@ -170,12 +170,9 @@ fn act(cluster: &Cluster) -> Duration {
             drop(guard);
             let replica = cluster.a_clone().filter(|_| is_by_clone).unwrap_or(replica);
             let site = replica.site.clone();
-            site.executor.clone().spawn(
-                site.owner,
-                Box::pin(async move {
-                    replica.life.round().await;
-                }),
-            );
+            site.spawn(Box::pin(async move {
+                replica.life.round().await;
+            }));
             return wait;
         }
         15 => {
@@ -184,7 +181,7 @@ fn act(cluster: &Cluster) -> Duration {
             drop(guard);
             let replica = cluster.a_clone().filter(|_| is_by_clone).unwrap_or(replica);
             let site = replica.site.clone();
-            site.executor.clone().spawn(site.owner, Box::pin(async move { drop(replica.compare(Mode::Repair).await) }));
+            site.spawn(Box::pin(async move { drop(replica.compare(Mode::Repair).await) }));
             return wait;
         }
         14 => {
@@ -220,26 +217,22 @@ fn act(cluster: &Cluster) -> Duration {
 /// Runs an operation as a handler of the replica does, whose caller may hang up.
 pub(super) fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usize) {
     let Replica { life, site } = replica;
-    let (executor, owner) = (site.executor.clone(), site.owner);
-    executor.spawn(
-        owner,
-        Box::pin(async move {
-            let audit = Audit { site: site.clone(), operation: number };
-            let sequence = async {
-                match kind {
-                    Kind::Issue => life.issue(&key, audit).await.map(Some),
-                    Kind::Rotate(overlap) => life.rotate(&key, overlap, audit).await.map(Some),
-                    Kind::EndPrevious => life.end_previous(&key, audit).await.map(|()| None),
-                    Kind::End => life.end(&key, audit).await.map(|()| None),
-                }
-            };
-            let patience = site.world.lock().patience();
-            match timeout(patience, sequence).await {
-                Ok(answer) => site.world.lock().answered(number, answer),
-                Err(_) => site.tell(|| format!("loses the caller of operation {number}")),
+    site.clone().spawn(Box::pin(async move {
+        let audit = Audit { site: site.clone(), operation: number };
+        let sequence = async {
+            match kind {
+                Kind::Issue => life.issue(&key, audit).await.map(Some),
+                Kind::Rotate(overlap) => life.rotate(&key, overlap, audit).await.map(Some),
+                Kind::EndPrevious => life.end_previous(&key, audit).await.map(|()| None),
+                Kind::End => life.end(&key, audit).await.map(|()| None),
             }
-        }),
-    );
+        };
+        let patience = site.world.lock().patience();
+        match timeout(patience, sequence).await {
+            Ok(answer) => site.world.lock().answered(number, answer),
+            Err(_) => site.tell(|| format!("loses the caller of operation {number}")),
+        }
+    }));
 }
 
 impl World {

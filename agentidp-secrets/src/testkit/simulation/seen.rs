@@ -119,6 +119,10 @@ impl Oracle {
         known.into_iter().map(|(text, _)| text.clone()).collect()
     }
 
+    pub(super) fn origins(&self) -> impl Iterator<Item = (&str, (bool, [bool; MOUNTS]))> {
+        self.secrets.iter().map(|(text, origin)| (text.as_str(), (origin.is_known, origin.counted_at)))
+    }
+
     /// A credential as it was when last looked at.
     pub(super) fn state(&self, key: &CredentialKey) -> &State {
         self.seen.get(key).map_or(&State::Absent, |seen| &seen.state)

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::executor::{Executor, Owner};
+use super::portrait::Pen;
 use super::rates::{self, Rates};
-use super::small::Way;
+use super::small::{Small, Way};
 use super::world::{Shared, World};
+use crate::lifecycle::Task;
 
 #[derive(Clone)]
 pub(super) struct Site {
@@ -74,10 +76,11 @@ impl Site {
                 self.world.lock().counts.pauses += 1;
                 self.executor.pause(self.owner);
                 let (executor, owner) = (self.executor.clone(), self.owner);
-                self.in_the_world(async move {
+                let resume = async move {
                     sleep(time).await;
                     executor.resume(owner);
-                });
+                };
+                self.in_the_world(resume, |_| {});
                 switch().await;
             }
             Turn::Crash => {
@@ -91,18 +94,9 @@ impl Site {
 
     /// Waits for its turn.
     async fn step(&self) {
-        let at_a_step = |is_there: bool| {
-            let (task, mut world) = (self.executor.current(), self.world.lock());
-            let (Some(task), Some(small)) = (task, &mut world.small) else { return };
-            if is_there {
-                small.at_a_step.insert(task)
-            } else {
-                small.at_a_step.remove(&task)
-            };
-        };
-        at_a_step(true);
+        self.notes_itself(Small::arrives);
         switch().await;
-        at_a_step(false);
+        self.notes_itself(Small::goes_on);
     }
 
     /// Waits until something is carried out late.
@@ -117,7 +111,7 @@ impl Site {
             world.counts.crashes += 1;
             world.dead.insert(self.owner);
             if let Some(small) = &mut world.small {
-                small.waiting.retain(|owner| *owner != self.owner);
+                small.bury(self.owner);
                 // It has nothing to do any more: when it starts is all one.
                 Duration::from_secs(1)
             } else {
@@ -125,23 +119,37 @@ impl Site {
             }
         };
         self.executor.kill(self.owner);
-        self.in_the_world(async move {
+        let start = async move {
             sleep(wait).await;
             next();
-        });
+        };
+        self.in_the_world(start, |pen| pen.put("starts another"));
     }
 
-    /// Runs what outlives the process.
-    pub(super) fn in_the_world(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let world = self.world.clone();
-        world.lock().under_way += 1;
-        self.executor.spawn(
-            Owner::WORLD,
-            Box::pin(async move {
-                task.await;
-                world.lock().under_way -= 1;
-            }),
-        );
+    /// Runs a task of the process.
+    pub(super) fn spawn(&self, task: Task) {
+        let site = self.clone();
+        let task = async move {
+            task.await;
+            site.notes_itself(Small::end);
+        };
+        self.begins(self.executor.spawn(self.owner, Box::pin(task)));
+    }
+
+    /// Runs what outlives the process, of which `write` puts down everything.
+    pub(super) fn in_the_world(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+        write: impl FnOnce(&mut Pen<'_>),
+    ) {
+        let site = self.clone();
+        self.world.lock().under_way += 1;
+        let task = async move {
+            task.await;
+            site.world.lock().under_way -= 1;
+            site.notes_itself(Small::end);
+        };
+        self.sends(self.executor.spawn(Owner::WORLD, Box::pin(task)), write);
     }
 
     pub(super) fn tell(&self, line: impl FnOnce() -> String) {
