@@ -50,3 +50,27 @@ async fn a_client_that_closes_its_half_is_answered() {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
+
+/// One connection takes turns with the others, however many requests were sent on it at once.
+#[tokio::test]
+async fn requests_sent_at_once_are_answered_in_turns_with_those_of_others() {
+    const FLOODS: usize = 20;
+    const EACH: usize = 40;
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds::default(), &site.app).await;
+    let mut floods = Vec::new();
+    for _ in 0..FLOODS {
+        floods.push(served.client("").await);
+    }
+    let mut other = served.client("").await;
+    // Nothing of it is read before all of it is written: the test runs on one thread, and waits for nothing here.
+    for flood in &mut floods {
+        flood.write(&"GET /health HTTP/1.1\r\nHost: a\r\n\r\n".repeat(EACH)).await;
+    }
+    other.write("GET /ready HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    other.read_until("\r\n\r\n").await;
+    let metrics = site.app.metrics.render();
+    let counts = metrics.lines().filter(|line| line.starts_with("agentidp_http_requests_total{"));
+    let answered: usize = counts.map(|line| line.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum();
+    assert!(answered > 0 && answered < FLOODS * EACH / 4, "{answered} were answered before it");
+}

@@ -1,11 +1,13 @@
 //! One connection: HTTP/1.1, or HTTP/2 where the client begins with it (prior knowledge, RFC 9113 §3.3).
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -136,9 +138,16 @@ async fn serve_http1(
     context: Context,
     draining: CancellationToken,
 ) -> hyper::Result<()> {
+    let fresh = Arc::new(AtomicBool::new(true));
+    let is_fresh = Arc::clone(&fresh);
     let service = service_fn(move |request| {
-        let context = context.clone();
+        let (context, is_first) = (context.clone(), is_fresh.swap(false, Ordering::Relaxed));
         async move {
+            // One request of a connection for each turn: those that were sent at once would all be answered before any other
+            // connection has its turn.
+            if !is_first {
+                tokio::task::yield_now().await;
+            }
             let seat = context.seat();
             let mut answer = answer(&context, request, &seat).await;
             // The client is to come back elsewhere, and never to send into a connection that is just being closed.
@@ -157,10 +166,15 @@ async fn serve_http1(
         .half_close(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
+    let turn = poll_fn(|cx| {
+        fresh.store(true, Ordering::Relaxed);
+        connection.as_mut().poll(cx)
+    });
     tokio::select! {
-        served = connection.as_mut() => return served,
-        () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
+        served = turn => return served,
+        () = draining.cancelled() => {}
     }
+    connection.as_mut().graceful_shutdown();
     connection.await
 }
 
