@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::backend::{Held, SecretBackend};
-use crate::credential::CredentialKey;
+use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::StoredSecret;
 
@@ -49,8 +49,21 @@ pub trait Inventory: SecretBackend {
     /// The same of one client's credentials.
     ///
     /// # Errors
-    /// As [`clients`](Self::clients); `Malformed` when `client` is no client id.
+    /// As [`clients`](Self::clients); `Malformed` when `client` is no name of a client.
     async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage>;
+
+    /// The client that a name of [`clients`](Self::clients) stands for; `None` for a name that this backend never writes.
+    ///
+    /// The default takes the name for the id. A backend that escapes ids implements it: a foreign name must not be taken for the
+    /// client that is kept under another one.
+    fn client_named(&self, name: &str) -> Option<ClientId> {
+        ClientId::parse(name).ok()
+    }
+
+    /// The same of a name of [`credentials_of`](Self::credentials_of).
+    fn credential_named(&self, name: &str) -> Option<CredentialId> {
+        CredentialId::parse(name).ok()
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -66,6 +79,14 @@ impl<B: Inventory + ?Sized> Inventory for Arc<B> {
 
     async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
         (**self).credentials_of(client, after, limit).await
+    }
+
+    fn client_named(&self, name: &str) -> Option<ClientId> {
+        (**self).client_named(name)
+    }
+
+    fn credential_named(&self, name: &str) -> Option<CredentialId> {
+        (**self).credential_named(name)
     }
 }
 
@@ -105,7 +126,7 @@ pub enum RecordState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "backends make it")]
 pub struct NamePage {
-    /// Names of clients, or of one client's credentials; whatever else lies there by its own name.
+    /// Names of clients, or of one client's credentials, as the backend has them; whatever else lies there by its own name.
     pub names: Vec<String>,
     /// Where the next part begins; none at the end.
     pub next: Option<String>,

@@ -201,7 +201,7 @@ impl MacKey {
         };
         let mut mac = keyed.clone();
         for part in parts {
-            // Ids and generated secrets, of at most 128 bytes. With eight bytes for a length a selector would take a run
+            // Ids and secrets, far below 4 GiB. With eight bytes for a length a selector would take a run
             // of the compression function more.
             mac.update(&(part.len() as u32).to_be_bytes());
             mac.update(part);

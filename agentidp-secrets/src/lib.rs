@@ -15,6 +15,7 @@ pub mod layers;
 pub mod lifecycle;
 mod record;
 mod secret;
+mod segment;
 mod selector;
 mod store;
 #[cfg(feature = "vault")]

@@ -52,7 +52,7 @@ pub struct StoredSecret {
 }
 
 impl StoredSecret {
-    /// Longest record text in bytes that is read. The longest of ours, a path of long ids, stays under 700.
+    /// Longest record text in bytes that is read. The longest of ours, a path of long ids, has 1,900.
     pub const MAX_TEXT_LEN: usize = 4096;
 
     /// A record of `backend`. For backends: callers get theirs from `store` and `rotate`.

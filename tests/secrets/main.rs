@@ -26,6 +26,8 @@ mod vault_failover;
 #[cfg(test)]
 mod vault_guide;
 #[cfg(test)]
+mod vault_ids;
+#[cfg(test)]
 mod vault_inventory;
 #[cfg(test)]
 mod vault_ledger;

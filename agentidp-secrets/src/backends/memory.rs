@@ -1,7 +1,8 @@
 //! Secrets in this process's memory, for tests and demonstrations: everything is lost with the process.
 //!
 //! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, the last ten versions kept
-//! until all are revoked. The record is `client/credential?version=N`.
+//! until all are revoked. The record is `client/credential?version=N`, with ids escaped as in a
+//! Vault path.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::inventory::{Inventory, NamePage};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
+use crate::segment::path_of;
 
 /// A versioned store in memory. Plaintext secrets, no persistence: for tests and demonstrations.
 pub struct Memory {
@@ -103,7 +105,7 @@ impl SecretBackend for Memory {
     }
 
     fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
-        Some(StoredSecret::new(BackendId::MEMORY, key.to_string()))
+        Some(StoredSecret::new(BackendId::MEMORY, path_of(key)))
     }
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
@@ -202,7 +204,7 @@ impl Inventory for Memory {
 }
 
 fn record(key: &CredentialKey, version: usize) -> StoredSecret {
-    StoredSecret::new(BackendId::MEMORY, format!("{key}?version={version}"))
+    StoredSecret::new(BackendId::MEMORY, format!("{}?version={version}", path_of(key)))
 }
 
 /// The version that the record pins, 1 or above, once it is known to be the key's record.

@@ -4,17 +4,22 @@ use async_trait::async_trait;
 use http::Method;
 use serde::Deserialize;
 
+use super::cause::Cause;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::kv2::{VaultKv2, during};
 use super::rights;
 use super::wire::{Request, answer};
-use crate::credential::CredentialKey;
-use crate::error::{Operation, Result};
+use crate::credential::{ClientId, CredentialId, CredentialKey};
+use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::inventory::Inventory;
 use crate::record::StoredSecret;
+use crate::segment::unescape;
 
 pub use crate::inventory::{NamePage, RecordState};
+
+/// So many names fit into an answer, also where each is the longest that an id has: 765 bytes and a slash, between quotes.
+const ALWAYS_FIT: usize = 80;
 
 #[derive(Deserialize)]
 struct Keys {
@@ -33,6 +38,14 @@ impl Inventory for VaultKv2 {
 
     async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
         Self::credentials_of(self, client, after, limit).await
+    }
+
+    fn client_named(&self, name: &str) -> Option<ClientId> {
+        ClientId::parse(&unescape(name)?).ok()
+    }
+
+    fn credential_named(&self, name: &str) -> Option<CredentialId> {
+        CredentialId::parse(&unescape(name)?).ok()
     }
 }
 
@@ -67,7 +80,8 @@ impl VaultKv2 {
         })
     }
 
-    /// Up to `limit` clients that have anything in our folder, after the name `after`. Needs the
+    /// Up to `limit` names of clients that have anything in our folder, after the name `after`; ids in the form of a
+    /// [`VaultPath`](super::VaultPath), which [`client_named`](Inventory::client_named) reads. Needs the
     /// [listing policy](Self::listing_policy).
     ///
     /// OpenBao lists in parts. HashiCorp Vault answers with all names at once, and more than 64 KiB of them (1,600 clients)
@@ -82,10 +96,12 @@ impl VaultKv2 {
     /// The same of one client's credentials.
     ///
     /// # Errors
-    /// As [`clients`](Self::clients); `Malformed` when `client` is no client id.
+    /// As [`clients`](Self::clients); `Malformed` when `client` is no name of a client's folder, as that method lists it.
     pub async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
-        // Checked, because it becomes a part of a path.
-        CredentialKey::parse(client, "any").map_err(during(Operation::Probe))?;
+        if self.client_named(client).is_none() {
+            let error = Error::new(ErrorKind::Malformed, "the name is not one that a client's folder in Vault has");
+            return Err(during(Operation::Probe)(error));
+        }
         self.names(&format!("agents/{client}/credentials"), after, limit).await
     }
 
@@ -96,6 +112,14 @@ impl VaultKv2 {
     }
 
     async fn names(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
+        match self.listed(below, after, limit).await {
+            Err(Failure::Lost(Cause::Oversized)) if limit > ALWAYS_FIT => self.listed(below, after, ALWAYS_FIT).await,
+            listed => listed,
+        }
+        .map_err(|failure| self.probe_error(failure))
+    }
+
+    async fn listed(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage, Failure> {
         let folder = &self.site.folder;
         let request = Request {
             method: Method::GET,
@@ -112,7 +136,7 @@ impl VaultKv2 {
         let mut keys = match listed {
             Ok(Keys { keys }) => keys,
             Err(Failure::Missing) => Vec::new(),
-            Err(failure) => return Err(self.probe_error(failure)),
+            Err(failure) => return Err(failure),
         };
         // A server that lists everything at once does so again: what was had before is dropped.
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));

@@ -11,6 +11,8 @@ mod database_clock;
 #[path = "../../../../tests/server/deaf.rs"]
 mod deaf;
 #[cfg(test)]
+mod ids;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod replicas;

@@ -106,7 +106,7 @@ impl DifferenceKind {
 pub struct Difference {
     /// Its kind.
     pub kind: DifferenceKind,
-    /// Whose it is, as the backend or the row has it.
+    /// Whose it is, as the backend or the row has it, with quotes and what does not print escaped.
     pub client_id: String,
     /// Which credential's; empty where all of a client's are meant.
     pub credential_id: String,
@@ -116,11 +116,14 @@ pub struct Difference {
     pub latest: Option<u64>,
     /// The state of the row that was looked at.
     pub(super) revision: Option<Revision>,
+    /// None for a foreign name.
+    pub(super) key: Option<CredentialKey>,
 }
 
 impl Difference {
     pub(super) fn of_key(kind: DifferenceKind, key: &CredentialKey) -> Self {
-        Self::named(kind, key.client_id().as_str(), key.credential_id().as_str())
+        let named = Self::named(kind, key.client_id().as_str(), key.credential_id().as_str());
+        Self { key: Some(key.clone()), ..named }
     }
 
     pub(super) fn of_row(kind: DifferenceKind, row: &Row) -> Self {
@@ -130,13 +133,13 @@ impl Difference {
     /// Names in a backend are anybody's: they must not write lines of their own.
     pub(super) fn named(kind: DifferenceKind, client: &str, credential: &str) -> Self {
         let [client_id, credential_id] = [client, credential].map(|name| name.escape_debug().to_string());
-        Self { kind, client_id, credential_id, pinned: None, latest: None, revision: None }
+        Self { kind, client_id, credential_id, pinned: None, latest: None, revision: None, key: None }
     }
 
     /// Whose it is; none for a foreign name.
     #[must_use]
     pub fn key(&self) -> Option<CredentialKey> {
-        CredentialKey::parse(&self.client_id, &self.credential_id).ok()
+        self.key.clone()
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::{Difference, DifferenceKind as Kind, Mode, PAGE, Pass};
 use crate::backend::Held;
-use crate::credential::{ClientId, CredentialKey};
+use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
 use crate::lifecycle::flaw::Flaw;
 use crate::lifecycle::ledger::Ledger;
@@ -48,7 +48,8 @@ impl<L: Ledger> Pass<'_, L> {
 
     async fn compare_client(&mut self, name: &str) -> Result<(), Failure<L::Error>> {
         let ledger = &self.life.0.ledger;
-        let Some(client) = ClientId::parse(name).ok().filter(|client| ledger.gives_ids_like(client, None)) else {
+        let client = self.inventory.client_named(name).filter(|client| ledger.gives_ids_like(client, None));
+        let Some(client) = client else {
             self.found(&Difference::named(Kind::ForeignName, name, ""));
             return Ok(());
         };
@@ -56,9 +57,9 @@ impl<L: Ledger> Pass<'_, L> {
         loop {
             let page = self.inventory.credentials_of(name, after.as_deref(), PAGE).await?;
             for credential in &page.names {
-                let key = CredentialKey::parse(name, credential).ok();
-                match key.filter(|key| ledger.gives_ids_like(&client, Some(key.credential_id()))) {
-                    Some(key) => self.compare_place(&key).await?,
+                let id = self.inventory.credential_named(credential);
+                match id.filter(|id| ledger.gives_ids_like(&client, Some(id))) {
+                    Some(id) => self.compare_place(&CredentialKey::new(client.clone(), id)).await?,
                     None => self.found(&Difference::named(Kind::ForeignName, name, credential)),
                 }
             }

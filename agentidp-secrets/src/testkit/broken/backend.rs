@@ -19,7 +19,7 @@ impl SecretBackend for BrokenBackend {
     }
 
     fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
-        Some(StoredSecret::new(self.info.id.clone(), key.to_string()))
+        Some(StoredSecret::new(self.info.id.clone(), self.path(key)))
     }
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {

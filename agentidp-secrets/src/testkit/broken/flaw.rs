@@ -68,6 +68,8 @@ flaws! {
     IgnoresCase: Backend, "near_misses";
     /// Rotates whatever is the latest, whichever record it was given.
     IgnoresStaleRecord: Backend, "stale_rotate_conflicts";
+    /// Makes a path of ids that it has not escaped.
+    JoinsIds: Backend, "every_id_has_a_place";
     /// Shows a secret in its `Debug`.
     LeaksInDebug: Backend, "debug_and_errors_redacted";
     /// Repeats the digest that it could not read in the error.

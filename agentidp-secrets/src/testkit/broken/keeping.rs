@@ -9,6 +9,7 @@ use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
+use crate::segment::{path_of, unescape};
 use crate::testkit::coding::{STANDARD, URL_SAFE, base64};
 
 /// What verification compares with.
@@ -47,7 +48,7 @@ impl BrokenBackend {
             Some(Flaw::LeaksReversedInRecord) => text.chars().rev().collect(),
             _ => String::new(),
         };
-        self.record(format!("{key}#{leak}@{}", versions.len()))
+        self.record(format!("{}#{leak}@{}", self.path(key), versions.len()))
     }
 
     pub(super) fn digest_record(&self, secret: &ClientSecret) -> StoredSecret {
@@ -57,7 +58,12 @@ impl BrokenBackend {
     }
 
     pub(super) fn pinned(&self, key: &CredentialKey, version: usize) -> StoredSecret {
-        self.record(format!("{key}#@{version}"))
+        self.record(format!("{}#@{version}", self.path(key)))
+    }
+
+    /// Where the secrets of the key are kept.
+    pub(super) fn path(&self, key: &CredentialKey) -> String {
+        if self.has(Flaw::JoinsIds) { key.to_string() } else { path_of(key) }
     }
 
     fn digest(&self, salt: u64, secret: &ClientSecret) -> u64 {
@@ -108,8 +114,14 @@ impl BrokenBackend {
             Some((_, version)) => Some(version.parse().map_err(|_| malformed())?),
             None => None,
         };
+        let is_ours = named == self.path(key);
         let (client, credential) = named.split_once('/').ok_or_else(malformed)?;
-        let named = CredentialKey::parse(client, credential).map_err(|_| malformed())?;
+        let ids = unescape(client).zip(unescape(credential)).ok_or_else(malformed);
+        let named = match ids {
+            _ if is_ours => key.clone(),
+            ids => ids
+                .and_then(|(client, credential)| CredentialKey::parse(&client, &credential).map_err(|_| malformed()))?,
+        };
         if named != *key && !self.has(Flaw::NotBoundToKey) {
             return Err(malformed());
         }

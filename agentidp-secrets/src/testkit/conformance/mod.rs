@@ -159,6 +159,7 @@ macro_rules! __each_check {
             lifecycle::recall_agrees_with_verify
             lifecycle::revoke_is_noop
             lifecycle::credentials_are_independent
+            places::every_id_has_a_place
             places::pinned_record_keeps_its_secret
             places::latest_is_what_was_written_last
             places::forgotten_admits_nothing
