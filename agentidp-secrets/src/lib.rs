@@ -7,6 +7,7 @@ pub mod backends;
 mod clock;
 mod credential;
 mod error;
+mod format;
 pub mod guide;
 pub mod inventory;
 mod keys;
@@ -30,6 +31,7 @@ pub use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Sha
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::credential::{ClientId, CredentialId, CredentialKey};
 pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
+pub use crate::format::{Alphabet, SecretFormat, SecretFormatBuilder, SecretFormats};
 pub use crate::keys::{KeyId, MacKeys};
 pub use crate::layer::{Layer, stack};
 pub use crate::record::{BackendId, StoredSecret};

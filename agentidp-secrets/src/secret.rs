@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::SecretFormat;
 
 /// A client secret in the clear, whether freshly generated or presented by a client.
 ///
@@ -41,22 +42,12 @@ impl ClientSecret {
     /// reads.
     pub const GENERATED_LEN: usize = 72;
 
-    /// Generates a secret: `sk_live_` and 64 lower-case hexadecimal digits, 256 bits from the operating system.
+    /// Generates a secret of the [documented form](SecretFormat::documented): `sk_live_` and 64 lower-case hexadecimal digits, 256 bits from the operating system.
     ///
     /// # Errors
     /// `Internal` when the operating system gives no randomness.
     pub fn generate() -> Result<Self> {
-        let mut random = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(random.as_mut_slice())
-            .map_err(|_| Error::new(ErrorKind::Internal, "the operating system gave no randomness for a new secret"))?;
-        // Exact capacity: a growing string would leave unwiped copies behind.
-        let mut text = String::with_capacity(Self::GENERATED_LEN);
-        text.push_str(Self::GENERATED_PREFIX);
-        let mut digits = Zeroizing::new([0_u8; 64]);
-        hex::encode_to_slice(random.as_slice(), digits.as_mut_slice())
-            .map_err(|_| Error::new(ErrorKind::Internal, "a new secret could not be encoded"))?;
-        text.extend(digits.iter().map(|&digit| char::from(digit)));
-        Ok(Self::from(text))
+        SecretFormat::documented().make(None)
     }
 
     /// The plaintext. Give it to a hash, to Vault, or once to its owner; never to a log.
@@ -66,11 +57,11 @@ impl ClientSecret {
     }
 
     /// Whether this has the form of a generated secret: the prefix and 64 lower-case hexadecimal digits, and nothing else.
-    /// Says nothing about who made it: a secret of this form that comes from elsewhere has to be as random.
+    /// Says nothing about who made it: a secret of this form that comes from elsewhere has to be as random. Forms of your own
+    /// are [`SecretFormat`]s.
     #[must_use]
     pub fn has_generated_form(&self) -> bool {
-        let digits = self.0.strip_prefix(Self::GENERATED_PREFIX).filter(|_| self.0.len() == Self::GENERATED_LEN);
-        digits.is_some_and(|digits| digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')))
+        SecretFormat::documented().fits(self)
     }
 
     /// Whether both are the same secret. The time taken depends on the lengths and not on where they differ.

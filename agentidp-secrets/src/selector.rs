@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 
 use crate::credential::ClientId;
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::SecretFormats;
 use crate::keys::{KeyId, MacKey, MacKeys, Purpose};
 use crate::secret::ClientSecret;
 
@@ -18,9 +19,9 @@ use crate::secret::ClientSecret;
 /// every replica. It only selects. A candidate whose selector fits is checked against the record as ever, and by chance
 /// one in 2⁶⁴ wrong ones is.
 ///
-/// Only secrets of the [generated form](ClientSecret::has_generated_form) have one. A chosen secret could be guessed by
+/// Only generated secrets have one: those of a [form](SecretFormats) that the store was given. A chosen secret could be guessed by
 /// whoever has both database and keys, at the speed of a MAC: for those the slow digest has to remain the only way.
-/// For 256 random bits there is no such way, so the selector takes nothing from the digest beside it.
+/// For 128 random bits and more there is no such way, so the selector takes nothing from the digest beside it.
 ///
 /// Keep it in the row beside the record, as [text](Self::to_text) or through serde (the same text). It belongs to that one
 /// record: whoever writes another record into the row replaces the selector too, or clears it. One that was left behind
@@ -37,19 +38,25 @@ pub struct Selector {
 pub(crate) type Fingerprint = [u8; 8];
 
 impl MacKeys {
-    /// The selector of a secret under the first key. `None` for a secret that is not of the generated form.
+    /// The selector of a secret under the first key. `None` for a secret that is not of the
+    /// [documented form](crate::SecretFormat::documented).
     ///
     /// A [`SecretStore`](crate::SecretStore) with keys makes them by itself; this is for filling rows by other means.
     #[must_use]
     pub fn selector(&self, client: &ClientId, secret: &ClientSecret) -> Option<Selector> {
+        self.selector_of(&SecretFormats::default(), client, secret)
+    }
+
+    /// The same of a secret of one of these forms.
+    #[must_use]
+    pub fn selector_of(&self, formats: &SecretFormats, client: &ClientId, secret: &ClientSecret) -> Option<Selector> {
         let key = self.first();
-        secret
-            .has_generated_form()
-            .then(|| Selector { key_id: key.id(), fingerprint: fingerprint(key, client, secret) })
+        let selector = || Selector { key_id: key.id(), fingerprint: fingerprint(key, client, secret) };
+        formats.recognises(secret).then(selector)
     }
 }
 
-/// Of a secret that is known to be of the generated form.
+/// Of a secret that is known to be a generated one.
 pub(crate) fn fingerprint(key: &MacKey, client: &ClientId, secret: &ClientSecret) -> Fingerprint {
     let mac = key.mac(Purpose::Selector, &[client.as_str().as_bytes(), secret.expose_secret().as_bytes()]);
     let mut fingerprint = [0; 8];

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::{SecretFormat, SecretFormats};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
@@ -16,8 +17,7 @@ pub struct BackendInfo {
     pub custody: Custody,
     /// The longest secret in bytes that can be stored, where there is a limit. A longer candidate is a mismatch.
     pub max_secret_len: Option<usize>,
-    /// Whether only secrets of the [generated form](ClientSecret::has_generated_form) can be stored. Any other candidate
-    /// is a mismatch.
+    /// Whether only generated secrets can be stored: those of [`formats`](Self::formats). Any other candidate is a mismatch.
     pub generated_only: bool,
     /// Whether a verification computes a digest that is slow on purpose, so that its time shows.
     pub slow_digest: bool,
@@ -35,6 +35,7 @@ pub struct BackendInfo {
     /// A record's payload that nobody's secret matches, where no secret can be stored to make one.
     decoy: Option<Box<str>>,
     pinned: Pinned,
+    formats: SecretFormats,
 }
 
 /// Which records mean one secret for ever.
@@ -66,6 +67,7 @@ impl BackendInfo {
             bound_records: custody == Custody::Backend,
             decoy: None,
             pinned,
+            formats: SecretFormat::documented().into(),
         }
     }
 
@@ -76,11 +78,25 @@ impl BackendInfo {
         self
     }
 
-    /// Says that only secrets of the generated form can be stored: for a function that is too fast for chosen ones.
+    /// Says that only generated secrets can be stored, of the [documented form](SecretFormat::documented): for a function that is
+    /// too fast for chosen ones.
     #[must_use]
-    pub fn with_generated_only(mut self) -> Self {
-        self.generated_only = true;
-        self.with_max_secret_len(ClientSecret::GENERATED_LEN)
+    pub fn with_generated_only(self) -> Self {
+        self.with_formats(SecretFormat::documented())
+    }
+
+    /// Says that only generated secrets of these forms can be stored.
+    #[must_use]
+    pub fn with_formats(mut self, formats: impl Into<SecretFormats>) -> Self {
+        (self.generated_only, self.formats) = (true, formats.into());
+        let longest = self.formats.all().map(SecretFormat::longest).max();
+        Self { max_secret_len: longest, ..self }
+    }
+
+    /// The forms of the secrets that can be stored, where [only generated ones](Self::generated_only) can.
+    #[must_use]
+    pub fn formats(&self) -> Option<&SecretFormats> {
+        self.generated_only.then_some(&self.formats)
     }
 
     /// Says that a verification takes microseconds, and not the milliseconds of a password hash.
@@ -159,7 +175,7 @@ impl BackendInfo {
     /// is asked for. What cannot be stored cannot match either.
     #[must_use]
     pub fn can_store(&self, secret: &ClientSecret) -> bool {
-        if self.generated_only && !secret.has_generated_form() {
+        if self.generated_only && !self.formats.recognises(secret) {
             return false;
         }
         let bytes = secret.expose_secret().as_bytes();
@@ -176,7 +192,7 @@ impl BackendInfo {
         }
         let message = match self.max_secret_len {
             _ if self.generated_only => {
-                Cow::Borrowed("only a generated secret can be stored here: sk_live_ and 64 hexadecimal digits a-f 0-9")
+                Cow::Borrowed("only a generated secret can be stored here, of a form that the backend was given")
             }
             Some(longest) => format!("a secret is 1 to {longest} bytes without a NUL byte").into(),
             None => Cow::Borrowed("a secret has at least 1 byte and no NUL byte"),

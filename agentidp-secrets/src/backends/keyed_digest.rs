@@ -7,7 +7,8 @@
 //! **Cost**: a microsecond, right or wrong, cold or warm, so it needs no threads of its own, no queue and no
 //! [`WarmLayer`](crate::layers::WarmLayer).
 //!
-//! **For which secrets**: those of the [generated form](ClientSecret::has_generated_form), with 256 random bits. What
+//! **For which secrets**: generated ones, of the [documented form](crate::SecretFormat::documented) with 256 random bits, or of
+//! the [forms](KeyedDigest::with_formats) that it is given, with 128 and more. What
 //! makes a slow hash necessary is that chosen secrets can be guessed; for random ones of this length there is nothing to
 //! slow down. NIST SP 800-63B says so of look-up secrets, its name for secrets that the verifier generates and hands out:
 //! from 112 bits on an approved hash function suffices (revision 3, section 5.1.2.2; revision 4, section 3.1.2.2), below
@@ -34,6 +35,7 @@ use super::forms;
 use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::format::SecretFormats;
 use crate::keys::{KeyId, MacKey, MacKeys, Purpose};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
@@ -72,6 +74,13 @@ impl KeyedDigest {
             .with_quick_digest()
             .with_bound_records();
         Self { info, keys }
+    }
+
+    /// Takes secrets of these forms, instead of the documented one. Give the store the same ones. Texts of any other form are never
+    /// taken here, whatever the store does.
+    #[must_use]
+    pub fn with_formats(self, formats: impl Into<SecretFormats>) -> Self {
+        Self { info: self.info.with_formats(formats), ..self }
     }
 
     fn digest(&self, operation: Operation, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -9,6 +9,9 @@ pub mod backends {}
 #[doc = include_str!("coexistence.md")]
 pub mod coexistence {}
 
+#[doc = include_str!("keys.md")]
+pub mod keys {}
+
 #[doc = include_str!("ledger.md")]
 pub mod ledger {}
 

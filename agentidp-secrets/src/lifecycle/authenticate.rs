@@ -33,7 +33,8 @@ pub enum Decision {
     NotActive,
     /// The secret is wrong, or there is no such client.
     Mismatch {
-        /// Whether the client exists: for the audit, and not for the answer.
+        /// Whether the client exists: for the audit, and not for the answer. `false` too where the secret has none of the store's
+        /// [forms](crate::SecretStore::formats), for which no row is read.
         known: bool,
     },
 }
@@ -95,6 +96,9 @@ impl<L: Ledger> Lifecycle<L> {
     /// # Errors
     /// [`Failure`]: `Busy` when the rows change all the time; `Backend`, `Ledger`: an outage is never a refusal.
     pub async fn authenticate(&self, client: &ClientId, secret: &ClientSecret) -> Result<Decision, Failure<L::Error>> {
+        if !self.0.store.formats().may_be_a_secret(secret) {
+            return Ok(Decision::Mismatch { known: false });
+        }
         let rows = self.rows(client, Freshness::Cached).await?;
         let decision = self.prove(client, rows, secret).await?;
         if let Decision::Proved(proof) = &decision {

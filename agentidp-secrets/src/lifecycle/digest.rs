@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::rows::Revision;
 use crate::error::Result;
+use crate::format::SecretFormats;
 use crate::secret::ClientSecret;
 
 /// Stands before the digest of a current secret, which a repair writes anew: it is pinned and never shown, and what was generated
@@ -15,22 +16,22 @@ const CURRENT: &str = "current:";
 
 /// A salted digest of a generated secret. Whoever takes a write over recognises by it what an earlier holder wrote.
 ///
-/// SHA-256 is enough for 256 random bits. A secret of any other form gets none.
+/// SHA-256 is enough for 128 random bits and more. A secret of any other form gets none.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretDigest(Box<str>);
 
 impl SecretDigest {
-    /// Of `secret`, with a salt of its own; none where the secret is not of the generated form.
-    pub(super) fn of(secret: &ClientSecret) -> Result<Option<Self>> {
-        if !secret.has_generated_form() {
+    /// Of `secret`, with a salt of its own; none where the secret is not a generated one.
+    pub(super) fn of(secret: &ClientSecret, formats: &SecretFormats) -> Result<Option<Self>> {
+        if !formats.recognises(secret) {
             return Ok(None);
         }
         Ok(Some(Self(salted(Revision::fresh()?, secret).into())))
     }
 
     /// Of `secret`, the current one, which a repair writes once more.
-    pub(super) fn of_current(secret: &ClientSecret) -> Result<Option<Self>> {
-        Ok(Self::of(secret)?.map(|Self(digest)| Self(format!("{CURRENT}{digest}").into())))
+    pub(super) fn of_current(secret: &ClientSecret, formats: &SecretFormats) -> Result<Option<Self>> {
+        Ok(Self::of(secret, formats)?.map(|Self(digest)| Self(format!("{CURRENT}{digest}").into())))
     }
 
     pub(super) fn is_current(&self) -> bool {
@@ -74,11 +75,15 @@ mod tests {
     #[test]
     fn a_digest_recognises_its_secret_and_no_other() {
         let (one, two) = (ClientSecret::generate().unwrap(), ClientSecret::generate().unwrap());
-        let digest = SecretDigest::of(&one).unwrap().unwrap();
+        let digest = SecretDigest::of(&one, &SecretFormats::default()).unwrap().unwrap();
         assert!(digest.is_of(&one) && !digest.is_of(&two));
-        assert_ne!(SecretDigest::of(&one).unwrap(), Some(digest.clone()), "each has a salt of its own");
+        assert_ne!(
+            SecretDigest::of(&one, &SecretFormats::default()).unwrap(),
+            Some(digest.clone()),
+            "each has a salt of its own"
+        );
         assert!(SecretDigest::parse(digest.as_str()).is_of(&one) && !digest.is_current());
-        let current = SecretDigest::of_current(&one).unwrap().unwrap();
+        let current = SecretDigest::of_current(&one, &SecretFormats::default()).unwrap().unwrap();
         let current = SecretDigest::parse(current.as_str());
         assert!(current.is_current() && current.is_of(&one) && !current.is_of(&two));
         for damaged in ["", ":", "x:y", &digest.as_str()[..40]] {
@@ -88,12 +93,12 @@ mod tests {
 
     #[test]
     fn a_chosen_secret_gets_no_digest() {
-        assert_eq!(SecretDigest::of(&ClientSecret::from("correct horse")).unwrap(), None);
+        assert_eq!(SecretDigest::of(&ClientSecret::from("correct horse"), &SecretFormats::default()).unwrap(), None);
     }
 
     #[test]
     fn debug_shows_no_digest() {
-        let digest = SecretDigest::of(&ClientSecret::generate().unwrap()).unwrap().unwrap();
+        let digest = SecretDigest::of(&ClientSecret::generate().unwrap(), &SecretFormats::default()).unwrap().unwrap();
         assert_eq!(format!("{digest:?}"), "SecretDigest([REDACTED])");
     }
 }

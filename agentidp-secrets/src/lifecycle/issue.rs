@@ -19,7 +19,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// [`Failure`]: `Exists`; `Busy` when it took so long that the place was given up; `Backend`, `Ledger`, `Unknown`. Then no
     /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background.
     pub async fn issue(&self, key: &CredentialKey, change: impl Change<L>) -> Result<Shown, Failure<L::Error>> {
-        let (life, key, secret) = (self.clone(), key.clone(), ClientSecret::generate()?);
+        let (life, key, secret) = (self.clone(), key.clone(), self.0.store.generate(key)?);
         self.uncut(async move { life.issue_secret(&key, secret, &change).await }).await
     }
 

@@ -65,7 +65,7 @@ impl<L: Ledger> Lifecycle<L> {
         change: &dyn Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
         for _ in 0..ATTEMPTS {
-            let secret = ClientSecret::generate()?;
+            let secret = self.0.store.generate(key)?;
             let written = match self.place(key)? {
                 Some(place) => self.write_at(key, &place, secret).await?,
                 None => Some(self.write_digest(key, secret).await?),
@@ -137,7 +137,7 @@ impl<L: Ledger> Lifecycle<L> {
         place: &StoredSecret,
         secret: ClientSecret,
     ) -> Result<Option<Uncommitted>, Failure<L::Error>> {
-        let digest = SecretDigest::of(&secret)?;
+        let digest = SecretDigest::of(&secret, self.0.store.formats())?;
         let plan = |state: &State, _| match state {
             State::Active(row) => Ok(self.plan(row, place)),
             State::Absent => Err(Why::Absent),

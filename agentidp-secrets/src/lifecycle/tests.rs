@@ -10,6 +10,7 @@ use crate::backend::{Held, SecretBackend, SharedBackend};
 use crate::backends::{KeyedDigest, Memory};
 use crate::clock::ManualClock;
 use crate::credential::{ClientId, CredentialKey};
+use crate::format::SecretFormat;
 use crate::keys::MacKeys;
 use crate::record::{BackendId, StoredSecret};
 
@@ -78,6 +79,23 @@ async fn a_secret_works_from_its_issue_to_its_end() {
     assert!(matches!(site.life.end(&site.key, ()).await, Err(Failure::Ended)));
     assert!(matches!(site.life.rotate(&site.key, Duration::ZERO, ()).await, Err(Failure::Ended)));
     assert!(matches!(site.life.issue(&site.key, ()).await, Err(Failure::Exists)));
+}
+
+#[tokio::test]
+async fn a_secret_of_a_form_of_ones_own_lives_as_any_and_others_read_no_row() {
+    let format = SecretFormat::builder("acme_").digits(22).checksum().naming_the_credential().build().unwrap();
+    let site = over(&clock(), |memory| SecretStore::builder(memory).formats(format.clone()));
+    let first = site.life.issue(&site.key, ()).await.unwrap();
+    let second = site.life.rotate(&site.key, Duration::from_secs(60), ()).await.unwrap();
+    for secret in [&first.secret, &second.secret] {
+        assert!(site.works(secret).await);
+        assert_eq!(format.credential_id(secret).as_ref(), Some(site.key.credential_id()));
+    }
+    let decision = site.life.authenticate(site.key.client_id(), &ClientSecret::generate().unwrap()).await.unwrap();
+    assert!(matches!(decision, Decision::Mismatch { known: false }), "the client was not looked for: {decision:?}");
+    let wrong = format.generate(site.key.credential_id()).unwrap();
+    let decision = site.life.authenticate(site.key.client_id(), &wrong).await.unwrap();
+    assert!(matches!(decision, Decision::Mismatch { known: true }), "{decision:?}");
 }
 
 #[tokio::test]

@@ -225,7 +225,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
             Err(error) => return Err(self.failed(lease, rotating(error, backend)).await),
         };
-        let digest = SecretDigest::of_current(&current)?;
+        let digest = SecretDigest::of_current(&current, self.0.store.formats())?;
         if window.evicts_base() && digest.is_none() {
             // No digest of a chosen secret is kept, so a repair that is not committed could not be recognised.
             let why = "newer versions that no row points to leave no room for another; delete them in the backend, or raise \

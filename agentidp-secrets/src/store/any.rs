@@ -65,6 +65,9 @@ impl SecretStore {
         credentials: &[(CredentialKey, CredentialSecrets)],
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
+        if !self.formats().may_be_a_secret(candidate) {
+            return Err(VerifyError::Mismatch);
+        }
         // The common case keeps its future small: the larger ones of the others live in boxes.
         match credentials {
             [] => {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::decoy::Decoy;
 use super::{Inner, SecretStore};
-use crate::backend::{SecretBackend, SharedBackend, shared};
+use crate::backend::{BackendInfo, SecretBackend, SharedBackend, shared};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::{SecretFormat, SecretFormats};
 use crate::keys::MacKeys;
 
 /// Settings of a [`SecretStore`].
@@ -18,6 +19,7 @@ pub struct SecretStoreBuilder {
     accepted: Vec<SharedBackend>,
     clock: Arc<dyn Clock>,
     selector_keys: Option<MacKeys>,
+    formats: SecretFormats,
 }
 
 impl SecretStore {
@@ -28,6 +30,7 @@ impl SecretStore {
             accepted: Vec::new(),
             clock: Arc::new(SystemClock),
             selector_keys: None,
+            formats: SecretFormats::default(),
         }
     }
 }
@@ -56,13 +59,23 @@ impl SecretStoreBuilder {
         self
     }
 
+    /// Sets the form of new secrets, and which candidates may be secrets at all. Default: the
+    /// [documented form](crate::SecretFormat::documented), and any other text.
+    ///
+    /// A candidate that has none of the forms is a mismatch at once, before any digest, any request and any look at the rows. So is
+    /// one for an unknown client.
+    pub fn formats(mut self, formats: impl Into<SecretFormats>) -> Self {
+        self.formats = formats.into();
+        self
+    }
+
     /// Makes the store.
     ///
     /// # Errors
     /// `InvalidConfig` when two backends have the same id: a record could not be told to belong to one of them; when the
-    /// primary [only verifies](crate::BackendInfo::reads_only).
+    /// primary [only verifies](crate::BackendInfo::reads_only); or when it cannot hold secrets of the form of new ones.
     pub fn build(self) -> Result<SecretStore> {
-        let Self { primary, accepted, clock, selector_keys } = self;
+        let Self { primary, accepted, clock, selector_keys, formats } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
             let message = format!("the backend `{twice}` was given twice; each id may stand for one backend only");
@@ -71,15 +84,55 @@ impl SecretStoreBuilder {
         if primary.info().reads_only {
             return Err(primary.info().only_reads());
         }
-        let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref())?;
-        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, decoy })))
+        refuse_unfit(primary.info(), formats.issued())?;
+        let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref(), &formats)?;
+        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, formats, decoy })))
     }
+}
+
+/// A store that could issue nothing would be noticed at the first issue only.
+fn refuse_unfit(primary: &BackendInfo, issued: &SecretFormat) -> Result<()> {
+    let (id, shortest) = (&primary.id, issued.shortest());
+    let message = match (primary.formats(), primary.max_secret_len) {
+        (Some(formats), _) if !formats.all().any(|format| format == issued) => format!(
+            "the backend `{id}` takes generated secrets only, and was not given the form of new ones: give it the same as `formats`, \
+             by `KeyedDigest::with_formats`"
+        ),
+        (_, Some(longest)) if shortest > longest => format!(
+            "secrets of the form in `formats` have {shortest} bytes, and the backend `{id}` takes {longest}: set fewer \
+             `digits`, or another `alphabet`"
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(id.clone()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backends::Memory;
+    use crate::backends::{KeyedDigest, Memory};
+
+    const KEYS: &str = "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn a_primary_that_could_hold_no_new_secret_is_refused() {
+        let ours = SecretFormat::builder("acme_").build().unwrap();
+        let keyed = || KeyedDigest::new(MacKeys::parse(KEYS).unwrap());
+        let error = SecretStore::builder(keyed()).formats(ours.clone()).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidConfig);
+        assert!(error.to_string().contains("`KeyedDigest::with_formats`"), "{error}");
+        assert!(SecretStore::builder(keyed().with_formats(ours.clone())).formats(ours).build().is_ok());
+        assert!(SecretStore::builder(keyed()).build().is_ok());
+    }
+
+    #[cfg(feature = "bcrypt")]
+    #[test]
+    fn a_form_that_is_too_long_for_the_primary_is_refused() {
+        let long = SecretFormat::builder("acme_").digits(68).build().unwrap();
+        let bcrypt = crate::backends::Bcrypt::builder().build().unwrap();
+        let error = SecretStore::builder(bcrypt).formats(long).build().unwrap_err();
+        assert!(error.to_string().contains("73 bytes") && error.to_string().contains("`digits`"), "{error}");
+    }
 
     #[test]
     fn an_id_stands_for_one_backend() {

@@ -25,6 +25,7 @@ use self::failed::failed;
 use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::format::SecretFormats;
 use crate::keys::MacKeys;
 use crate::record::{BackendId, StoredSecret};
 
@@ -66,6 +67,7 @@ struct Inner {
     accepted: Vec<SharedBackend>,
     clock: Arc<dyn Clock>,
     selector_keys: Option<MacKeys>,
+    formats: SecretFormats,
     decoy: Decoy,
 }
 
@@ -74,6 +76,12 @@ impl SecretStore {
     #[must_use]
     pub fn primary(&self) -> &BackendInfo {
         self.0.primary.info()
+    }
+
+    /// The forms of secrets: that of new ones, and those that count.
+    #[must_use]
+    pub fn formats(&self) -> &SecretFormats {
+        &self.0.formats
     }
 
     /// Whether this store was given the backend with this id, as the primary or as one that it accepts.

@@ -76,7 +76,7 @@ pub(super) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     pub(super) fn new(store: &'a SecretStore, candidate: &'a ClientSecret) -> Self {
-        let is_generated = store.0.selector_keys.is_some() && candidate.has_generated_form();
+        let is_generated = store.0.selector_keys.is_some() && store.formats().recognises(candidate);
         Self { store, candidate, is_generated, client: None, fingerprints: [None; MacKeys::MOST] }
     }
 
@@ -142,7 +142,7 @@ impl SecretStore {
         secret: &ClientSecret,
     ) -> Option<Selector> {
         let keys = self.0.selector_keys.as_ref()?;
-        if self.is_pinned(stored) { keys.selector(key.client_id(), secret) } else { None }
+        if self.is_pinned(stored) { keys.selector_of(self.formats(), key.client_id(), secret) } else { None }
     }
 
     /// Whether the record stands for one secret for ever. One that points at whichever is the latest may come to mean

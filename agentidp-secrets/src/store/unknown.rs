@@ -16,6 +16,8 @@ impl SecretStore {
     /// candidate that could never have been stored there. With no such backend the primary is probed, which costs a round trip as a
     /// verification would. With selector keys the decoy is a MAC, as a wrong secret is.
     ///
+    /// A candidate that has none of the store's [forms](Self::formats) costs nothing, for a known client and for an unknown one.
+    ///
     /// # What a failed attempt computes
     /// Slow digests, of one credential, in a store with a backend for them. *Warm* is a record that was proved since the
     /// start, behind a [`WarmLayer`](crate::layers::WarmLayer); the decoy counts as proved from
@@ -38,6 +40,9 @@ impl SecretStore {
     /// `Throttled` when the digest was refused for want of a free thread. Answer it as you would for a known client:
     /// during a flood a quick "wrong" would tell who is unknown.
     pub async fn verify_decoy(&self, candidate: &ClientSecret) -> Result<()> {
+        if !self.formats().may_be_a_secret(candidate) {
+            return Ok(());
+        }
         match &self.0.decoy {
             Decoy::Digest(decoy) => decoy.compute(candidate).await,
             Decoy::Probe => {
@@ -45,8 +50,8 @@ impl SecretStore {
                 let _reachable = self.0.primary.probe().await;
                 Ok(())
             }
-            Decoy::Selector { keys, key } => {
-                let _nobodys = black_box(keys.selector(key.client_id(), candidate));
+            Decoy::Selector { keys, formats, key } => {
+                let _nobodys = black_box(keys.selector_of(formats, key.client_id(), candidate));
                 Ok(())
             }
         }

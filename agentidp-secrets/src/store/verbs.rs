@@ -48,13 +48,13 @@ impl SecretStore {
     /// # Errors
     /// Those of [`SecretBackend::store`](crate::SecretBackend::store); `Internal` when there is no randomness.
     pub async fn issue(&self, key: &CredentialKey) -> Result<Issued> {
-        self.issue_with(key, ClientSecret::generate()?).await
+        self.issue_with(key, self.generate(key)?).await
     }
 
     /// Does what [`issue`](Self::issue) does, with a secret that the caller has generated.
     ///
     /// For a protocol that notes a digest of the secret before a backend is written. The secret is one that
-    /// [`ClientSecret::generate`] has just made, never one that a client presented.
+    /// [`generate`](Self::generate) has just made, never one that a client presented.
     ///
     /// # Errors
     /// Those of [`SecretBackend::store`](crate::SecretBackend::store).
@@ -63,6 +63,14 @@ impl SecretStore {
         let stored = primary.store(key, &secret).await.map_err(failed(Operation::Store, &primary.info().id))?;
         let selector = self.selector_for(key, &stored, &secret);
         Ok(Issued { secret, stored, selector })
+    }
+
+    /// Generates a secret of the form of new ones. It is stored nowhere.
+    ///
+    /// # Errors
+    /// `Internal` when the operating system gives no randomness.
+    pub fn generate(&self, key: &CredentialKey) -> Result<ClientSecret> {
+        self.formats().issued().generate(key.credential_id())
     }
 
     /// Puts a new secret in place of the credential's present one, on the primary backend.
@@ -110,12 +118,12 @@ impl SecretStore {
     /// configured: then its secret could not be forgotten later; `InvalidConfig` when the end of `grace` is past what the
     /// clock can express; else those of [`SecretBackend::rotate`](crate::SecretBackend::rotate).
     pub async fn rotate(&self, key: &CredentialKey, secrets: &CredentialSecrets, grace: Duration) -> Result<Rotated> {
-        self.rotate_with(key, secrets, grace, ClientSecret::generate()?).await
+        self.rotate_with(key, secrets, grace, self.generate(key)?).await
     }
 
     /// Does what [`rotate`](Self::rotate) does, with a secret that the caller has generated.
     ///
-    /// The secret is one that [`ClientSecret::generate`] has just made, never one that a client presented.
+    /// The secret is one that [`generate`](Self::generate) has just made, never one that a client presented.
     ///
     /// # Errors
     /// As [`rotate`](Self::rotate).
@@ -151,7 +159,7 @@ impl SecretStore {
         secrets: &CredentialSecrets,
         grace: Duration,
     ) -> Result<Rotated> {
-        let (valid_until, secret) = (self.end_of(grace)?, ClientSecret::generate()?);
+        let (valid_until, secret) = (self.end_of(grace)?, self.generate(key)?);
         let held = self.held(key, &secrets.current, grace).await?;
         let stored = match self.write_over(key, &secret).await {
             Ok(None) => self.0.primary.store(key, &secret).await,

@@ -33,6 +33,8 @@ impl SecretStore {
     /// The previous record is tried when the current one is a mismatch and the grace period is not over. When the
     /// current one cannot be decided, that is the answer: nothing falls through an outage.
     ///
+    /// A candidate that has none of the store's [forms](Self::formats) is a mismatch before anything else is done.
+    ///
     /// With [selector keys](crate::SecretStoreBuilder::selector_keys) a record whose [`Selector`](crate::Selector) does
     /// not fit the candidate is a mismatch without being asked, and so whatever state its backend is in; one whose
     /// selector fits is tried first. A record without one, or with one under a key that is not configured, is tried as
@@ -59,6 +61,9 @@ impl SecretStore {
         secrets: &CredentialSecrets,
         candidate: &ClientSecret,
     ) -> Result<Verified, VerifyError> {
+        if !self.formats().may_be_a_secret(candidate) {
+            return Err(VerifyError::Mismatch);
+        }
         let mut level = false;
         let (chosen, open) = Selection::new(self, candidate).sort(0, key, secrets);
         for trial in [chosen, open].into_iter().filter(|trial| trial.first().is_some()) {

@@ -2,6 +2,7 @@
 
 mod ending;
 mod foreign;
+mod forming;
 mod selecting;
 mod timing;
 mod upgrading;
