@@ -38,6 +38,6 @@ pub use crate::record::{BackendId, StoredSecret};
 pub use crate::secret::ClientSecret;
 pub use crate::selector::Selector;
 pub use crate::store::{
-    CredentialSecrets, Generation, Issued, Previous, Rotated, SecretStore, SecretStoreBuilder, Upgraded, Verified,
-    VerifiedAny,
+    CredentialSecrets, Generation, Imported, ImportedSecret, Issued, Previous, Rotated, SecretStore,
+    SecretStoreBuilder, Upgraded, Verified, VerifiedAny,
 };

@@ -28,6 +28,8 @@ mod vault_guide;
 #[cfg(test)]
 mod vault_ids;
 #[cfg(test)]
+mod vault_import;
+#[cfg(test)]
 mod vault_inventory;
 #[cfg(test)]
 mod vault_ledger;

@@ -6,7 +6,7 @@ use super::{Alphabet, SecretFormat};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The least that a secret needs for a fast MAC to stand for it. NIST SP 800-63B asks for 112.
-const LEAST_ENTROPY: usize = 128;
+pub(crate) const LEAST_ENTROPY: usize = 128;
 
 /// Longest prefix in bytes.
 const LONGEST_PREFIX: usize = 32;

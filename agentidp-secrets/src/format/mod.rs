@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::ClientSecret;
 use crate::segment::{escape, unescape};
 
+pub(crate) use self::builder::LEAST_ENTROPY;
 pub use self::builder::SecretFormatBuilder;
 pub use self::formats::SecretFormats;
 

@@ -6,9 +6,18 @@ use super::note::{DebtKind, OpenWriteKind};
 use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
-use crate::error::Operation;
+use crate::error::{ErrorKind, Operation};
 use crate::secret::ClientSecret;
 use crate::store::CredentialSecrets;
+
+/// Where the secret of a new credential is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It was generated for it.
+    Generated,
+    /// The caller has brought it, and its credential id may have been used by another program.
+    Brought,
+}
 
 impl<L: Ledger> Lifecycle<L> {
     /// Generates a secret for a new credential, and returns it when its row is committed.
@@ -20,13 +29,14 @@ impl<L: Ledger> Lifecycle<L> {
     /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background.
     pub async fn issue(&self, key: &CredentialKey, change: impl Change<L>) -> Result<Shown, Failure<L::Error>> {
         let (life, key, secret) = (self.clone(), key.clone(), self.0.store.generate(key)?);
-        self.uncut(async move { life.issue_secret(&key, secret, &change).await }).await
+        self.uncut(async move { life.issue_secret(&key, secret, Origin::Generated, &change).await }).await
     }
 
-    async fn issue_secret(
+    pub(super) async fn issue_secret(
         &self,
         key: &CredentialKey,
         secret: ClientSecret,
+        origin: Origin,
         change: &dyn Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
         let attempt = match self.place(key)? {
@@ -47,8 +57,13 @@ impl<L: Ledger> Lifecycle<L> {
         let stored = match primary.store(key, &secret).await {
             Ok(stored) => stored,
             Err(error) => {
-                // Whatever the backend has written is deleted in the background: just now it may not be able to.
-                self.give_up(key, attempt).await;
+                if origin == Origin::Brought && error.kind() == ErrorKind::Conflict {
+                    // Another program was first: what lies there is its.
+                    self.abandon(key, attempt).await;
+                } else {
+                    // Whatever the backend has written is deleted in the background: just now it may not be able to.
+                    self.give_up(key, attempt).await;
+                }
                 let error = error.with_operation(Operation::Store).with_backend(primary.info().id.clone());
                 return Err(Failure::Backend(error));
             }

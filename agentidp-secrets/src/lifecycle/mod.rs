@@ -7,6 +7,8 @@
 //! | sequence | steps |
 //! |---|---|
 //! | [`issue`](Lifecycle::issue) | open the write → write to the backend → commit the row, which redeems the open write → show |
+//! | [`import`](Lifecycle::import) of a secret that the caller brings | look that the place is empty → as `issue`; nothing is shown |
+//! | [`take_over`](Lifecycle::take_over) of another program's record | open, without a write → read the version that it means → commit its number |
 //! | [`rotate`](Lifecycle::rotate) | open the write, with a digest of the new secret → write the next version → commit it where the row is unchanged → show. The row pins its version, so the old secret works until the commit |
 //! | `rotate` of a record that means "the latest" | open → read the latest version → commit its number → as above |
 //! | `rotate`, and the upgrade at a login, of a credential that moves to another backend | open, without a digest → write over whatever lies there → commit |
@@ -36,6 +38,7 @@ mod end;
 mod event;
 mod failure;
 mod flaw;
+mod import;
 mod issue;
 mod lease;
 mod ledger;

@@ -14,24 +14,27 @@ use crate::format::SecretFormat;
 use crate::keys::MacKeys;
 use crate::record::{BackendId, StoredSecret};
 
-struct Site {
-    life: Lifecycle<MemoryLedger>,
+pub(super) struct Site {
+    pub(super) life: Lifecycle<MemoryLedger>,
     ledger: MemoryLedger,
-    memory: SharedBackend,
-    clock: Arc<ManualClock>,
-    key: CredentialKey,
+    pub(super) memory: SharedBackend,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) key: CredentialKey,
 }
 
 /// An hour after the epoch: times before it can be told apart from none.
-fn clock() -> Arc<ManualClock> {
+pub(super) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)))
 }
 
-fn site() -> Site {
+pub(super) fn site() -> Site {
     over(&clock(), SecretStore::builder)
 }
 
-fn over(clock: &Arc<ManualClock>, store: impl FnOnce(SharedBackend) -> crate::store::SecretStoreBuilder) -> Site {
+pub(super) fn over(
+    clock: &Arc<ManualClock>,
+    store: impl FnOnce(SharedBackend) -> crate::store::SecretStoreBuilder,
+) -> Site {
     let memory: SharedBackend = Arc::new(Memory::new());
     let ledger = MemoryLedger::with_clock(Arc::clone(clock) as Arc<dyn crate::clock::Clock>);
     let store = store(Arc::clone(&memory)).clock(Arc::<ManualClock>::clone(clock)).build().unwrap();
@@ -40,12 +43,12 @@ fn over(clock: &Arc<ManualClock>, store: impl FnOnce(SharedBackend) -> crate::st
     Site { life, ledger, memory, clock: Arc::clone(clock), key }
 }
 
-fn quick() -> KeyedDigest {
+pub(super) fn quick() -> KeyedDigest {
     KeyedDigest::new(MacKeys::parse(&format!("k1:{}", "0123456789abcdef".repeat(4))).unwrap())
 }
 
 impl Site {
-    async fn works(&self, secret: &ClientSecret) -> bool {
+    pub(super) async fn works(&self, secret: &ClientSecret) -> bool {
         match self.life.authenticate(self.key.client_id(), secret).await.unwrap() {
             Decision::Proved(proof) => {
                 matches!(self.life.still_counts(proof, secret).await.unwrap(), Decision::Proved(_))
@@ -54,15 +57,15 @@ impl Site {
         }
     }
 
-    async fn versions(&self) -> u64 {
+    pub(super) async fn versions(&self) -> u64 {
         self.memory.inspect(&self.key, None).await.unwrap().version()
     }
 
-    fn note(&self) -> Option<Note> {
+    pub(super) fn note(&self) -> Option<Note> {
         self.ledger.entry(&self.key).note
     }
 
-    async fn forgotten(&self) -> bool {
+    pub(super) async fn forgotten(&self) -> bool {
         matches!(self.memory.inspect(&self.key, None).await.unwrap(), Held::Nothing)
     }
 }
@@ -331,7 +334,7 @@ async fn until(mut happened: impl AsyncFnMut() -> bool) {
     }
 }
 
-struct Refuses;
+pub(super) struct Refuses;
 
 #[async_trait]
 impl Change<MemoryLedger> for Refuses {

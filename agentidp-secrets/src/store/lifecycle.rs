@@ -42,6 +42,16 @@ pub struct Issued {
     pub selector: Option<Selector>,
 }
 
+/// The record of a secret that the caller has brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Imported {
+    /// To be kept.
+    pub stored: StoredSecret,
+    /// To be kept beside it, in a store with selector keys.
+    pub selector: Option<Selector>,
+}
+
 /// A credential's new secret and record.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -120,9 +130,10 @@ mod tests {
         let issued = Issued { secret: secret.clone(), stored: stored.clone(), selector };
         let rotated = Rotated { secret, stored: stored.clone(), selector, previous };
         let verified = Verified { generation: Generation::Current, outdated: false, stale: false, selector };
+        let imported = Imported { stored: stored.clone(), selector };
         let upgraded = Upgraded { stored, selector };
         let shown = format!(
-            "{secrets:?} {secrets:#?} {issued:?} {issued:#?} {rotated:?} {rotated:#?} {verified:#?} {upgraded:#?}"
+            "{secrets:?} {secrets:#?} {issued:?} {issued:#?} {rotated:?} {rotated:#?} {verified:#?} {upgraded:#?} {imported:?}"
         );
         assert!(!shown.contains("canary") && !shown.contains("c0ffee"), "{shown}");
     }

@@ -5,6 +5,7 @@ mod builder;
 mod decoy;
 mod end;
 mod failed;
+mod import;
 mod lifecycle;
 mod place;
 mod select;
@@ -31,7 +32,8 @@ use crate::record::{BackendId, StoredSecret};
 
 pub use self::any::VerifiedAny;
 pub use self::builder::SecretStoreBuilder;
-pub use self::lifecycle::{CredentialSecrets, Generation, Issued, Previous, Rotated, Upgraded, Verified};
+pub use self::import::ImportedSecret;
+pub use self::lifecycle::{CredentialSecrets, Generation, Imported, Issued, Previous, Rotated, Upgraded, Verified};
 
 /// Issues, verifies, rotates and revokes client secrets over one primary backend and any number of accepted ones.
 ///

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use agentidp_secrets::backends::{Bcrypt, Memory};
 use agentidp_secrets::lifecycle::{Change, Decision, Failure, Ledger, Row, State};
-use agentidp_secrets::{ClientId, CredentialKey};
+use agentidp_secrets::{ClientId, ClientSecret, CredentialKey, ImportedSecret, SecretBackend as _, SecretStore};
 use agentidp_secrets_sqlx::{Error, PgLedger, PgTx, SqliteLedger, SqliteTx};
 use async_trait::async_trait;
 
-use crate::site::{Site, on_postgres, on_sqlite};
+use crate::site::{Site, on_postgres, on_sqlite, over};
 
 async fn a_whole_life<L: Ledger + Clone, P: Sync>(site: Site<L, P>) {
     let (life, key, hour) = (&site.life, &site.key, Duration::from_secs(3600));
@@ -37,6 +38,36 @@ async fn a_secret_works_from_its_issue_to_its_end_on_postgresql() {
 #[tokio::test]
 async fn a_secret_works_from_its_issue_to_its_end_on_sqlite() {
     a_whole_life(on_sqlite().await).await;
+}
+
+/// A secret that is brought, and a digest that another program wrote.
+async fn secrets_move_in<L: Ledger + Clone, P: Sync>(mut site: Site<L, P>) {
+    let secret = ClientSecret::from("correct horse battery staple");
+    let imported = ImportedSecret::foreign(secret.clone(), 0);
+    site.life.import(&site.key, &imported, ()).await.unwrap();
+    assert!(site.works(&secret).await);
+    assert!(matches!(site.life.import(&site.key, &imported, ()).await, Err(Failure::Backend(_))));
+    let rotated = site.life.rotate(&site.key, Duration::from_secs(3600), ()).await.unwrap();
+    assert!(site.works(&secret).await && site.works(&rotated.secret).await);
+
+    let bcrypt = || Bcrypt::builder().cost(4).build().unwrap();
+    let store = SecretStore::builder(Memory::new()).accepts(bcrypt()).build().unwrap();
+    site.life = over(site.ledger.clone(), store);
+    site.key = CredentialKey::parse("https://idp.example/8", "c1").unwrap();
+    let digest = bcrypt().store(&site.key, &secret).await.unwrap();
+    site.life.take_over(&site.key, &digest, ()).await.unwrap();
+    assert!(site.works(&secret).await);
+    assert!(matches!(site.life.take_over(&site.key, &digest, ()).await, Err(Failure::Exists)));
+}
+
+#[tokio::test]
+async fn secrets_that_were_made_elsewhere_move_in_on_postgresql() {
+    secrets_move_in(on_postgres().await).await;
+}
+
+#[tokio::test]
+async fn secrets_that_were_made_elsewhere_move_in_on_sqlite() {
+    secrets_move_in(on_sqlite().await).await;
 }
 
 /// Rotations that race for one credential: each is carried out, and only the last one's secret works.
