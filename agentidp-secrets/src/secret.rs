@@ -7,7 +7,6 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::SecretFormat;
 
 /// A client secret in the clear, whether freshly generated or presented by a client.
 ///
@@ -42,26 +41,10 @@ impl ClientSecret {
     /// reads.
     pub const GENERATED_LEN: usize = 72;
 
-    /// Generates a secret of the [documented form](SecretFormat::documented): `sk_live_` and 64 lower-case hexadecimal digits, 256 bits from the operating system.
-    ///
-    /// # Errors
-    /// `Internal` when the operating system gives no randomness.
-    pub fn generate() -> Result<Self> {
-        SecretFormat::documented().make(None)
-    }
-
     /// The plaintext. Give it to a hash, to Vault, or once to its owner; never to a log.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         self.0.as_str()
-    }
-
-    /// Whether this has the form of a generated secret: the prefix and 64 lower-case hexadecimal digits, and nothing else.
-    /// Says nothing about who made it: a secret of this form that comes from elsewhere has to be as random. Forms of your own
-    /// are [`SecretFormat`]s.
-    #[must_use]
-    pub fn has_generated_form(&self) -> bool {
-        SecretFormat::documented().fits(self)
     }
 
     /// Whether both are the same secret. The time taken depends on the lengths and not on where they differ.

@@ -1,6 +1,7 @@
 //! What a secret looks like: the form in which new ones are made, and by which candidates are recognised.
 
 mod builder;
+mod documented;
 mod formats;
 
 use std::borrow::Cow;
