@@ -106,7 +106,15 @@ impl<L: Ledger> Lifecycle<L> {
     /// The record of the version that is meant now, once it is known that it can be read. A candidate that is nobody's finds out.
     async fn readable(&self, key: &CredentialKey, record: &StoredSecret) -> BackendResult<StoredSecret> {
         let store = &self.0.store;
-        let pinned = store.pin(key, record).await?;
+        let backend = store.backend(Operation::Pin, record.backend())?;
+        let pinned = match backend.points_to(record) {
+            // The place itself, of a backend whose records all name a version.
+            None if backend.place(key).as_ref() == Some(record) => match backend.inspect(key, None).await? {
+                Held::Version { stored, .. } => stored,
+                Held::Nothing => return Err(nothing_there(backend)),
+            },
+            _ => store.pin(key, record).await?,
+        };
         match store.verify(key, &pinned.clone().into(), &store.generate(key)?).await {
             Err(VerifyError::Backend(error)) => Err(error),
             Ok(_) | Err(VerifyError::Mismatch) => Ok(pinned),
@@ -138,6 +146,12 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) async fn abandon(&self, key: &CredentialKey, attempt: Revision) {
         self.in_time(key, |_, note, _| note.redeem(attempt)).await;
     }
+}
+
+fn nothing_there(backend: &SharedBackend) -> Error {
+    Error::new(ErrorKind::NotFound, "nothing is kept at the place of the record")
+        .with_operation(Operation::Pin)
+        .with_backend(backend.info().id.clone())
 }
 
 /// Where the record points, if that is where the backend keeps the key's secrets.
