@@ -50,7 +50,7 @@ async fn secrets_move_in<L: Ledger + Clone, P: Sync>(mut site: Site<L, P>) {
     let rotated = site.life.rotate(&site.key, Duration::from_secs(3600), ()).await.unwrap();
     assert!(site.works(&secret).await && site.works(&rotated.secret).await);
 
-    let bcrypt = || Bcrypt::builder().cost(4).build().unwrap();
+    let bcrypt = || Bcrypt::builder().build().unwrap();
     let store = SecretStore::builder(Memory::new()).accepts(bcrypt()).build().unwrap();
     site.life = over(site.ledger.clone(), store);
     site.key = CredentialKey::parse("https://idp.example/8", "c1").unwrap();
