@@ -18,6 +18,8 @@ mod model;
 mod redaction;
 mod services;
 #[cfg(test)]
+mod setting_names;
+#[cfg(test)]
 mod vault_auth;
 #[cfg(test)]
 mod vault_errors;

@@ -121,7 +121,7 @@ async fn a_refused_login_says_what_to_look_at_and_waits() {
         let error = vault(&mount, VaultAuth::AppRole(role), &clock()).check().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(
-            error.to_string().contains("VAULT_SECRET_ID") && error.to_string().contains("VAULT_AUTH_MOUNT"),
+            error.to_string().contains("`AppRole::new`") && error.to_string().contains("`mount` of the login"),
             "{error}"
         );
     }
@@ -210,7 +210,10 @@ async fn a_token_file_is_read_again_when_its_token_is_dead() {
     let fresh = async || bao.create_token(json!({ "policies": [mount.name], "ttl": "1h" })).await;
     let vault = vault(&mount, VaultAuth::TokenFile(file.clone()), &clock());
     let absent = vault.probe().await.unwrap_err();
-    assert!(absent.kind() == ErrorKind::InvalidConfig && absent.to_string().contains("VAULT_TOKEN_FILE"), "{absent}");
+    assert!(
+        absent.kind() == ErrorKind::InvalidConfig && absent.to_string().contains("`VaultAuth::TokenFile`"),
+        "{absent}"
+    );
 
     // Its writer may come later than we do: nobody waits for the end of a pause.
     let first = fresh().await;
@@ -233,7 +236,7 @@ async fn a_dead_token_that_was_given_stays_denied() {
     for candidate in ["sk_live_s", "wrong"] {
         let error = vault.verify(&key(), &stored, &ClientSecret::from(candidate)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied, "never a mismatch");
-        assert!(error.to_string().contains("VAULT_TOKEN"), "{error}");
+        assert!(error.to_string().contains("`VaultAuth::Token`"), "{error}");
     }
     let fresh = bao.create_token(json!({ "policies": [mount.name] })).await;
     vault.replace_token(fresh).unwrap();
@@ -262,7 +265,7 @@ async fn a_service_account_logs_in_with_the_jwt_that_its_file_holds_now() {
     let file = folder.path().join("jwt");
     let account = || Kubernetes::new("agentidp").mount(login.as_str()).jwt_file(&file);
     let refused = vault(&mount, VaultAuth::Kubernetes(account()), &clock()).probe().await.unwrap_err();
-    assert!(refused.to_string().contains("VAULT_K8S_JWT_FILE"), "{refused}");
+    assert!(refused.to_string().contains("`Kubernetes::jwt_file`"), "{refused}");
 
     let vault = vault(&mount, VaultAuth::Kubernetes(account()), &clock());
     for number in ["one", "two"] {
@@ -277,7 +280,7 @@ async fn a_service_account_logs_in_with_the_jwt_that_its_file_holds_now() {
     cluster.push(review(false));
     let refused = vault.probe().await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Denied);
-    assert!(refused.to_string().contains("VAULT_K8S_ROLE"), "{refused}");
+    assert!(refused.to_string().contains("`Kubernetes::new`"), "{refused}");
 }
 
 /// What the cluster says of a JWT.

@@ -63,13 +63,23 @@ async fn settings_that_are_wrong() {
     let other_space = builder(bao, &good.policy_token, &good.name).namespace("nowhere").build().unwrap();
     let missing = record("missing", None);
     assert_all(vec![
-        ("read, no such mount", read(&nowhere(unmounted), &missing).await, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT"),
-        ("write, no such mount", write(&nowhere(unmounted)).await, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT"),
+        (
+            "read, no such mount",
+            read(&nowhere(unmounted), &missing).await,
+            ErrorKind::InvalidConfig,
+            "`VaultKv2Builder::mount`",
+        ),
+        (
+            "write, no such mount",
+            write(&nowhere(unmounted)).await,
+            ErrorKind::InvalidConfig,
+            "`VaultKv2Builder::mount`",
+        ),
         (
             "probe, no such mount",
             nowhere(unmounted).probe().await.unwrap_err(),
             ErrorKind::InvalidConfig,
-            "VAULT_KV_MOUNT",
+            "`VaultKv2Builder::mount`",
         ),
         ("the same for a token", read(&nowhere(no_right), &missing).await, ErrorKind::Denied, "must allow `read` on"),
         (
@@ -87,7 +97,7 @@ async fn settings_that_are_wrong() {
             "no such namespace",
             read(&other_space, &record(&good.name, None)).await,
             ErrorKind::InvalidConfig,
-            "VAULT_NAMESPACE",
+            "`VaultKv2Builder::namespace`",
         ),
     ]);
 }
@@ -107,8 +117,18 @@ async fn what_vault_refuses() {
     assert_all(vec![
         ("read, no right", read(&poor, &bare).await, ErrorKind::Denied, "must allow `read` on"),
         ("write, no right", write(&poor).await, ErrorKind::Denied, "must allow `create` on"),
-        ("read, token revoked", read(&dead, &bare).await, ErrorKind::Denied, "renew or replace VAULT_TOKEN"),
-        ("write, token revoked", write(&dead).await, ErrorKind::Denied, "renew or replace VAULT_TOKEN"),
+        (
+            "read, token revoked",
+            read(&dead, &bare).await,
+            ErrorKind::Denied,
+            "renew or replace the token of `VaultAuth::Token`",
+        ),
+        (
+            "write, token revoked",
+            write(&dead).await,
+            ErrorKind::Denied,
+            "renew or replace the token of `VaultAuth::Token`",
+        ),
         (
             "read, over a quota",
             read(&throttled, &record(&limited.name, None)).await,
@@ -145,7 +165,7 @@ async fn what_vault_does_not_hold() {
         ("soft-deleted", deleted, ErrorKind::NotFound, "undelete it"),
         ("destroyed", destroyed, ErrorKind::NotFound, "rotate the credential"),
         ("written by somebody else", foreign, ErrorKind::Malformed, "rotate the credential"),
-        ("larger than anything of ours", huge, ErrorKind::Unavailable, "is VAULT_ADDR right?"),
+        ("larger than anything of ours", huge, ErrorKind::Unavailable, "is the address of `VaultKv2::builder` right?"),
     ]);
 }
 

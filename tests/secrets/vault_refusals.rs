@@ -42,14 +42,14 @@ async fn the_start_check_accepts_a_mount_of_version_2_and_nothing_else() {
     assert_says(&error, ErrorKind::InvalidConfig, "KV version 1");
     for token in [bao.root_token(), good.policy_token.as_str()] {
         let error = with_token("missing", token).check().await.unwrap_err();
-        assert_says(&error, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT");
+        assert_says(&error, ErrorKind::InvalidConfig, "`VaultKv2Builder::mount`");
     }
     let below = with_token(&format!("{}/deeper", good.name), bao.root_token()).check().await.unwrap_err();
-    assert_says(&below, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT");
+    assert_says(&below, ErrorKind::InvalidConfig, "`VaultKv2Builder::mount`");
     let other_engine = with_token("cubbyhole", bao.root_token()).check().await.unwrap_err();
     assert_says(&other_engine, ErrorKind::InvalidConfig, "no KV engine");
     let dead = with_token(&good.name, "s.unknown").check().await.unwrap_err();
-    assert_says(&dead, ErrorKind::Denied, "VAULT_TOKEN");
+    assert_says(&dead, ErrorKind::Denied, "`VaultAuth::Token`");
 }
 
 #[tokio::test]
@@ -61,8 +61,8 @@ async fn a_dead_token_is_told_apart_from_a_poor_policy() {
     bao.revoke_token(&mount.policy_token).await;
     let dead = vault.verify(&key(), &stored, &secret()).await.unwrap_err();
     assert_says(&dead, ErrorKind::Denied, "the Vault token is dead");
-    assert_says(&vault.probe().await.unwrap_err(), ErrorKind::Denied, "VAULT_TOKEN");
-    assert_says(&vault.token_status().await.unwrap_err(), ErrorKind::Denied, "VAULT_TOKEN");
+    assert_says(&vault.probe().await.unwrap_err(), ErrorKind::Denied, "`VaultAuth::Token`");
+    assert_says(&vault.token_status().await.unwrap_err(), ErrorKind::Denied, "`VaultAuth::Token`");
 
     let fresh = bao.create_token(json!({ "policies": [mount.name] })).await;
     vault.clone().replace_token(fresh).unwrap();

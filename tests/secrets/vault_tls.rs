@@ -44,20 +44,20 @@ async fn each_side_is_told_why_the_other_does_not_trust_it() {
     let [sound, mutual, misnamed, expired, as_ca] = addresses.as_slice() else { panic!("five listeners") };
 
     works(builder(sound, &mount, &ours), "private-ca").await;
-    refused(builder(sound, &mount, &other), &["not of a trusted CA", "VAULT_CACERT"]).await;
+    refused(builder(sound, &mount, &other), &["not of a trusted CA", "`VaultKv2Builder::ca_cert_pem`"]).await;
     let without = VaultKv2::builder(sound.as_str(), mount.policy_token.as_str()).mount(mount.name.as_str());
-    refused(without, &["not of a trusted CA", "VAULT_CACERT"]).await;
-    refused(builder(misnamed, &mount, &ours), &["for another name", "VAULT_ADDR"]).await;
+    refused(without, &["not of a trusted CA", "`VaultKv2Builder::ca_cert_pem`"]).await;
+    refused(builder(misnamed, &mount, &ours), &["for another name", "`VaultKv2::builder`"]).await;
     refused(builder(expired, &mount, &ours), &["expired"]).await;
-    refused(builder(as_ca, &mount, &ours), &["is that of a CA", "VAULT_CACERT"]).await;
+    refused(builder(as_ca, &mount, &ours), &["is that of a CA", "`VaultKv2Builder::ca_cert_pem`"]).await;
 
     let shown = |authority: &Authority| {
         let own = authority.client();
         builder(mutual, &mount, &ours).client_cert(ClientCert::new(own.certificate, own.key))
     };
     works(shown(&clients), "mutual").await;
-    refused(builder(mutual, &mount, &ours), &["VAULT_CLIENT_CERT"]).await;
-    refused(shown(&other), &["VAULT_CLIENT_CERT"]).await;
+    refused(builder(mutual, &mount, &ours), &["`VaultKv2Builder::client_cert`"]).await;
+    refused(shown(&other), &["`VaultKv2Builder::client_cert`"]).await;
 }
 
 fn plain(pair: &Pair) -> TlsListener<'_> {
@@ -70,5 +70,5 @@ fn a_key_of_another_certificate_is_refused_at_the_start() {
     let mixed = ClientCert::new(clients.client().certificate, clients.client().key);
     let error = VaultKv2::builder("https://127.0.0.1:1", "t").client_cert(mixed).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-    assert!(error.to_string().contains("VAULT_CLIENT_KEY"), "{error}");
+    assert!(error.to_string().contains("`ClientCert::new`"), "{error}");
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::setting::{Names, Setting};
+
 /// Which kind of [`VaultAuth`](crate::vault::auth::VaultAuth) is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -24,15 +26,23 @@ impl AuthKind {
     }
 
     /// What an operator looks at when a login is refused.
-    pub(crate) fn settings(self) -> &'static str {
+    pub(crate) fn settings(self, names: Names) -> String {
         match self {
-            Self::Token => "VAULT_TOKEN",
-            Self::TokenFile => "VAULT_TOKEN_FILE",
-            Self::AppRole => "VAULT_ROLE_ID, VAULT_SECRET_ID (or its _FILE) and VAULT_AUTH_MOUNT",
-            Self::Kubernetes => {
-                "VAULT_K8S_ROLE, VAULT_K8S_JWT_FILE and VAULT_AUTH_MOUNT, and at whether the cluster's token reviewer \
-                 answers"
-            }
+            Self::Token => names.of(Setting::Token).to_owned(),
+            Self::TokenFile => names.of(Setting::TokenFile).to_owned(),
+            Self::AppRole => format!(
+                "{}, {} or {}, and {}",
+                names.of(Setting::RoleId),
+                names.of(Setting::SecretId),
+                names.of(Setting::SecretIdFile),
+                names.of(Setting::AuthMount)
+            ),
+            Self::Kubernetes => format!(
+                "{}, {} and {}, and at whether the cluster's token reviewer answers",
+                names.of(Setting::KubernetesRole),
+                names.of(Setting::JwtFile),
+                names.of(Setting::AuthMount)
+            ),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a [`VaultKv2`] is set up.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::failure::Site;
 use super::kv::VaultrsKv;
 use super::kv2::VaultKv2;
 use super::path::Folder;
+use super::setting::{Names, Setting};
 use super::wire::{Dial, Route, Transport, parse_addresses};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct VaultKv2Builder {
     config: VaultKv2Config,
     clock: Arc<dyn Clock>,
+    names: Names,
 }
 
 impl VaultKv2 {
@@ -38,7 +41,7 @@ impl VaultKv2Config {
 
 impl VaultKv2Builder {
     fn new(config: VaultKv2Config) -> Self {
-        Self { config, clock: Arc::new(SystemClock) }
+        Self { config, clock: Arc::new(SystemClock), names: Names::default() }
     }
 
     /// The mount of the KV engine, version 2. Default `secret`.
@@ -128,19 +131,29 @@ impl VaultKv2Builder {
         self
     }
 
+    /// What error texts call each setting. Default the [method](Setting::method) that sets it; a program that takes its settings
+    /// from the environment or a file gives their names there.
+    pub fn setting_names(mut self, names: fn(Setting) -> &'static str) -> Self {
+        self.names = Names(names);
+        self
+    }
+
     /// Checks every setting and makes the backend. Nothing is sent: [`VaultKv2::check`] does that.
     ///
     /// # Errors
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
-        let config = self.config;
-        let mut bases = parse_addresses(&config.address, config.danger_allow_plain_http)?;
+        let Self { config, clock, names } = self;
+        let mut bases = parse_addresses(&config.address, config.danger_allow_plain_http, names)?;
         let named: Vec<_> = bases.iter().map(|base| base.origin().ascii_serialization()).collect();
         bases.iter_mut().for_each(|base| base.set_path("/v1"));
-        let folder = parse_folder(&config.mount, &config.prefix)?;
+        let folder = parse_folder(&config.mount, &config.prefix, names)?;
         let namespace = config.namespace.as_deref().map(|namespace| namespace.trim_matches('/'));
         if namespace.is_some_and(|namespace| !Folder::is_folder(namespace)) {
-            return Err(invalid("the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_NAMESPACE"));
+            let setting = names.of(Setting::Namespace);
+            return Err(invalid(format!(
+                "the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: {setting}"
+            )));
         }
         let times = [
             config.connect_timeout,
@@ -160,28 +173,33 @@ impl VaultKv2Builder {
             connect_timeout: config.connect_timeout,
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
+            names,
         };
         let route =
             Route { bases, namespace, dial, read_timeout: config.read_timeout, write_timeout: config.write_timeout };
-        let transport = Transport::new(route, Arc::clone(&self.clock))?;
-        let client = VaultrsKv { session: Session::new(transport, config.auth, self.clock)? };
-        Ok(VaultKv2::over(Arc::new(client), Site { address: named.join(", "), folder }, config.versions_kept))
+        let transport = Transport::new(route, Arc::clone(&clock))?;
+        let client = VaultrsKv { session: Session::new(transport, config.auth, clock, names)? };
+        let site = Site { address: named.join(", "), folder, names };
+        Ok(VaultKv2::over(Arc::new(client), site, config.versions_kept))
     }
 }
 
 /// Slashes around are cut off, because Vault's own listings print `secret/`.
-fn parse_folder(mount: &str, prefix: &str) -> Result<Folder> {
+fn parse_folder(mount: &str, prefix: &str, names: Names) -> Result<Folder> {
     let (mount, prefix) = (mount.trim_matches('/'), prefix.trim_matches('/'));
     if !Folder::is_mount(mount) {
-        return Err(invalid(
-            "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: VAULT_KV_MOUNT",
-        ));
+        let setting = names.of(Setting::Mount);
+        return Err(invalid(format!(
+            "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: {setting}"
+        )));
     }
-    Folder::new(mount, prefix)
-        .ok_or_else(|| invalid("the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments"))
+    Folder::new(mount, prefix).ok_or_else(|| {
+        let setting = names.of(Setting::Prefix);
+        invalid(format!("the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: {setting}"))
+    })
 }
 
-fn invalid(message: &'static str) -> Error {
+fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }
 
@@ -218,7 +236,7 @@ mod tests {
             "https://h,canary",
             "https://h;https://i",
         ] {
-            assert!(refusal(VaultKv2::builder(address, "t")).contains("VAULT_ADDR"), "{address}");
+            assert!(refusal(VaultKv2::builder(address, "t")).contains("`VaultKv2::builder`"), "{address}");
         }
         for address in [
             "https://h",
@@ -235,27 +253,36 @@ mod tests {
     #[test]
     fn plain_http_leaves_this_host_only_on_request() {
         let remote = VaultKv2::builder("http://vault:8200", "t");
-        assert!(refusal(remote.clone()).contains("VAULT_ALLOW_PLAIN_HTTP"));
+        assert!(refusal(remote.clone()).contains("`VaultKv2Builder::danger_allow_plain_http`"));
         assert!(remote.danger_allow_plain_http(true).build().is_ok());
-        assert!(refusal(VaultKv2::builder("https://a,http://vault:8200", "t")).contains("VAULT_ALLOW_PLAIN_HTTP"));
+        assert!(
+            refusal(VaultKv2::builder("https://a,http://vault:8200", "t"))
+                .contains("`VaultKv2Builder::danger_allow_plain_http`")
+        );
     }
 
     #[test]
     fn other_settings_are_refused_by_name() {
         for mount in ["", "a//b", "..", "a/../b", "kv*", "a b", "a/data"] {
-            assert!(refusal(local().mount(mount)).contains("VAULT_KV_MOUNT"), "{mount}");
+            assert!(refusal(local().mount(mount)).contains("`VaultKv2Builder::mount`"), "{mount}");
         }
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));
-        assert!(refusal(local().namespace("a\r\nb")).contains("VAULT_NAMESPACE"));
-        assert!(refusal(local().ca_cert_pem("canary")).contains("VAULT_CACERT"));
+        assert!(refusal(local().namespace("a\r\nb")).contains("`VaultKv2Builder::namespace`"));
+        assert!(refusal(local().ca_cert_pem("canary")).contains("`VaultKv2Builder::ca_cert_pem`"));
         let own = ClientCert::new("canary", "canary");
-        assert!(refusal(local().client_cert(own)).contains("VAULT_CLIENT_CERT"));
+        assert!(refusal(local().client_cert(own)).contains("`VaultKv2Builder::client_cert`"));
         assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
         assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(local().idle_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(local().max_connection_age(Duration::ZERO)).contains("timeout"));
-        assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("VAULT_TOKEN"));
+        assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("`VaultAuth::Token`"));
         assert!(local().mount("secret/").namespace("team/").build().is_ok());
+    }
+
+    #[test]
+    fn a_program_has_settings_called_by_its_own_names() {
+        let named = |setting| if setting == Setting::Mount { "kv_mount in idp.toml" } else { "idp.toml" };
+        assert!(refusal(local().mount("a//b").setting_names(named)).ends_with(": kv_mount in idp.toml"));
     }
 
     #[test]

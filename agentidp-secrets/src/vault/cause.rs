@@ -1,5 +1,7 @@
 //! What happened to a connection, and what to do about it.
 
+use super::setting::{Names, Setting};
+
 /// What happened to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -24,37 +26,53 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    pub(super) fn told(self, address: &str) -> String {
+    pub(super) fn told(self, address: &str, names: Names) -> String {
         match self {
             Self::CaAsServer => format!(
                 "the certificate of {address} is that of a CA, which no server may show as its own: give Vault one that the CA \
-                 has signed (basicConstraints CA:FALSE), and put the CA's into VAULT_CACERT"
+                 has signed (basicConstraints CA:FALSE), and put the CA's into {}",
+                names.of(Setting::CaCert)
             ),
             Self::ClientCertificate => format!(
-                "Vault at {address} refuses our client certificate, or the lack of one: look at VAULT_CLIENT_CERT and \
-                 VAULT_CLIENT_KEY"
+                "Vault at {address} refuses our client certificate, or the lack of one: look at {} and {}",
+                names.of(Setting::ClientCert),
+                names.of(Setting::ClientKey)
             ),
             Self::ConnectTimeout => format!("no connection to Vault at {address} in time: is the host up?"),
             Self::Cut => format!("Vault at {address} broke off before its answer was complete"),
-            Self::Dns => format!("the host of Vault's address {address} is unknown: look at VAULT_ADDR"),
+            Self::Dns => {
+                format!("the host of Vault's address {address} is unknown: look at {}", names.of(Setting::Address))
+            }
             Self::Expired => {
                 format!(
                     "the certificate of {address} has expired or is not valid yet: renew it, or set the clock right"
                 )
             }
             Self::OtherName => {
-                format!("the certificate of {address} is for another name: VAULT_ADDR must have a name that is in it")
+                format!(
+                    "the certificate of {address} is for another name: {} must have a name that is in it",
+                    names.of(Setting::Address)
+                )
             }
             Self::Other => format!("the connection to Vault at {address} failed"),
-            Self::Oversized => format!("{address} answered with more than 64 KiB: is VAULT_ADDR right?"),
-            Self::Refused => format!("Vault at {address} refuses connections: is it running, is VAULT_ADDR right?"),
+            Self::Oversized => {
+                format!("{address} answered with more than 64 KiB: is {} right?", names.of(Setting::Address))
+            }
+            Self::Refused => format!(
+                "Vault at {address} refuses connections: is it running, is {} right?",
+                names.of(Setting::Address)
+            ),
             Self::Timeout => format!("Vault at {address} gave no answer in time"),
             Self::Tls => {
-                format!("no TLS with {address}: does it speak TLS, with a certificate of the CA in VAULT_CACERT?")
+                format!(
+                    "no TLS with {address}: does it speak TLS, with a certificate of the CA in {}?",
+                    names.of(Setting::CaCert)
+                )
             }
             Self::UnknownIssuer => format!(
-                "the certificate of {address} is not of a trusted CA: put the right one into VAULT_CACERT, without which \
-                 those of the system are trusted"
+                "the certificate of {address} is not of a trusted CA: put the right one into {}, without which those of \
+                 the system are trusted",
+                names.of(Setting::CaCert)
             ),
         }
     }

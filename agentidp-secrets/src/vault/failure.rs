@@ -4,13 +4,14 @@ use super::auth_kind::AuthKind;
 use super::cause::Cause;
 use super::path::Folder;
 use super::rights::Right;
+use super::setting::{Names, Setting, UnreadableFile};
 use crate::error::{Error, ErrorKind};
 
 /// Why a call to Vault gave no result. Holds no body, path or token, so that no `Debug` can show one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The file that this setting names holds no usable text.
-    BadFile(&'static str),
+    BadFile(Setting),
     /// The compare-and-set was lost.
     Conflict,
     /// The version is deleted or destroyed.
@@ -83,11 +84,14 @@ impl Failure {
 
     /// The error of this failure, told in terms of the address and folder in use.
     pub(crate) fn at(self, site: &Site) -> Error {
-        let (address, mount) = (&site.address, site.folder.mount());
+        let (address, mount, names) = (&site.address, site.folder.mount(), site.names);
         let (kind, message) = match self {
             Self::BadFile(setting) => (
                 ErrorKind::InvalidConfig,
-                format!("the file that {setting} names cannot be read, is empty or holds no text: look at its writer"),
+                format!(
+                    "the file that {} names cannot be read, is empty or holds no text: look at its writer",
+                    names.of(setting)
+                ),
             ),
             Self::Conflict => (
                 ErrorKind::Conflict,
@@ -114,13 +118,14 @@ impl Failure {
             Self::Foreign(status) => (
                 ErrorKind::Unavailable,
                 format!(
-                    "{address} gave an answer with status {status} that is not Vault's: is a proxy in between, is \
-                     VAULT_ADDR right, and https where Vault speaks TLS?"
+                    "{address} gave an answer with status {status} that is not Vault's: is a proxy in between, is {} right, \
+                     and https where Vault speaks TLS?",
+                    names.of(Setting::Address)
                 ),
             ),
-            Self::Lost(cause) => (ErrorKind::Unavailable, cause.told(address)),
+            Self::Lost(cause) => (ErrorKind::Unavailable, cause.told(address, names)),
             Self::LoginRefused(kind) => {
-                (ErrorKind::Denied, format!("Vault at {address} refuses the {kind}: look at {}", kind.settings()))
+                (ErrorKind::Denied, format!("Vault at {address} refuses the {kind}: look at {}", kind.settings(names)))
             }
             Self::MayNotRenew => (
                 ErrorKind::Denied,
@@ -136,13 +141,14 @@ impl Failure {
             ),
             Self::NoNamespace => (
                 ErrorKind::InvalidConfig,
-                format!("Vault at {address} does not know the namespace: look at VAULT_NAMESPACE"),
+                format!("Vault at {address} does not know the namespace: look at {}", names.of(Setting::Namespace)),
             ),
             Self::NoRoute => (
                 ErrorKind::InvalidConfig,
                 format!(
-                    "nothing is mounted at `{mount}` in Vault, or the token has no right below it: look at \
-                     VAULT_KV_MOUNT and at the token's policy"
+                    "nothing is mounted at `{mount}` in Vault, or the token has no right below it: look at {} and at the \
+                     token's policy",
+                    names.of(Setting::Mount)
                 ),
             ),
             Self::NotApplied => (
@@ -151,15 +157,18 @@ impl Failure {
             ),
             Self::NotRenewable => (
                 ErrorKind::Denied,
-                "the Vault token cannot be renewed: make one with `-period`, or let the server log in (VAULT_AUTH)"
-                    .to_owned(),
+                format!(
+                    "the Vault token cannot be renewed: make one with `-period`, or set up a login by {}",
+                    names.of(Setting::Auth)
+                ),
             ),
-            Self::NotSent(cause) => (ErrorKind::Unavailable, cause.told(address)),
+            Self::NotSent(cause) => (ErrorKind::Unavailable, cause.told(address, names)),
             Self::NotVersioned => (
                 ErrorKind::InvalidConfig,
                 format!(
                     "the mount `{mount}` is KV version 1, where nothing is versioned or deleted for good: run \
-                     `bao kv enable-versioning {mount}`, or set VAULT_KV_MOUNT to a mount of version 2"
+                     `bao kv enable-versioning {mount}`, or set {} to a mount of version 2",
+                    names.of(Setting::Mount)
                 ),
             ),
             Self::OtherVersion => (
@@ -168,9 +177,11 @@ impl Failure {
             ),
             Self::PastLongestLife => (
                 ErrorKind::Denied,
-                "the Vault token has reached the longest life that it may have: make one with `-period`, or let the \
-                 server log in (VAULT_AUTH)"
-                    .to_owned(),
+                format!(
+                    "the Vault token has reached the longest life that it may have: make one with `-period`, or set up a \
+                     login by {}",
+                    names.of(Setting::Auth)
+                ),
             ),
             Self::Quota => {
                 (ErrorKind::Throttled, "a rate limit quota of Vault is used up: raise it, or ask less often".to_owned())
@@ -178,8 +189,9 @@ impl Failure {
             Self::Redirected => (
                 ErrorKind::Unavailable,
                 format!(
-                    "{address} gave a redirect, which is never followed: a standby without its leader, or VAULT_ADDR \
-                     is not the server's own address"
+                    "{address} gave a redirect, which is never followed: a standby without its leader, or {} is not the \
+                     server's own address",
+                    names.of(Setting::Address)
                 ),
             ),
             Self::Rejected(status) => (
@@ -197,7 +209,10 @@ impl Failure {
             ),
             Self::TokenDead => (
                 ErrorKind::Denied,
-                "the Vault token is dead (expired, revoked or unknown): renew or replace VAULT_TOKEN".to_owned(),
+                format!(
+                    "the Vault token is dead (expired, revoked or unknown): renew or replace {}",
+                    names.of(Setting::Token)
+                ),
             ),
             Self::TooLarge => (ErrorKind::InvalidSecret, "the secret is too large for Vault's storage".to_owned()),
             Self::Unreadable => (
@@ -210,7 +225,11 @@ impl Failure {
                 (ErrorKind::Unavailable, format!("the mount `{mount}` is being upgraded to KV version 2: try again"))
             }
         };
-        Error::new(kind, message)
+        let error = Error::new(kind, message);
+        match self {
+            Self::BadFile(setting) => error.with_source(UnreadableFile::of(setting)),
+            _ => error,
+        }
     }
 }
 
@@ -220,6 +239,8 @@ pub(crate) struct Site {
     /// Scheme, host and port.
     pub(crate) address: String,
     pub(crate) folder: Folder,
+    /// What the program calls its settings.
+    pub(crate) names: Names,
 }
 
 #[cfg(test)]
@@ -228,36 +249,40 @@ mod tests {
 
     #[test]
     fn every_failure_has_its_kind_and_names_what_to_do() {
-        let site = Site { address: "http://127.0.0.1:8200".to_owned(), folder: Folder::new("kv", "idp").unwrap() };
+        let site = Site {
+            address: "http://127.0.0.1:8200".to_owned(),
+            folder: Folder::new("kv", "idp").unwrap(),
+            names: Names::default(),
+        };
         let table = [
-            (Failure::BadFile("VAULT_TOKEN_FILE"), ErrorKind::InvalidConfig, "VAULT_TOKEN_FILE"),
+            (Failure::BadFile(Setting::TokenFile), ErrorKind::InvalidConfig, "`VaultAuth::TokenFile`"),
             (Failure::Conflict, ErrorKind::Conflict, "read the row again"),
             (Failure::Deleted, ErrorKind::NotFound, "undelete"),
             (Failure::Denied(Right::Create), ErrorKind::Denied, "`create` on `kv/data/idp/*`"),
             (Failure::Denied(Right::Update), ErrorKind::Denied, "`update` on `kv/data/idp/*`"),
             (Failure::Denied(Right::Purge), ErrorKind::Denied, "`delete` on `kv/metadata/idp/*`"),
             (Failure::Failed(500), ErrorKind::Unavailable, "status 500"),
-            (Failure::Foreign(200), ErrorKind::Unavailable, "VAULT_ADDR"),
+            (Failure::Foreign(200), ErrorKind::Unavailable, "`VaultKv2::builder`"),
             (Failure::Lost(Cause::Cut), ErrorKind::Unavailable, "broke off"),
             (Failure::Lost(Cause::Oversized), ErrorKind::Unavailable, "64 KiB"),
             (Failure::Lost(Cause::Timeout), ErrorKind::Unavailable, "in time"),
-            (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "VAULT_SECRET_ID"),
-            (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "VAULT_K8S_ROLE"),
+            (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "`AppRole::with_secret_id_file`"),
+            (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "`Kubernetes::new`"),
             (Failure::MayNotRenew, ErrorKind::Denied, "default policy"),
             (Failure::Missing, ErrorKind::NotFound, "rotate"),
-            (Failure::NoNamespace, ErrorKind::InvalidConfig, "VAULT_NAMESPACE"),
-            (Failure::NoRoute, ErrorKind::InvalidConfig, "VAULT_KV_MOUNT"),
+            (Failure::NoNamespace, ErrorKind::InvalidConfig, "`VaultKv2Builder::namespace`"),
+            (Failure::NoRoute, ErrorKind::InvalidConfig, "`VaultKv2Builder::mount`"),
             (Failure::NotApplied, ErrorKind::Unavailable, "no trace"),
             (Failure::NotRenewable, ErrorKind::Denied, "-period"),
             (Failure::NotSent(Cause::Refused), ErrorKind::Unavailable, "http://127.0.0.1:8200 refuses"),
-            (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "VAULT_CLIENT_CERT"),
+            (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "`VaultKv2Builder::client_cert`"),
             (Failure::NotSent(Cause::CaAsServer), ErrorKind::Unavailable, "is that of a CA"),
             (Failure::NotSent(Cause::Expired), ErrorKind::Unavailable, "expired"),
             (Failure::NotSent(Cause::OtherName), ErrorKind::Unavailable, "another name"),
-            (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "VAULT_CACERT"),
+            (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "`VaultKv2Builder::ca_cert_pem`"),
             (Failure::NotSent(Cause::ConnectTimeout), ErrorKind::Unavailable, "is the host up"),
-            (Failure::NotSent(Cause::Dns), ErrorKind::Unavailable, "VAULT_ADDR"),
-            (Failure::NotSent(Cause::Tls), ErrorKind::Unavailable, "VAULT_CACERT"),
+            (Failure::NotSent(Cause::Dns), ErrorKind::Unavailable, "`VaultKv2::builder`"),
+            (Failure::NotSent(Cause::Tls), ErrorKind::Unavailable, "`VaultKv2Builder::ca_cert_pem`"),
             (Failure::NotSent(Cause::Other), ErrorKind::Unavailable, "failed"),
             (Failure::NotVersioned, ErrorKind::InvalidConfig, "KV version 1"),
             (Failure::OtherVersion, ErrorKind::Unavailable, "another version"),
@@ -268,7 +293,7 @@ mod tests {
             (Failure::Sealed, ErrorKind::Unavailable, "unseal it"),
             (Failure::StaleStandby, ErrorKind::Unavailable, "not caught up"),
             (Failure::Standby, ErrorKind::Unavailable, "election"),
-            (Failure::TokenDead, ErrorKind::Denied, "replace VAULT_TOKEN"),
+            (Failure::TokenDead, ErrorKind::Denied, "replace the token of `VaultAuth::Token`"),
             (Failure::TooLarge, ErrorKind::InvalidSecret, "too large"),
             (Failure::Unreadable, ErrorKind::Malformed, "`clientSecret`"),
             (Failure::Upgrading, ErrorKind::Unavailable, "upgraded"),

@@ -1,10 +1,12 @@
 //! [`VaultKv2`] and what its verbs share: finding a record's path, and reading what is there.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::failure::{Failure, Site};
 use super::kv::{KvEntry, KvV2, KvValue, VaultrsKv};
 use super::path::VaultPath;
+use super::setting::Setting;
 use crate::backend::{BackendInfo, Custody, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -102,10 +104,11 @@ impl VaultKv2 {
             return Err(malformed("the record's path is another credential's: find out who wrote the row"));
         }
         if path.folder() != &self.site.folder {
-            return Err(malformed(
-                "the record's path is not below the configured mount and prefix: correct the builder's `mount` and \
-                 `prefix` (VAULT_KV_MOUNT and VAULT_PREFIX of the server), or rotate the credential",
-            ));
+            return Err(malformed(format!(
+                "the record's path is not below the configured mount and prefix: correct {} and {}, or rotate the credential",
+                self.site.names.of(Setting::Mount),
+                self.site.names.of(Setting::Prefix)
+            )));
         }
         Ok(path)
     }
@@ -119,6 +122,6 @@ pub(super) fn during(operation: Operation) -> impl Fn(Error) -> Error {
     move |error| error.with_operation(operation).with_backend(BackendId::VAULT_KV2)
 }
 
-fn malformed(message: &'static str) -> Error {
+fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Malformed, message)
 }

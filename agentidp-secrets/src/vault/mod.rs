@@ -6,6 +6,7 @@
 //! | [`VaultKv2`] | the backend |
 //! | [`VaultKv2Builder`], [`VaultKv2Config`] | its settings: as methods, and as data |
 //! | [`VaultPath`] | what a record of this backend says |
+//! | [`Setting`], [`UnreadableFile`] | what error texts call a setting, and the file that it names |
 //! | [`auth`] | where the token comes from, and how it stays alive |
 //! | [`check`] | what an operator asks before trusting a set-up: mount, rights, retention |
 //! | [`inventory`] | what Vault holds, for a comparison with the rows |
@@ -64,6 +65,7 @@ mod kv2;
 pub mod ledger;
 mod path;
 mod rights;
+mod setting;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -74,3 +76,4 @@ pub use self::builder::VaultKv2Builder;
 pub use self::config::VaultKv2Config;
 pub use self::kv2::VaultKv2;
 pub use self::path::VaultPath;
+pub use self::setting::{Setting, UnreadableFile};

@@ -1,9 +1,10 @@
 //! Vault from its settings.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
-use agentidp_secrets::vault::VaultKv2;
 use agentidp_secrets::vault::auth::{AppRole, ClientCert, Kubernetes, VaultAuth};
+use agentidp_secrets::vault::{Setting, UnreadableFile, VaultKv2};
 use agentidp_secrets::{Clock, Error, ErrorKind};
 
 use super::StartError;
@@ -24,7 +25,8 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
         .max_connection_age(settings.max_connection_age)
         .read_timeout(settings.read_timeout)
         .write_timeout(settings.write_timeout)
-        .danger_allow_plain_http(settings.allow_plain_http);
+        .danger_allow_plain_http(settings.allow_plain_http)
+        .setting_names(name_of);
     if let Some(namespace) = &settings.namespace {
         builder = builder.namespace(namespace.as_str());
     }
@@ -58,9 +60,31 @@ pub(super) async fn refuse_unless_usable(vault: &VaultKv2, settings: &Vault) -> 
 
 /// The setting whose file the login could not read.
 fn unreadable_file(error: &Error) -> Option<&'static str> {
-    let text = error.to_string();
-    let files = ["VAULT_TOKEN_FILE", "VAULT_SECRET_ID_FILE", "VAULT_K8S_JWT_FILE"];
-    files.into_iter().find(|setting| text.contains(&format!("the file that {setting} names")))
+    let file: &UnreadableFile = error.source()?.downcast_ref()?;
+    Some(name_of(file.setting()))
+}
+
+/// What the settings of the library are called here.
+fn name_of(setting: Setting) -> &'static str {
+    match setting {
+        Setting::Address => "VAULT_ADDR",
+        Setting::Auth => "VAULT_AUTH",
+        Setting::AuthMount => "VAULT_AUTH_MOUNT",
+        Setting::CaCert => "VAULT_CACERT",
+        Setting::ClientCert => "VAULT_CLIENT_CERT",
+        Setting::ClientKey => "VAULT_CLIENT_KEY",
+        Setting::JwtFile => "VAULT_K8S_JWT_FILE",
+        Setting::KubernetesRole => "VAULT_K8S_ROLE",
+        Setting::Mount => "VAULT_KV_MOUNT",
+        Setting::Namespace => "VAULT_NAMESPACE",
+        Setting::PlainHttp => "VAULT_ALLOW_PLAIN_HTTP",
+        Setting::Prefix => "VAULT_PREFIX",
+        Setting::RoleId => "VAULT_ROLE_ID",
+        Setting::SecretId => "VAULT_SECRET_ID",
+        Setting::SecretIdFile => "VAULT_SECRET_ID_FILE",
+        Setting::Token => "VAULT_TOKEN",
+        Setting::TokenFile => "VAULT_TOKEN_FILE",
+    }
 }
 
 fn auth(settings: &config::VaultAuth) -> VaultAuth {

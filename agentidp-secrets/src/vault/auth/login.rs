@@ -14,6 +14,7 @@ use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
 use crate::vault::hidden::Hidden;
 use crate::vault::path::Folder;
+use crate::vault::setting::{Names, Setting};
 use crate::vault::wire::{Request, Transport};
 
 /// The AppRole login: a role id and a secret id, one of a program and one of where it runs.
@@ -67,11 +68,11 @@ impl AppRole {
     }
 
     /// What can be found out before anything is sent.
-    pub(super) fn check(&self) -> Result<()> {
-        check_mount(&self.mount)?;
-        refuse_empty(self.role_id.expose(), "VAULT_ROLE_ID")?;
+    pub(super) fn check(&self, names: Names) -> Result<()> {
+        check_mount(&self.mount, names)?;
+        refuse_empty(self.role_id.expose(), names.of(Setting::RoleId))?;
         match &self.secret_id {
-            SecretId::Text(text) => refuse_empty(text.expose(), "VAULT_SECRET_ID"),
+            SecretId::Text(text) => refuse_empty(text.expose(), names.of(Setting::SecretId)),
             SecretId::File(_) => Ok(()),
         }
     }
@@ -85,7 +86,7 @@ impl AppRole {
         let secret_id = match &self.secret_id {
             SecretId::Text(text) => text,
             SecretId::File(path) => {
-                read = file::read(path).ok_or(Failure::BadFile("VAULT_SECRET_ID_FILE"))?;
+                read = file::read(path).ok_or(Failure::BadFile(Setting::SecretIdFile))?;
                 &read
             }
         };
@@ -120,13 +121,13 @@ impl Kubernetes {
     }
 
     /// What can be found out before anything is sent.
-    pub(super) fn check(&self) -> Result<()> {
-        check_mount(&self.mount)?;
-        refuse_empty(&self.role, "VAULT_K8S_ROLE")
+    pub(super) fn check(&self, names: Names) -> Result<()> {
+        check_mount(&self.mount, names)?;
+        refuse_empty(&self.role, names.of(Setting::KubernetesRole))
     }
 
     pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
-        let jwt = file::read(&self.jwt_file).ok_or(Failure::BadFile("VAULT_K8S_JWT_FILE"))?;
+        let jwt = file::read(&self.jwt_file).ok_or(Failure::BadFile(Setting::JwtFile))?;
         #[derive(Serialize)]
         struct Body<'a> {
             role: &'a str,
@@ -136,11 +137,12 @@ impl Kubernetes {
     }
 }
 
-fn check_mount(mount: &str) -> Result<()> {
+fn check_mount(mount: &str, names: Names) -> Result<()> {
     if Folder::is_folder(mount.trim_matches('/')) {
         return Ok(());
     }
-    let message = "the mount of the Vault login is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: VAULT_AUTH_MOUNT";
+    let setting = names.of(Setting::AuthMount);
+    let message = format!("the mount of the Vault login is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: {setting}");
     Err(Error::new(ErrorKind::InvalidConfig, message))
 }
 
@@ -164,7 +166,7 @@ async fn log_in(
     let request = Request::post(format!("auth/{}/login", mount.trim_matches('/')), Bytes::from_owner(encoded));
     let answer = transport.send(request, None).await?;
     let (token, lease) = answer::login(answer.status, &answer.body, kind)?;
-    let token = VaultToken::from(token).header().map_err(|_| Failure::Foreign(answer.status))?;
+    let token = VaultToken::from(token).header(Names::default()).map_err(|_| Failure::Foreign(answer.status))?;
     Ok(Grant { token, lease: Some(lease) })
 }
 

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
+use crate::vault::setting::Names;
 use crate::vault::wire::{Answer, Request, Transport, answer};
 
 /// The pause after a first login that failed; it doubles with every further one.
@@ -29,6 +30,7 @@ pub(crate) struct Session {
     pub(super) transport: Transport,
     pub(super) auth: VaultAuth,
     pub(super) clock: Arc<dyn Clock>,
+    names: Names,
     held: RwLock<Option<Held>>,
     /// Locked while the source is asked, so that it is asked once.
     attempts: Mutex<Attempts>,
@@ -76,14 +78,14 @@ impl Book {
 }
 
 impl Session {
-    pub(crate) fn new(transport: Transport, auth: VaultAuth, clock: Arc<dyn Clock>) -> Result<Self> {
-        auth.check()?;
+    pub(crate) fn new(transport: Transport, auth: VaultAuth, clock: Arc<dyn Clock>, names: Names) -> Result<Self> {
+        auth.check(names)?;
         let held = match &auth {
-            VaultAuth::Token(token) => Some(Held::new(1, token.header()?, Life::Unknown)),
+            VaultAuth::Token(token) => Some(Held::new(1, token.header(names)?, Life::Unknown)),
             _ => None,
         };
         let book = Mutex::new(Book::new(held.as_ref().map_or(0, |held| held.pass.number)));
-        Ok(Self { transport, auth, clock, held: RwLock::new(held), attempts: Mutex::default(), book })
+        Ok(Self { transport, auth, clock, names, held: RwLock::new(held), attempts: Mutex::default(), book })
     }
 
     /// Sends one request. Where Vault calls the token dead, gets another one and sends it once more: such a refusal comes
@@ -139,7 +141,7 @@ impl Session {
 
     /// Uses another token from the next request on, until it is dead.
     pub(crate) fn replace_token(&self, token: &VaultToken) -> Result<()> {
-        let token = token.header()?;
+        let token = token.header(self.names)?;
         self.take_up(Grant { token, lease: None }, self.clock.instant());
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::token::VaultToken;
 use crate::error::Result;
 use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
+use crate::vault::setting::{Names, Setting};
 use crate::vault::wire::Transport;
 
 /// Where the token comes from. A text is a token as it is.
@@ -51,26 +52,26 @@ impl VaultAuth {
     }
 
     /// What can be found out before anything is sent.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, names: Names) -> Result<()> {
         match self {
-            Self::Token(token) => token.header().map(drop),
+            Self::Token(token) => token.header(names).map(drop),
             Self::TokenFile(_) => Ok(()),
-            Self::AppRole(role) => role.check(),
-            Self::Kubernetes(account) => account.check(),
+            Self::AppRole(role) => role.check(names),
+            Self::Kubernetes(account) => account.check(names),
         }
     }
 
     /// A token, fetched anew. Files are read anew, too: their writers replace what expires.
     pub(crate) async fn obtain(&self, transport: &Transport) -> Result<Grant, Failure> {
         let plain = |token: &VaultToken, unusable: Failure| {
-            let token = token.header().map_err(|_| unusable)?;
+            let token = token.header(Names::default()).map_err(|_| unusable)?;
             Ok(Grant { token, lease: None })
         };
         match self {
             // The builder has looked at it.
             Self::Token(token) => plain(token, Failure::TokenDead),
             Self::TokenFile(path) => {
-                let unusable = Failure::BadFile("VAULT_TOKEN_FILE");
+                let unusable = Failure::BadFile(Setting::TokenFile);
                 plain(&VaultToken::from(file::read(path).ok_or(unusable)?), unusable)
             }
             Self::AppRole(role) => role.log_in(transport).await,

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::hidden::Hidden;
+use crate::vault::setting::{Names, Setting};
 
 /// A Vault token. `Debug` prints `[REDACTED]`; the memory is wiped when the last clone is dropped.
 ///
@@ -21,14 +22,16 @@ impl VaultToken {
     const MAX_LEN: usize = 8192;
 
     /// The header that carries it, marked sensitive.
-    pub(crate) fn header(&self) -> Result<HeaderValue> {
-        let token = self.0.expose();
+    pub(crate) fn header(&self, names: Names) -> Result<HeaderValue> {
+        let (token, setting) = (self.0.expose(), names.of(Setting::Token));
         if token.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidConfig, "the Vault token is empty: set VAULT_TOKEN"));
+            return Err(Error::new(ErrorKind::InvalidConfig, format!("the Vault token is empty: set {setting}")));
         }
         if token.len() > Self::MAX_LEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let message = "the Vault token has a space, a control character or a non-ASCII one within, or more than \
-                           8192 bytes: look at VAULT_TOKEN";
+            let message = format!(
+                "the Vault token has a space, a control character or a non-ASCII one within, or more than 8192 bytes: look \
+                 at {setting}"
+            );
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
         // The header owns a copy that is wiped with it.
@@ -77,7 +80,7 @@ mod tests {
 
     #[test]
     fn surrounding_space_is_cut_off() {
-        let header = VaultToken::from(" s.canary\n").header().unwrap();
+        let header = VaultToken::from(" s.canary\n").header(Names::default()).unwrap();
         assert_eq!(header.as_bytes(), b"s.canary");
     }
 
@@ -85,9 +88,9 @@ mod tests {
     fn what_cannot_be_a_token_is_refused_without_being_repeated() {
         let long = "canary".repeat(2000);
         for token in ["", " \n", "s.can\nary", "s.can\0ary", "s.can ary", "s.canäry", &long] {
-            let error = VaultToken::from(token).header().unwrap_err();
+            let error = VaultToken::from(token).header(Names::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidConfig);
-            assert!(error.to_string().contains("VAULT_TOKEN"));
+            assert!(error.to_string().contains("`VaultAuth::Token`"));
             assert!(!format!("{error} {error:?}").contains("can"), "{error}");
         }
     }
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn neither_the_token_nor_its_header_is_shown() {
         let token = VaultToken::from("s.canary");
-        let header = token.header().unwrap();
+        let header = token.header(Names::default()).unwrap();
         assert!(!format!("{token:?} {token:#?} {header:?}").contains("canary"));
     }
 }

@@ -5,6 +5,7 @@ mod retention;
 use super::failure::Failure;
 use super::kv2::{VaultKv2, during};
 use super::rights;
+use super::setting::Setting;
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::secret::ClientSecret;
@@ -29,7 +30,8 @@ impl VaultKv2 {
             return Err(self.probe_error(Failure::NoRoute));
         }
         if found.engine != "kv" {
-            let message = format!("the mount `{mount}` in Vault is no KV engine: look at VAULT_KV_MOUNT");
+            let setting = self.site.names.of(Setting::Mount);
+            let message = format!("the mount `{mount}` in Vault is no KV engine: look at {setting}");
             return Err(during(Operation::Probe)(Error::new(ErrorKind::InvalidConfig, message)));
         }
         match found.options.and_then(|options| options.version).as_deref() {

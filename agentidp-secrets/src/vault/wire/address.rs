@@ -3,15 +3,16 @@
 use url::{Host, Url};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::vault::setting::{Names, Setting};
 
 /// Reads addresses that are separated by commas.
 ///
 /// # Errors
 /// `InvalidConfig`, without the text: it may hold a password.
-pub(crate) fn parse_addresses(text: &str, allow_plain_http: bool) -> Result<Vec<Url>> {
+pub(crate) fn parse_addresses(text: &str, allow_plain_http: bool, names: Names) -> Result<Vec<Url>> {
     let mut bases: Vec<Url> = Vec::new();
     for part in text.split(',') {
-        let base = parse_address(part, allow_plain_http)?;
+        let base = parse_address(part, allow_plain_http, names)?;
         if !bases.contains(&base) {
             bases.push(base);
         }
@@ -19,10 +20,14 @@ pub(crate) fn parse_addresses(text: &str, allow_plain_http: bool) -> Result<Vec<
     Ok(bases)
 }
 
-fn parse_address(text: &str, allow_plain_http: bool) -> Result<Url> {
-    let form = "the Vault address is http://host:port or https://host:port and nothing else, several separated by \
-                commas: VAULT_ADDR";
-    let url = Url::parse(text.trim()).map_err(|_| invalid(form))?;
+fn parse_address(text: &str, allow_plain_http: bool, names: Names) -> Result<Url> {
+    let malformed = || {
+        invalid(format!(
+            "the Vault address is http://host:port or https://host:port and nothing else, several separated by commas: {}",
+            names.of(Setting::Address)
+        ))
+    };
+    let url = Url::parse(text.trim()).map_err(|_| malformed())?;
     let bare = url.username().is_empty()
         && url.password().is_none()
         && matches!(url.path(), "" | "/")
@@ -32,20 +37,22 @@ fn parse_address(text: &str, allow_plain_http: bool) -> Result<Url> {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return Err(invalid(form)),
+        None => return Err(malformed()),
     };
     match url.scheme() {
-        _ if !bare => Err(invalid(form)),
+        _ if !bare => Err(malformed()),
         "https" => Ok(url),
         "http" if local || allow_plain_http => Ok(url),
-        "http" => Err(invalid(
-            "plain http to another host shows the token and every secret to the network: use https in VAULT_ADDR, or \
-             set VAULT_ALLOW_PLAIN_HTTP=true if the network is private",
-        )),
-        _ => Err(invalid(form)),
+        "http" => Err(invalid(format!(
+            "plain http to another host shows the token and every secret to the network: use https in {}, or set {} to \
+             true if the network is private",
+            names.of(Setting::Address),
+            names.of(Setting::PlainHttp)
+        ))),
+        _ => Err(malformed()),
     }
 }
 
-fn invalid(message: &'static str) -> Error {
+fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }

@@ -1,5 +1,6 @@
 //! The connections to Vault, and how old they may get.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use super::client_cert::ClientCert;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::hidden::Hidden;
+use crate::vault::setting::{Names, Setting};
 
 /// Idle connections that are kept for each address: more in flight than this gains nothing on the servers we measured.
 const MAX_IDLE: usize = 32;
@@ -24,6 +26,8 @@ pub(crate) struct Dial {
     pub(crate) connect_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_age: Duration,
+    /// What the program calls its settings.
+    pub(crate) names: Names,
 }
 
 /// The connections in use. Once the oldest could be over age, new requests get new ones, and the old ones end with the
@@ -85,7 +89,8 @@ impl Dial {
         if let Some(pem) = &self.ca_cert_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
             if certificates.is_empty() {
-                return Err(invalid("the Vault CA holds no certificate in PEM form: look at VAULT_CACERT"));
+                let setting = self.names.of(Setting::CaCert);
+                return Err(invalid(format!("the Vault CA holds no certificate in PEM form: look at {setting}")));
             }
             builder = builder.tls_certs_only(certificates);
         } else if self.plain && self.proxy.is_none() {
@@ -93,26 +98,31 @@ impl Dial {
             builder = builder.tls_certs_only([]);
         }
         if let Some(own) = &self.client_cert {
-            builder = builder.identity(identity(&own.certificate_pem, &own.key_pem)?);
+            builder = builder.identity(self.identity(&own.certificate_pem, &own.key_pem)?);
         }
         builder.build().map_err(|_| match self.client_cert {
-            Some(_) => invalid("VAULT_CLIENT_KEY is not the key of the first certificate in VAULT_CLIENT_CERT"),
+            Some(_) => invalid(format!(
+                "{} is not the key of the first certificate in {}",
+                self.names.of(Setting::ClientKey),
+                self.names.of(Setting::ClientCert)
+            )),
             None => invalid("TLS for Vault cannot be set up: are the system's CA certificates installed?"),
+        })
+    }
+
+    /// The certificate and the key that we show to a server that asks for them.
+    fn identity(&self, certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
+        let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
+        reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
+            invalid(format!(
+                "the client certificate for Vault is no certificate with its key in PEM form: look at {} and {}",
+                self.names.of(Setting::ClientCert),
+                self.names.of(Setting::ClientKey)
+            ))
         })
     }
 }
 
-/// The certificate and the key that we show to a server that asks for them.
-fn identity(certificate_pem: &str, key_pem: &Hidden) -> Result<reqwest::Identity> {
-    let both = Zeroizing::new(format!("{}\n{}\n", key_pem.expose(), certificate_pem.trim()));
-    reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| {
-        invalid(
-            "the client certificate for Vault is no certificate with its key in PEM form: look at VAULT_CLIENT_CERT and \
-             VAULT_CLIENT_KEY",
-        )
-    })
-}
-
-fn invalid(message: &'static str) -> Error {
+fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidConfig, message)
 }

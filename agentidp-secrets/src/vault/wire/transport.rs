@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::cause::Cause;
 use crate::vault::failure::Failure;
+use crate::vault::setting::Setting;
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -78,11 +79,15 @@ pub(crate) struct Transport {
 
 impl Transport {
     pub(crate) fn new(route: Route<'_>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let namespace = route.namespace.map(HeaderValue::from_str).transpose();
+        let names = route.dial.names;
+        let namespace = route.namespace.map(HeaderValue::from_str).transpose().map_err(|_| {
+            let message = format!("the namespace does not fit into a header: {}", names.of(Setting::Namespace));
+            Error::new(ErrorKind::InvalidConfig, message)
+        })?;
         Ok(Self {
             connections: Connections::new(route.dial, clock)?,
             nodes: Nodes::new(route.bases),
-            namespace: namespace.map_err(|_| invalid("the namespace does not fit into a header: VAULT_NAMESPACE"))?,
+            namespace,
             index: NewestIndex::default(),
             replicated: OnceLock::new(),
             read_timeout: route.read_timeout,
@@ -305,8 +310,4 @@ fn failure(error: &reqwest::Error) -> Failure {
         },
     };
     if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
-}
-
-fn invalid(message: &'static str) -> Error {
-    Error::new(ErrorKind::InvalidConfig, message)
 }
