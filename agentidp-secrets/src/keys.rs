@@ -94,6 +94,7 @@ pub(crate) struct MacKey {
     id: KeyId,
     selector: Hmac<Sha256>,
     digest: Hmac<Sha256>,
+    look_up: Hmac<Sha256>,
 }
 
 impl MacKeys {
@@ -154,6 +155,11 @@ impl MacKeys {
         &self.0[0]
     }
 
+    /// Every key, the one for what is new first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &MacKey> {
+        self.0.iter()
+    }
+
     /// The key of this id with its place, where it is configured.
     pub(crate) fn find(&self, id: &KeyId) -> Option<(usize, &MacKey)> {
         self.0.iter().enumerate().find(|(_, key)| key.id == *id)
@@ -172,6 +178,7 @@ impl fmt::Debug for MacKeys {
 #[derive(Clone, Copy)]
 pub(crate) enum Purpose {
     Digest,
+    LookUp,
     Selector,
 }
 
@@ -186,6 +193,7 @@ impl MacKey {
             id,
             selector: derived(key, b"agentidp-secrets selector v1"),
             digest: derived(key, b"agentidp-secrets keyed-digest v1"),
+            look_up: derived(key, b"agentidp-secrets look-up v1"),
         })
     }
 
@@ -197,6 +205,7 @@ impl MacKey {
     pub(crate) fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let keyed = match purpose {
             Purpose::Digest => &self.digest,
+            Purpose::LookUp => &self.look_up,
             Purpose::Selector => &self.selector,
         };
         let mut mac = keyed.clone();

@@ -14,7 +14,8 @@ use crate::secret::ClientSecret;
 /// What is kept beside a record so that a candidate can be told to be another credential's without checking it: the
 /// first 8 bytes of HMAC-SHA-256 of the secret, under one of the caller's [`MacKeys`].
 ///
-/// It is bound to the client and not to the credential: one MAC of a candidate picks among all of a client's credentials.
+/// It is bound to the client and not to the credential, unless the store
+/// [looks keys up](crate::SecretStoreBuilder::look_up_by_key), where it is bound to neither: one MAC of a candidate picks among all of a client's credentials.
 /// A right secret then costs one check and a wrong one none, however many credentials there are, after a restart and on
 /// every replica. It only selects. A candidate whose selector fits is checked against the record as ever, and by chance
 /// one in 2⁶⁴ wrong ones is.
@@ -31,7 +32,15 @@ use crate::secret::ClientSecret;
 #[derive(Clone, Copy)]
 pub struct Selector {
     key_id: KeyId,
+    reach: Reach,
     fingerprint: Fingerprint,
+}
+
+/// Among whose records it picks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Client,
+    Everybody,
 }
 
 /// Half of it would do to tell a few credentials apart; at this length a wrong secret has in practice no record to check.
@@ -51,14 +60,41 @@ impl MacKeys {
     #[must_use]
     pub fn selector_of(&self, formats: &SecretFormats, client: &ClientId, secret: &ClientSecret) -> Option<Selector> {
         let key = self.first();
-        let selector = || Selector { key_id: key.id(), fingerprint: fingerprint(key, client, secret) };
-        formats.recognises(secret).then(selector)
+        let fingerprint = || fingerprint(key, client, secret);
+        formats.recognises(secret).then(|| Selector {
+            key_id: key.id(),
+            reach: Reach::Client,
+            fingerprint: fingerprint(),
+        })
     }
+
+    /// The selector of a secret by which its row is found without the client's id, under the first key. `None` for a secret of none
+    /// of these forms.
+    #[must_use]
+    pub fn look_up_of(&self, formats: &SecretFormats, secret: &ClientSecret) -> Option<Selector> {
+        formats.recognises(secret).then(|| Selector::found_by(self.first(), secret))
+    }
+
+    /// The same under each key: what to look for.
+    pub(crate) fn look_ups(&self, formats: &SecretFormats, secret: &ClientSecret) -> Vec<Selector> {
+        if !formats.recognises(secret) {
+            return Vec::new();
+        }
+        self.all().map(|key| Selector::found_by(key, secret)).collect()
+    }
+}
+
+/// Of a secret that is known to be a generated one, whosever it is.
+pub(crate) fn look_up_fingerprint(key: &MacKey, secret: &ClientSecret) -> Fingerprint {
+    short(key.mac(Purpose::LookUp, &[secret.expose_secret().as_bytes()]))
 }
 
 /// Of a secret that is known to be a generated one.
 pub(crate) fn fingerprint(key: &MacKey, client: &ClientId, secret: &ClientSecret) -> Fingerprint {
-    let mac = key.mac(Purpose::Selector, &[client.as_str().as_bytes(), secret.expose_secret().as_bytes()]);
+    short(key.mac(Purpose::Selector, &[client.as_str().as_bytes(), secret.expose_secret().as_bytes()]))
+}
+
+fn short(mac: [u8; 32]) -> Fingerprint {
     let mut fingerprint = [0; 8];
     fingerprint.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
     fingerprint
@@ -71,10 +107,22 @@ impl Selector {
         &self.key_id
     }
 
-    /// The text form: the key's id, a colon and 16 hexadecimal digits; at most 33 bytes.
+    fn found_by(key: &MacKey, secret: &ClientSecret) -> Self {
+        Self { key_id: key.id(), reach: Reach::Everybody, fingerprint: look_up_fingerprint(key, secret) }
+    }
+
+    /// Whether a row is found by it without the client's id.
+    #[must_use]
+    pub fn is_for_look_up(&self) -> bool {
+        self.reach == Reach::Everybody
+    }
+
+    /// The text form: the key's id, a colon, another one where it is [for a look-up](Self::is_for_look_up), and 16 hexadecimal
+    /// digits; at most 34 bytes.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{}:{}", self.key_id, hex::encode(self.fingerprint))
+        let colons = if self.is_for_look_up() { "::" } else { ":" };
+        format!("{}{colons}{}", self.key_id, hex::encode(self.fingerprint))
     }
 
     /// Reads the text form.
@@ -83,12 +131,16 @@ impl Selector {
     /// `Malformed` when the text is not one, upper-case digits included.
     pub fn parse(text: &str) -> Result<Self> {
         let malformed =
-            || Error::new(ErrorKind::Malformed, "a selector is a key id, a colon and 16 hexadecimal digits");
+            || Error::new(ErrorKind::Malformed, "a selector is a key id, one or two colons and 16 hexadecimal digits");
         let (key_id, digits) = text.split_once(':').ok_or_else(malformed)?;
         let key_id = KeyId::parse(key_id).map_err(|_| malformed())?;
+        let (reach, digits) = match digits.strip_prefix(':') {
+            Some(digits) => (Reach::Everybody, digits),
+            None => (Reach::Client, digits),
+        };
         let mut fingerprint = [0; 8];
         hex::decode_to_slice(digits, &mut fingerprint).map_err(|_| malformed())?;
-        let selector = Self { key_id, fingerprint };
+        let selector = Self { key_id, reach, fingerprint };
         if selector.to_text() == text { Ok(selector) } else { Err(malformed()) }
     }
 
@@ -101,7 +153,7 @@ impl Selector {
 /// The time taken does not depend on where the fingerprints differ.
 impl PartialEq for Selector {
     fn eq(&self, other: &Self) -> bool {
-        self.key_id == other.key_id && self.is(&other.fingerprint)
+        self.key_id == other.key_id && self.reach == other.reach && self.is(&other.fingerprint)
     }
 }
 
@@ -159,6 +211,16 @@ mod tests {
         assert_eq!(renamed.to_text().split_at(2).1, reference.to_text().split_at(2).1);
     }
 
+    /// Computed by Python's `hmac`, as above, with `agentidp-secrets look-up v1` and the secret alone.
+    #[test]
+    fn one_for_a_look_up_is_bound_to_no_client() {
+        let keys = MacKeys::parse(KEYS).unwrap();
+        let selector = keys.look_up_of(&SecretFormats::default(), &SECRET.into()).unwrap();
+        assert_eq!(selector.to_text(), "k1::4f311e12c2e9d8f0");
+        assert!(selector.is_for_look_up() && keys.look_ups(&SecretFormats::default(), &SECRET.into()) == [selector]);
+        assert_eq!(keys.look_up_of(&SecretFormats::default(), &"correct horse".into()), None);
+    }
+
     #[test]
     fn a_secret_that_could_be_guessed_has_none() {
         for chosen in ["", "correct horse", &SECRET[..71], &SECRET.to_uppercase(), &SECRET.replace("live", "test")] {
@@ -179,6 +241,8 @@ mod tests {
             "k1:0123456789abcdef0",
             "k1:0123456789abcdeg",
             "k1:k1:0123456789abcdef",
+            "k1:::0123456789abcdef",
+            "k1::",
             " k1:0123456789abcdef",
             "k1:0123456789abcdef ",
             SECRET,
@@ -198,7 +262,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_serde_round_trip(text in "[a-z0-9-]{1,16}:[0-9a-f]{16}") {
+        fn text_and_serde_round_trip(text in "[a-z0-9-]{1,16}::?[0-9a-f]{16}") {
             let selector = Selector::parse(&text).unwrap();
             prop_assert_eq!(&selector.to_text(), &text);
             let json = serde_json::to_string(&selector).unwrap();

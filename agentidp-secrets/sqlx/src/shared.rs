@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, CommitError, Entry, Freshness, Known, Ledger, Note, Row};
-use agentidp_secrets::{ClientId, CredentialKey};
+use agentidp_secrets::{ClientId, CredentialKey, Selector};
 use async_trait::async_trait;
 use sqlx::Database;
 
@@ -26,6 +26,13 @@ macro_rules! columns {
     () => {
         "c.credential_id, c.state, c.record, c.selector, c.previous_record, c.previous_selector, c.previous_until, \
          c.revision, c.expires_at, c.is_unused"
+    };
+}
+
+/// As many as there may be keys in a ring.
+macro_rules! eight {
+    () => {
+        "($1, $2, $3, $4, $5, $6, $7, $8)"
     };
 }
 
@@ -89,6 +96,38 @@ impl Own {
         let rows =
             rows.into_iter().filter_map(|row| row.columns.into_row().transpose()).collect::<Result<Vec<_>, _>>()?;
         Ok(Some(Arc::new(Known::new(active, rows))))
+    }
+
+    /// The clients of the rows that have one of up to eight selectors, with their rows as they are now.
+    async fn find_rows(&self, selectors: &[Selector]) -> Result<Vec<(ClientId, ClientRows)>, Error> {
+        let find = concat!(
+            "SELECT k.active, k.client_id, ",
+            columns!(),
+            " FROM agentidp_clients k JOIN agentidp_credentials c ON c.client_id = k.client_id \
+             AND c.state = 'active' AND (c.expires_at IS NULL OR c.expires_at > ",
+            now!("$9"),
+            ") WHERE k.client_id IN (SELECT client_id FROM agentidp_credentials WHERE state = 'active' AND selector IN ",
+            eight!(),
+            " UNION SELECT client_id FROM agentidp_credentials WHERE state = 'active' AND previous_selector IN ",
+            eight!(),
+            ") ORDER BY k.client_id, c.credential_id"
+        );
+        let Some(first) = selectors.first() else { return Ok(Vec::new()) };
+        let mut query = sqlx::query_as(find);
+        for place in 0..8 {
+            query = query.bind(selectors.get(place).unwrap_or(first).to_text());
+        }
+        let found: Vec<ClientColumns> = bind_now(self, query).fetch_all(&self.pool).await?;
+        let mut clients: Vec<(ClientId, bool, Vec<Row>)> = Vec::new();
+        for ClientColumns { active, columns } in found {
+            let Some(row) = columns.into_row()? else { continue };
+            match clients.last_mut().filter(|(client, ..)| client == row.key.client_id()) {
+                Some((_, _, rows)) => rows.push(row),
+                None => clients.push((row.key.client_id().clone(), active, vec![row])),
+            }
+        }
+        let read = |(client, active, rows)| (client, ClientRows::read(Some(Known::new(active, rows))));
+        Ok(clients.into_iter().map(read).collect())
     }
 
     async fn select(&self, tx: &mut Tx, key: &CredentialKey) -> Result<Option<EntryColumns>, Error> {
@@ -221,6 +260,19 @@ impl Ledger for Own {
 
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Error> {
         super::rows(self, client, freshness).await
+    }
+
+    async fn find(&self, selectors: &[Selector]) -> Result<Option<Vec<(ClientId, ClientRows)>>, Error> {
+        Ok(Some(self.find_rows(selectors).await?))
+    }
+
+    async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, Error> {
+        let lacking = "SELECT DISTINCT client_id FROM agentidp_credentials WHERE state = 'active' AND (selector IS NULL \
+                       OR selector NOT LIKE '%::%' OR previous_record IS NOT NULL \
+                       AND (previous_selector IS NULL OR previous_selector NOT LIKE '%::%')) LIMIT $1";
+        let lacking = sqlx::query_scalar(lacking).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let clients: Vec<String> = lacking.fetch_all(&self.pool).await?;
+        clients.iter().map(|client| ClientId::parse(client).map_err(|_| Error::Unreadable("client_id"))).collect()
     }
 
     fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {

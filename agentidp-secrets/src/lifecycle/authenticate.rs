@@ -100,11 +100,15 @@ impl<L: Ledger> Lifecycle<L> {
             return Ok(Decision::Mismatch { known: false });
         }
         let rows = self.rows(client, Freshness::Cached).await?;
-        let decision = self.prove(client, rows, secret).await?;
+        Ok(self.upgrading(self.prove(client, rows, secret).await?, secret))
+    }
+
+    /// Puts what a proof is worth into today's form, in the background.
+    pub(super) fn upgrading(&self, decision: Decision, secret: &ClientSecret) -> Decision {
         if let Decision::Proved(proof) = &decision {
             self.begin_upgrade(proof, secret);
         }
-        Ok(decision)
+        decision
     }
 
     /// Looks at a proof once more, when everything but the answer is done: whether the owner may still authenticate, and the proved
@@ -145,7 +149,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// Tries the secret against `rows`, and against newer ones where these cannot decide: rows from memory that lead to a refusal,
     /// or rows with a record that means "the latest"; and rows that were changed meanwhile, by a first use that was noted or an
     /// end that lets the backend forget.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         client: &ClientId,
         mut rows: ClientRows,

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::note::Note;
 use super::rows::{AsOf, ClientRows, Freshness, Row, State};
 use crate::credential::{ClientId, CredentialId, CredentialKey};
+use crate::selector::Selector;
 
 /// The caller's database, as far as the protocol needs it.
 ///
@@ -94,6 +95,27 @@ pub trait Ledger: Send + Sync + 'static {
     /// # Errors
     /// Those of the database.
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Self::Error>;
+
+    /// The clients of whose active rows one has one of these selectors, beside its record or its previous one; each with what
+    /// [`rows`](Self::rows) would read of it now. One read, by an index. `None`, the default: not supported.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn find(&self, selectors: &[Selector]) -> Result<Option<Vec<(ClientId, ClientRows)>>, Self::Error> {
+        let _ = selectors;
+        Ok(None)
+    }
+
+    /// Up to `limit` clients with an active row that no key finds: its selector, or that of its previous record, is missing or
+    /// [not for a look-up](Selector::is_for_look_up), which has two colons in its text. By an index, which is empty when all rows can
+    /// be found. For a ledger with [`find`](Self::find).
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, Self::Error> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
 
     /// Whether the whole transaction may be run again after this error: a deadlock, or a serialization failure.
     fn may_repeat(&self, error: &Self::Error) -> bool {

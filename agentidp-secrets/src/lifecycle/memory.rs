@@ -13,6 +13,7 @@ use super::note::Note;
 use super::rows::{ClientRows, Freshness, Known, Row, State};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::{ClientId, CredentialKey};
+use crate::selector::Selector;
 
 /// A ledger in memory. Clones share everything, as the processes that share a database do.
 #[derive(Clone)]
@@ -213,18 +214,49 @@ impl Ledger for MemoryLedger {
     }
 
     async fn rows(&self, client: &ClientId, _freshness: Freshness) -> Result<ClientRows, MemoryError> {
+        Ok(self.data().rows(client, self.shared.clock.now()))
+    }
+
+    async fn find(&self, selectors: &[Selector]) -> Result<Option<Vec<(ClientId, ClientRows)>>, MemoryError> {
         let (now, data) = (self.shared.clock.now(), self.data());
-        let mine = data.states.iter().filter(|(key, _)| key.client_id() == client);
-        let mut is_known = false;
-        let rows = mine.inspect(|_| is_known = true).filter_map(|(_, state)| state.active()).cloned();
-        let rows: Vec<_> = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
-        Ok(ClientRows::read(is_known.then(|| Known::new(!data.suspended.contains(client), rows))))
+        let has_one = |row: &Row| selectors_of(row).into_iter().flatten().any(|selector| selectors.contains(selector));
+        let clients = data.clients(has_one);
+        Ok(Some(clients.into_iter().map(|client| (client.clone(), data.rows(&client, now))).collect()))
+    }
+
+    async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, MemoryError> {
+        let is_lacking = |selector: Option<&Selector>| !selector.is_some_and(Selector::is_for_look_up);
+        let clients = self.data().clients(|row| selectors_of(row).into_iter().any(is_lacking));
+        Ok(clients.into_iter().take(limit).collect())
     }
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
         let data = self.data();
         let rows = data.states.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
         Ok(rows.filter_map(|(_, state)| state.active()).take(limit).cloned().collect())
+    }
+}
+
+/// The selector beside each of the row's records.
+fn selectors_of(row: &Row) -> Vec<Option<&Selector>> {
+    let Some(secrets) = &row.secrets else { return Vec::new() };
+    let previous = secrets.previous.iter().map(|previous| previous.selector.as_ref());
+    std::iter::once(secrets.selector.as_ref()).chain(previous).collect()
+}
+
+impl Data {
+    /// The clients with an active row of this kind.
+    fn clients(&self, is_one: impl Fn(&Row) -> bool) -> BTreeSet<ClientId> {
+        let rows = self.states.values().filter_map(State::active).filter(|row| is_one(row));
+        rows.map(|row| row.key.client_id().clone()).collect()
+    }
+
+    fn rows(&self, client: &ClientId, now: SystemTime) -> ClientRows {
+        let mine = self.states.iter().filter(|(key, _)| key.client_id() == client);
+        let mut is_known = false;
+        let rows = mine.inspect(|_| is_known = true).filter_map(|(_, state)| state.active()).cloned();
+        let rows: Vec<_> = rows.filter(|row| row.expires_at.is_none_or(|end| end > now)).collect();
+        ClientRows::read(is_known.then(|| Known::new(!self.suspended.contains(client), rows)))
     }
 }
 

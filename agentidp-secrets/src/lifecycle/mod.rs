@@ -15,6 +15,7 @@
 //! | [`end_previous`](Lifecycle::end_previous) | commit the row without its previous secret, and what is owed where only that lay |
 //! | [`end`](Lifecycle::end) | commit the end and the deletion of each place in one transaction → one attempt to delete → return |
 //! | [`authenticate`](Lifecycle::authenticate) | rows → verify → what the proof is worth is put into today's form in the background |
+//! | [`authenticate_key`](Lifecycle::authenticate_key) | the rows that the key's selector finds → as above |
 //! | [`still_counts`](Lifecycle::still_counts) | look at the proof once more, right before the answer |
 //! | [`compare`](Lifecycle::compare) | each row against the backend, each place against the ledger → tell, and mend what is evident |
 //! | [`work`](Lifecycle::work) | claim what is owed → the backend forgets → a deletion is repeated three times, in case a write arrives late |
@@ -29,6 +30,7 @@
 //! cannot cut it between two steps.
 
 mod authenticate;
+mod bare_key;
 mod blank;
 mod commit;
 pub mod compare;
@@ -50,6 +52,7 @@ mod purge;
 mod reveal;
 mod rotate;
 mod rows;
+mod unmatched;
 mod upgrade;
 mod window;
 mod writing;
@@ -77,6 +80,7 @@ pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
 pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
+pub use self::unmatched::Unmatched;
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
@@ -149,6 +153,7 @@ struct Inner<L> {
     gate: Option<Box<dyn Gate>>,
     observe: Option<Observer>,
     comparison: Option<(Box<dyn Inventory>, Duration)>,
+    bare_keys: Option<unmatched::BareKeys>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
     #[cfg(any(test, feature = "testkit"))]
@@ -168,6 +173,7 @@ impl<L: Ledger> Lifecycle<L> {
             gate: None,
             observe: None,
             comparison: None,
+            bare_keys: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
             #[cfg(any(test, feature = "testkit"))]

@@ -20,6 +20,7 @@ pub struct SecretStoreBuilder {
     clock: Arc<dyn Clock>,
     selector_keys: Option<MacKeys>,
     formats: SecretFormats,
+    looks_up: bool,
 }
 
 impl SecretStore {
@@ -31,6 +32,7 @@ impl SecretStore {
             clock: Arc::new(SystemClock),
             selector_keys: None,
             formats: SecretFormats::default(),
+            looks_up: false,
         }
     }
 }
@@ -69,13 +71,22 @@ impl SecretStoreBuilder {
         self
     }
 
+    /// Has selectors not bound to the client, so that a key is looked up by its selector where no client id comes with it: see
+    /// [`Lifecycle::authenticate_key`](crate::lifecycle::Lifecycle::authenticate_key). Needs
+    /// [`selector_keys`](Self::selector_keys). Selectors of the other kind still select, and are replaced at the next proof.
+    pub fn look_up_by_key(mut self) -> Self {
+        self.looks_up = true;
+        self
+    }
+
     /// Makes the store.
     ///
     /// # Errors
     /// `InvalidConfig` when two backends have the same id: a record could not be told to belong to one of them; when the
-    /// primary [only verifies](crate::BackendInfo::reads_only); or when it cannot hold secrets of the form of new ones.
+    /// primary [only verifies](crate::BackendInfo::reads_only), or cannot hold secrets of the form of new ones;
+    /// or when keys are to be looked up without selector keys.
     pub fn build(self) -> Result<SecretStore> {
-        let Self { primary, accepted, clock, selector_keys, formats } = self;
+        let Self { primary, accepted, clock, selector_keys, formats, looks_up } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
             let message = format!("the backend `{twice}` was given twice; each id may stand for one backend only");
@@ -85,8 +96,12 @@ impl SecretStoreBuilder {
             return Err(primary.info().only_reads());
         }
         refuse_unfit(primary.info(), formats.issued())?;
+        if looks_up && selector_keys.is_none() {
+            let message = "`look_up_by_key` looks keys up by their selectors: give `selector_keys`";
+            return Err(Error::new(ErrorKind::InvalidConfig, message));
+        }
         let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref(), &formats)?;
-        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, formats, decoy })))
+        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, formats, looks_up, decoy })))
     }
 }
 

@@ -70,6 +70,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     selector_keys: Option<MacKeys>,
     formats: SecretFormats,
+    /// Whether selectors are bound to no client.
+    looks_up: bool,
     decoy: Decoy,
 }
 

@@ -10,7 +10,7 @@ use crate::error::Operation;
 use crate::keys::MacKeys;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
-use crate::selector::{Fingerprint, Selector, fingerprint};
+use crate::selector::{Fingerprint, Selector, fingerprint, look_up_fingerprint};
 
 /// A record that counts, and the selector beside it.
 #[derive(Clone, Copy)]
@@ -72,12 +72,21 @@ pub(super) struct Selection<'a> {
     /// Whose fingerprints these are: they are bound to the client.
     client: Option<&'a ClientId>,
     fingerprints: [Option<Fingerprint>; MacKeys::MOST],
+    /// Those that are bound to none.
+    look_ups: [Option<Fingerprint>; MacKeys::MOST],
 }
 
 impl<'a> Selection<'a> {
     pub(super) fn new(store: &'a SecretStore, candidate: &'a ClientSecret) -> Self {
         let is_generated = store.0.selector_keys.is_some() && store.formats().recognises(candidate);
-        Self { store, candidate, is_generated, client: None, fingerprints: [None; MacKeys::MOST] }
+        Self {
+            store,
+            candidate,
+            is_generated,
+            client: None,
+            fingerprints: [None; MacKeys::MOST],
+            look_ups: [None; MacKeys::MOST],
+        }
     }
 
     /// The records of a credential that are chosen, and those that are open. The rest is ruled out.
@@ -111,6 +120,10 @@ impl<'a> Selection<'a> {
         if !self.is_generated {
             return Standing::RuledOut;
         }
+        if selector.is_for_look_up() {
+            let ours = self.look_ups[place].get_or_insert_with(|| look_up_fingerprint(key, self.candidate));
+            return if selector.is(ours) { Standing::Chosen } else { Standing::RuledOut };
+        }
         if self.client != Some(client) {
             (self.client, self.fingerprints) = (Some(client), [None; MacKeys::MOST]);
         }
@@ -128,7 +141,10 @@ impl SecretStore {
         proved: &ClientSecret,
     ) -> Option<Selector> {
         let todays = self.0.selector_keys.as_ref()?.ids().next();
-        if record.selector.map(Selector::key_id) == todays.as_ref() {
+        let is_todays = |selector: &&Selector| {
+            Some(selector.key_id()) == todays.as_ref() && selector.is_for_look_up() == self.0.looks_up
+        };
+        if record.selector.as_ref().is_some_and(is_todays) {
             return None;
         }
         self.selector_for(key, record.stored, proved)
@@ -142,7 +158,17 @@ impl SecretStore {
         secret: &ClientSecret,
     ) -> Option<Selector> {
         let keys = self.0.selector_keys.as_ref()?;
-        if self.is_pinned(stored) { keys.selector_of(self.formats(), key.client_id(), secret) } else { None }
+        match self.is_pinned(stored) {
+            true if self.0.looks_up => keys.look_up_of(self.formats(), secret),
+            true => keys.selector_of(self.formats(), key.client_id(), secret),
+            false => None,
+        }
+    }
+
+    /// The selectors by which the row of a bare key is found, one for each key; none where the store makes no such ones.
+    pub(crate) fn lookups(&self, candidate: &ClientSecret) -> Option<Vec<Selector>> {
+        let keys = self.0.selector_keys.as_ref().filter(|_| self.0.looks_up)?;
+        Some(keys.look_ups(self.formats(), candidate))
     }
 
     /// Whether the record stands for one secret for ever. One that points at whichever is the latest may come to mean

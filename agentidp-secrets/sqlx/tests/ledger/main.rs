@@ -1,6 +1,8 @@
 //! Tests of the ledgers on a real PostgreSQL and a SQLite file.
 
 #[cfg(test)]
+mod bare_keys;
+#[cfg(test)]
 mod commit;
 #[cfg(test)]
 mod conformance;

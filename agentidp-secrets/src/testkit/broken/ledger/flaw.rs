@@ -54,6 +54,8 @@ flaws! {
     EndsAtOnce: a_dropped_transaction_leaves_nothing;
     /// Refuses to lock a row that it cannot read.
     FailsOnDamaged: a_damaged_row_is_returned_without_secrets;
+    /// Finds a row by the selector of its current record only.
+    FindsCurrentOnly: a_row_is_found_by_its_selectors;
     /// Leaves out rows that it cannot read.
     HidesDamaged: a_damaged_row_is_returned_without_secrets;
     /// Looks up a credential by its id alone.

@@ -20,6 +20,7 @@ use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Freshness, Ledger, MemoryError, MemoryLedger, MemoryTx, Note, Row,
 };
+use crate::selector::Selector;
 use crate::testkit::ledger_harness::LedgerHarness;
 
 /// A ledger in memory with a flaw, or with none. Clones are handles on one database, and the ledger is its own harness.
@@ -159,6 +160,20 @@ impl Ledger for BrokenLedger {
 
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, MemoryError> {
         self.rows_of(client, freshness).await
+    }
+
+    async fn find(&self, selectors: &[Selector]) -> Result<Option<Vec<(ClientId, ClientRows)>>, MemoryError> {
+        let found = self.inner.find(selectors).await?;
+        let has_current = |rows: &ClientRows| {
+            let candidates = rows.known.iter().flat_map(|known| known.candidates());
+            candidates.filter_map(|(_, secrets)| secrets.selector.as_ref()).any(|selector| selectors.contains(selector))
+        };
+        let keeps = |rows: &ClientRows| !self.has(LedgerFlaw::FindsCurrentOnly) || has_current(rows);
+        Ok(found.map(|found| found.into_iter().filter(|(_, rows)| keeps(rows)).collect()))
+    }
+
+    async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, MemoryError> {
+        self.inner.unfindable(limit).await
     }
 
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {

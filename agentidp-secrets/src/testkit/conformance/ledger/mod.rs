@@ -97,6 +97,7 @@ macro_rules! __each_ledger_check {
             rows::an_expired_row_does_not_authenticate
             rows::a_suspended_client_may_not_authenticate
             rows::a_damaged_row_is_returned_without_secrets
+            rows::a_row_is_found_by_its_selectors
             rows::pages_return_each_active_row_once
             rows::a_page_has_rows_that_authenticate_nobody
             notes::a_note_comes_back_as_it_was_written

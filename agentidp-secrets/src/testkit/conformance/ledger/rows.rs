@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::fixture::{Site, Write, set_up, succeeds};
 use crate::credential::CredentialKey;
 use crate::lifecycle::{Freshness, Ledger, Row, State};
+use crate::selector::Selector;
 use crate::testkit::conformance::fixture::holds;
 use crate::testkit::harness::fresh_key;
 use crate::testkit::ledger_harness::LedgerHarness;
@@ -93,6 +94,44 @@ pub(crate) async fn a_damaged_row_is_returned_without_secrets<H: LedgerHarness>(
     let repaired = site.plain(row.key);
     site.committed(&[Write::Replace(repaired.clone())]).await;
     site.has(&repaired, "`replace`: a row that could not be read is repaired by it").await;
+}
+
+/// Where the ledger supports it. Cannot claim that an index is used.
+pub(crate) async fn a_row_is_found_by_its_selectors<H: LedgerHarness>(harness: &H) {
+    let (site, other) = (Site::new(harness).await, Site::new(harness).await);
+    other.inserted().await;
+    let row = site.full(site.key().await, site.now().await, 64);
+    site.committed(&[Write::Insert(row.clone())]).await;
+    let secrets = row.secrets.clone();
+    let current = secrets.as_ref().and_then(|secrets| secrets.selector);
+    let previous = secrets.and_then(|secrets| secrets.previous).and_then(|previous| previous.selector);
+    let [current, previous] = [current, previous].map(|selector| set_up("a selector", selector.ok_or("there is none")));
+    let none = set_up("a selector", Selector::parse("k0::0000000000000000"));
+    let found = async |selectors: &[Selector]| {
+        let found = succeeds(site.ledger.find(selectors).await, "`find` is no error");
+        found.map(|found| {
+            found.into_iter().map(|(client, rows)| (client, rows.known.map_or(0, |known| known.len()))).collect()
+        })
+    };
+    let (Some(nothing), owner) = (found(&[none]).await, vec![(site.client.clone(), 1)]) else { return };
+    let nothing: Vec<_> = nothing;
+    holds(nothing.is_empty() && found(&[]).await == Some(Vec::new()), "`find`: a selector of no row finds nothing");
+    holds(
+        found(&[none, current]).await.as_ref() == Some(&owner),
+        "`find`: the selector of a row finds its client, with its rows",
+    );
+    holds(found(&[previous]).await == Some(owner), "`find`: so does that of its previous record");
+    let lacking = succeeds(site.ledger.unfindable(10).await, "`unfindable` is no error");
+    holds(
+        lacking.contains(&site.client) && lacking.contains(&other.client),
+        "`unfindable`: rows without one for a look-up",
+    );
+    holds(
+        succeeds(site.ledger.unfindable(1).await, "`unfindable` is no error").len() == 1,
+        "`unfindable`: keeps the limit",
+    );
+    site.committed(&[Write::End(row.key)]).await;
+    holds(found(&[current, previous]).await == Some(Vec::new()), "`find`: a row that has ended is not found");
 }
 
 /// Cannot claim what happens to rows that come while somebody reads.
