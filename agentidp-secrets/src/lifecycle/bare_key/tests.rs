@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::backend::{SecretBackend as _, SharedBackend};
+use crate::backend::SharedBackend;
 use crate::clock::{Clock, ManualClock};
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
