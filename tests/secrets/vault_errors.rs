@@ -193,8 +193,18 @@ async fn a_server_that_cannot_answer() {
         ("write, sealed", sealed.1, ErrorKind::Unavailable, "unseal it"),
         ("read, hung", slow.0, ErrorKind::Unavailable, "no answer in time"),
         ("write, hung", slow.1, ErrorKind::Unavailable, "no answer in time"),
-        ("read, stopped", stopped.0, ErrorKind::Unavailable, "is it running, is VAULT_ADDR right?"),
-        ("write, stopped", stopped.1, ErrorKind::Unavailable, "is it running, is VAULT_ADDR right?"),
+        (
+            "read, stopped",
+            stopped.0,
+            ErrorKind::Unavailable,
+            "is it running, is the address of `VaultKv2::builder` right?",
+        ),
+        (
+            "write, stopped",
+            stopped.1,
+            ErrorKind::Unavailable,
+            "is it running, is the address of `VaultKv2::builder` right?",
+        ),
         // No real server says this.
         (
             "read, not Vault's",

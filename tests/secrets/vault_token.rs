@@ -194,7 +194,7 @@ async fn a_revoked_token_is_denied() {
     bao.revoke_token(&mount.policy_token).await;
     clock.advance(768 * 40 * MINUTE);
     let error = vault.tend_token().await.outcome.unwrap_err();
-    assert!(error.kind() == ErrorKind::Denied && error.to_string().contains("VAULT_TOKEN"), "{error}");
+    assert!(error.kind() == ErrorKind::Denied && error.to_string().contains("`VaultAuth::Token`"), "{error}");
 }
 
 #[tokio::test]
