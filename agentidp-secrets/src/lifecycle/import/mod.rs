@@ -64,11 +64,11 @@ impl<L: Ledger> Lifecycle<L> {
         record: &StoredSecret,
         change: &dyn Change<L>,
     ) -> Result<Row, Failure<L::Error>> {
-        let backend = self.0.store.backend(Operation::Pin, record.backend())?;
+        let (backend, record) = self.0.store.claim(Operation::Pin, record)?;
         let attempt = match backend.info().custody {
             Custody::Record => Revision::fresh()?,
             Custody::Backend => {
-                let place = place_of(backend, key, record)?;
+                let place = place_of(backend, key, &record)?;
                 let plan = |state: &State, _| match state {
                     State::Absent => Ok((OpenWriteKind::Pin, 0)),
                     State::Active(_) | State::Ended => Err(Why::Changed),
@@ -80,7 +80,7 @@ impl<L: Ledger> Lifecycle<L> {
                 }
             }
         };
-        let current = match self.readable(key, record).await {
+        let current = match self.readable(backend, key, &record).await {
             Ok(current) => current,
             Err(error) => {
                 self.abandon(key, attempt).await;
@@ -104,9 +104,13 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// The record of the version that is meant now, once it is known that it can be read. A candidate that is nobody's finds out.
-    async fn readable(&self, key: &CredentialKey, record: &StoredSecret) -> BackendResult<StoredSecret> {
+    async fn readable(
+        &self,
+        backend: &SharedBackend,
+        key: &CredentialKey,
+        record: &StoredSecret,
+    ) -> BackendResult<StoredSecret> {
         let store = &self.0.store;
-        let backend = store.backend(Operation::Pin, record.backend())?;
         let pinned = match backend.points_to(record) {
             // The place itself, of a backend whose records all name a version.
             None if backend.place(key).as_ref() == Some(record) => match backend.inspect(key, None).await? {
