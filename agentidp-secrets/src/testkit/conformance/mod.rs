@@ -57,7 +57,8 @@ impl Check {
 }
 
 /// Checks of what a backend writes. None of them applies to one that only reads.
-const OF_WRITES: [&str; 16] = [
+const OF_WRITES: [&str; 17] = [
+    "every_id_has_a_place",
     "longest_secret_accepted",
     "oversize_secret_refused",
     "empty_or_nul_secret_refused",
