@@ -154,3 +154,33 @@ async fn an_overlap_that_cannot_be_is_refused_and_rotates_nothing() {
     let reply = rotate(&site, agent, credential, json!({ "overlapSeconds": 60, "expiresAt": end })).await;
     assert_eq!((reply.status, &reply.json()["previousExpiresAt"]), (200, &json!(end)), "as long as the credential");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previous_secret_that_vault_no_longer_has_matches_nothing() {
+    let (site, mount) = in_vault().await;
+    let agent = site.agent("a@agents.example").await;
+    let (credential, old) = site.credential(agent).await;
+    let new = rotate(&site, agent, credential, json!({ "overlapSeconds": 60 })).await.secret();
+    let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    support::bao().destroy(&path, 1).await;
+    assert!(is_accepted(&site, agent, &new).await);
+    for wrong in ["wrong", &old] {
+        assert!(!is_accepted(&site, agent, wrong).await, "a mismatch, and no outage");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previous_secret_works_while_vault_no_longer_has_the_present_one() {
+    let (site, mount) = in_vault().await;
+    let agent = site.agent("a@agents.example").await;
+    let (credential, old) = site.credential(agent).await;
+    let new = rotate(&site, agent, credential, json!({ "overlapSeconds": 60 })).await.secret();
+    let path = format!("{}/data/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    support::bao().destroy(&path, 2).await;
+    assert!(is_accepted(&site, agent, &old).await);
+    for other in ["wrong", &new] {
+        assert_eq!(site.grant(agent, other).await.status, 500, "it may be the present one: never called wrong");
+    }
+    let third = site.rotate(agent, credential).await.secret();
+    assert!(is_accepted(&site, agent, &third).await && !is_accepted(&site, agent, &old).await);
+}

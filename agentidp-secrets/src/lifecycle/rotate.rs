@@ -232,9 +232,20 @@ impl<L: Ledger> Lifecycle<L> {
         stored: StoredSecret,
         lease: &Lease,
     ) -> Result<bool, Failure<L::Error>> {
+        self.commit_pinned(before, stored, lease, &()).await
+    }
+
+    /// The same, with the caller's part of the change.
+    pub(super) async fn commit_pinned(
+        &self,
+        before: &Row,
+        stored: StoredSecret,
+        lease: &Lease,
+        change: &dyn Change<L>,
+    ) -> Result<bool, Failure<L::Error>> {
         let secrets = before.secrets.clone().map(|secrets| CredentialSecrets { current: stored, ..secrets });
         let write = Write::Replace { before: before.revision, after: Row { secrets, ..before.clone() } };
-        Ok(matches!(self.commit(&lease.key, &write, lease.attempt, &()).await?, Committed::Done(_)))
+        Ok(matches!(self.commit(&lease.key, &write, lease.attempt, change).await?, Committed::Done(_)))
     }
 
     /// Finishes what a process left that died while it wrote a current secret anew.

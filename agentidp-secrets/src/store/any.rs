@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Verified};
 use super::select::{Selection, Trial};
-use super::verify::Remembered;
+use super::verify::{Remembered, is_gone};
 use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{Error, Operation, Result, VerifyError};
@@ -96,9 +96,12 @@ impl SecretStore {
                     Ok(verified) => return Ok(VerifiedAny { index, verified }),
                     Err(VerifyError::Mismatch) => {}
                     Err(VerifyError::Backend(error)) => {
-                        // Nothing falls through an outage to another record of the same credential.
+                        let gone = is_gone(&error);
                         missed.errors.push((index, error));
-                        continue;
+                        // Nothing falls through an outage to another record of the same credential.
+                        if !gone {
+                            continue;
+                        }
                     }
                 }
             }

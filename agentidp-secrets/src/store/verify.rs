@@ -2,11 +2,11 @@
 
 use super::SecretStore;
 use super::failed::failed;
-use super::lifecycle::{CredentialSecrets, Verified};
+use super::lifecycle::{CredentialSecrets, Generation, Verified};
 use super::select::{Record, Selection, Trial};
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
-use crate::error::{Operation, Result, VerifyError};
+use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
@@ -31,7 +31,9 @@ impl SecretStore {
     /// Decides whether `candidate` is the credential's secret. `Ok` means proved, and nothing else does.
     ///
     /// The previous record is tried when the current one is a mismatch and the grace period is not over. When the
-    /// current one cannot be decided, that is the answer: nothing falls through an outage.
+    /// current one cannot be decided, that is the answer: nothing falls through an outage. A secret that the backend no
+    /// longer holds (`NotFound`) is no outage: a previous one matches nothing, and without the current one a candidate
+    /// may still match the previous one. A candidate that does not is not called wrong, as it may be the current secret.
     ///
     /// A candidate that has none of the store's [forms](Self::formats) is a mismatch before anything else is done.
     ///
@@ -64,14 +66,19 @@ impl SecretStore {
         if !self.formats().may_be_a_secret(candidate) {
             return Err(VerifyError::Mismatch);
         }
-        let mut level = false;
+        let (mut level, mut gone) = (false, None);
         let (chosen, open) = Selection::new(self, candidate).sort(0, key, secrets);
         for trial in [chosen, open].into_iter().filter(|trial| trial.first().is_some()) {
             let attempt = self.attempt(trial, candidate).await;
             level |= attempt.level;
-            if !matches!(attempt.outcome, Err(VerifyError::Mismatch)) {
-                return attempt.outcome;
+            match attempt.outcome {
+                Err(VerifyError::Mismatch) => {}
+                Err(VerifyError::Backend(error)) if is_gone(&error) => gone = Some(error),
+                decided => return decided,
             }
+        }
+        if let Some(error) = gone {
+            return Err(error.into());
         }
         if !level {
             Box::pin(self.level(candidate)).await; // rare, and large
@@ -92,17 +99,20 @@ impl SecretStore {
 
     /// Asks about the records in turn. Without any it is a mismatch.
     pub(super) async fn ask(&self, trial: &Trial<'_>, candidate: &ClientSecret) -> Attempt {
-        let mut level = false;
+        let (mut level, mut gone) = (false, None);
         for record in trial.records() {
             match self.check(trial.key, record.stored, candidate).await {
                 Ok((Verdict::Mismatch, info)) => level |= self.0.decoy.is_matched_by(info, candidate),
                 Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
                     return Attempt { outcome: Ok(self.verified(trial.key, record, verdict, candidate)), level };
                 }
+                Err(error) if is_gone(&error) => {
+                    gone = gone.or(Some(error).filter(|_| record.generation == Generation::Current));
+                }
                 Err(error) => return Attempt { outcome: Err(error.into()), level },
             }
         }
-        Attempt { outcome: Err(VerifyError::Mismatch), level }
+        Attempt { outcome: Err(gone.map_or(VerifyError::Mismatch, VerifyError::from)), level }
     }
 
     /// Tries the records by what is remembered of them, and asks nobody.
@@ -140,4 +150,9 @@ impl SecretStore {
         let verdict = backend.verify(key, &stored, candidate).await;
         verdict.map(|verdict| (verdict, backend.info())).map_err(failed(Operation::Verify, stored.backend()))
     }
+}
+
+/// Whether the backend has answered, and no longer holds what the record points to.
+pub(super) fn is_gone(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound
 }

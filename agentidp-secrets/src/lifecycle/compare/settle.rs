@@ -49,8 +49,13 @@ impl<L: Ledger> Lifecycle<L> {
         let (life, kind, revision) = (self.clone(), difference.kind, difference.revision);
         self.uncut(async move {
             match (settlement, kind) {
-                (Settlement::Row, Kind::VersionBehind) => life.write_forward(&key, &place, revision, latest).await,
-                (Settlement::Row, Kind::PathNotPointedTo) => life.keep_left(&key, &place).await.map(|()| true),
+                (Settlement::Row, Kind::VersionBehind) => {
+                    life.write_forward(&key, &place, revision, latest, &change).await
+                }
+                (Settlement::Row, Kind::PathNotPointedTo) => {
+                    life.keep_left(&key, &place).await?;
+                    life.confirm(&key, revision, &change).await
+                }
                 (Settlement::Latest | Settlement::Both(_), kind) if kind.has_another_secret() => {
                     let overlap = if let Settlement::Both(overlap) = settlement { overlap } else { Duration::ZERO };
                     life.take_latest(&key, &place, revision, latest, overlap, &change).await
@@ -112,11 +117,25 @@ impl<L: Ledger> Lifecycle<L> {
         place: &StoredSecret,
         revision: Option<Revision>,
         latest: u64,
+        change: &dyn Change<L>,
     ) -> Result<bool, Failure<L::Error>> {
         let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Rotate).await?;
         let Some((mut lease, before)) = opened else { return Ok(false) };
         let Some(stored) = self.repair_over(&mut lease, &before, latest).await? else { return Ok(false) };
-        self.pin_to(&before, stored, &lease).await
+        self.commit_pinned(&before, stored, &lease, change).await
+    }
+
+    /// Writes the row once more as it is, with the caller's part of the change.
+    async fn confirm(
+        &self,
+        key: &CredentialKey,
+        revision: Option<Revision>,
+        change: &dyn Change<L>,
+    ) -> Result<bool, Failure<L::Error>> {
+        let row = self.edit(key, |state, _, _| state.active().cloned()).await?;
+        let Some(after) = row.filter(|row| row.revision == revision) else { return Ok(false) };
+        let write = Write::Replace { before: revision, after };
+        Ok(matches!(self.commit(key, &write, Revision::fresh()?, change).await?, Committed::Done(_)))
     }
 
     /// Opens a write of a row that has not changed since.

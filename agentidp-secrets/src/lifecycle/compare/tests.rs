@@ -264,6 +264,20 @@ async fn after_the_database_was_restored_the_later_secret_counts_or_the_rows_or_
 }
 
 #[tokio::test]
+async fn the_callers_part_of_a_settlement_is_in_its_transaction() {
+    for settlement in [Settlement::Row, Settlement::Latest, Settlement::Both(HOUR)] {
+        let site = Site::new();
+        let old = site.issue("c").await;
+        let restored = site.backup();
+        let new = site.rotate("c").await;
+        let behind = restored.compare(Mode::DryRun).await.remove(0);
+        let refused = restored.life.settle(&restored.memory, &behind, settlement, Refuses).await;
+        assert!(refused.is_err(), "{settlement:?}");
+        assert!(restored.works(&old.secret).await && !restored.works(&new.secret).await, "{settlement:?}");
+    }
+}
+
+#[tokio::test]
 async fn after_the_backend_was_restored_what_it_has_counts_or_nothing_does() {
     let site = Site::new();
     let old = site.issue("c").await;

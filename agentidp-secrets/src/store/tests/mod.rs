@@ -250,6 +250,44 @@ async fn nothing_falls_through_an_outage() {
 }
 
 #[tokio::test]
+async fn what_is_gone_is_no_outage_and_hides_no_other_secret() {
+    let fixture = Fixture::digest_primary().await;
+    let with = |current: &StoredSecret, previous: &StoredSecret| CredentialSecrets {
+        current: current.clone(),
+        selector: None,
+        previous: Some(fixture.previous(previous.clone())),
+    };
+    let (gone, down) = (remote("gone"), remote("down"));
+    let generation = async |secrets: CredentialSecrets, candidate: &str| {
+        let several = [(key(), secrets.clone()), (key(), digest("another").into())];
+        let any = fixture.store.verify_any(&several, &candidate.into()).await.map(|any| any.verified.generation);
+        let one = fixture.verify(secrets, candidate).await.map(|verified| verified.generation);
+        let kind = |error| match error {
+            VerifyError::Mismatch => None,
+            VerifyError::Backend(error) => Some(error.kind()),
+        };
+        assert_eq!(one, any.map_err(kind));
+        one
+    };
+    for (current, previous) in [(digest("a"), gone.clone()), (remote("a"), gone.clone())] {
+        assert_eq!(generation(with(&current, &previous), "a").await, Ok(Generation::Current));
+        assert_eq!(generation(with(&current, &previous), "wrong").await, Err(None), "a previous one that is gone");
+    }
+    for previous in [digest("b"), remote("b")] {
+        assert_eq!(generation(with(&gone, &previous), "b").await, Ok(Generation::Previous));
+        assert_eq!(
+            generation(with(&gone, &previous), "wrong").await,
+            Err(Some(ErrorKind::NotFound)),
+            "it may be that one"
+        );
+    }
+    assert_eq!(generation(with(&gone, &gone), "a").await, Err(Some(ErrorKind::NotFound)));
+    assert_eq!(generation(with(&gone, &down), "a").await, Err(Some(ErrorKind::Unavailable)));
+    assert_eq!(generation(with(&down, &gone), "a").await, Err(Some(ErrorKind::Unavailable)));
+    assert_eq!(generation(with(&digest("a"), &down), "b").await, Err(Some(ErrorKind::Unavailable)));
+}
+
+#[tokio::test]
 async fn every_way_to_fail_computes_one_digest() {
     for fixture in [Fixture::digest_primary().await, Fixture::remote_primary().await] {
         // The last three cannot be stored as a digest. Without one, a round trip to the remote backend would show.

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::life::Database;
 use crate::repo::ChangeTx;
 
-/// A secret counts from now on that did not.
+/// An operator has decided which secret counts.
 pub(super) struct Settled {
     now: Timestamp,
     settlement: Settlement,
@@ -28,7 +28,11 @@ impl Settled {
 impl Change<Database> for Settled {
     async fn after(&self, tx: &mut Box<dyn ChangeTx>, row: &Row) -> Result<(), ApiError> {
         let (client_id, credential_id) = ids(&row.key);
-        let restored = if self.settlement == Settlement::Latest { "latest" } else { "both" };
+        let restored = match self.settlement {
+            Settlement::Row => "row",
+            Settlement::Latest => "latest",
+            Settlement::Both(_) => "both",
+        };
         let about = json!({ "credentialId": credential_id, "actor": "operator", "restored": restored });
         // The command line has no address.
         let origin =
