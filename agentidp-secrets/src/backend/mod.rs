@@ -7,6 +7,7 @@ mod shared;
 
 pub use self::answer::{Held, Pointer, Verdict};
 pub use self::contract::SecretBackend;
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use self::contract::keeps_no_versions;
 pub use self::info::{BackendInfo, Custody};
 pub use self::shared::SharedBackend;
