@@ -128,11 +128,18 @@ impl MountBackend {
 
     fn later(&self, time: Duration, key: &CredentialKey, change: &Change) {
         let (site, mount, key, change) = (self.site.clone(), self.mount, key.clone(), change.clone());
-        site.world.lock().counts.late += 1;
+        let restores = {
+            let mut world = site.world.lock();
+            world.counts.late += 1;
+            world.counts.restores
+        };
         let sent = change.clone();
         let arrive = async move {
             site.lateness(time).await;
-            site.world.lock().carry_out(mount, &key, &change);
+            let mut world = site.world.lock();
+            if world.counts.restores == restores {
+                world.carry_out(mount, &key, &change);
+            }
         };
         self.site.in_the_world(arrive, |pen| {
             pen.put((mount, time));

@@ -10,7 +10,7 @@ use super::seen::{Kind, MOUNTS};
 use super::world::{World, mount_of};
 use crate::credential::CredentialKey;
 use crate::lifecycle::compare::{Difference, DifferenceKind, Mode};
-use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown};
+use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown, State};
 use crate::secret::ClientSecret;
 
 /// What is owed is paid in so many rounds.
@@ -32,6 +32,10 @@ pub(super) async fn settle(cluster: &Cluster) {
             world.violate(STUCK, |world| format!("{} are still under way", world.under_way));
         }
     }
+    let has_restored = cluster.world.lock().counts.restores > 0;
+    if has_restored {
+        cluster.reunite().await;
+    }
     drain(cluster).await;
     let overlaps = cluster.world.lock().longest_overlap();
     sleep(overlaps).await;
@@ -47,6 +51,10 @@ pub(super) async fn settle(cluster: &Cluster) {
             return;
         }
     }
+    if let Some(replica) = cluster.any().filter(|_| has_restored) {
+        // At places that its row did not point to a credential may have been in another life.
+        replica.compare(Mode::Repair).await;
+    }
     drain(cluster).await;
     cluster.world.lock().look_at_places();
 }
@@ -54,11 +62,14 @@ pub(super) async fn settle(cluster: &Cluster) {
 /// A comparison finds nothing that somebody has to mend: after whatever went wrong rows and mounts belong together.
 async fn compare(cluster: &Cluster) {
     let Some(replica) = replica(cluster) else { return };
+    let has_restored = cluster.world.lock().counts.restores > 0;
     let told = replica.compare(Mode::DryRun).await;
     let is_wrong = |difference: &&Difference| {
-        let harmless =
-            [DifferenceKind::VersionUnfinished, DifferenceKind::VersionBehind, DifferenceKind::PathNotPointedTo];
-        !harmless.contains(&difference.kind)
+        use DifferenceKind as Kind;
+        let harmless = [Kind::VersionUnfinished, Kind::VersionBehind, Kind::PathNotPointedTo];
+        let lost =
+            [Kind::PathWithoutRow, Kind::RowWithoutPath, Kind::VersionMissing, Kind::PreviousMissing, Kind::Unreadable];
+        !(harmless.contains(&difference.kind) || has_restored && lost.contains(&difference.kind))
     };
     let wrong: Vec<_> = told.iter().flatten().filter(is_wrong).map(ToString::to_string).collect();
     if told.is_none() || !wrong.is_empty() {
@@ -97,7 +108,20 @@ async fn use_and_end(cluster: &Cluster, key: &CredentialKey) {
     let current = cluster.world.lock().oracle.meaning(key).and_then(|meaning| meaning.current.clone());
     let Some(current) = current else { return };
     cluster.world.lock().lift(key);
-    works(cluster, key, &current, true).await;
+    let (has_restored, is_there) = {
+        let world = cluster.world.lock();
+        let row = world.ledger.entry(key).state;
+        let is_there = row.active().is_some_and(|row| world.meaning_of(row).current.is_some());
+        (world.counts.restores > 0, is_there && !world.oracle.has_another_secret_of(key.client_id()))
+    };
+    if is_there {
+        works(cluster, key, &current, true).await;
+    }
+    if has_restored {
+        // There may be no room for another version beside those of another life.
+        finish(cluster, key, Kind::End).await;
+        return;
+    }
     let Some(shown) = finish(cluster, key, Kind::Rotate(Duration::ZERO)).await else { return };
     let Some(shown) = shown else { return };
     works(cluster, key, &current, false).await;
@@ -174,7 +198,9 @@ impl World {
             let entry = self.ledger.entry(&key);
             let Some(row) = entry.state.active() else {
                 let is_held = (0..MOUNTS).any(|mount| self.mounts[mount].places.contains_key(&key));
-                if is_held || entry.note.is_some() {
+                // What another life of the database has issued is named, and never deleted without being asked to.
+                let is_of_another = self.counts.restores > 0 && entry.state == State::Absent;
+                if is_held && !is_of_another || entry.note.is_some() {
                     self.violate("nothing is held that nobody vouches for", |world| {
                         format!("{key}, held: {is_held}; {}", world.describe(&key))
                     });
@@ -182,6 +208,9 @@ impl World {
                 continue;
             };
             let current = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current));
+            if self.counts.restores > 0 {
+                continue;
+            }
             for mount in (0..MOUNTS).filter(|mount| Some(*mount) != current) {
                 let left = self.mounts[mount].places.get(&key).into_iter().flat_map(|place| place.secrets().cloned());
                 let left: Vec<_> = left.filter(|secret| self.oracle.has_left(secret, mount)).collect();

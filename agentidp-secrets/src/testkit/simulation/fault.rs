@@ -12,6 +12,8 @@ pub enum Fault {
     NoSecondLook,
     /// A clone of the database has the backends forget what it owes, although it is not itself.
     NoGate,
+    /// A database goes on deleting and taking over when it, or a mount, was put back to an earlier moment.
+    OpenAfterRestore,
     /// Leases and overlaps run by the clocks of replicas, which are apart.
     ClocksOfReplicas,
 }
@@ -21,7 +23,7 @@ impl Fault {
     pub(super) fn in_the_library(self) -> Option<Flaw> {
         match self {
             Self::Library(flaw) => Some(flaw),
-            Self::NoSecondLook | Self::NoGate | Self::ClocksOfReplicas => None,
+            Self::NoSecondLook | Self::NoGate | Self::OpenAfterRestore | Self::ClocksOfReplicas => None,
         }
     }
 }

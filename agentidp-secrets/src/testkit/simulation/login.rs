@@ -97,7 +97,10 @@ impl World {
                 since.any(|epoch| counts(epoch, Some(proof.key())) && !epoch.suspended.contains(client))
             }
             Decision::NotActive => since.any(|epoch| counts(epoch, None) && epoch.suspended.contains(client)),
-            Decision::Mismatch { .. } => since.any(|epoch| !counts(epoch, None)),
+            Decision::Mismatch { .. } => {
+                let may_be_gone = self.oracle.was_over(client, secret) || self.oracle.has_another_secret_of(client);
+                may_be_gone || since.any(|epoch| !counts(epoch, None))
+            }
         };
         self.tell(|world| {
             let decision = match decision {

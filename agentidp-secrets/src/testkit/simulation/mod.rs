@@ -15,18 +15,20 @@
 //! Each call to the ledger or to a backend is a point, before and after which a replica may be held up, stand still, or die with all
 //! its tasks; another one starts on the same ledger. Calls fail; commits are lost, done or not, or carried out later;
 //! requests are lost, carried out late, twice or without an answer; a standby answers with what it knew. Callers hang up, the
-//! clock jumps, replicas are set to different backends. Replicas, and clones of the database, compare rows and mounts.
+//! clock jumps, replicas are set to different backends. Replicas, and clones of the database, compare rows and mounts. The
+//! database or a mount is put back to an earlier moment, and nothing may be deleted until the operator has settled what differs.
 //!
 //! # What must hold
 //! | when | rule |
 //! |---|---|
 //! | after each change of the ledger or of a mount | what a live row vouches for can be read |
 //! | | a row changes only as it was asked to: an upgrade, a pin or a repair changes no secret |
-//! | | a place is deleted only when its credential has ended |
+//! | | a place is deleted only when its credential has ended, and the ledger is the one that wrote it |
 //! | at each answer | no secret is shown twice or was presented before, and a shown one is committed |
 //! | | a definite error changed nothing, then and later |
 //! | | each acknowledged change is in the audit once |
 //! | | a login was decided by what counted at a moment of its own; the last look by what counted since it began |
+//! | after a restore | a secret that is lost is an outage and no mismatch, and its row is named by the comparison |
 //! | at the end | debts have drained; nothing is held that nobody vouches for; a comparison finds nothing to mend; nothing stays stuck |
 //!
 //! # The small world
@@ -36,6 +38,7 @@
 //! A [`Fault`] is a form of the protocol that was refuted. Each is found: that is the proof that the simulation can fail.
 
 mod backend;
+mod backup;
 mod chance;
 mod clock;
 mod digests;
@@ -44,6 +47,7 @@ mod executor;
 mod fate;
 mod fault;
 mod hearing;
+mod identity;
 mod kv;
 mod ledger;
 mod login;
@@ -53,6 +57,7 @@ mod portrait;
 mod rates;
 mod replica;
 mod report;
+mod restore;
 mod scenes;
 mod schedule;
 mod seen;

@@ -57,13 +57,13 @@ impl World {
             for secret in meaning.current.iter().chain(meaning.previous.iter().map(|(secret, _)| secret)) {
                 self.oracle.presented(secret);
             }
-            self.oracle.seen.insert(key, Seen { state, meaning, is_over: false });
+            self.oracle.seen.insert(key, Seen { state, meaning, is_over: false, is_lost: false, is_other: false });
         }
         self.oracle.lines = self.ledger.log().len();
         self.check();
     }
 
-    fn meaning_of(&self, row: &Row) -> Meaning {
+    pub(super) fn meaning_of(&self, row: &Row) -> Meaning {
         let Some(secrets) = &row.secrets else { return Meaning::default() };
         let previous = secrets.previous.as_ref();
         Meaning {
@@ -98,6 +98,9 @@ impl World {
         let is_new = meaning.current.as_ref().is_some_and(|current| !self.oracle.origin(current).is_known);
         let has_jumped = self.counts.jumps > 0;
         let is_right = match (&seen.state, &state, kind) {
+            (State::Active(_), State::Active(_), None) if self.is_being_settled => true,
+            (State::Active(_), State::Active(_), Some(Kind::Rotate(_))) if seen.is_lost => is_new,
+            (State::Active(_), State::Active(_), Some(Kind::EndPrevious) | None) if seen.is_lost => true,
             (State::Absent, State::Active(_), Some(Kind::Issue)) => is_new && new_previous.is_none(),
             (State::Active(_), State::Active(_), Some(Kind::Rotate(overlap))) => {
                 let ends = meaning.previous.as_ref().map(|(_, until)| *until);
@@ -117,9 +120,18 @@ impl World {
         };
         let previous =
             state.active().and_then(|row| row.secrets.as_ref()).and_then(|secrets| secrets.previous.as_ref());
-        let is_unreadable = state.active().is_some() && meaning.current.is_none();
+        // A rotation and an issue make a row that can be read.
+        let is_lost =
+            seen.is_lost && !matches!(kind, Some(Kind::Issue)) && (meaning.current.is_none() || previous.is_some());
+        let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_)));
+        let is_unreadable = state.active().is_some() && meaning.current.is_none() && (makes_a_secret || !is_lost);
+        if self.is_being_settled {
+            meaning.current.iter().for_each(|taken| self.oracle.presented(taken));
+        }
         let is_over = seen.is_over && operation.is_none() || previous.is_some_and(|it| it.valid_until <= self.now());
-        self.oracle.seen.insert(key.clone(), Seen { state, meaning, is_over });
+        let is_other = seen.is_other && (!makes_a_secret || previous.is_some());
+        let meaning = if is_lost { meaning.or(seen.meaning) } else { meaning };
+        self.oracle.seen.insert(key.clone(), Seen { state, meaning, is_over, is_lost, is_other });
         if is_unreadable {
             self.violate("what a live row vouches for can be read", |world| format!("{key}: {}", world.describe(key)));
         }
@@ -138,6 +150,14 @@ impl World {
             let Some(seen) = self.oracle.seen.get(&key) else { continue };
             let Some(row) = seen.state.active() else { continue };
             let now = self.meaning_of(row);
+            if seen.is_lost {
+                // Where a version is missing, another one may be written under its number.
+                if let Some(seen) = self.oracle.seen.get_mut(&key) {
+                    seen.is_other |= now.is_another(&seen.meaning);
+                    seen.meaning = now.or(std::mem::take(&mut seen.meaning));
+                }
+                continue;
+            }
             let is_current = alike(seen.meaning.current.as_ref(), now.current.as_ref()) && now.current.is_some();
             let counting =
                 |of: &Meaning| of.previous.clone().filter(|(_, end)| *end > self.now()).map(|(secret, _)| secret);
@@ -163,7 +183,8 @@ impl World {
     }
 
     /// Whether the current secret was written anew, and the version that the row pins is gone. That is so for a moment at a mount
-    /// that keeps two versions, where a rotation failed and a move to the other mount has taken the place of its open write.
+    /// that keeps two versions, where a rotation failed and a move to the other mount has taken the place of its open write; and at
+    /// any mount where versions of another life stand between, until the operator has settled which of them counts.
     fn is_repaired(&self, key: &CredentialKey, row: &Row) -> bool {
         let Some(mount) = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current)) else { return false };
         let latest = self.mounts[mount].read(key, self.mounts[mount].latest(key)).and_then(Option::as_ref);
@@ -171,7 +192,8 @@ impl World {
         let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
         let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
             || self.mounts.iter().all(|mount| mount.places.contains_key(key));
-        has_moved && self.mounts[mount].versions_kept() == 2 && latest.is_some() && alike(meaning, latest)
+        let is_short = has_moved && self.mounts[mount].versions_kept() == 2;
+        (is_short || !self.is_itself) && latest.is_some() && alike(meaning, latest)
     }
 
     /// A DELETE may arrive at any time, but never for what counts.

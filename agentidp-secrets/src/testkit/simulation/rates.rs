@@ -37,6 +37,8 @@ pub(super) struct Rates {
     pub(super) hang_up: u32,
     /// The clock jumps, between two operations.
     pub(super) jump: u32,
+    /// Everything is backed up or something is put back, between two operations.
+    pub(super) restore: u32,
 }
 
 impl Rates {
@@ -61,6 +63,7 @@ impl Rates {
             standby: rate(&[50, 300]),
             hang_up: rate(&[50, 200]),
             jump: rate(&[50, 200]),
+            restore: if chance.happens(100) { 200 } else { 0 },
             switch: u32::try_from(chance.one_of(&[50, 200, 500])).unwrap_or(0),
         }
     }

@@ -6,6 +6,7 @@ use super::backend::MountBackend;
 use super::digests::DigestBackend;
 use super::executor::{Executor, Owner};
 use super::fault::Fault;
+use super::identity::Identity;
 use super::ledger::SimulatedLedger;
 use super::seen::{MOUNTS, Setting};
 use super::site::Site;
@@ -125,6 +126,22 @@ impl Cluster {
         }
     }
 
+    /// Stops the processes of all replicas, and says how many replicas there are.
+    pub(super) fn stop_all(&self) -> usize {
+        let clones: Vec<_> = self.clones().iter().map(|clone| clone.site.owner).collect();
+        let processes = self.world.lock().processes;
+        for owner in (1..=processes).map(Owner).filter(|owner| !clones.contains(owner)) {
+            self.world.lock().dead.insert(owner);
+            self.executor.kill(owner);
+        }
+        self.replicas().len()
+    }
+
+    /// Starts a process of each replica.
+    pub(super) fn start_again(&self, replicas: usize) {
+        (0..replicas).for_each(|replica| self.start_another(replica));
+    }
+
     fn process(&self, replica: usize, memory: MemoryLedger, may_die: bool) -> Result<Replica> {
         let (owner, setting, primary, clock, fault) = {
             let mut guard = self.world.lock();
@@ -168,6 +185,9 @@ impl Cluster {
         let life = Lifecycle::new(store.build()?, ledger, move |task| tasks.spawn(task))
             .with_observer(observe)
             .with_stages(move |stage| stages.reaches(stage));
-        Ok(Replica { life: life.with_flaw(fault.and_then(Fault::in_the_library)), site })
+        let life = life.with_flaw(fault.and_then(Fault::in_the_library));
+        // A clone has none, or one that is closed.
+        let life = if may_die { life.with_gate(Identity(self.world.clone())) } else { life };
+        Ok(Replica { life, site })
     }
 }

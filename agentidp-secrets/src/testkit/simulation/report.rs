@@ -31,6 +31,8 @@ pub struct Counts {
     pub failures: u64,
     /// Jumps of the clock.
     pub jumps: u64,
+    /// Times that the database or a mount was put back to an earlier moment.
+    pub restores: u64,
     /// Looks at which a current secret was written anew and not yet pinned again.
     pub gaps: u64,
 }
@@ -67,6 +69,7 @@ impl AddAssign for Counts {
         self.unknown_commits += other.unknown_commits;
         self.failures += other.failures;
         self.jumps += other.jumps;
+        self.restores += other.restores;
         self.gaps += other.gaps;
     }
 }

@@ -147,6 +147,14 @@ impl World {
 
 /// Begins the next thing on some replica; says how long until the one after it.
 fn act(cluster: &Cluster) -> Duration {
+    let is_restored = {
+        let mut world = cluster.world.lock();
+        let rate = world.rates.restore;
+        world.chance.happens(rate)
+    };
+    if is_restored {
+        cluster.back_up_or_restore();
+    }
     let replica = cluster.any();
     let mut guard = cluster.world.lock();
     let world = &mut *guard;

@@ -67,6 +67,10 @@ pub(super) struct Seen {
     pub(super) meaning: Meaning,
     /// The overlap was over at some time, so that a clock that is put back gives the previous secret no right.
     pub(super) is_over: bool,
+    /// A mount or the row was put back, and what the row vouches for was not all there.
+    pub(super) is_lost: bool,
+    /// Under the version that the row names another life has kept another secret, and nothing but a selector tells.
+    pub(super) is_other: bool,
 }
 
 /// The secrets that a row vouches for.
@@ -74,6 +78,22 @@ pub(super) struct Seen {
 pub(super) struct Meaning {
     pub(super) current: Option<ClientSecret>,
     pub(super) previous: Option<(ClientSecret, SystemTime)>,
+}
+
+impl Meaning {
+    /// Whether one of the secrets is there and is not the one that it was.
+    pub(super) fn is_another(&self, was: &Self) -> bool {
+        let differ = |now: Option<&ClientSecret>, was: Option<&ClientSecret>| {
+            now.zip(was).is_some_and(|(now, was)| !now.ct_eq(was))
+        };
+        let [now_before, was_before] = [self, was].map(|of| of.previous.as_ref().map(|(secret, _)| secret));
+        differ(self.current.as_ref(), was.current.as_ref()) || differ(now_before, was_before)
+    }
+
+    /// With the current secret as it was where it is missing now, which is an outage. A previous one that is missing is a mismatch.
+    pub(super) fn or(self, was: Self) -> Self {
+        Self { current: self.current.or(was.current), ..self }
+    }
 }
 
 /// What is known of a secret.
@@ -94,6 +114,19 @@ pub(super) struct Epoch {
 }
 
 impl Oracle {
+    /// Whether a version that a row of the client names holds what another life has written.
+    pub(super) fn has_another_secret_of(&self, client: &ClientId) -> bool {
+        self.seen.iter().any(|(key, seen)| seen.is_other && key.client_id() == client)
+    }
+
+    /// Whether the secret's overlap was over once, so that its version may be gone, and a clock that was put back lets it count.
+    pub(super) fn was_over(&self, client: &ClientId, secret: &ClientSecret) -> bool {
+        self.seen
+            .iter()
+            .filter(|(key, seen)| seen.is_over && key.client_id() == client)
+            .any(|(_, seen)| seen.meaning.previous.as_ref().is_some_and(|(previous, _)| previous.ct_eq(secret)))
+    }
+
     /// A short name of a secret, for the history.
     pub(super) fn alias(&self, secret: &ClientSecret) -> String {
         self.secrets

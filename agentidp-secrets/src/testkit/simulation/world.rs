@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use super::backup::Backup;
 use super::chance::Chance;
 use super::clock::WorldClock;
 use super::executor::{Owner, TaskId};
@@ -39,6 +40,11 @@ pub(super) struct World {
     pub(super) counts: Counts,
     /// In the small world: which ways are taken.
     pub(super) small: Option<Small>,
+    pub(super) backups: Vec<Backup>,
+    /// The database and the mounts are of one moment, or the operator has admitted the database.
+    pub(super) is_itself: bool,
+    /// The operator has it settled just now which of two secrets counts.
+    pub(super) is_being_settled: bool,
     /// Requests and commits that are still on their way.
     pub(super) under_way: usize,
     history: Option<Vec<String>>,
@@ -80,6 +86,9 @@ impl World {
             oracle: Oracle::default(),
             counts: Counts::default(),
             small: None,
+            backups: Vec::new(),
+            is_itself: true,
+            is_being_settled: false,
             under_way: 0,
             history: with_history.then(Vec::new),
             violation: None,
@@ -144,6 +153,7 @@ impl World {
         if let Change::Delete = change {
             self.refuse_to_forget_what_counts(key);
         }
+        self.refuse_to_forget(key, change);
         let outcome = self.mounts.get_mut(mount).and_then(|mount| mount.apply(key, change));
         if let (Change::Write { secret: Some(secret), .. }, Some(_)) = (change, outcome) {
             let state = self.ledger.entry(key).state;

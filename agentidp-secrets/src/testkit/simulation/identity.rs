@@ -1,0 +1,25 @@
+//! Whether the database is itself.
+
+use super::fault::Fault;
+use super::world::Shared;
+use crate::lifecycle::Gate;
+
+/// Open while this database is itself: what the comparison of its identity with the folder's entry comes to.
+pub(super) struct Identity(pub(super) Shared);
+
+impl Identity {
+    fn agrees(&self) -> bool {
+        let world = self.0.lock();
+        world.is_itself || world.fault == Some(Fault::OpenAfterRestore)
+    }
+}
+
+impl Gate for Identity {
+    fn may_delete(&self) -> bool {
+        self.agrees()
+    }
+
+    fn may_adopt(&self) -> bool {
+        self.agrees()
+    }
+}
