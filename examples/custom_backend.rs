@@ -9,18 +9,29 @@ use agentidp_secrets::testkit::{BackendHarness, checks, store_checks};
 use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Held};
 use agentidp_secrets::{Error, ErrorKind, Result, SecretBackend, StoredSecret, Verdict};
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use tokio::fs;
 
-/// Secrets under `folder/client/credential/version`. The record is that path, and names the version.
+/// Secrets under `folder/client/credential/version`. The record is that path, and names the version. Ids are any text, also one
+/// that is no name of a file, so their hashes stand for them.
 #[derive(Debug)]
 struct Files {
     info: BackendInfo,
     folder: PathBuf,
 }
 
+fn place(key: &CredentialKey) -> String {
+    let hash = |id: &str| hex::encode(Sha256::digest(id));
+    format!("{}/{}", hash(key.client_id().as_str()), hash(key.credential_id().as_str()))
+}
+
 impl Files {
+    fn folder(&self, key: &CredentialKey) -> PathBuf {
+        self.folder.join(place(key))
+    }
+
     fn record(&self, key: &CredentialKey, version: u64) -> StoredSecret {
-        StoredSecret::new(self.info.id.clone(), format!("{key}/{version}"))
+        StoredSecret::new(self.info.id.clone(), format!("{}/{version}", place(key)))
     }
 
     /// The version that a record names, if the record is ours and the key's.
@@ -32,7 +43,7 @@ impl Files {
     }
 
     async fn latest(&self, key: &CredentialKey) -> Result<Option<u64>> {
-        let mut files = match fs::read_dir(self.folder.join(key.to_string())).await {
+        let mut files = match fs::read_dir(self.folder(key)).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             files => files.map_err(failed)?,
         };
@@ -45,7 +56,7 @@ impl Files {
 
     /// Appears whole or not at all, and never in place of another: a link cannot be made twice.
     async fn write(&self, key: &CredentialKey, version: u64, secret: &ClientSecret) -> Result<StoredSecret> {
-        let folder = self.folder.join(key.to_string());
+        let folder = self.folder(key);
         let unfinished = folder.join(format!("new-{}", uuid::Uuid::new_v4()));
         fs::write(&unfinished, secret.expose_secret()).await.map_err(failed)?;
         let linked = fs::hard_link(&unfinished, folder.join(version.to_string())).await;
@@ -71,12 +82,12 @@ impl SecretBackend for Files {
 
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.info.check_secret(secret)?;
-        fs::create_dir_all(self.folder.join(key.to_string())).await.map_err(failed)?;
+        fs::create_dir_all(self.folder(key)).await.map_err(failed)?;
         self.write(key, 1, secret).await
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
-        let file = self.folder.join(key.to_string()).join(self.version(key, stored)?.to_string());
+        let file = self.folder(key).join(self.version(key, stored)?.to_string());
         let secret = ClientSecret::try_from(fs::read(file).await.map_err(failed)?)?;
         Ok(if secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
     }
@@ -89,7 +100,7 @@ impl SecretBackend for Files {
         }) else {
             return Ok(Held::Nothing);
         };
-        match fs::read(self.folder.join(key.to_string()).join(version.to_string())).await {
+        match fs::read(self.folder(key).join(version.to_string())).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
             read => {
                 let secret = ClientSecret::try_from(read.map_err(failed)?).ok();
@@ -101,7 +112,7 @@ impl SecretBackend for Files {
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
         let blank = ClientSecret::from("");
         secret.map_or(Ok(()), |secret| self.info.check_secret(secret))?;
-        fs::create_dir_all(self.folder.join(key.to_string())).await.map_err(failed)?;
+        fs::create_dir_all(self.folder(key)).await.map_err(failed)?;
         self.write(key, latest + 1, secret.unwrap_or(&blank)).await
     }
 
@@ -116,7 +127,7 @@ impl SecretBackend for Files {
     }
 
     async fn forget(&self, key: &CredentialKey) -> Result<()> {
-        match fs::remove_dir_all(self.folder.join(key.to_string())).await.map_err(failed) {
+        match fs::remove_dir_all(self.folder(key)).await.map_err(failed) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }
