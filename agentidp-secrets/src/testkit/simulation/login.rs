@@ -96,7 +96,10 @@ impl World {
             Decision::Proved(proof) => {
                 since.any(|epoch| counts(epoch, Some(proof.key())) && !epoch.suspended.contains(client))
             }
-            Decision::NotActive => since.any(|epoch| counts(epoch, None) && epoch.suspended.contains(client)),
+            // By rows that were read before the clock was put back a secret counts that does not count any more.
+            Decision::NotActive => {
+                since.any(|epoch| (counts(epoch, None) || self.counts.jumps > 0) && epoch.suspended.contains(client))
+            }
             Decision::Mismatch { .. } => {
                 let may_be_gone = self.oracle.was_over(client, secret) || self.oracle.has_another_secret_of(client);
                 may_be_gone || since.any(|epoch| !counts(epoch, None))
