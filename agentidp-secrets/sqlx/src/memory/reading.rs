@@ -6,7 +6,7 @@
 pub enum Reading {
     /// They are not in memory, or the latest are asked for.
     Missing,
-    /// Nobody would tell if they changed.
+    /// No notification would tell if they changed.
     Unheard,
     /// Those in memory did not let the client in.
     Anew,

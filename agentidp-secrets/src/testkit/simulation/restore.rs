@@ -135,8 +135,7 @@ impl World {
         self.tell(|_| "the database is admitted".to_owned());
         self.is_itself = true;
         for key in self.oracle.keys.clone() {
-            let entry = self.ledger.entry(&key);
-            let is_gone = entry.state.active().is_some_and(|row| self.meaning_of(row).current.is_none());
+            let is_gone = self.is_gone(&key);
             if let Some(seen) = self.oracle.seen.get_mut(&key) {
                 seen.is_lost |= is_gone;
             }
@@ -150,11 +149,14 @@ impl World {
         }
     }
 
+    /// Whether the version is missing that the row vouches for.
+    fn is_gone(&self, key: &CredentialKey) -> bool {
+        self.ledger.entry(key).state.active().is_some_and(|row| self.meaning_of(row).current.is_none())
+    }
+
     fn look_at_what_was_named(&mut self, named: &[CredentialKey]) {
         for key in self.oracle.keys.clone() {
-            let entry = self.ledger.entry(&key);
-            let is_gone = entry.state.active().is_some_and(|row| self.meaning_of(row).current.is_none());
-            if is_gone && !named.contains(&key) {
+            if self.is_gone(&key) && !named.contains(&key) {
                 self.violate(NAMED, |world| format!("{key}: {}", world.describe(&key)));
             }
         }

@@ -176,7 +176,7 @@ fn what_another_process_changes_is_served_for_no_longer_than_a_lease() {
     });
 }
 
-/// Another process makes the change, and nobody tells of it.
+/// Another process makes the change, and no notification tells of it.
 #[test]
 fn rows_read_anew_have_what_was_acknowledged_before_the_request() {
     in_every_order(|| {
