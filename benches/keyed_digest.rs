@@ -1,11 +1,11 @@
-//! Keyed digests, each path beside a bare MAC of the candidate.
+//! Keyed digests and sealed secrets, each path beside a bare MAC of the candidate.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has to stop")]
 
 mod support;
 
 use std::time::Duration;
 
-use agentidp_secrets::backends::KeyedDigest;
+use agentidp_secrets::backends::{KeyedDigest, Sealed};
 use agentidp_secrets::{MacKeys, SecretBackend, SecretStore};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -14,7 +14,7 @@ use self::support::{bare_mac, by_count, key, runtime, secret, twenty};
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
-    targets = backend, stores
+    targets = backend, sealed, stores
 }
 criterion_main!(benches);
 
@@ -29,6 +29,23 @@ fn backend(criterion: &mut Criterion) {
             bencher.to_async(&runtime).iter(|| keyed.verify(&key, &record, candidate));
         });
     }
+    group.finish();
+}
+
+/// What a wrong secret costs, a right one does: both are compared with what was opened.
+fn sealed(criterion: &mut Criterion) {
+    let (runtime, sealed, key) = (runtime(), Sealed::new(keys()), key(0));
+    let (secret, wrong) = (secret(), secret());
+    let record = runtime.block_on(sealed.store(&key, &secret)).expect("it stores");
+    let mut group = criterion.benchmark_group("sealed");
+    bare_mac(&mut group, &secret);
+    for (case, candidate) in [("right", &secret), ("wrong", &wrong)] {
+        group.bench_function(case, |bencher| {
+            bencher.to_async(&runtime).iter(|| sealed.verify(&key, &record, candidate));
+        });
+    }
+    group.bench_function("store", |bencher| bencher.to_async(&runtime).iter(|| sealed.store(&key, &secret)));
+    group.bench_function("reveal", |bencher| bencher.to_async(&runtime).iter(|| sealed.reveal(&key, &record)));
     group.finish();
 }
 

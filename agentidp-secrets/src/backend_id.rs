@@ -23,6 +23,8 @@ impl BackendId {
     pub const LEGACY_SHA: Self = Self(Cow::Borrowed("legacy-sha"));
     /// The in-memory backend for tests and demos.
     pub const MEMORY: Self = Self(Cow::Borrowed("memory"));
+    /// Secrets sealed in the record.
+    pub const SEALED: Self = Self(Cow::Borrowed("sealed"));
     /// HashiCorp Vault or OpenBao, KV version 2.
     pub const VAULT_KV2: Self = Self(Cow::Borrowed("vault-kv2"));
 

@@ -74,6 +74,8 @@ pub enum Operation {
     Pin,
     /// Reachability and rights were tried.
     Probe,
+    /// A secret was to be shown again.
+    Reveal,
     /// A credential's secrets were to be forgotten.
     Revoke,
     /// A secret was to be replaced.
@@ -190,6 +192,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Pin => "pin",
             Self::Probe => "probe",
+            Self::Reveal => "reveal",
             Self::Revoke => "revoke",
             Self::Rotate => "rotate",
             Self::Store => "store",

@@ -1,4 +1,4 @@
-//! The caller's keys for MACs that outlive the process: selectors, and keyed digests.
+//! The caller's keys for what outlives the process: selectors, keyed digests, sealed secrets.
 
 use std::fmt;
 use std::str::FromStr;
@@ -66,13 +66,13 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// Keys that the caller keeps apart from its database, for [`Selector`](crate::Selector)s and
-/// [`KeyedDigest`](crate::backends::KeyedDigest)s.
+/// Keys that the caller keeps apart from its database, for [`Selector`](crate::Selector)s,
+/// [`KeyedDigest`](crate::backends::KeyedDigest)s, and the sealed secrets of feature `sealed`.
 ///
 /// The first key makes what is new; what was made under any of them counts. To change keys put the new one in front and
 /// leave the old ones until nothing names them any more. Every process that shares a database needs the same keys.
 ///
-/// Each key is [32 random bytes](Self::KEY_LEN): `openssl rand -hex 32` prints one. One set serves both purposes, since
+/// Each key is [32 random bytes](Self::KEY_LEN): `openssl rand -hex 32` prints one. One set serves all purposes, since
 /// each works under a key of its own that is derived from these. The bytes are wiped from memory when the last clone
 /// goes; `Debug` shows ids only, and there is no way to read a key back.
 ///
@@ -95,6 +95,8 @@ pub(crate) struct MacKey {
     selector: Hmac<Sha256>,
     digest: Hmac<Sha256>,
     look_up: Hmac<Sha256>,
+    #[cfg(feature = "sealed")]
+    sealing: Zeroizing<[u8; Self::SEALING_LEN]>,
 }
 
 impl MacKeys {
@@ -183,6 +185,9 @@ pub(crate) enum Purpose {
 }
 
 impl MacKey {
+    #[cfg(feature = "sealed")]
+    const SEALING_LEN: usize = 32;
+
     fn new(id: KeyId, key: &[u8]) -> Result<Self> {
         let uniform = key.windows(2).all(|pair| pair.first() == pair.last());
         if key.len() != MacKeys::KEY_LEN || uniform {
@@ -194,11 +199,19 @@ impl MacKey {
             selector: derived(key, b"agentidp-secrets selector v1"),
             digest: derived(key, b"agentidp-secrets keyed-digest v1"),
             look_up: derived(key, b"agentidp-secrets look-up v1"),
+            #[cfg(feature = "sealed")]
+            sealing: derived_bytes(key, b"agentidp-secrets sealed v1"),
         })
     }
 
     pub(crate) fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// The key of a cipher, for that alone.
+    #[cfg(feature = "sealed")]
+    pub(crate) fn sealing(&self) -> &[u8; Self::SEALING_LEN] {
+        &self.sealing
     }
 
     /// HMAC-SHA-256 of the parts, each with its length before it, so that no two lists of parts are the same bytes.
@@ -221,10 +234,13 @@ impl MacKey {
 
 /// A key for one purpose: the MAC of its name.
 fn derived(key: &[u8], purpose: &[u8]) -> Hmac<Sha256> {
+    keyed(derived_bytes(key, purpose).as_slice())
+}
+
+fn derived_bytes(key: &[u8], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut mac = keyed(key);
     mac.update(purpose);
-    let subkey: Zeroizing<[u8; 32]> = Zeroizing::new(mac.finalize().into_bytes().into());
-    keyed(subkey.as_slice())
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 /// HMAC fills a key that is shorter than a block with zeros. Longer than a block none of ours is.

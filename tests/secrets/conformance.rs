@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, Sealed};
 use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
@@ -22,6 +22,7 @@ conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as Shar
 conformance!(bcrypt, over_bcrypt(&[]));
 conformance!(argon2id, over_argon2id());
 conformance!(keyed_digest, over_keyed_digest(&[]));
+conformance!(sealed, over_sealed());
 conformance!(vault, over_vault(&[]).await);
 
 conformance!(timeout_layer, over_memory(&[&timeout()]));
@@ -48,6 +49,7 @@ store_conformance!(store_over_memory, over_memory(&[]));
 store_conformance!(store_over_bcrypt, over_bcrypt(&[]));
 store_conformance!(store_over_argon2id, over_argon2id());
 store_conformance!(store_over_keyed_digest, over_keyed_digest(&[]));
+store_conformance!(store_over_sealed, over_sealed());
 store_conformance!(store_over_vault, over_vault(&[]).await);
 store_conformance!(store_over_warm_memory, over_memory(&[&warm()]));
 store_conformance!(
@@ -92,6 +94,12 @@ fn over_argon2id() -> BackendHarness {
 fn over_keyed_digest(layers: &[&dyn Layer]) -> BackendHarness {
     let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
     BackendHarness::new(stack(KeyedDigest::new(keys), layers))
+}
+
+/// Nor here.
+fn over_sealed() -> BackendHarness {
+    let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
+    BackendHarness::new(Sealed::new(keys))
 }
 
 fn harness(backend: impl SecretBackend, unreachable: impl SecretBackend, layers: &[&dyn Layer]) -> BackendHarness {

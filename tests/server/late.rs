@@ -120,6 +120,10 @@ impl SecretBackend for Late {
         Err(self.hold_up(Operation::Rotate, call))
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.inner.reveal(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         if !self.is_late() {
             return self.inner.rotate(key, current, secret).await;

@@ -21,10 +21,10 @@ use crate::secret::ClientSecret;
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all fourteen methods and puts
+/// A one-way function is less work as a `Digester`. A wrapper implements all fifteen methods and puts
 /// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
 /// the cache behind it, and one that does not forward [`pin`](Self::pin),
-/// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite), [`forget`](Self::forget) or
+/// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite), [`reveal`](Self::reveal), [`forget`](Self::forget) or
 /// [`recognises`](Self::recognises) takes them from the store. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
 ///
@@ -174,6 +174,29 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
         let _ = (key, latest, secret);
         Err(keeps_no_versions(self.info()))
+    }
+
+    /// Returns the secret that `stored` stands for. `None`: it cannot be shown, or is gone.
+    ///
+    /// For [`Lifecycle::reveal`](crate::lifecycle::Lifecycle::reveal). A backend that shows secrets says
+    /// [`with_reveal`](BackendInfo::with_reveal). The default [inspects](Self::inspect) the version that the record
+    /// [points to](Self::points_to) at the key's [place](Self::place), so only one whose record holds the secret implements it.
+    ///
+    /// # Contract
+    /// Changes nothing. Whatever it shows is what `verify` would match: never another version's secret, nor another key's.
+    ///
+    /// # Errors
+    /// `Malformed` when the record is damaged, belongs to another backend, or is not the key's; `Denied`, `Throttled`,
+    /// `Unavailable` as their kinds say.
+    ///
+    /// # Cancel safety
+    /// Safe to drop at any point.
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        let Some(Pointer { place, version: Some(version) }) = self.points_to(stored) else { return Ok(None) };
+        if *stored.backend() != self.info().id || self.place(key) != Some(place) {
+            return Ok(None);
+        }
+        Ok(self.inspect(key, Some(version)).await?.secret().cloned())
     }
 
     /// Stores a new secret for a credential whose present record is `current`, and returns the new record.

@@ -32,6 +32,8 @@ pub struct BackendInfo {
     /// Whether a record verifies under its own key only, so that a swapped row verifies nothing. With
     /// [`Custody::Backend`] that is the contract.
     pub bound_records: bool,
+    /// Whether [`reveal`](crate::SecretBackend::reveal) shows a secret again.
+    pub reveals: bool,
     /// A record's payload that nobody's secret matches, where no secret can be stored to make one.
     decoy: Option<Box<str>>,
     pinned: Pinned,
@@ -65,6 +67,7 @@ impl BackendInfo {
             versions_kept: None,
             reads_only: false,
             bound_records: custody == Custody::Backend,
+            reveals: false,
             decoy: None,
             pinned,
             formats: SecretFormat::documented().into(),
@@ -124,6 +127,13 @@ impl BackendInfo {
     #[must_use]
     pub fn with_bound_records(mut self) -> Self {
         self.bound_records = true;
+        self
+    }
+
+    /// Says that a secret can be shown again. The conformance suite then tests it.
+    #[must_use]
+    pub fn with_reveal(mut self) -> Self {
+        self.reveals = true;
         self
     }
 

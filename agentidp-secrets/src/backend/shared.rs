@@ -68,6 +68,10 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
         (**self).overwrite(key, latest, secret).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        (**self).reveal(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         (**self).rotate(key, current, secret).await
     }

@@ -61,7 +61,7 @@ fn without_head<'a>(text: &'a str, heads: &[&str], is: fn(&str) -> bool) -> Opti
     is(rest).then_some(rest)
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "argon2", feature = "bcrypt")))]
 mod tests {
     use super::*;
 

@@ -63,6 +63,7 @@ impl Memory {
     pub fn keeping(versions: u64) -> Self {
         let info = BackendInfo::new(BackendId::MEMORY, Custody::Backend)
             .with_pin_mark("?version=")
+            .with_reveal()
             .with_versions_kept(versions.max(1));
         Self { info, secrets: Mutex::default() }
     }

@@ -214,6 +214,10 @@ impl SecretBackend for Observe {
         self.observed(Operation::Rotate, self.inner.overwrite(key, latest, secret), |_| Outcome::Done).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.observed(Operation::Reveal, self.inner.reveal(key, stored), |_| Outcome::Done).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.observed(Operation::Rotate, self.inner.rotate(key, current, secret), |_| Outcome::Done).await
     }

@@ -177,6 +177,10 @@ impl SecretBackend for Retry {
         self.inner.overwrite(key, latest, secret).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.repeat(|| self.inner.reveal(key, stored)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.inner.rotate(key, current, secret).await
     }

@@ -63,7 +63,7 @@ struct Timeout {
 impl Timeout {
     async fn within<T: Send>(&self, operation: Operation, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
         let (deadline, consequence) = match operation {
-            Operation::Pin | Operation::Probe | Operation::Verify => (self.deadlines.read, ""),
+            Operation::Pin | Operation::Probe | Operation::Reveal | Operation::Verify => (self.deadlines.read, ""),
             Operation::Revoke | Operation::Rotate | Operation::Store => {
                 (self.deadlines.write, "; it may have taken effect")
             }
@@ -119,6 +119,10 @@ impl SecretBackend for Timeout {
 
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
         self.within(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
+    }
+
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.within(Operation::Reveal, self.inner.reveal(key, stored)).await
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {

@@ -3,7 +3,6 @@
 use super::ledger::Ledger;
 use super::rows::Revision;
 use super::{Failure, Lifecycle, Shown};
-use crate::backend::Held;
 use crate::credential::CredentialKey;
 use crate::error::Operation;
 
@@ -20,11 +19,8 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Option<Shown>, Failure<L::Error>> {
         let (row, _) = self.active(key).await?;
         let Some(secrets) = row.secrets.as_ref().filter(|_| row.revision == revision) else { return Ok(None) };
-        let (backend, _) = self.0.store.claim(Operation::Verify, &secrets.current)?;
-        let Some(version) = self.points_to(&secrets.current).and_then(|to| to.version) else { return Ok(None) };
-        match backend.inspect(key, Some(version)).await? {
-            Held::Version { secret: Some(secret), .. } => Ok(Some(Shown { secret, row })),
-            Held::Version { .. } | Held::Nothing => Ok(None),
-        }
+        let (backend, stored) = self.0.store.claim(Operation::Reveal, &secrets.current)?;
+        let secret = backend.reveal(key, &stored).await?;
+        Ok(secret.map(|secret| Shown { secret, row }))
     }
 }

@@ -293,6 +293,22 @@ async fn a_secret_is_revealed_while_its_revision_lasts() {
     assert!(site.life.reveal(&site.key, revision).await.unwrap().is_none());
 }
 
+#[cfg(feature = "sealed")]
+#[tokio::test]
+async fn a_sealed_secret_is_revealed_from_its_row() {
+    let keys = MacKeys::parse(&format!("k1:{}", "0f".repeat(31) + "00")).unwrap();
+    let store = SecretStore::builder(crate::backends::Sealed::new(keys)).build().unwrap();
+    let life = Lifecycle::new(store, MemoryLedger::new(), |task| drop(tokio::spawn(task)));
+    let key = CredentialKey::parse("client", "credential").unwrap();
+    let first = life.issue(&key, ()).await.unwrap();
+    let again = life.reveal(&key, first.row.revision).await.unwrap().unwrap();
+    assert!(again.secret.ct_eq(&first.secret));
+    let second = life.rotate(&key, Duration::from_secs(60), ()).await.unwrap();
+    assert!(life.reveal(&key, first.row.revision).await.unwrap().is_none());
+    let again = life.reveal(&key, second.row.revision).await.unwrap().unwrap();
+    assert!(again.secret.ct_eq(&second.secret));
+}
+
 #[tokio::test]
 async fn a_sequence_runs_to_its_end_when_its_caller_hangs_up() {
     let site = site();

@@ -188,6 +188,10 @@ impl SecretBackend for Faulty {
         self.play(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.play(Operation::Reveal, self.inner.reveal(key, stored)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.play(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }

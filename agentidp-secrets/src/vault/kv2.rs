@@ -54,6 +54,7 @@ impl VaultKv2 {
         let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
             .with_max_secret_len(Self::MAX_SECRET_LEN)
             .with_pin_mark("?version=")
+            .with_reveal()
             .with_versions_kept(versions_kept);
         Self { info, kv: Arc::clone(&vault) as Arc<dyn KvV2>, vault, site: Arc::new(site) }
     }

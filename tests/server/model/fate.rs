@@ -206,6 +206,10 @@ impl SecretBackend for Mortal<SharedBackend> {
         self.fate.call(self.inner.overwrite(key, latest, secret)).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> StoreResult<Option<ClientSecret>> {
+        self.fate.call(self.inner.reveal(key, stored)).await
+    }
+
     async fn rotate(
         &self,
         key: &CredentialKey,

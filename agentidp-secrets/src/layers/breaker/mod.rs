@@ -105,6 +105,10 @@ impl SecretBackend for Breaker {
         self.guarded(Operation::Rotate, self.inner.overwrite(key, latest, secret)).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.guarded(Operation::Reveal, self.inner.reveal(key, stored)).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.guarded(Operation::Rotate, self.inner.rotate(key, current, secret)).await
     }

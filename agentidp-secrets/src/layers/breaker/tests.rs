@@ -79,8 +79,8 @@ async fn failures_in_a_row_open_it_and_an_answer_between_them_starts_the_count_a
 
 #[tokio::test]
 async fn every_operation_counts_and_every_operation_is_refused() {
-    use Operation::{Pin, Probe, Revoke, Rotate, Store, Verify};
-    for operation in [Store, Verify, Pin, Rotate, Revoke, Probe] {
+    use Operation::{Pin, Probe, Reveal, Revoke, Rotate, Store, Verify};
+    for operation in [Store, Verify, Pin, Reveal, Rotate, Revoke, Probe] {
         let Scene { faults, backend, .. } = Scene::new();
         let (key, secret) = (fresh_key(), ClientSecret::from("secret"));
         let stored = backend.store(&key, &secret).await.unwrap();
@@ -88,6 +88,7 @@ async fn every_operation_counts_and_every_operation_is_refused() {
             Store => backend.store(&key, &secret).await.map(drop),
             Verify => backend.verify(&key, &stored, &secret).await.map(|_| ()),
             Pin => backend.pin(&key, &stored).await.map(drop),
+            Reveal => backend.reveal(&key, &stored).await.map(drop),
             Rotate => backend.rotate(&key, &stored, &secret).await.map(drop),
             Revoke => backend.revoke(&key, &stored).await,
             Probe => backend.probe().await,

@@ -146,6 +146,11 @@ impl SecretBackend for Limit {
         self.inner.overwrite(key, latest, secret).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        let _permit = self.permit(Operation::Reveal, Some(key)).await?;
+        self.inner.reveal(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let _permit = self.permit(Operation::Rotate, Some(key)).await?;
         self.inner.rotate(key, current, secret).await

@@ -137,6 +137,10 @@ impl SecretBackend for Warm {
         self.inner.overwrite(key, latest, secret).await
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.inner.reveal(key, stored).await
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         let writing = self.proofs.replacing(key);
         let asked = self.proofs.now();

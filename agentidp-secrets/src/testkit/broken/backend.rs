@@ -137,6 +137,17 @@ impl SecretBackend for BrokenBackend {
         Ok(self.write(key, secret))
     }
 
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        self.reach(Operation::Reveal)?;
+        let named = stored.payload().split_once('#').map(|(named, _)| named);
+        if named != Some(self.path(key).as_str()) {
+            return Ok(None);
+        }
+        let Material::Secret { secret, .. } = self.material(key, stored, Operation::Reveal)? else { return Ok(None) };
+        let latest = self.state().versions.get(key).and_then(|kept| kept.last().cloned());
+        Ok(if self.has(Flaw::RevealsLatest) { latest } else { Some(secret) })
+    }
+
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
         self.reach(Operation::Rotate)?;
         self.check_writes()?;

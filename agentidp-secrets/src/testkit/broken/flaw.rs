@@ -62,6 +62,8 @@ flaws! {
     ForeignIsMismatch: Record, "foreign_record_is_malformed";
     /// Keeps the first version when it is given the key alone.
     ForgetsLaterOnly: Backend, "forgotten_admits_nothing";
+    /// Shows the latest secret, whichever version the record names.
+    RevealsLatest: Backend, "revealed_is_what_was_stored";
     /// Revokes by a record of another backend.
     ForeignIsRevoked: Backend, "foreign_record_is_malformed";
     /// Compares without regard to case.

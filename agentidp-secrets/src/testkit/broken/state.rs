@@ -73,7 +73,7 @@ impl BrokenBackend {
     pub fn sound(custody: Custody) -> Self {
         let info = BackendInfo::new(BackendId::MEMORY, custody).with_max_secret_len(Self::MAX_SECRET_LEN);
         let info = match custody {
-            Custody::Backend => info.with_pin_mark("@"),
+            Custody::Backend => info.with_pin_mark("@").with_reveal(),
             Custody::Record => info,
         };
         Self { info, flaw: None, reachable: true, state: Mutex::default() }

@@ -143,6 +143,27 @@ pub(crate) async fn revoke_is_noop(harness: &dyn Harness) {
     matches(credential.verify(&credential.secret).await, "`revoke`: with custody `Record` the call does nothing");
 }
 
+/// For a backend that says `with_reveal`; any other shows nothing. Cannot claim anything on who asks.
+pub(crate) async fn revealed_is_what_was_stored(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let (new_secret, rotated) = credential.rotated().await;
+    let Credential { backend, key, secret, stored } = &credential;
+    if !backend.info().reveals {
+        let shown = backend.reveal(key, stored).await.ok().flatten();
+        holds(shown.is_none(), "`reveal`: a backend that does not say `with_reveal` shows nothing");
+        return does_not_apply("revealed_is_what_was_stored", "the backend does not say `with_reveal`");
+    }
+    for (record, secret) in [(stored, secret), (&rotated, &new_secret)] {
+        let clause = "`reveal`: shows the secret that the record stands for";
+        let shown = succeeds(backend.reveal(key, record).await, clause);
+        holds(shown.is_some_and(|shown| shown.ct_eq(secret)), clause);
+        let elsewhere = backend.reveal(&harness.key(), record).await.ok().flatten();
+        holds(elsewhere.is_none(), "`reveal`: shows nothing under another key");
+    }
+    let foreign = backend.reveal(key, &credential.foreign_record()).await.ok().flatten();
+    holds(foreign.is_none(), "`reveal`: shows nothing for a record of another backend");
+}
+
 /// Two credentials of one client, as a rotation without downtime has them. Cannot claim anything on two mounts or
 /// namespaces of one server.
 pub(crate) async fn credentials_are_independent(harness: &dyn Harness) {

@@ -57,7 +57,7 @@ impl Check {
 }
 
 /// Checks of what a backend writes. None of them applies to one that only reads.
-const OF_WRITES: [&str; 17] = [
+const OF_WRITES: [&str; 18] = [
     "every_id_has_a_place",
     "longest_secret_accepted",
     "oversize_secret_refused",
@@ -71,6 +71,7 @@ const OF_WRITES: [&str; 17] = [
     "rotate_rejects_foreign_record",
     "revoke_is_idempotent",
     "recall_agrees_with_verify",
+    "revealed_is_what_was_stored",
     "credentials_are_independent",
     "pinned_record_keeps_its_secret",
     "latest_is_what_was_written_last",
@@ -160,6 +161,7 @@ macro_rules! __each_check {
             lifecycle::recall_agrees_with_verify
             lifecycle::revoke_is_noop
             lifecycle::credentials_are_independent
+            lifecycle::revealed_is_what_was_stored
             places::every_id_has_a_place
             places::pinned_record_keeps_its_secret
             places::latest_is_what_was_written_last
