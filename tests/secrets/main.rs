@@ -20,6 +20,8 @@ mod services;
 #[cfg(test)]
 mod setting_names;
 #[cfg(test)]
+mod vault_addresses;
+#[cfg(test)]
 mod vault_auth;
 #[cfg(test)]
 mod vault_errors;

@@ -9,6 +9,7 @@ use super::config::VaultKv2Config;
 use super::failure::Site;
 use super::kv::VaultrsKv;
 use super::kv2::VaultKv2;
+use super::namespace;
 use super::path::Folder;
 use super::setting::{Names, Setting};
 use super::wire::{Dial, Route, Transport, parse_addresses};
@@ -27,6 +28,9 @@ pub struct VaultKv2Builder {
 impl VaultKv2 {
     /// Sets up a backend on the server at `address`, or on a cluster whose nodes' addresses are separated by commas.
     /// A text for `auth` is the token.
+    ///
+    /// Addresses are those of Vault's own clients: `https://vault.example:8200`, `https://gateway.example/vault`, or
+    /// `unix:///run/vault-agent.sock`.
     pub fn builder(address: impl Into<String>, auth: impl Into<VaultAuth>) -> VaultKv2Builder {
         VaultKv2Config::new(address, auth).into_builder()
     }
@@ -63,7 +67,7 @@ impl VaultKv2Builder {
         self
     }
 
-    /// The namespace. Default none.
+    /// The namespace. Default none, which an empty text, `/` and `root` are, too.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.config.namespace = Some(namespace.into());
         self
@@ -78,6 +82,12 @@ impl VaultKv2Builder {
     /// What we show to a server that asks for a certificate. Default nothing.
     pub fn client_cert(mut self, client_cert: ClientCert) -> Self {
         self.config.client_cert = Some(client_cert);
+        self
+    }
+
+    /// The name in the server's certificate. Default the host of the address. It does not go with a proxy.
+    pub fn tls_server_name(mut self, name: impl Into<String>) -> Self {
+        self.config.tls_server_name = Some(name.into());
         self
     }
 
@@ -144,17 +154,14 @@ impl VaultKv2Builder {
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
         let Self { config, clock, names } = self;
-        let mut bases = parse_addresses(&config.address, config.danger_allow_plain_http, names)?;
-        let named: Vec<_> = bases.iter().map(|base| base.origin().ascii_serialization()).collect();
-        bases.iter_mut().for_each(|base| base.set_path("/v1"));
-        let folder = parse_folder(&config.mount, &config.prefix, names)?;
-        let namespace = config.namespace.as_deref().map(|namespace| namespace.trim_matches('/'));
-        if namespace.is_some_and(|namespace| !Folder::is_folder(namespace)) {
-            let setting = names.of(Setting::Namespace);
-            return Err(invalid(format!(
-                "the namespace is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: {setting}"
-            )));
+        let mut addresses = parse_addresses(&config.address, config.danger_allow_plain_http, names)?;
+        if let Some(name) = &config.tls_server_name {
+            let named = addresses.into_iter().map(|address| address.with_tls_server_name(name, names));
+            addresses = named.collect::<Result<_>>()?;
         }
+        let named: Vec<_> = addresses.iter().map(|address| address.named.clone()).collect();
+        let folder = parse_folder(&config.mount, &config.prefix, names)?;
+        let namespace = namespace::parse(config.namespace.as_deref().unwrap_or(""), Setting::Namespace, names)?;
         let times = [
             config.connect_timeout,
             config.idle_timeout,
@@ -169,14 +176,18 @@ impl VaultKv2Builder {
             ca_cert_pem: config.ca_cert_pem,
             client_cert: config.client_cert,
             proxy: config.proxy,
-            plain: bases.iter().all(|base| base.scheme() == "http"),
             connect_timeout: config.connect_timeout,
             idle_timeout: config.idle_timeout,
             max_age: config.max_connection_age,
             names,
         };
-        let route =
-            Route { bases, namespace, dial, read_timeout: config.read_timeout, write_timeout: config.write_timeout };
+        let route = Route {
+            addresses,
+            namespace,
+            dial,
+            read_timeout: config.read_timeout,
+            write_timeout: config.write_timeout,
+        };
         let transport = Transport::new(route, Arc::clone(&clock))?;
         let client = VaultrsKv { session: Session::new(transport, config.auth, clock, names)? };
         let site = Site { address: named.join(", "), folder, names };
@@ -225,9 +236,9 @@ mod tests {
             "canary",
             "127.0.0.1:8200",
             "ftp://localhost",
-            "unix:///run/vault",
+            "unix://run/canary",
             "http://",
-            "https://h/prefix/canary",
+            "https://h//canary",
             "https://user:canary@h",
             "https://h?canary",
             "https://h#canary",
@@ -240,6 +251,8 @@ mod tests {
         }
         for address in [
             "https://h",
+            "https://h/prefix",
+            "unix:///run/vault",
             "https://h:8200/",
             " http://localhost:8200\n",
             "http://[::1]:1",
@@ -272,11 +285,15 @@ mod tests {
         let own = ClientCert::new("canary", "canary");
         assert!(refusal(local().client_cert(own)).contains("`VaultKv2Builder::client_cert`"));
         assert!(refusal(local().proxy("http://canary:canary@")).contains("proxy"));
+        let named = VaultKv2::builder("https://h", "t").tls_server_name("canary.example");
+        assert!(refusal(named.proxy("http://p")).contains("`VaultKv2Builder::tls_server_name`"));
         assert!(refusal(local().read_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(local().idle_timeout(Duration::ZERO)).contains("timeout"));
         assert!(refusal(local().max_connection_age(Duration::ZERO)).contains("timeout"));
         assert!(refusal(VaultKv2::builder("http://localhost", " ")).contains("`VaultAuth::Token`"));
-        assert!(local().mount("secret/").namespace("team/").build().is_ok());
+        for namespace in ["", "/", "root", "team/", "/team/apps"] {
+            assert!(local().mount("secret/").namespace(namespace).build().is_ok(), "{namespace}");
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) enum Cause {
     Dns,
     /// The server's certificate is out of its time.
     Expired,
+    /// This user may not use the socket.
+    Forbidden,
     Other,
     /// The server's certificate is for another name.
     OtherName,
@@ -48,10 +50,14 @@ impl Cause {
                     "the certificate of {address} has expired or is not valid yet: renew it, or set the clock right"
                 )
             }
+            Self::Forbidden => {
+                format!("this user may not connect to {address}: look at who owns the socket and who may write to it")
+            }
             Self::OtherName => {
                 format!(
-                    "the certificate of {address} is for another name: {} must have a name that is in it",
-                    names.of(Setting::Address)
+                    "the certificate of {address} is for another name: {} must have a name that is in it, or {} be one",
+                    names.of(Setting::Address),
+                    names.of(Setting::TlsServerName)
                 )
             }
             Self::Other => format!("the connection to Vault at {address} failed"),

@@ -22,8 +22,9 @@ use super::auth::{ClientCert, VaultAuth};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct VaultKv2Config {
-    /// Scheme, host and port of the server itself, such as `https://vault.example:8200`; of each node of a cluster,
-    /// separated by commas, so that another one is asked when one is down.
+    /// The server as Vault's own clients have it: `https://vault.example:8200`, `https://gateway.example/vault`, or
+    /// `unix:///run/vault-agent.sock`. The nodes of a cluster are separated by commas, so that another one is asked when
+    /// one is down.
     pub address: String,
     /// Where the token comes from.
     pub auth: VaultAuth,
@@ -36,7 +37,7 @@ pub struct VaultKv2Config {
     /// How many versions of a secret the mount keeps: its `max_versions`, or 10 where it has none. Default 10.
     #[serde(default = "default_versions_kept")]
     pub versions_kept: u64,
-    /// The namespace, where the server has any.
+    /// The namespace, where the server has any. Empty is none.
     #[serde(default)]
     pub namespace: Option<String>,
     /// The only CA certificates to trust, in PEM form. Without it those of the system are.
@@ -45,6 +46,9 @@ pub struct VaultKv2Config {
     /// What we show to a server that asks for a certificate.
     #[serde(default)]
     pub client_cert: Option<ClientCert>,
+    /// The name in the server's certificate, where it is not the host of the address.
+    #[serde(default)]
+    pub tls_server_name: Option<String>,
     /// The proxy to go through. Proxy variables of the environment are never looked at.
     #[serde(default)]
     pub proxy: Option<String>,
@@ -81,6 +85,7 @@ impl VaultKv2Config {
             namespace: None,
             ca_cert_pem: None,
             client_cert: None,
+            tls_server_name: None,
             proxy: None,
             connect_timeout: default_connect_timeout(),
             idle_timeout: default_idle_timeout(),

@@ -236,7 +236,7 @@ impl Failure {
 /// Which Vault, and where in it: what error texts may name.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// Scheme, host and port.
+    /// Scheme, host, port and path; of each node.
     pub(crate) address: String,
     pub(crate) folder: Folder,
     /// What the program calls its settings.
@@ -277,6 +277,7 @@ mod tests {
             (Failure::NotSent(Cause::Refused), ErrorKind::Unavailable, "http://127.0.0.1:8200 refuses"),
             (Failure::NotSent(Cause::ClientCertificate), ErrorKind::Unavailable, "`VaultKv2Builder::client_cert`"),
             (Failure::NotSent(Cause::CaAsServer), ErrorKind::Unavailable, "is that of a CA"),
+            (Failure::NotSent(Cause::Forbidden), ErrorKind::Unavailable, "who owns the socket"),
             (Failure::NotSent(Cause::Expired), ErrorKind::Unavailable, "expired"),
             (Failure::NotSent(Cause::OtherName), ErrorKind::Unavailable, "another name"),
             (Failure::NotSent(Cause::UnknownIssuer), ErrorKind::Unavailable, "`VaultKv2Builder::ca_cert_pem`"),

@@ -63,6 +63,7 @@ pub mod inventory;
 mod kv;
 mod kv2;
 pub mod ledger;
+mod namespace;
 mod path;
 mod rights;
 mod setting;

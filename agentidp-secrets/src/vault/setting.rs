@@ -40,6 +40,8 @@ pub enum Setting {
     SecretId,
     /// The file that holds it.
     SecretIdFile,
+    /// The name in the server's certificate.
+    TlsServerName,
     /// The token.
     Token,
     /// The file that holds it.
@@ -64,6 +66,7 @@ impl Setting {
         Self::RoleId,
         Self::SecretId,
         Self::SecretIdFile,
+        Self::TlsServerName,
         Self::Token,
         Self::TokenFile,
     ];
@@ -87,6 +90,7 @@ impl Setting {
             Self::RoleId => "the role id of `AppRole::new`",
             Self::SecretId => "the secret id of `AppRole::new`",
             Self::SecretIdFile => "`AppRole::with_secret_id_file`",
+            Self::TlsServerName => "`VaultKv2Builder::tls_server_name`",
             Self::Token => "the token of `VaultAuth::Token`",
             Self::TokenFile => "`VaultAuth::TokenFile`",
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::lookup::Lookup;
-use super::vault_path::parse_path;
+use super::vault_path::{parse_namespace, parse_path};
 use super::{ConfigError, Secret, VaultAuth};
 
 /// Vault's own default mount of KV version 2.
@@ -28,7 +28,7 @@ const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Vault {
-    /// The server's address, without a path; those of a cluster's nodes are separated by commas.
+    /// The server's address; those of a cluster's nodes are separated by commas.
     pub address: String,
     /// Where the token comes from.
     pub auth: VaultAuth,
@@ -44,6 +44,8 @@ pub struct Vault {
     pub ca_cert_pem: Option<String>,
     /// What is shown to a Vault that asks for a certificate: it and its key, as PEM.
     pub client_cert: Option<(String, Secret)>,
+    /// The name in Vault's certificate, where it is not the host of the address.
+    pub tls_server_name: Option<String>,
     /// Whether the token may travel unencrypted to another machine.
     pub allow_plain_http: bool,
     /// The proxy on the way to Vault; the usual proxy variables are not read.
@@ -72,7 +74,10 @@ impl Vault {
         let prefix = lookup.parsed("VAULT_PREFIX", expected, |text| {
             parse_path(text).filter(|prefix| prefix.len() <= LONGEST_PREFIX)
         })?;
-        let namespace = lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_path)?;
+        let namespace =
+            lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_namespace)?.flatten();
+        let tls_server_name =
+            lookup.parsed("VAULT_TLS_SERVER_NAME", "the name of a host such as vault.example", parse_host)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
             parse_base_url(text).map(|_| text.to_owned())
         })?;
@@ -82,19 +87,19 @@ impl Vault {
         let idle_timeout = timeout(lookup, "VAULT_IDLE_TIMEOUT", 30_000)?;
         let hour = Duration::from_secs(3600);
         let max_connection_age = lookup.duration("VAULT_MAX_CONNECTION_AGE", Duration::from_secs(1)..=hour)?;
-        let expected = "an http or https address without a path, such as https://vault.example:8200, or several separated \
-                        by commas";
-        let parse = |text: &str| text.split(',').map(|part| parse_base_url(part.trim())).collect::<Option<Vec<_>>>();
+        let expected = "an address without /v1, such as https://vault.example:8200, https://gateway.example/vault or \
+                        unix:///run/vault-agent.sock, or several separated by commas";
+        let parse = |text: &str| text.split(',').map(parse_address).collect::<Option<Vec<_>>>();
         let Some(addresses) = lookup.parsed("VAULT_ADDR", expected, parse)? else {
             // Files that would be needed with an address are left alone, their names still count as known.
             VaultAuth::name_all(lookup);
             let _ = ["VAULT_CACERT", "VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"].map(|name| lookup.text(name));
             return Ok(None);
         };
-        for address in &addresses {
-            refuse_plain_http(address, allow_plain_http)?;
+        for (url, _) in &addresses {
+            refuse_plain_http(url, allow_plain_http)?;
         }
-        let addresses: Vec<_> = addresses.iter().map(|address| address.as_str().trim_end_matches('/')).collect();
+        let addresses: Vec<_> = addresses.into_iter().map(|(_, address)| address).collect();
         Ok(Some(Self {
             address: addresses.join(","),
             auth: VaultAuth::read(lookup, warnings)?,
@@ -104,6 +109,7 @@ impl Vault {
             namespace,
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,
+            tls_server_name,
             allow_plain_http,
             proxy,
             connect_timeout,
@@ -172,7 +178,7 @@ fn refuse_plain_http(address: &Url, allowed: bool) -> Result<(), ConfigError> {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    if address.scheme() == "https" || loopback || allowed {
+    if address.scheme() != "http" || loopback || allowed {
         return Ok(());
     }
     Err(ConfigError::new(
@@ -182,10 +188,32 @@ fn refuse_plain_http(address: &Url, allowed: bool) -> Result<(), ConfigError> {
     ))
 }
 
-/// `scheme://host[:port]`: a path would break Vault's own paths, and credentials belong into the token.
+/// An address as Vault's own clients have it, parsed and as text. The library looks more closely.
+fn parse_address(text: &str) -> Option<(Url, String)> {
+    let text = text.trim();
+    let url = Url::parse(text).ok()?;
+    let sound = match url.scheme() {
+        "http" | "https" => {
+            url.path() != "/v1" && url.query().is_none() && url.fragment().is_none() && is_anonymous(&url)
+        }
+        "unix" => url.host().is_none() && text.starts_with("unix:///"),
+        _ => false,
+    };
+    sound.then(|| (url, text.trim_end_matches('/').to_owned()))
+}
+
+fn parse_host(text: &str) -> Option<String> {
+    matches!(Host::parse(text), Ok(Host::Domain(_))).then(|| text.to_owned())
+}
+
+/// Credentials belong into the token.
+fn is_anonymous(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+/// `scheme://host[:port]`: nothing else belongs to a proxy.
 fn parse_base_url(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let anonymous = url.username().is_empty() && url.password().is_none();
-    (matches!(url.scheme(), "http" | "https") && bare && anonymous).then_some(url)
+    (matches!(url.scheme(), "http" | "https") && bare && is_anonymous(&url)).then_some(url)
 }

@@ -7,3 +7,11 @@ pub(super) fn parse_path(text: &str) -> Option<String> {
     let segment = |part: &str| !part.is_empty() && part != "." && part != ".." && part.bytes().all(sound);
     path.split('/').all(segment).then(|| path.to_owned())
 }
+
+/// None for the namespace at the top, which Vault's own clients call by a slash or `root`.
+pub(super) fn parse_namespace(text: &str) -> Option<Option<String>> {
+    match text.trim_matches('/') {
+        "" | "root" => Some(None),
+        path => parse_path(path).map(Some),
+    }
+}

@@ -36,6 +36,9 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
     if let Some((certificate, key)) = &settings.client_cert {
         builder = builder.client_cert(ClientCert::new(certificate.as_str(), key.expose_secret()));
     }
+    if let Some(name) = &settings.tls_server_name {
+        builder = builder.tls_server_name(name.as_str());
+    }
     if let Some(proxy) = &settings.proxy {
         builder = builder.proxy(proxy.as_str());
     }
@@ -82,6 +85,7 @@ fn name_of(setting: Setting) -> &'static str {
         Setting::RoleId => "VAULT_ROLE_ID",
         Setting::SecretId => "VAULT_SECRET_ID",
         Setting::SecretIdFile => "VAULT_SECRET_ID_FILE",
+        Setting::TlsServerName => "VAULT_TLS_SERVER_NAME",
         Setting::Token => "VAULT_TOKEN",
         Setting::TokenFile => "VAULT_TOKEN_FILE",
     }

@@ -15,7 +15,7 @@ const WORDS: [(&str, &str); 3] = [
     ),
     (
         "{ADDRESS}",
-        "must be an http or https address without a path, such as https://vault.example:8200, or several separated by commas",
+        "must be an address without /v1, such as https://vault.example:8200, https://gateway.example/vault or unix:///run/vault-agent.sock, or several separated by commas",
     ),
     ("{VAULT}", "VAULT_ADDR=http://127.0.0.1:1"),
 ];

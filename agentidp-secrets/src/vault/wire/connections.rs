@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use reqwest::redirect;
 use zeroize::Zeroizing;
 
+use super::address::{Address, Way};
 use super::client_cert::ClientCert;
+use super::resolve::Instead;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::hidden::Hidden;
@@ -21,8 +23,6 @@ pub(crate) struct Dial {
     pub(crate) ca_cert_pem: Option<String>,
     pub(crate) client_cert: Option<ClientCert>,
     pub(crate) proxy: Option<String>,
-    /// Whether no address is spoken to with TLS.
-    pub(crate) plain: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) max_age: Duration,
@@ -34,46 +34,61 @@ pub(crate) struct Dial {
 /// requests that are on them.
 pub(super) struct Connections {
     dial: Dial,
+    addresses: Vec<Address>,
     clock: Arc<dyn Clock>,
     current: RwLock<Current>,
 }
 
 struct Current {
-    client: reqwest::Client,
+    /// One for each address.
+    clients: Vec<reqwest::Client>,
     began: Instant,
 }
 
 impl Connections {
-    pub(super) fn new(dial: Dial, clock: Arc<dyn Clock>) -> Result<Self> {
-        let current = Current { client: dial.client()?, began: clock.instant() };
-        Ok(Self { dial, clock, current: RwLock::new(current) })
+    pub(super) fn new(dial: Dial, addresses: &[Address], clock: Arc<dyn Clock>) -> Result<Self> {
+        let current = Current { clients: dial.clients(addresses)?, began: clock.instant() };
+        Ok(Self { dial, addresses: addresses.to_vec(), clock, current: RwLock::new(current) })
     }
 
-    pub(super) fn client(&self) -> reqwest::Client {
+    /// The connections to one of the addresses.
+    pub(super) fn client(&self, node: usize) -> reqwest::Client {
         let now = self.clock.instant();
         let of_age = |current: &Current| now.saturating_duration_since(current.began) < self.dial.max_age;
         {
             let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
             if of_age(&current) {
-                return current.client.clone();
+                return current.clients[node].clone();
             }
         }
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if !of_age(&current) {
             current.began = now;
             // The same settings worked at start. Should they not work now, old connections are better than none.
-            if let Ok(client) = self.dial.client() {
-                current.client = client;
+            if let Ok(clients) = self.dial.clients(&self.addresses) {
+                current.clients = clients;
             }
         }
-        current.client.clone()
+        current.clients[node].clone()
     }
 }
 
 impl Dial {
+    /// One client for each address. Those that need nothing of their own share one.
+    fn clients(&self, addresses: &[Address]) -> Result<Vec<reqwest::Client>> {
+        let plain = addresses.iter().all(Address::is_plain);
+        let mut shared = None;
+        let client = |address: &Address| match (&address.way, &shared) {
+            (Way::Direct, Some(client)) => Ok(reqwest::Client::clone(client)),
+            (Way::Direct, None) => Ok(shared.insert(self.client(address, plain)?).clone()),
+            (Way::Instead { .. } | Way::Socket(_), _) => self.client(address, address.is_plain()),
+        };
+        addresses.iter().map(client).collect()
+    }
+
     /// Redirects are not followed, because reqwest would take the token and the secret along to wherever they point. Proxy
     /// variables of the environment are not looked at, because the token would go there in clear.
-    fn client(&self) -> Result<reqwest::Client> {
+    fn client(&self, address: &Address, plain: bool) -> Result<reqwest::Client> {
         let mut builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -86,6 +101,21 @@ impl Dial {
             let proxy = reqwest::Proxy::all(proxy).map_err(|_| invalid("the proxy of the Vault client is no URL"))?;
             builder = builder.proxy(proxy);
         }
+        builder = match &address.way {
+            Way::Direct => builder,
+            #[cfg(unix)]
+            Way::Socket(path) => builder.unix_socket(path.as_path()),
+            #[cfg(not(unix))]
+            Way::Socket(_) => builder,
+            // The proxy would be asked for the name in the certificate.
+            Way::Instead { .. } if self.proxy.is_some() => {
+                let setting = self.names.of(Setting::TlsServerName);
+                return Err(invalid(format!(
+                    "a TLS server name does not go with a proxy: unset one of them, {setting}"
+                )));
+            }
+            Way::Instead { host, .. } => builder.dns_resolver(Instead(host.clone())),
+        };
         if let Some(pem) = &self.ca_cert_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
             if certificates.is_empty() {
@@ -93,7 +123,7 @@ impl Dial {
                 return Err(invalid(format!("the Vault CA holds no certificate in PEM form: look at {setting}")));
             }
             builder = builder.tls_certs_only(certificates);
-        } else if self.plain && self.proxy.is_none() {
+        } else if plain && self.proxy.is_none() {
             // Plain http needs no roots: loading them takes 3 ms, and fails where a container has none.
             builder = builder.tls_certs_only([]);
         }

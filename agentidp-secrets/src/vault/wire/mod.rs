@@ -7,6 +7,7 @@ mod connections;
 mod index;
 mod message;
 mod nodes;
+mod resolve;
 mod tls;
 mod transport;
 

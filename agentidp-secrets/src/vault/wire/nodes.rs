@@ -2,27 +2,27 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use url::Url;
+use super::address::Address;
 
 /// One address or several. The one that answered last is asked first, until it turns a request away.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    bases: Vec<Url>,
+    addresses: Vec<Address>,
     favourite: AtomicUsize,
 }
 
 impl Nodes {
-    /// `bases` has one at least.
-    pub(super) fn new(bases: Vec<Url>) -> Self {
-        Self { bases, favourite: AtomicUsize::new(0) }
+    /// `addresses` has one at least.
+    pub(super) fn new(addresses: Vec<Address>) -> Self {
+        Self { addresses, favourite: AtomicUsize::new(0) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bases.len()
+        self.addresses.len()
     }
 
-    pub(super) fn base(&self, node: usize) -> &Url {
-        &self.bases[node]
+    pub(super) fn address(&self, node: usize) -> &Address {
+        &self.addresses[node]
     }
 
     pub(super) fn favourite(&self) -> usize {
@@ -51,10 +51,12 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::setting::Names;
+    use crate::vault::wire::parse_addresses;
 
     #[test]
     fn the_one_that_answered_is_asked_first_and_a_late_call_does_not_undo_it() {
-        let nodes = Nodes::new(["http://a", "http://b", "http://c"].map(|base| Url::parse(base).unwrap()).to_vec());
+        let nodes = Nodes::new(parse_addresses("https://a,https://b,https://c", false, Names::default()).unwrap());
         assert_eq!(nodes.from(nodes.favourite()).collect::<Vec<_>>(), [0, 1, 2]);
         nodes.prefer(2, 0);
         assert_eq!(nodes.from(nodes.favourite()).collect::<Vec<_>>(), [2, 0, 1]);

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
-use url::Url;
 use zeroize::Zeroizing;
 
+use super::address::{Address, Way};
 use super::answer;
 use super::connections::{Connections, Dial};
 use super::index::NewestIndex;
@@ -43,7 +43,7 @@ const INCONSISTENT: HeaderName = HeaderName::from_static("x-vault-inconsistent")
 /// How to reach one Vault, be it a node or a cluster.
 pub(crate) struct Route<'a> {
     /// One at least.
-    pub(crate) bases: Vec<Url>,
+    pub(crate) addresses: Vec<Address>,
     pub(crate) namespace: Option<&'a str>,
     pub(crate) dial: Dial,
     pub(crate) read_timeout: Duration,
@@ -85,8 +85,8 @@ impl Transport {
             Error::new(ErrorKind::InvalidConfig, message)
         })?;
         Ok(Self {
-            connections: Connections::new(route.dial, clock)?,
-            nodes: Nodes::new(route.bases),
+            connections: Connections::new(route.dial, &route.addresses, clock)?,
+            nodes: Nodes::new(route.addresses),
             namespace,
             index: NewestIndex::default(),
             replicated: OnceLock::new(),
@@ -180,7 +180,7 @@ impl Transport {
     ) -> Result<Answer, Failure> {
         let reading = request.method == Method::GET;
         let prepared = self.prepare(node, request, token, timeout);
-        let answer = self.connections.client().execute(prepared).await.map_err(|error| failure(&error))?;
+        let answer = self.connections.client(node).execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
             self.replicated.get_or_init(|| true);
             if reading {
@@ -207,7 +207,7 @@ impl Transport {
         prepared.headers_mut().remove(NAMESPACE);
         let answer = self
             .connections
-            .client()
+            .client(node)
             .execute(prepared)
             .await
             .ok()
@@ -226,7 +226,8 @@ impl Transport {
         token: Option<&HeaderValue>,
         timeout: Duration,
     ) -> reqwest::Request {
-        let mut url = self.nodes.base(node).clone();
+        let address = self.nodes.address(node);
+        let mut url = address.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(request.path.split('/'));
         }
@@ -241,6 +242,9 @@ impl Transport {
         let headers = prepared.headers_mut();
         if let Some(token) = token {
             headers.insert(TOKEN, token.clone());
+        }
+        if let Way::Instead { header, .. } = &address.way {
+            headers.insert(HOST, header.clone());
         }
         headers.insert(REQUEST, HeaderValue::from_static("true"));
         if let Some(namespace) = &self.namespace {
@@ -299,7 +303,9 @@ fn failure(error: &reqwest::Error) -> Failure {
         _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
         _ if error.is_timeout() => Cause::Timeout,
         _ if error.is_dns() => Cause::Dns,
-        Some(io::ErrorKind::ConnectionRefused) => Cause::Refused,
+        // No such socket.
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) if error.is_connect() => Cause::Refused,
+        Some(io::ErrorKind::PermissionDenied) if error.is_connect() => Cause::Forbidden,
         _ => match tls::cause(error) {
             // After the handshake only a refusal of our certificate counts: the server checks it by then.
             Some(cause) if error.is_connect() || cause == Cause::ClientCertificate => cause,

@@ -63,6 +63,7 @@ fn plain_http_stays_on_this_machine() {
     let away = [("VAULT_ADDR", "http://vault.example:8200"), ("VAULT_TOKEN", "t"), ("VAULT_ALLOW_PLAIN_HTTP", "true")];
     assert_eq!(config(&away[..2]).unwrap_err().setting(), "VAULT_ADDR");
     assert!(config(&away).unwrap().vault.unwrap().allow_plain_http);
+    assert!(config(&[("VAULT_ADDR", "unix:///run/agent.sock"), ("VAULT_TOKEN", "t")]).is_ok());
     let mixed = [("VAULT_ADDR", "https://a:8200,http://vault.example:8200"), ("VAULT_TOKEN", "t")];
     assert_eq!(config(&mixed).unwrap_err().setting(), "VAULT_ADDR");
 }
@@ -71,7 +72,19 @@ fn plain_http_stays_on_this_machine() {
 fn vault_may_be_several_nodes() {
     let nodes = [("VAULT_ADDR", "https://a:8200/, https://b:8200"), ("VAULT_TOKEN", "t")];
     assert_eq!(config(&nodes).unwrap().vault.unwrap().address, "https://a:8200,https://b:8200");
-    for list in ["https://a,", "https://a,,https://b", "https://a,b", "https://a;https://b"] {
+    let others = "https://gateway/vault/,unix:///run/agent.sock";
+    let vault = config(&[("VAULT_ADDR", others), ("VAULT_TOKEN", "t")]).unwrap().vault.unwrap();
+    assert_eq!(vault.address, "https://gateway/vault,unix:///run/agent.sock");
+    for list in [
+        "https://a/v1",
+        "https://a?b",
+        "https://u@a",
+        "unix://run/s",
+        "https://a,",
+        "https://a,,https://b",
+        "https://a,b",
+        "https://a;https://b",
+    ] {
         let error = config(&[("VAULT_ADDR", list), ("VAULT_TOKEN", "t")]).unwrap_err();
         assert_eq!(error.setting(), "VAULT_ADDR", "{list}");
     }
@@ -102,6 +115,12 @@ fn the_other_vault_settings_arrive() {
     assert_eq!(vault_with_all.max_connection_age, Duration::from_secs(60));
     assert_eq!(vault_with_all.read_timeout, Duration::from_secs(3));
     assert_eq!(vault_with_all.write_timeout, Duration::from_secs(4));
+    assert_eq!(
+        vault(&[("VAULT_TLS_SERVER_NAME", "vault.internal")]).unwrap().tls_server_name.unwrap(),
+        "vault.internal"
+    );
+    assert_eq!(vault(&[("VAULT_TLS_SERVER_NAME", "a:1")]).unwrap_err().setting(), "VAULT_TLS_SERVER_NAME");
+    assert!(["/", "root"].map(|name| vault(&[("VAULT_NAMESPACE", name)]).unwrap().namespace) == [None, None]);
     assert_eq!(vault(&[("VAULT_CACERT", other.to_str().unwrap())]).unwrap_err().setting(), "VAULT_CACERT");
     assert_eq!(vault(&[("VAULT_CACERT", "/nowhere")]).unwrap_err().setting(), "VAULT_CACERT");
 }
