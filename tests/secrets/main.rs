@@ -38,6 +38,8 @@ mod vault_inventory;
 #[cfg(test)]
 mod vault_ledger;
 #[cfg(test)]
+mod vault_logins;
+#[cfg(test)]
 mod vault_nodes;
 #[cfg(test)]
 mod vault_refusals;

@@ -33,7 +33,7 @@ async fn every_command_works_in_the_order_of_the_page() {
     let (key, secret) = (CredentialKey::parse("guide", "c1").unwrap(), ClientSecret::generate().unwrap());
 
     let (mut token, mut first) = (String::new(), None);
-    let (mut role_id, mut secret_id) = (String::new(), String::new());
+    let (mut role_id, mut secret_id, mut wrapping) = (String::new(), String::new(), String::new());
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
         let line = line.replace("agentidp-token.hcl", of_token.to_str().unwrap());
         let line = line.replace(" agentidp.hcl", &format!(" {}", policy.display()));
@@ -61,11 +61,16 @@ async fn every_command_works_in_the_order_of_the_page() {
             role_id = said;
         } else if arguments.contains(&"-field=secret_id") {
             secret_id = said;
+        } else if arguments.contains(&"-field=wrapping_token") {
+            wrapping = said;
         } else if arguments.starts_with(&["kv", "get"]) {
             assert_eq!(said, secret.expose_secret());
         }
     }
     assert!(first.is_some(), "the page makes a token");
-    let role = VaultAuth::AppRole(AppRole::new(role_id, secret_id));
-    VaultKv2::builder(bao.address(), role).build().unwrap().check().await.unwrap();
+    let roles = [AppRole::new(role_id.as_str(), secret_id), AppRole::new(role_id.as_str(), wrapping).wrapped()];
+    for role in roles {
+        let vault = VaultKv2::builder(bao.address(), VaultAuth::AppRole(role)).build().unwrap();
+        vault.check().await.unwrap();
+    }
 }

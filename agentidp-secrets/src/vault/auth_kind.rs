@@ -16,6 +16,8 @@ pub enum AuthKind {
     AppRole,
     /// [`VaultAuth::Kubernetes`](crate::vault::auth::VaultAuth::Kubernetes).
     Kubernetes,
+    /// [`VaultAuth::Agent`](crate::vault::auth::VaultAuth::Agent).
+    Agent,
 }
 
 impl AuthKind {
@@ -31,17 +33,20 @@ impl AuthKind {
             Self::Token => names.of(Setting::Token).to_owned(),
             Self::TokenFile => names.of(Setting::TokenFile).to_owned(),
             Self::AppRole => format!(
-                "{}, {} or {}, and {}",
+                "{}, {} or {}, {} and {}",
                 names.of(Setting::RoleId),
                 names.of(Setting::SecretId),
                 names.of(Setting::SecretIdFile),
-                names.of(Setting::AuthMount)
+                names.of(Setting::AuthMount),
+                names.of(Setting::AuthNamespace)
             ),
+            Self::Agent => "`auto_auth` and `use_auto_auth_token` in the configuration of the agent".to_owned(),
             Self::Kubernetes => format!(
-                "{}, {} and {}, and at whether the cluster's token reviewer answers",
+                "{}, {}, {} and {}, and at whether the cluster's token reviewer answers",
                 names.of(Setting::KubernetesRole),
                 names.of(Setting::JwtFile),
-                names.of(Setting::AuthMount)
+                names.of(Setting::AuthMount),
+                names.of(Setting::AuthNamespace)
             ),
         }
     }
@@ -54,6 +59,7 @@ impl fmt::Display for AuthKind {
             Self::TokenFile => "token file",
             Self::AppRole => "AppRole login",
             Self::Kubernetes => "Kubernetes login",
+            Self::Agent => "agent's token",
         })
     }
 }

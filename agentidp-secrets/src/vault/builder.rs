@@ -73,6 +73,13 @@ impl VaultKv2Builder {
         self
     }
 
+    /// The namespace that the token is from: logins, look-ups and renewals go there. Default that of the secrets. An empty text is
+    /// the one at the top. A token is good in its own namespace and in those below.
+    pub fn auth_namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.config.auth_namespace = Some(namespace.into());
+        self
+    }
+
     /// The only CA certificates to trust, in PEM form. Default those of the system.
     pub fn ca_cert_pem(mut self, pem: impl Into<String>) -> Self {
         self.config.ca_cert_pem = Some(pem.into());
@@ -162,6 +169,10 @@ impl VaultKv2Builder {
         let named: Vec<_> = addresses.iter().map(|address| address.named.clone()).collect();
         let folder = parse_folder(&config.mount, &config.prefix, names)?;
         let namespace = namespace::parse(config.namespace.as_deref().unwrap_or(""), Setting::Namespace, names)?;
+        let auth_namespace = match &config.auth_namespace {
+            Some(namespace) => namespace::parse(namespace, Setting::AuthNamespace, names)?,
+            None => namespace,
+        };
         let times = [
             config.connect_timeout,
             config.idle_timeout,
@@ -181,13 +192,8 @@ impl VaultKv2Builder {
             max_age: config.max_connection_age,
             names,
         };
-        let route = Route {
-            addresses,
-            namespace,
-            dial,
-            read_timeout: config.read_timeout,
-            write_timeout: config.write_timeout,
-        };
+        let (read_timeout, write_timeout) = (config.read_timeout, config.write_timeout);
+        let route = Route { addresses, namespace, auth_namespace, dial, read_timeout, write_timeout };
         let transport = Transport::new(route, Arc::clone(&clock))?;
         let client = VaultrsKv { session: Session::new(transport, config.auth, clock, names)? };
         let site = Site { address: named.join(", "), folder, names };
@@ -281,6 +287,7 @@ mod tests {
         }
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));
         assert!(refusal(local().namespace("a\r\nb")).contains("`VaultKv2Builder::namespace`"));
+        assert!(refusal(local().auth_namespace("a//b")).contains("`VaultKv2Builder::auth_namespace`"));
         assert!(refusal(local().ca_cert_pem("canary")).contains("`VaultKv2Builder::ca_cert_pem`"));
         let own = ClientCert::new("canary", "canary");
         assert!(refusal(local().client_cert(own)).contains("`VaultKv2Builder::client_cert`"));

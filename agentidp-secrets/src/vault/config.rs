@@ -40,6 +40,9 @@ pub struct VaultKv2Config {
     /// The namespace, where the server has any. Empty is none.
     #[serde(default)]
     pub namespace: Option<String>,
+    /// The namespace that the token is from, where it is another one than that of the secrets. Empty is the one at the top.
+    #[serde(default)]
+    pub auth_namespace: Option<String>,
     /// The only CA certificates to trust, in PEM form. Without it those of the system are.
     #[serde(default)]
     pub ca_cert_pem: Option<String>,
@@ -83,6 +86,7 @@ impl VaultKv2Config {
             prefix: default_prefix(),
             versions_kept: default_versions_kept(),
             namespace: None,
+            auth_namespace: None,
             ca_cert_pem: None,
             client_cert: None,
             tls_server_name: None,
@@ -106,6 +110,7 @@ impl fmt::Debug for VaultKv2Config {
             .field("prefix", &self.prefix)
             .field("versions_kept", &self.versions_kept)
             .field("namespace", &self.namespace)
+            .field("auth_namespace", &self.auth_namespace)
             .finish_non_exhaustive()
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Failure {
     NotVersioned,
     /// Another version than the one asked for.
     OtherVersion,
+    /// The wrapping, whose token this setting gave, holds something else than a secret id of the login.
+    OtherWrapping(Setting),
     /// The token has reached the longest life that it may have.
     PastLongestLife,
     /// A quota was used up.
@@ -54,6 +56,8 @@ pub(crate) enum Failure {
     Rejected(u16),
     /// Vault is sealed.
     Sealed,
+    /// The wrapping, whose token this setting gave, was opened before or has expired.
+    SpentWrapping(Setting),
     /// A standby that has not caught up.
     StaleStandby,
     /// A node that neither is active nor reaches the active one.
@@ -78,7 +82,13 @@ impl Failure {
     pub(crate) fn waits_for_somebody(self) -> bool {
         matches!(
             self,
-            Self::LoginRefused(_) | Self::MayNotRenew | Self::NotRenewable | Self::PastLongestLife | Self::TokenDead
+            Self::LoginRefused(_)
+                | Self::MayNotRenew
+                | Self::NotRenewable
+                | Self::OtherWrapping(_)
+                | Self::PastLongestLife
+                | Self::SpentWrapping(_)
+                | Self::TokenDead
         )
     }
 
@@ -175,6 +185,15 @@ impl Failure {
                 ErrorKind::Unavailable,
                 format!("{address} gave another version than the one asked for: is a proxy caching its answers?"),
             ),
+            Self::OtherWrapping(setting) => (
+                ErrorKind::Denied,
+                format!(
+                    "the wrapping in {} holds something else than a secret id of the login at {}: somebody may have replaced it; \
+                     find out who, and make another one with `-wrap-ttl`",
+                    names.of(setting),
+                    names.of(Setting::AuthMount)
+                ),
+            ),
             Self::PastLongestLife => (
                 ErrorKind::Denied,
                 format!(
@@ -199,6 +218,14 @@ impl Failure {
                 format!("Vault refused the request as such with status {status}: please report it"),
             ),
             Self::Sealed => (ErrorKind::Unavailable, format!("Vault at {address} is sealed: unseal it")),
+            Self::SpentWrapping(setting) => (
+                ErrorKind::Denied,
+                format!(
+                    "the wrapping in {} was opened before or has expired: unless an earlier start of this program opened it, \
+                     somebody else has the secret id; make another one with `-wrap-ttl`",
+                    names.of(setting)
+                ),
+            ),
             Self::StaleStandby => (
                 ErrorKind::Unavailable,
                 format!("{address} is a standby that has not caught up with its leader: try again"),
@@ -268,6 +295,7 @@ mod tests {
             (Failure::Lost(Cause::Timeout), ErrorKind::Unavailable, "in time"),
             (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "`AppRole::with_secret_id_file`"),
             (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "`Kubernetes::new`"),
+            (Failure::LoginRefused(AuthKind::Agent), ErrorKind::Denied, "the agent's token: look at `auto_auth`"),
             (Failure::MayNotRenew, ErrorKind::Denied, "default policy"),
             (Failure::Missing, ErrorKind::NotFound, "rotate"),
             (Failure::NoNamespace, ErrorKind::InvalidConfig, "`VaultKv2Builder::namespace`"),
@@ -287,11 +315,13 @@ mod tests {
             (Failure::NotSent(Cause::Other), ErrorKind::Unavailable, "failed"),
             (Failure::NotVersioned, ErrorKind::InvalidConfig, "KV version 1"),
             (Failure::OtherVersion, ErrorKind::Unavailable, "another version"),
+            (Failure::OtherWrapping(Setting::SecretId), ErrorKind::Denied, "the secret id of `AppRole::new`"),
             (Failure::PastLongestLife, ErrorKind::Denied, "-period"),
             (Failure::Quota, ErrorKind::Throttled, "quota"),
             (Failure::Redirected, ErrorKind::Unavailable, "never followed"),
             (Failure::Rejected(400), ErrorKind::Internal, "status 400"),
             (Failure::Sealed, ErrorKind::Unavailable, "unseal it"),
+            (Failure::SpentWrapping(Setting::SecretIdFile), ErrorKind::Denied, "`AppRole::with_secret_id_file`"),
             (Failure::StaleStandby, ErrorKind::Unavailable, "not caught up"),
             (Failure::Standby, ErrorKind::Unavailable, "election"),
             (Failure::TokenDead, ErrorKind::Denied, "replace the token of `VaultAuth::Token`"),

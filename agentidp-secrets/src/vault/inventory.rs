@@ -128,6 +128,7 @@ impl VaultKv2 {
             body: None,
             // A standby that is behind would not name what was written last.
             of_active: true,
+            of_token: false,
         };
         let listed = match self.vault.session.send(request).await {
             Ok(answer) => answer::listed::<Keys>(answer.status, &answer.body),

@@ -16,6 +16,8 @@ pub enum Setting {
     Auth,
     /// The mount of a login.
     AuthMount,
+    /// The namespace of the token.
+    AuthNamespace,
     /// The CA certificates.
     CaCert,
     /// The certificate that we show.
@@ -54,6 +56,7 @@ impl Setting {
         Self::Address,
         Self::Auth,
         Self::AuthMount,
+        Self::AuthNamespace,
         Self::CaCert,
         Self::ClientCert,
         Self::ClientKey,
@@ -78,6 +81,7 @@ impl Setting {
             Self::Address => "the address of `VaultKv2::builder`",
             Self::Auth => "another `VaultAuth`",
             Self::AuthMount => "`mount` of the login",
+            Self::AuthNamespace => "`VaultKv2Builder::auth_namespace`",
             Self::CaCert => "`VaultKv2Builder::ca_cert_pem`",
             Self::ClientCert => "`VaultKv2Builder::client_cert`",
             Self::ClientKey => "the key of `ClientCert::new`",

@@ -40,6 +40,8 @@ pub struct Vault {
     pub prefix: String,
     /// The namespace, where there is one.
     pub namespace: Option<String>,
+    /// The namespace of the token; none: that of the secrets; an empty one: that at the top.
+    pub auth_namespace: Option<String>,
     /// Certificates to trust, as PEM.
     pub ca_cert_pem: Option<String>,
     /// What is shown to a Vault that asks for a certificate: it and its key, as PEM.
@@ -76,6 +78,11 @@ impl Vault {
         })?;
         let namespace =
             lookup.parsed("VAULT_NAMESPACE", "a namespace path such as team/apps", parse_namespace)?.flatten();
+        let auth_namespace = lookup.parsed(
+            "VAULT_AUTH_NAMESPACE",
+            "a namespace path such as team, or / for that at the top",
+            parse_namespace,
+        )?;
         let tls_server_name =
             lookup.parsed("VAULT_TLS_SERVER_NAME", "the name of a host such as vault.example", parse_host)?;
         let proxy = lookup.parsed("VAULT_PROXY", "an http or https URL of a proxy", |text| {
@@ -107,6 +114,7 @@ impl Vault {
             versions_kept: versions_kept.unwrap_or(DEFAULT_VERSIONS_KEPT),
             prefix: prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
             namespace,
+            auth_namespace: auth_namespace.map(Option::unwrap_or_default),
             ca_cert_pem: certificates(lookup, "VAULT_CACERT")?,
             client_cert: client_cert(lookup)?,
             tls_server_name,
@@ -193,6 +201,7 @@ fn parse_address(text: &str) -> Option<(Url, String)> {
     let text = text.trim();
     let url = Url::parse(text).ok()?;
     let sound = match url.scheme() {
+        "http" | "https" if url.path().contains("//") => false,
         "http" | "https" => {
             url.path() != "/v1" && url.query().is_none() && url.fragment().is_none() && is_anonymous(&url)
         }

@@ -18,8 +18,10 @@ pub enum VaultAuth {
     AppRole {
         /// Which role.
         role_id: Secret,
-        /// What proves it.
-        secret_id: SecretId,
+        /// What proves it; none: the role asks for nothing.
+        secret_id: Option<SecretId>,
+        /// Whether that is the token of a wrapping, which holds it.
+        wrapped: bool,
         /// Where the login is mounted; none: at Vault's own default.
         mount: Option<String>,
     },
@@ -32,6 +34,8 @@ pub enum VaultAuth {
         /// Where the login is mounted; none: at Vault's own default.
         mount: Option<String>,
     },
+    /// It is added on the way, by Vault's Agent or Proxy.
+    Agent,
 }
 
 /// A secret id, or where it is.
@@ -45,11 +49,14 @@ pub enum SecretId {
 }
 
 /// The ways, each with the settings that only it has.
-const WAYS: [(&str, &[&str]); 3] = [
+const WAYS: [(&str, &[&str]); 4] = [
     ("token", &["VAULT_TOKEN", "VAULT_TOKEN_FILE"]),
-    ("approle", &["VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_SECRET_ID_FILE"]),
+    ("approle", &["VAULT_ROLE_ID", "VAULT_SECRET_ID", "VAULT_SECRET_ID_FILE", "VAULT_SECRET_ID_WRAPPED"]),
     ("kubernetes", &["VAULT_K8S_ROLE", "VAULT_K8S_JWT_FILE"]),
+    ("agent", &[]),
 ];
+
+const NAMES: &str = "token, approle, kubernetes or agent";
 
 impl VaultAuth {
     /// The way that `VAULT_AUTH` names, or the only one that has any settings.
@@ -58,12 +65,18 @@ impl VaultAuth {
         match way(lookup, warnings)? {
             "approle" => {
                 let Some(role_id) = lookup.text("VAULT_ROLE_ID") else { return Err(missing("VAULT_ROLE_ID")) };
-                Ok(Self::AppRole { role_id: Secret::from(role_id), secret_id: secret_id(lookup)?, mount })
+                let wrapped = lookup.flag("VAULT_SECRET_ID_WRAPPED")?.unwrap_or(false);
+                let secret_id = secret_id(lookup)?;
+                if wrapped && secret_id.is_none() {
+                    return Err(missing("VAULT_SECRET_ID"));
+                }
+                Ok(Self::AppRole { role_id: Secret::from(role_id), secret_id, wrapped, mount })
             }
             "kubernetes" => {
                 let role = lookup.text("VAULT_K8S_ROLE").ok_or_else(|| missing("VAULT_K8S_ROLE"))?;
                 Ok(Self::Kubernetes { role, jwt_file: lookup.text("VAULT_K8S_JWT_FILE").map(PathBuf::from), mount })
             }
+            "agent" => Ok(Self::Agent),
             _ => token(lookup),
         }
     }
@@ -83,6 +96,7 @@ impl VaultAuth {
             Self::TokenFile(_) => "VAULT_TOKEN_FILE",
             Self::AppRole { .. } => "VAULT_ROLE_ID",
             Self::Kubernetes { .. } => "VAULT_K8S_ROLE",
+            Self::Agent => "VAULT_AUTH",
         }
     }
 }
@@ -91,7 +105,7 @@ fn way(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<&'static str, 
     let set = |names: &[&'static str]| names.iter().copied().find(|name| lookup.text(name).is_some());
     let found: Vec<_> = WAYS.iter().filter_map(|(way, names)| set(names).map(|name| (*way, name))).collect();
     let known = |text: &str| WAYS.iter().map(|(way, _)| *way).find(|way| *way == text);
-    let named = lookup.parsed("VAULT_AUTH", "token, approle or kubernetes", known)?;
+    let named = lookup.parsed("VAULT_AUTH", NAMES, known)?;
     match (named, found.as_slice()) {
         (Some(named), _) => {
             for (_, name) in found.iter().filter(|(way, _)| *way != named) {
@@ -103,7 +117,7 @@ fn way(lookup: &Lookup<'_>, warnings: &mut Vec<String>) -> Result<&'static str, 
         (None, []) => Ok("token"),
         (None, [(_, one), (_, other), ..]) => Err(ConfigError::new(
             "VAULT_AUTH",
-            format_args!("is missing while {one} and {other} are both set: set it to token, approle or kubernetes"),
+            format_args!("is missing while {one} and {other} are both set: set it to {NAMES}"),
         )),
     }
 }
@@ -125,13 +139,12 @@ fn token(lookup: &Lookup<'_>) -> Result<VaultAuth, ConfigError> {
     Ok(file.map_or(VaultAuth::Token(token), VaultAuth::TokenFile))
 }
 
-fn secret_id(lookup: &Lookup<'_>) -> Result<SecretId, ConfigError> {
-    let secret_id =
-        lookup.secret("VAULT_SECRET_ID", "VAULT_SECRET_ID_FILE")?.ok_or_else(|| missing("VAULT_SECRET_ID"))?;
-    Ok(match lookup.text("VAULT_SECRET_ID_FILE") {
+fn secret_id(lookup: &Lookup<'_>) -> Result<Option<SecretId>, ConfigError> {
+    let secret_id = lookup.secret("VAULT_SECRET_ID", "VAULT_SECRET_ID_FILE")?;
+    Ok(secret_id.map(|secret_id| match lookup.text("VAULT_SECRET_ID_FILE") {
         Some(path) => SecretId::File(PathBuf::from(path)),
         None => SecretId::Text(secret_id),
-    })
+    }))
 }
 
 fn missing(name: &'static str) -> ConfigError {

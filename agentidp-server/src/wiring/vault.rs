@@ -30,6 +30,9 @@ pub(crate) fn backend(settings: &Vault, clock: &Arc<dyn Clock>) -> Result<VaultK
     if let Some(namespace) = &settings.namespace {
         builder = builder.namespace(namespace.as_str());
     }
+    if let Some(namespace) = &settings.auth_namespace {
+        builder = builder.auth_namespace(namespace.as_str());
+    }
     if let Some(pem) = &settings.ca_cert_pem {
         builder = builder.ca_cert_pem(pem.as_str());
     }
@@ -73,6 +76,7 @@ fn name_of(setting: Setting) -> &'static str {
         Setting::Address => "VAULT_ADDR",
         Setting::Auth => "VAULT_AUTH",
         Setting::AuthMount => "VAULT_AUTH_MOUNT",
+        Setting::AuthNamespace => "VAULT_AUTH_NAMESPACE",
         Setting::CaCert => "VAULT_CACERT",
         Setting::ClientCert => "VAULT_CLIENT_CERT",
         Setting::ClientKey => "VAULT_CLIENT_KEY",
@@ -95,11 +99,14 @@ fn auth(settings: &config::VaultAuth) -> VaultAuth {
     match settings {
         config::VaultAuth::Token(token) => token.expose_secret().into(),
         config::VaultAuth::TokenFile(path) => VaultAuth::TokenFile(path.clone()),
-        config::VaultAuth::AppRole { role_id, secret_id, mount } => {
+        config::VaultAuth::AppRole { role_id, secret_id, wrapped, mount } => {
+            let role_id = role_id.expose_secret();
             let role = match secret_id {
-                SecretId::Text(text) => AppRole::new(role_id.expose_secret(), text.expose_secret()),
-                SecretId::File(path) => AppRole::with_secret_id_file(role_id.expose_secret(), path),
+                Some(SecretId::Text(text)) => AppRole::new(role_id, text.expose_secret()),
+                Some(SecretId::File(path)) => AppRole::with_secret_id_file(role_id, path),
+                None => AppRole::without_secret_id(role_id),
             };
+            let role = if *wrapped { role.wrapped() } else { role };
             VaultAuth::AppRole(match mount {
                 Some(mount) => role.mount(mount),
                 None => role,
@@ -115,6 +122,7 @@ fn auth(settings: &config::VaultAuth) -> VaultAuth {
             }
             VaultAuth::Kubernetes(account)
         }
+        config::VaultAuth::Agent => VaultAuth::Agent,
     }
 }
 

@@ -4,6 +4,7 @@
 mod api;
 pub(crate) mod auth;
 pub(crate) mod cluster;
+pub(crate) mod proxy;
 pub(crate) mod tls;
 
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::grant::Grant;
 use super::token::VaultToken;
+use super::wrapped::Unwrapped;
 use super::{answer, file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::auth_kind::AuthKind;
@@ -24,7 +25,12 @@ use crate::vault::wire::{Request, Transport};
 #[serde(deny_unknown_fields)]
 pub struct AppRole {
     role_id: Hidden,
-    secret_id: SecretId,
+    #[serde(default)]
+    secret_id: Option<SecretId>,
+    #[serde(default)]
+    wrapped: bool,
+    #[serde(skip)]
+    unwrapped: Unwrapped,
     #[serde(default = "default_app_role_mount")]
     mount: String,
 }
@@ -52,12 +58,26 @@ pub struct Kubernetes {
 impl AppRole {
     /// A role with a secret id as it is.
     pub fn new(role_id: impl Into<String>, secret_id: impl Into<String>) -> Self {
-        Self::of(role_id.into(), SecretId::Text(Hidden::from(secret_id.into())))
+        Self::of(role_id.into(), Some(SecretId::Text(Hidden::from(secret_id.into()))))
     }
 
     /// A role whose secret id is in a file, which is read anew with every login.
     pub fn with_secret_id_file(role_id: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self::of(role_id.into(), SecretId::File(path.into()))
+        Self::of(role_id.into(), Some(SecretId::File(path.into())))
+    }
+
+    /// A role that asks for no secret id (`bind_secret_id=false`).
+    pub fn without_secret_id(role_id: impl Into<String>) -> Self {
+        Self::of(role_id.into(), None)
+    }
+
+    /// What was given is not the secret id: it is the token of a wrapping that holds it, as `-wrap-ttl` makes one. It is unwrapped
+    /// with the first login, and its secret id is remembered. That works once, so each start of the program needs a new one; a
+    /// file may be replaced at any time. A wrapping that was made elsewhere than at the mount of this login is left alone.
+    #[must_use]
+    pub fn wrapped(mut self) -> Self {
+        self.wrapped = true;
+        self
     }
 
     /// Where the login is mounted. Default `approle`.
@@ -72,31 +92,44 @@ impl AppRole {
         check_mount(&self.mount, names)?;
         refuse_empty(self.role_id.expose(), names.of(Setting::RoleId))?;
         match &self.secret_id {
-            SecretId::Text(text) => refuse_empty(text.expose(), names.of(Setting::SecretId)),
-            SecretId::File(_) => Ok(()),
+            Some(SecretId::Text(text)) => refuse_empty(text.expose(), names.of(Setting::SecretId)),
+            Some(SecretId::File(_)) => Ok(()),
+            None if self.wrapped => refuse_empty("", names.of(Setting::SecretId)),
+            None => Ok(()),
         }
     }
 
-    fn of(role_id: String, secret_id: SecretId) -> Self {
-        Self { role_id: Hidden::from(role_id), secret_id, mount: default_app_role_mount() }
+    fn of(role_id: String, secret_id: Option<SecretId>) -> Self {
+        let mount = default_app_role_mount();
+        Self { role_id: Hidden::from(role_id), secret_id, wrapped: false, unwrapped: Unwrapped::default(), mount }
     }
 
     pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
-        let read;
-        let secret_id = match &self.secret_id {
-            SecretId::Text(text) => text,
-            SecretId::File(path) => {
-                read = file::read(path).ok_or(Failure::BadFile(Setting::SecretIdFile))?;
-                &read
-            }
-        };
         #[derive(Serialize)]
         struct Body<'a> {
             role_id: &'a str,
-            secret_id: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            secret_id: Option<&'a str>,
         }
-        let body = Body { role_id: self.role_id.expose(), secret_id: secret_id.expose() };
+        let secret_id = self.secret_id(transport).await?;
+        let body = Body { role_id: self.role_id.expose(), secret_id: secret_id.as_ref().map(Hidden::expose) };
         log_in(transport, AuthKind::AppRole, &self.mount, &body).await
+    }
+
+    async fn secret_id(&self, transport: &Transport) -> Result<Option<Hidden>, Failure> {
+        let (given, setting) = match &self.secret_id {
+            Some(SecretId::Text(text)) => (text.clone(), Setting::SecretId),
+            Some(SecretId::File(path)) => {
+                let read = file::read(path).ok_or(Failure::BadFile(Setting::SecretIdFile))?;
+                (read, Setting::SecretIdFile)
+            }
+            None => return Ok(None),
+        };
+        if !self.wrapped {
+            return Ok(Some(given));
+        }
+        let mount = self.mount.trim_matches('/');
+        self.unwrapped.secret_id(given, mount, setting, transport).await.map(Some)
     }
 }
 
@@ -163,7 +196,8 @@ async fn log_in(
     let mut encoded = Zeroizing::new(Vec::with_capacity(8192));
     // Texts in a map: there is nothing that could not be encoded.
     serde_json::to_writer(&mut *encoded, body).map_err(|_| Failure::Rejected(400))?;
-    let request = Request::post(format!("auth/{}/login", mount.trim_matches('/')), Bytes::from_owner(encoded));
+    let request =
+        Request::post(format!("auth/{}/login", mount.trim_matches('/')), Bytes::from_owner(encoded)).of_token();
     let answer = transport.send(request, None).await?;
     let (token, lease) = answer::login(answer.status, &answer.body, kind)?;
     let token = VaultToken::from(token).header(Names::default()).map_err(|_| Failure::Foreign(answer.status))?;

@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`VaultAuth`], [`AuthKind`] | the source of tokens: a token, a file, or a login |
+//! | [`VaultAuth`], [`AuthKind`] | the source of tokens: a token, a file, a login, or an agent in between |
 //! | [`VaultToken`] | a token as text |
 //! | [`AppRole`], [`Kubernetes`] | the logins |
 //! | [`ClientCert`] | a certificate for a server that asks its clients for one (mutual TLS) |
@@ -23,6 +23,7 @@ mod source;
 mod status;
 mod tend;
 mod token;
+mod wrapped;
 
 pub use self::life::TokenLife;
 pub use self::login::{AppRole, Kubernetes};

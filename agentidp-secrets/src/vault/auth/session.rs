@@ -48,7 +48,8 @@ pub(super) struct Held {
 #[derive(Clone)]
 pub(super) struct Pass {
     pub(super) number: u64,
-    pub(super) token: HeaderValue,
+    /// None: an agent in between adds its own.
+    pub(super) token: Option<HeaderValue>,
     /// Whether Vault has taken it for a living one.
     accepted: Arc<AtomicBool>,
     jitter: u8,
@@ -81,7 +82,9 @@ impl Session {
     pub(crate) fn new(transport: Transport, auth: VaultAuth, clock: Arc<dyn Clock>, names: Names) -> Result<Self> {
         auth.check(names)?;
         let held = match &auth {
-            VaultAuth::Token(token) => Some(Held::new(1, token.header(names)?, Life::Unknown)),
+            VaultAuth::Token(token) => Some(Held::new(1, Some(token.header(names)?), Life::Unknown)),
+            // It looks after its token itself.
+            VaultAuth::Agent => Some(Held::new(1, None, Life::Mute)),
             _ => None,
         };
         let book = Mutex::new(Book::new(held.as_ref().map_or(0, |held| held.pass.number)));
@@ -101,13 +104,14 @@ impl Session {
         }
         match self.another(Some(&pass)).await? {
             Some(fresh) => self.send_as(&fresh, request).await,
+            None if pass.token.is_none() => Err(Failure::LoginRefused(AuthKind::Agent)),
             None => Ok(answer),
         }
     }
 
     /// Sends one request with just this token.
     pub(super) async fn send_as(&self, pass: &Pass, request: Request) -> Result<Answer, Failure> {
-        let answer = self.transport.send(request, Some(&pass.token)).await?;
+        let answer = self.transport.send(request, pass.token.as_ref()).await?;
         if !pass.accepted.load(Ordering::Relaxed) && !answer::says_dead_token(answer.status, &answer.body) {
             pass.accepted.store(true, Ordering::Relaxed);
         }
@@ -116,7 +120,7 @@ impl Session {
 
     /// Another token than `former`; none where the source has no other one. However many ask, the source is asked once.
     pub(super) async fn another(&self, former: Option<&Pass>) -> Result<Option<Pass>, Failure> {
-        if self.auth.kind() == AuthKind::Token {
+        if matches!(self.auth.kind(), AuthKind::Token | AuthKind::Agent) {
             return Ok(None);
         }
         let mut attempts = self.attempts.lock().await;
@@ -129,7 +133,7 @@ impl Session {
         if !self.auth.kind().logs_in() {
             // A file costs nobody anything: it is looked at whenever its token is dead.
             let grant = self.auth.obtain(&self.transport).await?;
-            let same = former.is_some_and(|former| former.token == grant.token);
+            let same = former.is_some_and(|former| former.token.as_ref() == Some(&grant.token));
             return Ok((!same).then(|| self.take_up(grant, now)));
         }
         attempts.forget_if_accepted(former);
@@ -172,12 +176,12 @@ impl Session {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         let number = held.as_ref().map_or(0, |held| held.pass.number) + 1;
         let life = grant.lease.map_or(Life::Unknown, |lease| Life::granted(lease, now));
-        held.insert(Held::new(number, grant.token, life)).pass.clone()
+        held.insert(Held::new(number, Some(grant.token), life)).pass.clone()
     }
 }
 
 impl Held {
-    fn new(number: u64, token: HeaderValue, life: Life) -> Self {
+    fn new(number: u64, token: Option<HeaderValue>, life: Life) -> Self {
         // Without randomness the replicas come together: a nuisance, no fault.
         let mut jitter = [0];
         let _ = getrandom::fill(&mut jitter);

@@ -37,6 +37,9 @@ pub enum VaultAuth {
     AppRole(AppRole),
     /// The login of a Kubernetes service account. The JWT login takes the same request: set its mount.
     Kubernetes(Kubernetes),
+    /// No token is sent: the address is that of an Agent or a Proxy of Vault's, which logs in (`auto_auth`) and adds its own
+    /// (`use_auto_auth_token`).
+    Agent,
 }
 
 impl VaultAuth {
@@ -48,6 +51,7 @@ impl VaultAuth {
             Self::TokenFile(_) => AuthKind::TokenFile,
             Self::AppRole(_) => AuthKind::AppRole,
             Self::Kubernetes(_) => AuthKind::Kubernetes,
+            Self::Agent => AuthKind::Agent,
         }
     }
 
@@ -55,7 +59,7 @@ impl VaultAuth {
     pub(super) fn check(&self, names: Names) -> Result<()> {
         match self {
             Self::Token(token) => token.header(names).map(drop),
-            Self::TokenFile(_) => Ok(()),
+            Self::TokenFile(_) | Self::Agent => Ok(()),
             Self::AppRole(role) => role.check(names),
             Self::Kubernetes(account) => account.check(names),
         }
@@ -76,6 +80,8 @@ impl VaultAuth {
             }
             Self::AppRole(role) => role.log_in(transport).await,
             Self::Kubernetes(account) => account.log_in(transport).await,
+            // The session asks for none.
+            Self::Agent => Err(Failure::LoginRefused(AuthKind::Agent)),
         }
     }
 }

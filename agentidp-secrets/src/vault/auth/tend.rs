@@ -108,7 +108,7 @@ impl Session {
     async fn look_at_file(&self) -> Result<(), Failure> {
         let VaultAuth::TokenFile(_) = &self.auth else { return Ok(()) };
         let grant = self.auth.obtain(&self.transport).await?;
-        if self.held().is_none_or(|held| held.pass.token != grant.token) {
+        if self.held().is_none_or(|held| held.pass.token.as_ref() != Some(&grant.token)) {
             self.take_up(grant, self.clock.instant());
         }
         Ok(())
@@ -169,12 +169,12 @@ impl Session {
 
 /// Allowed by the default policy, as the other one is.
 fn lookup() -> Request {
-    Request::get("auth/token/lookup-self".to_owned())
+    Request::get("auth/token/lookup-self".to_owned()).of_token()
 }
 
 /// Names no time: a renewal then grants as much as the token was made with, and never shortens its life.
 fn renewal() -> Request {
-    Request::post("auth/token/renew-self".to_owned(), Bytes::from_static(b"{}"))
+    Request::post("auth/token/renew-self".to_owned(), Bytes::from_static(b"{}")).of_token()
 }
 
 impl Inspected {

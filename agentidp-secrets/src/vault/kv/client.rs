@@ -196,6 +196,7 @@ fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
         query: endpoint.query().map_err(|_| unencodable)?.filter(|query| !query.is_empty()),
         body: endpoint.body().map_err(|_| unencodable)?.map(|body| Bytes::from_owner(Zeroizing::new(body))),
         of_active: false,
+        of_token: false,
     })
 }
 

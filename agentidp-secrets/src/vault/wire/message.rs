@@ -14,6 +14,8 @@ pub(crate) struct Request {
     pub(crate) body: Option<Bytes>,
     /// Whether the active node is to be asked, as far as it can be told: it is never behind.
     pub(crate) of_active: bool,
+    /// Whether it is about the token or a login: the namespace is theirs then.
+    pub(crate) of_token: bool,
 }
 
 /// An answer, read whole.
@@ -24,10 +26,15 @@ pub(crate) struct Answer {
 
 impl Request {
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: None, body: None, of_active: false }
+        Self { method: Method::GET, path, query: None, body: None, of_active: false, of_token: false }
     }
 
     pub(crate) fn post(path: String, body: Bytes) -> Self {
-        Self { method: Method::POST, path, query: None, body: Some(body), of_active: false }
+        Self { method: Method::POST, path, query: None, body: Some(body), of_active: false, of_token: false }
+    }
+
+    /// The same, in the namespace of the token.
+    pub(crate) fn of_token(self) -> Self {
+        Self { of_token: true, ..self }
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Route<'a> {
     /// One at least.
     pub(crate) addresses: Vec<Address>,
     pub(crate) namespace: Option<&'a str>,
+    /// That of the token.
+    pub(crate) auth_namespace: Option<&'a str>,
     pub(crate) dial: Dial,
     pub(crate) read_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -66,6 +68,7 @@ pub(crate) struct Transport {
     connections: Connections,
     nodes: Nodes,
     namespace: Option<HeaderValue>,
+    auth_namespace: Option<HeaderValue>,
     /// A standby that is behind the index of a request passes it on. Reads have that of our newest write, so that they are
     /// not answered from before it; writes, and reads of the active node, have one that no node has reached, so that the
     /// active node carries them out.
@@ -80,14 +83,19 @@ pub(crate) struct Transport {
 impl Transport {
     pub(crate) fn new(route: Route<'_>, clock: Arc<dyn Clock>) -> Result<Self> {
         let names = route.dial.names;
-        let namespace = route.namespace.map(HeaderValue::from_str).transpose().map_err(|_| {
-            let message = format!("the namespace does not fit into a header: {}", names.of(Setting::Namespace));
-            Error::new(ErrorKind::InvalidConfig, message)
-        })?;
+        let header = |namespace: Option<&str>, setting: Setting| {
+            namespace.map(HeaderValue::from_str).transpose().map_err(|_| {
+                let message = format!("the namespace does not fit into a header: {}", names.of(setting));
+                Error::new(ErrorKind::InvalidConfig, message)
+            })
+        };
+        let namespace = header(route.namespace, Setting::Namespace)?;
+        let auth_namespace = header(route.auth_namespace, Setting::AuthNamespace)?;
         Ok(Self {
             connections: Connections::new(route.dial, &route.addresses, clock)?,
             nodes: Nodes::new(route.addresses),
             namespace,
+            auth_namespace,
             index: NewestIndex::default(),
             replicated: OnceLock::new(),
             read_timeout: route.read_timeout,
@@ -247,7 +255,8 @@ impl Transport {
             headers.insert(HOST, header.clone());
         }
         headers.insert(REQUEST, HeaderValue::from_static("true"));
-        if let Some(namespace) = &self.namespace {
+        let namespace = if request.of_token { &self.auth_namespace } else { &self.namespace };
+        if let Some(namespace) = namespace {
             headers.insert(NAMESPACE, namespace.clone());
         }
         if let Some(index) = index {

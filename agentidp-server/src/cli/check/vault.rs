@@ -51,7 +51,7 @@ async fn try_all(vault: &VaultKv2, config: &Config, settings: &Vault, report: &m
         Err(error) => {
             let kind = vault.auth_kind();
             report.note(TOKEN, format_args!("{kind}: cannot be renewed: {error}"));
-            if !kind.logs_in() {
+            if is_given(kind) {
                 report.advise(new_token());
             }
         }
@@ -110,7 +110,7 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
             report.ok(ADDRESS, format_args!("{} answers", settings.address));
             report.not_tried(MOUNT, because);
             report.fail(TOKEN, error);
-            if !vault.auth_kind().logs_in() {
+            if is_given(vault.auth_kind()) {
                 report.advise(new_token());
             }
         }
@@ -135,10 +135,15 @@ fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Repor
     report.not_tried(LEDGER, because);
 }
 
+/// Whether an operator makes the token.
+fn is_given(kind: AuthKind) -> bool {
+    matches!(kind, AuthKind::Token | AuthKind::TokenFile)
+}
+
 /// Who will be surprised by its end, if anybody: the server renews what can be renewed, and logs in where it can.
 fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
     let Some(ttl) = status.ttl else {
-        if status.root {
+        if status.root && is_given(kind) {
             report.note(TOKEN, "is a root token, which may do everything: use one that may do what is needed");
             report.advise(new_token());
         } else {
@@ -150,6 +155,7 @@ fn token(kind: AuthKind, status: &TokenStatus, report: &mut Report) {
     let period = status.period.map_or_else(|| "no period".to_owned(), |period| format!("period {}", told(period)));
     let found = format!("{kind}: ttl {}, {renewable}, {period}", told(ttl));
     match status {
+        _ if kind == AuthKind::Agent => report.ok(TOKEN, format_args!("{found}; the agent looks after it")),
         _ if kind.logs_in() => report.ok(TOKEN, format_args!("{found}; the server logs in again before it ends")),
         TokenStatus { longest: Some(longest), .. } => {
             report.note(

@@ -120,6 +120,8 @@ fn the_other_vault_settings_arrive() {
         "vault.internal"
     );
     assert_eq!(vault(&[("VAULT_TLS_SERVER_NAME", "a:1")]).unwrap_err().setting(), "VAULT_TLS_SERVER_NAME");
+    let top = vault(&[("VAULT_AUTH_NAMESPACE", "/"), ("VAULT_NAMESPACE", "team")]).unwrap();
+    assert_eq!((top.auth_namespace.as_deref(), top.namespace.as_deref()), (Some(""), Some("team")));
     assert!(["/", "root"].map(|name| vault(&[("VAULT_NAMESPACE", name)]).unwrap().namespace) == [None, None]);
     assert_eq!(vault(&[("VAULT_CACERT", other.to_str().unwrap())]).unwrap_err().setting(), "VAULT_CACERT");
     assert_eq!(vault(&[("VAULT_CACERT", "/nowhere")]).unwrap_err().setting(), "VAULT_CACERT");
@@ -136,7 +138,9 @@ fn the_way_to_a_token_is_the_one_that_is_set() {
         |settings: &[(&str, &str)]| config(&[settings, &[address]].concat()).map(|found| found.vault.unwrap().auth);
 
     let role = [("VAULT_ROLE_ID", "canary-1"), ("VAULT_SECRET_ID", "canary-2"), ("VAULT_AUTH_MOUNT", "/team/approle/")];
-    let VaultAuth::AppRole { role_id, secret_id: SecretId::Text(secret_id), mount } = auth(&role).unwrap() else {
+    let VaultAuth::AppRole { role_id, secret_id: Some(SecretId::Text(secret_id)), wrapped: false, mount } =
+        auth(&role).unwrap()
+    else {
         panic!("no AppRole");
     };
     assert_eq!((role_id.expose_secret(), secret_id.expose_secret()), ("canary-1", "canary-2"));
@@ -144,8 +148,14 @@ fn the_way_to_a_token_is_the_one_that_is_set() {
     assert!(!format!("{:?}", auth(&role).unwrap()).contains("canary"));
     let from_file = auth(&[("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID_FILE", path)]).unwrap();
     assert!(
-        matches!(from_file, VaultAuth::AppRole { secret_id: SecretId::File(found), mount: None, .. } if found == file)
+        matches!(from_file, VaultAuth::AppRole { secret_id: Some(SecretId::File(found)), mount: None, .. } if found == file)
     );
+
+    let bare = auth(&[("VAULT_ROLE_ID", "r")]).unwrap();
+    assert!(matches!(bare, VaultAuth::AppRole { secret_id: None, .. }), "the role may ask for none");
+    let wrapped = auth(&[("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_WRAPPED", "true")]);
+    assert!(matches!(wrapped.unwrap(), VaultAuth::AppRole { wrapped: true, .. }));
+    assert!(matches!(auth(&[("VAULT_AUTH", "agent")]).unwrap(), VaultAuth::Agent));
 
     let pod = auth(&[("VAULT_K8S_ROLE", "agentidp")]).unwrap();
     assert!(matches!(pod, VaultAuth::Kubernetes { role, jwt_file: None, mount: None } if role == "agentidp"));
@@ -167,7 +177,7 @@ fn several_ways_to_a_token_need_a_word_and_half_a_way_is_refused() {
 
     for (settings, missing) in [
         (vec![("VAULT_AUTH", "approle")], "VAULT_ROLE_ID"),
-        (vec![("VAULT_ROLE_ID", "r")], "VAULT_SECRET_ID"),
+        (vec![("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID_WRAPPED", "true")], "VAULT_SECRET_ID"),
         (vec![("VAULT_SECRET_ID", "s")], "VAULT_ROLE_ID"),
         (vec![("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID", "s"), ("VAULT_SECRET_ID_FILE", "f")], "VAULT_SECRET_ID"),
         (vec![("VAULT_ROLE_ID", "r"), ("VAULT_SECRET_ID_FILE", "/nowhere")], "VAULT_SECRET_ID_FILE"),
