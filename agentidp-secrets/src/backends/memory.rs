@@ -3,6 +3,9 @@
 //! It behaves as Vault's KV version 2 does: versions counted from 1, compare-and-set on every write, the last ten versions kept
 //! until all are revoked. The record is `client/credential?version=N`, with ids escaped as in a
 //! Vault path.
+//!
+//! **Fails** with `Conflict` when a compare-and-set is lost, with `NotFound` for what was revoked or evicted, and with `Malformed` on
+//! a record that is not the key's.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;

@@ -10,42 +10,58 @@
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
+//! Each has a page with what it stores, what it costs, how it fails, and the way in and out: [`bcrypt`], [`argon2`],
+//! [`keyed_digest`], [`sealed`], [`legacy`], [`memory`] and [`vault`]; [`digest`] has what the first two and the legacy ones share.
+//!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
 //! [`KeyedDigest`] and [`Sealed`] take microseconds and do not. What belongs to [`VaultKv2`] is in [`vault`].
 //!
 //! [`Argon2id`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Argon2id.html
+//! [`argon2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/argon2/
+//! [`bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/bcrypt/
 //! [`Bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Bcrypt.html
+//! [`legacy`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/
 //! [`legacy::LegacyKdf`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacyKdf.html
 //! [`legacy::LegacySha`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacySha.html
 //! [`Sealed`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Sealed.html
+//! [`sealed`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/sealed/
 //! [`vault`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
 //! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
 
 #[cfg(feature = "argon2")]
-mod argon2;
+#[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
+pub mod argon2;
 #[cfg(feature = "bcrypt")]
-mod bcrypt;
-mod digest;
+#[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
+pub mod bcrypt;
+pub mod digest;
 pub(crate) mod forms;
-mod keyed_digest;
+pub mod keyed_digest;
 #[cfg(feature = "legacy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "legacy")))]
 pub mod legacy;
-mod memory;
+pub mod memory;
 #[cfg(feature = "sealed")]
-mod sealed;
+#[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]
+pub mod sealed;
 
 #[cfg(feature = "argon2")]
 #[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]
+#[doc(inline)]
 pub use self::argon2::{Argon2id, Argon2idBuilder};
 #[cfg(feature = "bcrypt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "bcrypt")))]
+#[doc(inline)]
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
+#[doc(inline)]
 pub use self::digest::{Attempt, DigestBackend, DigestLimits, DigestLoad, Digester};
+#[doc(inline)]
 pub use self::keyed_digest::KeyedDigest;
+#[doc(inline)]
 pub use self::memory::Memory;
 #[cfg(feature = "sealed")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sealed")))]
+#[doc(inline)]
 pub use self::sealed::Sealed;
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]

@@ -1,4 +1,10 @@
 //! Runs one-way functions off the async threads: the frame that every digest backend shares.
+//!
+//! **Cost**: as many threads as [`DigestLimits::max_concurrency`] says, one for each core unless set; they start with the first
+//! digest. A bounded queue stands before them, and clients take turns in it.
+//!
+//! **Fails** with `Throttled` when the queue is full or a turn does not come in time, with `InvalidSecret` on a secret that the
+//! function cannot take, and with `Internal` when the function panics.
 
 mod digester;
 mod job;
