@@ -10,22 +10,23 @@
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
 //!
-//! Each has a page with what it stores, what it costs, how it fails, and the way in and out: [`bcrypt`], [`argon2`],
-//! [`keyed_digest`], [`sealed`], [`legacy`], [`memory`] and [`vault`]; [`digest`] has what the first two and the legacy ones share.
+//! Each has a page with what it stores, what it costs, how it fails, and the way in and out: [bcrypt][page-bcrypt],
+//! [argon2][page-argon2], [keyed digests](keyed_digest), [sealed][page-sealed], [legacy][page-legacy], [`memory`] and
+//! [Vault][page-vault]; [`digest`] has what the first two and the legacy ones share.
 //!
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
-//! [`KeyedDigest`] and [`Sealed`] take microseconds and do not. What belongs to [`VaultKv2`] is in [`vault`].
+//! [`KeyedDigest`] and [`Sealed`] take microseconds and do not. What belongs to [`VaultKv2`] is in [`vault`][page-vault].
 //!
 //! [`Argon2id`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Argon2id.html
-//! [`argon2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/argon2/
-//! [`bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/bcrypt/
+//! [page-argon2]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/argon2/
+//! [page-bcrypt]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/bcrypt/
 //! [`Bcrypt`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Bcrypt.html
-//! [`legacy`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/
+//! [page-legacy]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/
 //! [`legacy::LegacyKdf`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacyKdf.html
 //! [`legacy::LegacySha`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacySha.html
 //! [`Sealed`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Sealed.html
-//! [`sealed`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/sealed/
-//! [`vault`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
+//! [page-sealed]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/sealed/
+//! [page-vault]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
 //! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
 
 #[cfg(feature = "argon2")]
