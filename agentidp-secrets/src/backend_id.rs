@@ -5,8 +5,18 @@ use std::fmt;
 
 /// Names the backend that wrote a record.
 ///
-/// Kebab-case, 1 to 32 bytes of `a-z 0-9 -`, beginning with a letter. It ends up in databases: once released, an id is
-/// never changed and never given to another backend.
+/// A kind, and an instance where a store has several backends of that kind: `vault-kv2`, `vault-kv2:eu`. Each is kebab-case, 1 to
+/// 32 bytes of `a-z 0-9 -`; a kind begins with a letter. An id ends up in databases: once released, it is never changed and
+/// never given to another backend.
+///
+/// ```
+/// use agentidp_secrets::BackendId;
+///
+/// let eu = BackendId::VAULT_KV2.with_instance("eu")?;
+/// assert_eq!((eu.as_str(), eu.kind(), eu.instance()), ("vault-kv2:eu", "vault-kv2", Some("eu")));
+/// assert_eq!(BackendId::parse("vault-kv2:eu")?, eu);
+/// # Ok::<(), agentidp_secrets::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BackendId(Cow<'static, str>);
 
@@ -32,14 +42,14 @@ impl BackendId {
     /// No backend can have this id, and no record text holds it.
     pub const UNCLAIMED: Self = Self(Cow::Borrowed("(unclaimed)"));
 
-    /// Longest id in bytes.
+    /// Longest kind, and longest instance, in bytes.
     const MAX_LEN: usize = 32;
 
     /// The id with this text, if it may be one.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        let fits = text.len() <= Self::MAX_LEN
-            && text.starts_with(|first: char| first.is_ascii_lowercase())
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let (kind, instance) = text.split_once(':').map_or((text, None), |(kind, rest)| (kind, Some(rest)));
+        let begins_well = kind.starts_with(|first: char| first.is_ascii_lowercase());
+        let fits = begins_well && is_kebab(kind) && instance.is_none_or(is_kebab);
         fits.then(|| Self(Cow::Owned(text.to_owned())))
     }
 
@@ -48,6 +58,23 @@ impl BackendId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The kind of backend: the part before a colon.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split_once(':').map_or(&self.0, |(kind, _)| kind)
+    }
+
+    /// Which of several backends of its kind: the part behind a colon. None for the one without a name.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, instance)| instance)
+    }
+}
+
+fn is_kebab(text: &str) -> bool {
+    let literal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=BackendId::MAX_LEN).contains(&text.len()) && text.bytes().all(literal)
 }
 
 impl fmt::Display for BackendId {

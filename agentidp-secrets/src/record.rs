@@ -17,14 +17,26 @@ impl BackendId {
     /// `Malformed` when the text is not kebab-case or too long.
     pub fn parse(text: &str) -> Result<Self> {
         Self::of(text).ok_or_else(|| {
-            Error::new(ErrorKind::Malformed, "a backend id is 1 to 32 bytes of a-z 0-9 -, beginning with a letter")
+            let message = "a backend id is 1 to 32 bytes of a-z 0-9 -, beginning with a letter, and maybe a colon and 1 to 32 more";
+            Error::new(ErrorKind::Malformed, message)
+        })
+    }
+
+    /// The id of an instance of this kind: for a second backend of the kind in one store.
+    ///
+    /// # Errors
+    /// `InvalidConfig` when `instance` is not 1 to 32 bytes of `a-z 0-9 -`.
+    pub fn with_instance(&self, instance: &str) -> Result<Self> {
+        Self::of(&format!("{}:{instance}", self.kind())).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidConfig, "the instance of a backend is 1 to 32 bytes of a-z 0-9 -")
         })
     }
 }
 
 /// A record: the backend that wrote it, and a payload that only that backend reads.
 ///
-/// For a digest backend the payload is the digest; for Vault it is the path and the pinned version. Keep it in your
+/// For a digest backend the payload is the digest; for Vault it is the path and the pinned version. Of several backends of one
+/// kind the id names the [instance](BackendId::instance): `{vault-kv2:eu}…`. Keep it in your
 /// database, as [text](Self::to_text) or through serde (the same text), and hand it back with every call.
 ///
 /// `Debug` shows the backend only, because a digest is sensitive too. Equality is not in constant time: a record is not a
@@ -59,6 +71,11 @@ impl StoredSecret {
     #[must_use]
     pub fn new(backend: BackendId, payload: impl Into<Box<str>>) -> Self {
         Self { backend, payload: payload.into() }
+    }
+
+    /// The same payload under another id.
+    pub(crate) fn renamed(self, backend: BackendId) -> Self {
+        Self { backend, ..self }
     }
 
     /// The backend that wrote this record.
@@ -180,6 +197,23 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_a_kind_and_maybe_an_instance() {
+        let longest = format!("a{0}:{0}b", "x".repeat(31));
+        for text in ["vault-kv2", "vault-kv2:eu", "a:2", "a:-", &longest] {
+            let id = BackendId::parse(text).unwrap();
+            assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
+            assert_eq!(id.with_instance("us").unwrap().as_str(), format!("{}:us", id.kind()));
+        }
+        for text in ["", ":", "a:", ":a", "2:a", "a:b:c", "a:B", "a b", "a:b c", "a:b}", &format!("{longest}x")] {
+            assert_eq!(BackendId::parse(text).unwrap_err().kind(), ErrorKind::Malformed, "{text}");
+        }
+        let bcrypt = BackendId::BCRYPT;
+        assert_eq!((bcrypt.kind(), bcrypt.instance()), ("bcrypt", None));
+        for instance in ["", "eu:1", "EU", "a b", "}", &"x".repeat(33)] {
+            assert_eq!(bcrypt.with_instance(instance).unwrap_err().kind(), ErrorKind::InvalidConfig, "{instance}");
+        }
+    }
+    #[test]
     fn debug_hides_the_payload() {
         let record = StoredSecret::new(BackendId::BCRYPT, "$2b$10$canary");
         assert_eq!(format!("{record:?}"), "StoredSecret({bcrypt}[REDACTED])");
@@ -211,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_and_serde_round_trip(id in "[a-z][a-z0-9-]{0,31}", payload in ".{0,200}") {
+        fn text_and_serde_round_trip(id in "[a-z][a-z0-9-]{0,31}(:[a-z0-9-]{1,32})?", payload in ".{0,200}") {
             let record = StoredSecret::new(BackendId::parse(&id).unwrap(), payload);
             prop_assert_eq!(&StoredSecret::parse(&record.to_text()).unwrap(), &record);
             let json = serde_json::to_string(&record).unwrap();

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
 };
-use agentidp_secrets::{ClientId, Clock, CredentialId, CredentialKey, SecretStore};
+use agentidp_secrets::{BackendId, ClientId, Clock, CredentialId, CredentialKey, SecretStore};
 use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
@@ -172,12 +172,12 @@ impl Ledger for Database {
 }
 
 impl Gate for DeletionGate {
-    fn may_delete(&self) -> bool {
+    fn may_delete(&self, _at: &BackendId) -> bool {
         Self::may_delete(self)
     }
 
     /// A restored database may hold a note of a secret that was shown since.
-    fn may_adopt(&self) -> bool {
+    fn may_adopt(&self, _at: &BackendId) -> bool {
         matches!(self.state(), LedgerState::Agrees | LedgerState::Watching)
     }
 }

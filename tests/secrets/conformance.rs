@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Memory, Sealed};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, Instance, KeyedDigest, Memory, Sealed};
 use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
@@ -24,6 +24,9 @@ conformance!(argon2id, over_argon2id());
 conformance!(keyed_digest, over_keyed_digest(&[]));
 conformance!(sealed, over_sealed());
 conformance!(vault, over_vault(&[]).await);
+conformance!(instance_of_memory, over_instance(Memory::new(), Memory::new()));
+conformance!(instance_of_keyed_digest, BackendHarness::new(Instance::new("eu", a_keyed_digest()).unwrap()));
+conformance!(instance_of_vault, over_vault_named(Some("eu"), &[]).await);
 
 conformance!(timeout_layer, over_memory(&[&timeout()]));
 conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
@@ -51,6 +54,8 @@ store_conformance!(store_over_argon2id, over_argon2id());
 store_conformance!(store_over_keyed_digest, over_keyed_digest(&[]));
 store_conformance!(store_over_sealed, over_sealed());
 store_conformance!(store_over_vault, over_vault(&[]).await);
+store_conformance!(store_over_instance_of_memory, over_instance(Memory::new(), Memory::new()));
+store_conformance!(store_over_instance_of_vault, over_vault_named(Some("eu"), &[]).await);
 store_conformance!(store_over_warm_memory, over_memory(&[&warm()]));
 store_conformance!(
     store_over_all_layers_over_vault,
@@ -59,10 +64,18 @@ store_conformance!(
 
 /// On the real server, in a mount of its own, with a token that may do what the guide says and no more.
 async fn over_vault(layers: &[&dyn Layer]) -> BackendHarness {
+    over_vault_named(None, layers).await
+}
+
+async fn over_vault_named(instance: Option<&str>, layers: &[&dyn Layer]) -> BackendHarness {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
     let at = |address: &str| {
-        VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str()).build().unwrap()
+        let builder = VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str());
+        match instance {
+            Some(name) => builder.instance(name).build().unwrap(),
+            None => builder.build().unwrap(),
+        }
     };
     // Nothing listens on port 1 of the loopback interface.
     harness(at(bao.address()), at("http://127.0.0.1:1"), layers).with_unpinned(bare)
@@ -92,8 +105,21 @@ fn over_argon2id() -> BackendHarness {
 
 /// Nor here.
 fn over_keyed_digest(layers: &[&dyn Layer]) -> BackendHarness {
+    BackendHarness::new(stack(a_keyed_digest(), layers))
+}
+
+fn a_keyed_digest() -> KeyedDigest {
     let keys = MacKeys::parse("k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92").unwrap();
-    BackendHarness::new(stack(KeyedDigest::new(keys), layers))
+    KeyedDigest::new(keys)
+}
+
+/// Under the name of an instance, with layers within.
+fn over_instance(backend: impl SecretBackend, unreachable: impl SecretBackend) -> BackendHarness {
+    let outage = FaultLayer::new();
+    outage.on_everything(Fault::Fail(ErrorKind::Unavailable));
+    let named = |backend: SharedBackend| Instance::new("eu", backend).unwrap();
+    let harness = BackendHarness::new(named(stack(backend, &[&warm()])));
+    harness.with_unreachable(named(stack(unreachable, &[&outage])))
 }
 
 /// Nor here.

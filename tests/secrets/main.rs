@@ -34,11 +34,15 @@ mod vault_ids;
 #[cfg(test)]
 mod vault_import;
 #[cfg(test)]
+mod vault_instances;
+#[cfg(test)]
 mod vault_inventory;
 #[cfg(test)]
 mod vault_ledger;
 #[cfg(test)]
 mod vault_logins;
+#[cfg(test)]
+mod vault_moves;
 #[cfg(test)]
 mod vault_nodes;
 #[cfg(test)]

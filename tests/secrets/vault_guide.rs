@@ -17,7 +17,8 @@ fn blocks(language: &str) -> Vec<&'static str> {
 #[tokio::test]
 async fn the_policy_shown_is_the_one_that_is_printed() {
     let vault = VaultKv2::builder(support::bao().address(), "s.token").build().unwrap();
-    assert_eq!(blocks("hcl")[..2], [vault.policy(), vault.listing_policy()]);
+    let eu = VaultKv2::builder(support::bao().address(), "s.token").mount("secret-eu").instance("eu").build().unwrap();
+    assert_eq!(blocks("hcl")[..3], [vault.policy(), vault.listing_policy(), eu.policy()]);
 }
 
 #[tokio::test]
@@ -29,7 +30,9 @@ async fn every_command_works_in_the_order_of_the_page() {
     std::fs::write(&policy, blocks("hcl")[0]).unwrap();
     std::fs::write(&listing, blocks("hcl")[1]).unwrap();
     let of_token = folder.path().join("agentidp-token.hcl");
-    std::fs::write(&of_token, blocks("hcl")[2]).unwrap();
+    std::fs::write(&of_token, blocks("hcl")[3]).unwrap();
+    let second = folder.path().join("agentidp-eu.hcl");
+    std::fs::write(&second, blocks("hcl")[2]).unwrap();
     let (key, secret) = (CredentialKey::parse("guide", "c1").unwrap(), ClientSecret::generate().unwrap());
 
     let (mut token, mut first) = (String::new(), None);
@@ -37,6 +40,7 @@ async fn every_command_works_in_the_order_of_the_page() {
     for line in blocks("sh").iter().flat_map(|block| block.lines()) {
         let line = line.replace("agentidp-token.hcl", of_token.to_str().unwrap());
         let line = line.replace(" agentidp.hcl", &format!(" {}", policy.display()));
+        let line = line.replace(" agentidp-eu.hcl", &format!(" {}", second.display()));
         let line = line.replace(" agentidp-list.hcl", &format!(" {}", listing.display()));
         let line =
             line.replace("$AGENT", key.client_id().as_str()).replace("$CREDENTIAL", key.credential_id().as_str());

@@ -74,6 +74,12 @@ impl BackendInfo {
         }
     }
 
+    /// The same of a backend with another id.
+    pub(crate) fn with_id(mut self, id: BackendId) -> Self {
+        self.id = id;
+        self
+    }
+
     /// Sets the longest secret in bytes that can be stored.
     #[must_use]
     pub fn with_max_secret_len(mut self, bytes: usize) -> Self {

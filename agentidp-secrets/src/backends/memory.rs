@@ -113,7 +113,8 @@ impl SecretBackend for Memory {
     }
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
-        let (path, version) = stored.payload().split_once("?version=")?;
+        let ours = Some(stored).filter(|stored| stored.backend() == &BackendId::MEMORY)?;
+        let (path, version) = ours.payload().split_once("?version=")?;
         let version = version.parse().ok().filter(|version| *version > 0)?;
         Some(Pointer { place: StoredSecret::new(BackendId::MEMORY, path), version: Some(version) })
     }

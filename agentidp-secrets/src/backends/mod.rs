@@ -14,6 +14,12 @@
 //! [argon2][page-argon2], [keyed digests](keyed_digest), [sealed][page-sealed], [legacy][page-legacy], [`memory`] and
 //! [Vault][page-vault]; [`digest`] has what the first two and the legacy ones share.
 //!
+//! # Instances
+//! A store takes several backends of one kind, such as two Vaults, where each but one has a name: by [`Instance`], or by the
+//! setting `instance` of [`VaultKv2`]. Records carry it: `{vault-kv2:eu}…`. See
+//! [`guide::coexistence`](crate::guide::coexistence).
+//!
+//! # Digests
 //! One-way functions implement [`Digester`] and run inside a [`DigestBackend`], within [`DigestLimits`].
 //! [`KeyedDigest`] and [`Sealed`] take microseconds and do not. What belongs to [`VaultKv2`] is in [`vault`][page-vault].
 //!
@@ -37,6 +43,7 @@ pub mod argon2;
 pub mod bcrypt;
 pub mod digest;
 pub(crate) mod forms;
+mod instance;
 pub mod keyed_digest;
 #[cfg(feature = "legacy")]
 #[cfg_attr(docsrs, doc(cfg(feature = "legacy")))]
@@ -56,6 +63,7 @@ pub use self::argon2::{Argon2id, Argon2idBuilder};
 pub use self::bcrypt::{Bcrypt, BcryptBuilder};
 #[doc(inline)]
 pub use self::digest::{Attempt, DigestBackend, DigestLimits, DigestLoad, Digester};
+pub use self::instance::Instance;
 #[doc(inline)]
 pub use self::keyed_digest::KeyedDigest;
 #[doc(inline)]

@@ -6,6 +6,7 @@ use super::{Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result as BackendResult};
+use crate::record::StoredSecret;
 
 /// Versions that are written at the most. Vault keeps 10 unless set.
 const MOST: u64 = 128;
@@ -36,6 +37,9 @@ impl<L: Ledger> Lifecycle<L> {
             return Err(Failure::Busy);
         }
         for latest in last..last + MOST {
+            if latest <= last + 1 {
+                self.refuse_second_name(key, place).await?;
+            }
             backend.overwrite(key, latest, None).await?;
             if matches!(backend.inspect(key, Some(last)).await?, Held::Nothing) {
                 return Ok(());
@@ -43,6 +47,28 @@ impl<L: Ledger> Lifecycle<L> {
         }
         let message = "the backend keeps so many versions of the place that it cannot be blanked";
         Err(Error::new(ErrorKind::Conflict, message).into())
+    }
+
+    /// Two backends of a store may turn out to be one place under two names: a blank version that is written to the one lies over the
+    /// current secret at the other. Then no second one follows, before it pushes that secret out.
+    async fn refuse_second_name(&self, key: &CredentialKey, left: &StoredSecret) -> Result<(), Failure<L::Error>> {
+        let state = self.edit(key, |state, _, _| state.clone()).await?;
+        let current = state.active().and_then(|row| row.secrets.as_ref()).map(|secrets| &secrets.current);
+        let Some(to) = current.and_then(|current| self.points_to(current)) else { return Ok(()) };
+        if to.place.backend() == left.backend() {
+            return Ok(());
+        }
+        match self.backend_at(key, &to.place)?.inspect(key, None).await? {
+            Held::Version { secret: None, .. } => {
+                let message = format!(
+                    "`{}` and `{}` seem to be one place under two names: give the store one of them only",
+                    left.backend(),
+                    to.place.backend()
+                );
+                Err(Error::new(ErrorKind::InvalidConfig, message).into())
+            }
+            Held::Version { .. } | Held::Nothing => Ok(()),
+        }
     }
 }
 

@@ -66,6 +66,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::inventory::Inventory;
+use crate::record::BackendId;
 use crate::secret::ClientSecret;
 use crate::store::SecretStore;
 
@@ -104,13 +105,13 @@ pub struct Shown {
 }
 
 /// Whether places may be deleted and left versions be taken over: a database that was cloned or restored must not. Asked before
-/// each deletion.
+/// each deletion, of the backend that it is for: each has its own answer where a store has several.
 pub trait Gate: Send + Sync + 'static {
-    /// Whether this database is the one that wrote the places it knows of.
-    fn may_delete(&self) -> bool;
+    /// Whether this database is the one that wrote the places it knows of at the backend.
+    fn may_delete(&self, at: &BackendId) -> bool;
 
-    /// Whether what was noted here of a write was never committed elsewhere.
-    fn may_adopt(&self) -> bool;
+    /// Whether what was noted here of a write to the backend was never committed elsewhere.
+    fn may_adopt(&self, at: &BackendId) -> bool;
 }
 
 /// Issues, verifies, rotates and ends client secrets over a [`SecretStore`] and a [`Ledger`].
@@ -152,7 +153,7 @@ struct Inner<L> {
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     gate: Option<Box<dyn Gate>>,
     observe: Option<Observer>,
-    comparison: Option<(Box<dyn Inventory>, Duration)>,
+    comparisons: Vec<(Box<dyn Inventory>, Duration)>,
     bare_keys: Option<unmatched::BareKeys>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
@@ -172,7 +173,7 @@ impl<L: Ledger> Lifecycle<L> {
             spawn: Box::new(spawn),
             gate: None,
             observe: None,
-            comparison: None,
+            comparisons: Vec::new(),
             bare_keys: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
@@ -197,11 +198,11 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Has [`work`](Self::work) [compare](Self::compare) the rows with a backend, at its start and then once in each `period` of at
-    /// least a second, and tell the observer what differs. One process is enough.
+    /// least a second, and tell the observer what differs. One process is enough. Repeat it for each backend with custody.
     #[must_use]
     pub fn with_comparison(self, inventory: impl Inventory, period: Duration) -> Self {
         let period = period.max(Duration::from_secs(1));
-        self.with(|inner| inner.comparison = Some((Box::new(inventory), period)))
+        self.with(|inner| inner.comparisons.push((Box::new(inventory), period)))
     }
 
     /// Sets whether a login puts a record of another backend, or of weaker parameters, into today's form. It does unless it is
@@ -280,12 +281,12 @@ impl<L: Ledger> Lifecycle<L> {
         })
     }
 
-    fn may_delete(&self) -> bool {
-        self.0.gate.as_ref().is_none_or(|gate| gate.may_delete())
+    fn may_delete(&self, at: &BackendId) -> bool {
+        self.0.gate.as_ref().is_none_or(|gate| gate.may_delete(at))
     }
 
-    fn may_adopt(&self) -> bool {
-        self.0.gate.as_ref().is_none_or(|gate| gate.may_adopt())
+    fn may_adopt(&self, at: &BackendId) -> bool {
+        self.0.gate.as_ref().is_none_or(|gate| gate.may_adopt(at))
     }
 
     fn tell(&self, event: &Event) {

@@ -3,13 +3,13 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{join, select};
+use futures_util::future::{join, join_all, select};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::compare::{Difference, Mode};
 use super::flaw::Flaw;
 use super::ledger::Ledger;
-use super::note::{Claim, DebtKind};
+use super::note::{Claim, Debt, DebtKind};
 use super::rows::State;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
@@ -73,16 +73,18 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     async fn comparisons(&self) {
-        let Some((inventory, period)) = &self.0.comparison else { return };
-        let mut ticks = interval(*period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let mut tell = |difference: &Difference| self.tell(&Event::Differs(difference.clone()));
-            if let Err(failure) = self.compare(inventory.as_ref(), Mode::Repair, &mut tell).await {
-                self.tell(&Event::NotCompared(failure.to_string().into()));
+        join_all(self.0.comparisons.iter().map(async |(inventory, period)| {
+            let mut ticks = interval(*period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                ticks.tick().await;
+                let mut tell = |difference: &Difference| self.tell(&Event::Differs(difference.clone()));
+                if let Err(failure) = self.compare(inventory.as_ref(), Mode::Repair, &mut tell).await {
+                    self.tell(&Event::NotCompared(failure.to_string().into()));
+                }
             }
-        }
+        }))
+        .await;
     }
 
     /// Does once what is due, up to 32 credentials. What fails is tried again later.
@@ -96,7 +98,11 @@ impl<L: Ledger> Lifecycle<L> {
         };
         let mut round = Round { due: keys.len(), ..Round::default() };
         for key in &keys {
-            match self.purge(key, IN_THE_BACKGROUND).await {
+            let (purged, is_full) = (self.purge(key, IN_THE_BACKGROUND).await, keys.len() == BATCH);
+            if is_full && matches!(purged, Ok((0, 0))) {
+                self.make_room(key).await;
+            }
+            match purged {
                 Ok((forgotten, failed)) => {
                     (round.forgotten, round.failed) = (round.forgotten + forgotten, round.failed + failed)
                 }
@@ -136,7 +142,6 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     async fn claim(&self, key: &CredentialKey) -> Result<Option<Job>, Failure<L::Error>> {
-        let may_delete = self.may_delete();
         self.edit(key, |state, note, now| {
             let secrets = state.active().and_then(|row| row.secrets.as_ref());
             note.settle_dead(state, &secrets.map(|secrets| self.counting(secrets, now)).unwrap_or_default(), now);
@@ -145,10 +150,19 @@ impl<L: Ledger> Lifecycle<L> {
             }
             let waits =
                 self.has(Flaw::WaitsForDeletions) && note.open.as_ref().is_some_and(|open| open.lease_until > now);
-            let claim = if may_delete && !waits { note.claim(now, now + CLAIM_LIFE) } else { None };
+            let may_forget = |debt: &Debt| !waits && self.may_delete(debt.place.backend());
+            let claim = note.claim(now, now + CLAIM_LIFE, may_forget);
             claim.map(|claim| Job::Forget(Box::new(claim)))
         })
         .await
+    }
+
+    /// Puts off what the gate keeps from being carried out, so that it does not take the turn of what may be.
+    async fn make_room(&self, key: &CredentialKey) {
+        let put_off = self.edit(key, |_, note, now| note.put_off(now, now + FIRST_WAIT));
+        if let Err(failure) = put_off.await {
+            self.tell(&Event::LedgerFailed(failure.to_string().into()));
+        }
     }
 
     /// Says whether the place was forgotten.

@@ -191,7 +191,8 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(self.0.store.refuse_unknown(&secrets.current)?)
     }
 
-    /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it.
+    /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it,
+    /// or where the record points elsewhere.
     pub(super) async fn previous(
         &self,
         before: &Row,
@@ -203,6 +204,9 @@ impl<L: Ledger> Lifecycle<L> {
             let message = "the overlap ends after the end of time; shorten it";
             Error::new(ErrorKind::InvalidConfig, message).with_operation(Operation::Rotate)
         })?;
+        if self.0.store.is_elsewhere(&before.key, &secrets.current) {
+            return Ok(None);
+        }
         match self.0.store.pin(&before.key, &secrets.current).await {
             Ok(stored) => Ok(Some(Previous { stored, selector: secrets.selector, valid_until })),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => Ok(None),

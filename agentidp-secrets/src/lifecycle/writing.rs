@@ -171,7 +171,8 @@ impl<L: Ledger> Lifecycle<L> {
     async fn look(&self, lease: &Lease, oldest: u64) -> BackendResult<(Window, Held)> {
         let (backend, key, base) = (self.backend_at(&lease.key, &lease.place)?, &lease.key, lease.base);
         let latest = backend.inspect(key, None).await?;
-        let is_noted = self.may_adopt() && latest.secret().is_some_and(|secret| lease.has_noted(secret));
+        let is_noted =
+            self.may_adopt(lease.place.backend()) && latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
         if window.latest > base && window.next() != Next::Adopt {
             window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();

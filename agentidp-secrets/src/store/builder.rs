@@ -38,7 +38,8 @@ impl SecretStore {
 }
 
 impl SecretStoreBuilder {
-    /// Adds a backend whose records still verify. Repeat it for more.
+    /// Adds a backend whose records still verify. Repeat it for more; of one kind, each but one has the name of an
+    /// [instance](crate::backends::Instance).
     pub fn accepts(mut self, backend: impl SecretBackend) -> Self {
         self.accepted.push(shared(backend));
         self
@@ -89,7 +90,10 @@ impl SecretStoreBuilder {
         let Self { primary, accepted, clock, selector_keys, formats, looks_up } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
-            let message = format!("the backend `{twice}` was given twice; each id may stand for one backend only");
+            let message = format!(
+                "the backend `{twice}` was given twice; each id may stand for one backend only: name one of them by \
+                 `Instance::new`, or by `instance` of its builder"
+            );
             return Err(Error::new(ErrorKind::InvalidConfig, message).with_backend(twice.clone()));
         }
         if primary.info().reads_only {

@@ -139,8 +139,9 @@ impl SecretStore {
             let message = "no backend of this store recognises the record; give the store one that does, or rotate";
             Error::new(ErrorKind::Malformed, message)
         } else {
-            let message =
-                format!("the record was written by the backend `{id}`, which this store was not given; configure it");
+            let message = format!(
+                "the record was written by the backend `{id}`, which this store was not given: give it, under this id"
+            );
             Error::new(ErrorKind::UnknownBackend, message)
         };
         Err(failed(operation, id)(error))

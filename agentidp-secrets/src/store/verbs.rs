@@ -93,8 +93,8 @@ impl SecretStore {
     /// |---|---|---|
     /// | names the last version there | | the next version is written, if that is still the last one |
     /// | names an earlier version there | what a concurrent rotation wrote, or one whose commit was lost | `Conflict`; nothing is written |
-    /// | is of another backend: a move | nothing | a first version is written |
-    /// | is of another backend: a move | what a move wrote whose commit was lost, or a concurrent one | the next version is written over it |
+    /// | is of another backend, or points to another mount or folder: a move | nothing | a first version is written |
+    /// | the same | what a move wrote whose commit was lost, or a concurrent one | the next version is written over it |
     ///
     /// A secret that the primary already holds is never adopted: the new record stands for the new secret and no other.
     ///
@@ -111,7 +111,7 @@ impl SecretStore {
     /// your retries, and let one rotation of a credential run at a time.
     ///
     /// After a move the old backend keeps its secret until the credential ends. No record points to it once its grace is
-    /// over.
+    /// over. What lies in a folder that the settings no longer name is left alone.
     ///
     /// # Errors
     /// `Conflict` as the table says, or when a concurrent move was first; `UnknownBackend` when the record's backend is not
@@ -240,11 +240,21 @@ impl SecretStore {
             // The place that the record points to is not written, and the record ends with the commit.
             return Ok(Some(current.clone()));
         }
+        if self.is_elsewhere(key, current) {
+            return Ok(None);
+        }
         match self.pin(key, current).await {
             Ok(pinned) => Ok(Some(pinned)),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Malformed) => Ok(None),
             Err(error) => Err(error.with_operation(Operation::Rotate)),
         }
+    }
+
+    /// Whether a record points to where its backend does not keep the key's secrets: then the backend does not verify it.
+    pub(crate) fn is_elsewhere(&self, key: &CredentialKey, stored: &StoredSecret) -> bool {
+        let Ok((backend, stored)) = self.claim(Operation::Pin, stored) else { return false };
+        let (place, to) = (backend.place(key), backend.points_to(&stored));
+        place.is_some() && to.is_some_and(|to| Some(to.place) != place)
     }
 
     /// Refuses a record of a backend that this store was not given. One that names no backend and that no backend recognises
@@ -256,8 +266,9 @@ impl SecretStore {
         }
     }
 
-    /// Stores `secret` in place of `current` on the primary. A record of another backend has no predecessor there, so
-    /// whatever is there is overwritten.
+    /// Stores `secret` in place of `current` on the primary. A record of another backend has no predecessor there, and neither has
+    /// one that the primary does not take for the key's: a damaged one, or one of another mount. Then whatever is there is
+    /// overwritten.
     async fn replace(
         &self,
         key: &CredentialKey,
@@ -265,16 +276,23 @@ impl SecretStore {
         secret: &ClientSecret,
     ) -> Result<StoredSecret> {
         let primary = &self.0.primary;
-        let stored = if *current.backend() == primary.info().id {
-            primary.rotate(key, current, secret).await
+        let in_place = if *current.backend() == primary.info().id {
+            match primary.rotate(key, current, secret).await {
+                Err(error) if error.kind() == ErrorKind::Malformed => None,
+                outcome => Some(outcome),
+            }
         } else {
             self.refuse_unknown(current)?;
-            match primary.store(key, secret).await {
+            None
+        };
+        let stored = match in_place {
+            Some(outcome) => outcome,
+            None => match primary.store(key, secret).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {
                     self.write_over(key, secret).await.and_then(|stored| stored.ok_or(error))
                 }
                 outcome => outcome,
-            }
+            },
         };
         stored.map_err(failed(Operation::Rotate, &primary.info().id))
     }

@@ -4,13 +4,13 @@ use async_trait::async_trait;
 
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
-use super::kv2::{VaultKv2, during, record};
+use super::kv2::VaultKv2;
 use super::path::VaultPath;
 use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, Verdict};
 use crate::backends::forms;
 use crate::credential::CredentialKey;
 use crate::error::{Operation, Result};
-use crate::record::{BackendId, StoredSecret};
+use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 #[async_trait]
@@ -20,23 +20,23 @@ impl SecretBackend for VaultKv2 {
     }
 
     fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
-        Some(record(&self.site.folder.path(key)))
+        Some(self.record(&self.site.folder.path(key)))
     }
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
-        let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &BackendId::VAULT_KV2)?;
+        let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &self.info.id)?;
         let version = path.version();
-        Some(Pointer { place: record(&path.unpinned()), version })
+        Some(Pointer { place: self.record(&path.unpinned()), version })
     }
 
-    /// A bare path: `mount/data/…`.
+    /// A bare path: `mount/data/…`, which belongs to the backend without an instance.
     fn recognises(&self, text: &str) -> bool {
-        forms::is_vault_path(text)
+        self.info.id.instance().is_none() && forms::is_vault_path(text)
     }
 
     /// Stores the secret as version 1 of a path that does not exist yet.
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
-        self.write_first(key, secret).await.map_err(during(Operation::Store))
+        self.write_first(key, secret).await.map_err(self.during(Operation::Store))
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
@@ -44,7 +44,7 @@ impl SecretBackend for VaultKv2 {
             Ok(path) => self.compare(&path, candidate).await,
             Err(error) => Err(error),
         };
-        verdict.map_err(during(Operation::Verify))
+        verdict.map_err(self.during(Operation::Verify))
     }
 
     /// Reads a bare path's latest version from the active node. A record with a version costs nothing.
@@ -53,7 +53,7 @@ impl SecretBackend for VaultKv2 {
             Ok(path) => self.pinned(path).await,
             Err(error) => Err(error),
         };
-        pinned.map_err(during(Operation::Pin))
+        pinned.map_err(self.during(Operation::Pin))
     }
 
     /// Reads the latest version from the active node; a version with a number from any.
@@ -66,13 +66,13 @@ impl SecretBackend for VaultKv2 {
         let held = match read {
             Ok(KvEntry { written, value }) => path.pinned_to(&written).map(|path| Held::Version {
                 version: written.version,
-                stored: record(&path),
+                stored: self.record(&path),
                 secret: if let KvValue::Secret(secret) = value { Some(secret) } else { None },
             }),
             Err(Failure::Missing) => Ok(Held::Nothing),
             Err(failure) => Err(failure.at(&self.site)),
         };
-        held.map_err(during(Operation::Pin))
+        held.map_err(self.during(Operation::Pin))
     }
 
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
@@ -83,11 +83,11 @@ impl SecretBackend for VaultKv2 {
                 Err(error) => Err(error),
             },
             None => match self.kv.write_blank(&path, latest).await {
-                Ok(written) => path.pinned_to(&written).map(|path| record(&path)),
+                Ok(written) => path.pinned_to(&written).map(|path| self.record(&path)),
                 Err(failure) => Err(failure.at(&self.site)),
             },
         };
-        written.map_err(during(Operation::Rotate))
+        written.map_err(self.during(Operation::Rotate))
     }
 
     /// Writes the next version, if `current` pins the latest one.
@@ -99,7 +99,7 @@ impl SecretBackend for VaultKv2 {
             Ok(path) => self.write_next(&path, secret).await,
             Err(error) => Err(error),
         };
-        rotated.map_err(during(Operation::Rotate))
+        rotated.map_err(self.during(Operation::Rotate))
     }
 
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
@@ -107,12 +107,12 @@ impl SecretBackend for VaultKv2 {
             Ok(path) => self.kv.purge(&path).await.map_err(|failure| failure.at(&self.site)),
             Err(error) => Err(error),
         };
-        revoked.map_err(during(Operation::Revoke))
+        revoked.map_err(self.during(Operation::Revoke))
     }
 
     async fn forget(&self, key: &CredentialKey) -> Result<()> {
         let forgotten = self.kv.purge(&self.site.folder.path(key)).await;
-        forgotten.map_err(|failure| during(Operation::Revoke)(failure.at(&self.site)))
+        forgotten.map_err(|failure| self.during(Operation::Revoke)(failure.at(&self.site)))
     }
 
     /// Reads a path that never exists: to be told so takes the right to read below the prefix and nothing else.
@@ -122,6 +122,6 @@ impl SecretBackend for VaultKv2 {
             Ok(_) | Err(Failure::Missing) => Ok(()),
             Err(failure) => Err(failure.at(&self.site)),
         }
-        .map_err(during(Operation::Probe))
+        .map_err(self.during(Operation::Probe))
     }
 }

@@ -15,6 +15,7 @@ use super::setting::{Names, Setting};
 use super::wire::{Dial, Route, Transport, parse_addresses};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::BackendId;
 
 /// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
 #[derive(Clone, Debug)]
@@ -57,6 +58,13 @@ impl VaultKv2Builder {
     /// Our folder on the mount. Default `agentidp`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.config.prefix = prefix.into();
+        self
+    }
+
+    /// The name of this Vault where a store has several, in the ids of its records: `{vault-kv2:eu}…`. Default none. A second
+    /// mount, prefix or namespace is a second Vault too. Never changed once records carry it, and never two names for one folder.
+    pub fn instance(mut self, name: impl Into<String>) -> Self {
+        self.config.instance = Some(name.into());
         self
     }
 
@@ -161,6 +169,12 @@ impl VaultKv2Builder {
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
         let Self { config, clock, names } = self;
+        let id = match &config.instance {
+            Some(name) => BackendId::VAULT_KV2
+                .with_instance(name)
+                .map_err(|_| invalid("the instance is 1 to 32 bytes of a-z 0-9 -: `VaultKv2Builder::instance`"))?,
+            None => BackendId::VAULT_KV2,
+        };
         let mut addresses = parse_addresses(&config.address, config.danger_allow_plain_http, names)?;
         if let Some(name) = &config.tls_server_name {
             let named = addresses.into_iter().map(|address| address.with_tls_server_name(name, names));
@@ -197,7 +211,7 @@ impl VaultKv2Builder {
         let transport = Transport::new(route, Arc::clone(&clock))?;
         let client = VaultrsKv { session: Session::new(transport, config.auth, clock, names)? };
         let site = Site { address: named.join(", "), folder, names };
-        Ok(VaultKv2::over(Arc::new(client), site, config.versions_kept))
+        Ok(VaultKv2::over(id, Arc::new(client), site, config.versions_kept))
     }
 }
 
@@ -285,6 +299,7 @@ mod tests {
         for mount in ["", "a//b", "..", "a/../b", "kv*", "a b", "a/data"] {
             assert!(refusal(local().mount(mount)).contains("`VaultKv2Builder::mount`"), "{mount}");
         }
+        assert!(refusal(local().instance("EU")).contains("`VaultKv2Builder::instance`"));
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));
         assert!(refusal(local().namespace("a\r\nb")).contains("`VaultKv2Builder::namespace`"));
         assert!(refusal(local().auth_namespace("a//b")).contains("`VaultKv2Builder::auth_namespace`"));

@@ -34,6 +34,9 @@ pub struct VaultKv2Config {
     /// Our folder on the mount. Default `agentidp`.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// The name of this Vault where a store has several.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// How many versions of a secret the mount keeps: its `max_versions`, or 10 where it has none. Default 10.
     #[serde(default = "default_versions_kept")]
     pub versions_kept: u64,
@@ -84,6 +87,7 @@ impl VaultKv2Config {
             auth: auth.into(),
             mount: default_mount(),
             prefix: default_prefix(),
+            instance: None,
             versions_kept: default_versions_kept(),
             namespace: None,
             auth_namespace: None,
@@ -108,6 +112,7 @@ impl fmt::Debug for VaultKv2Config {
             .field("auth", &self.auth)
             .field("mount", &self.mount)
             .field("prefix", &self.prefix)
+            .field("instance", &self.instance)
             .field("versions_kept", &self.versions_kept)
             .field("namespace", &self.namespace)
             .field("auth_namespace", &self.auth_namespace)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::cause::Cause;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
-use super::kv2::{VaultKv2, during};
+use super::kv2::VaultKv2;
 use super::rights;
 use super::wire::{Request, answer};
 use crate::credential::{ClientId, CredentialId, CredentialKey};
@@ -56,7 +56,7 @@ impl VaultKv2 {
     /// `Malformed` when the record is not one of the key's in this folder; `Unavailable`, `Denied` and `InvalidConfig`
     /// as `verify`. What is missing in Vault is no error here.
     pub async fn record_state(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<RecordState> {
-        let path = self.locate(key, stored).map_err(during(Operation::Probe))?;
+        let path = self.locate(key, stored).map_err(self.during(Operation::Probe))?;
         // The pinned one first: it is asked for again where a standby may not have it yet.
         let pinned = match path.version() {
             Some(version) => self.found(self.kv.read(&path, Some(version)).await)?,
@@ -100,7 +100,7 @@ impl VaultKv2 {
     pub async fn credentials_of(&self, client: &str, after: Option<&str>, limit: usize) -> Result<NamePage> {
         if self.client_named(client).is_none() {
             let error = Error::new(ErrorKind::Malformed, "the name is not one that a client's folder in Vault has");
-            return Err(during(Operation::Probe)(error));
+            return Err(self.during(Operation::Probe)(error));
         }
         self.names(&format!("agents/{client}/credentials"), after, limit).await
     }

@@ -46,12 +46,12 @@ impl VaultKv2 {
             Ok(path) => self.secret_at(&path).await,
             Err(error) => Err(error),
         };
-        secret.map_err(during(Operation::Verify))
+        secret.map_err(self.during(Operation::Verify))
     }
 
-    pub(super) fn over(vault: Arc<VaultrsKv>, site: Site, versions_kept: u64) -> Self {
+    pub(super) fn over(id: BackendId, vault: Arc<VaultrsKv>, site: Site, versions_kept: u64) -> Self {
         // A bare path means whatever is the latest version.
-        let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
+        let info = BackendInfo::new(id, Custody::Backend)
             .with_max_secret_len(Self::MAX_SECRET_LEN)
             .with_pin_mark("?version=")
             .with_reveal()
@@ -61,12 +61,12 @@ impl VaultKv2 {
 
     pub(super) async fn pinned(&self, path: VaultPath) -> Result<StoredSecret> {
         if path.version().is_some() {
-            return Ok(record(&path));
+            return Ok(self.record(&path));
         }
         let entry = self.kv.latest(&path).await.map_err(|failure| failure.at(&self.site))?;
         let written = entry.written.clone();
         self.secret_in(entry)?;
-        path.pinned_to(&written).map(|path| record(&path))
+        path.pinned_to(&written).map(|path| self.record(&path))
     }
 
     pub(super) async fn compare(&self, path: &VaultPath, candidate: &ClientSecret) -> Result<Verdict> {
@@ -91,14 +91,14 @@ impl VaultKv2 {
 
     /// The error of a question that belongs to no verb.
     pub(super) fn probe_error(&self, failure: Failure) -> Error {
-        during(Operation::Probe)(failure.at(&self.site))
+        self.during(Operation::Probe)(failure.at(&self.site))
     }
 
     /// The path that `stored` points to, if it is the key's. A row that was swapped or tampered with must not lend one
     /// client the secret of another, or reach outside our folder.
     pub(super) fn locate(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<VaultPath> {
-        if stored.backend() != &BackendId::VAULT_KV2 {
-            return Err(malformed("the record is not one of the Vault backend"));
+        if stored.backend() != &self.info.id {
+            return Err(malformed("the record is not one of this Vault backend"));
         }
         let path = VaultPath::parse(stored.payload())?;
         if path.key() != key {
@@ -113,14 +113,14 @@ impl VaultKv2 {
         }
         Ok(path)
     }
-}
 
-pub(super) fn record(path: &VaultPath) -> StoredSecret {
-    StoredSecret::new(BackendId::VAULT_KV2, path.to_string())
-}
+    pub(super) fn record(&self, path: &VaultPath) -> StoredSecret {
+        StoredSecret::new(self.info.id.clone(), path.to_string())
+    }
 
-pub(super) fn during(operation: Operation) -> impl Fn(Error) -> Error {
-    move |error| error.with_operation(operation).with_backend(BackendId::VAULT_KV2)
+    pub(super) fn during(&self, operation: Operation) -> impl Fn(Error) -> Error {
+        move |error| error.with_operation(operation).with_backend(self.info.id.clone())
+    }
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> Error {

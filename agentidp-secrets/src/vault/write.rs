@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
-use super::kv2::{VaultKv2, record};
+use super::kv2::VaultKv2;
 use super::path::{VaultPath, Written};
 use crate::credential::CredentialKey;
 use crate::error::Result;
@@ -40,7 +40,7 @@ impl VaultKv2 {
             decided => decided,
         };
         let path = path.clone().pinned_to(&written.map_err(|failure| failure.at(&self.site))?)?;
-        Ok(record(&path))
+        Ok(self.record(&path))
     }
 
     /// Finds out whether a write was carried out of which only `failure` is known.

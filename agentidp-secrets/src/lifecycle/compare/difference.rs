@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::credential::CredentialKey;
 use crate::lifecycle::rows::{Revision, Row};
+use crate::record::BackendId;
 
 /// Declares the kinds: the word, and what an operator is told.
 macro_rules! kinds {
@@ -106,6 +107,8 @@ impl DifferenceKind {
 pub struct Difference {
     /// Its kind.
     pub kind: DifferenceKind,
+    /// The backend that was compared; known of what a comparison has told.
+    pub backend: Option<BackendId>,
     /// Whose it is, as the backend or the row has it, with quotes and what does not print escaped.
     pub client_id: String,
     /// Which credential's; empty where all of a client's are meant.
@@ -133,7 +136,7 @@ impl Difference {
     /// Names in a backend are anybody's: they must not write lines of their own.
     pub(super) fn named(kind: DifferenceKind, client: &str, credential: &str) -> Self {
         let [client_id, credential_id] = [client, credential].map(|name| name.escape_debug().to_string());
-        Self { kind, client_id, credential_id, pinned: None, latest: None, revision: None, key: None }
+        Self { kind, backend: None, client_id, credential_id, pinned: None, latest: None, revision: None, key: None }
     }
 
     /// Whose it is; none for a foreign name.
@@ -146,7 +149,11 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (class, credential, client) = (self.kind.as_str(), &self.credential_id, &self.client_id);
-        write!(f, "{class}: credential {credential} of client {client}: {}", self.kind.advice())
+        write!(f, "{class}: credential {credential} of client {client}")?;
+        if let Some(named) = self.backend.as_ref().filter(|backend| backend.instance().is_some()) {
+            write!(f, " at {named}")?;
+        }
+        write!(f, ": {}", self.kind.advice())
     }
 }
 

@@ -80,7 +80,7 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Comparison, Failure<L::Error>> {
         if mode == Mode::Repair {
             // What fails is put off, so this ends.
-            while self.may_delete() && self.round().await.forgotten > 0 {}
+            while self.may_delete(&inventory.info().id) && self.round().await.forgotten > 0 {}
         }
         let mut pass = Pass { life: self, inventory, mode, tell, found: Counts::default() };
         pass.compare_rows().await?;
@@ -92,7 +92,7 @@ impl<L: Ledger> Lifecycle<L> {
 impl<L> Pass<'_, L> {
     fn found(&mut self, difference: &Difference) {
         self.found.add(difference.kind);
-        (self.tell)(difference);
+        (self.tell)(&Difference { backend: Some(self.inventory.info().id.clone()), ..difference.clone() });
     }
 }
 

@@ -77,11 +77,11 @@ impl<L: Ledger> Pass<'_, L> {
             Standing::Vouched => {}
             Standing::Unknown if repairs && life.has(Flaw::DeletesUnknownPlaces) => self.inventory.forget(key).await?,
             Standing::Unknown => self.found(&Difference::of_key(Kind::PathWithoutRow, key)),
-            Standing::Ended if repairs && life.may_delete() => life.delete_ended(key, &place).await?,
+            Standing::Ended if repairs && life.may_delete(place.backend()) => life.delete_ended(key, &place).await?,
             Standing::Ended => self.found(&Difference::of_key(Kind::PathOfEnded, key)),
             Standing::Left(revision) => {
                 // In a restored database it may be the one that counts.
-                if repairs && life.may_adopt() {
+                if repairs && life.may_adopt(place.backend()) {
                     return life.keep_left(key, &place).await;
                 }
                 if let Held::Version { version, secret: Some(_), .. } = self.inventory.inspect(key, None).await? {

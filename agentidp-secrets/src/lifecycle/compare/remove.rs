@@ -51,7 +51,7 @@ impl<L: Ledger> Lifecycle<L> {
         let mut removed = 0;
         for key in &keys {
             let Some(place) = inventory.place(key) else { continue };
-            if !self.may_delete() {
+            if !self.may_delete(place.backend()) {
                 break;
             }
             let is_owed = self.edit(key, |state, note, now| {

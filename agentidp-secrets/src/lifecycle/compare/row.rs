@@ -62,7 +62,7 @@ impl<L: Ledger> Lifecycle<L> {
             return Ok(Some(Difference::of_row(Kind::RowUnreadable, row)));
         };
         let Some(seen) = look_at(inventory, row, secrets).await? else { return Ok(None) };
-        let may_adopt = self.may_adopt();
+        let may_adopt = self.may_adopt(&inventory.info().id);
         self.edit(&row.key, |state, note, now| self.judge(row, secrets, &seen, may_adopt, state, note, now)).await
     }
 

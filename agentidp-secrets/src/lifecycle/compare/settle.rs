@@ -30,8 +30,8 @@ pub enum Settlement {
 
 impl<L: Ledger> Lifecycle<L> {
     /// Settles a difference of the kinds `VersionBehind`, `PathNotPointedTo`, `VersionMissing` or `OtherWrite`, as a [comparison](Self::compare)
-    /// has told it. Says whether it did: not where the row or the place has changed since, where there is nothing to choose, or
-    /// where the kind is another one.
+    /// has told it. Says whether it did: not where the row or the place has changed since, where there is nothing to choose,
+    /// where the kind is another one, or where it was told of another backend.
     ///
     /// No secret is shown, and none is deleted but by the debts that a rotation has, too.
     ///
@@ -44,6 +44,9 @@ impl<L: Ledger> Lifecycle<L> {
         settlement: Settlement,
         change: impl Change<L>,
     ) -> Result<bool, Failure<L::Error>> {
+        if difference.backend.as_ref().is_some_and(|backend| *backend != inventory.info().id) {
+            return Ok(false);
+        }
         let place = difference.key().and_then(|key| Some((inventory.place(&key)?, key)));
         let (Some((place, key)), Some(latest)) = (place, difference.latest) else { return Ok(false) };
         let (life, kind, revision) = (self.clone(), difference.kind, difference.revision);

@@ -13,7 +13,7 @@ use crate::credential::CredentialKey;
 use crate::lifecycle::{
     Change, Decision, Entry, Event, Gate, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row, Shown, State,
 };
-use crate::record::StoredSecret;
+use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::store::SecretStore;
 
@@ -31,11 +31,11 @@ struct Site {
 struct Closed;
 
 impl Gate for Closed {
-    fn may_delete(&self) -> bool {
+    fn may_delete(&self, _at: &BackendId) -> bool {
         false
     }
 
-    fn may_adopt(&self) -> bool {
+    fn may_adopt(&self, _at: &BackendId) -> bool {
         false
     }
 }

@@ -78,11 +78,18 @@ impl Note {
         }
     }
 
-    /// Claims a debt that is due, until then.
-    pub(crate) fn claim(&mut self, now: SystemTime, until: SystemTime) -> Option<Claim> {
-        let debt = self.debts.iter_mut().find(|debt| debt.is_due(now))?;
+    /// Claims a debt that is due and that `may` be carried out, until then.
+    pub(crate) fn claim(&mut self, now: SystemTime, until: SystemTime, may: impl Fn(&Debt) -> bool) -> Option<Claim> {
+        let debt = self.debts.iter_mut().find(|debt| debt.is_due(now) && may(debt))?;
         (debt.claimed_until, debt.due) = (Some(until), until);
         Some(Claim { debt: debt.clone(), until })
+    }
+
+    /// Tries what is due not before `until`.
+    pub(crate) fn put_off(&mut self, now: SystemTime, until: SystemTime) {
+        for debt in self.debts.iter_mut().filter(|debt| debt.is_due(now)) {
+            debt.due = until;
+        }
     }
 
     /// Whether something may be under way to have the place forgotten.

@@ -219,7 +219,7 @@ impl Walk {
         let counting = if self.is_active { vec![(place(CURRENT), None)] } else { Vec::new() };
         self.note.settle_dead(&state(self.is_active), &counting, now);
         self.held.retain(|(place, _)| self.note.debts.iter().any(|debt| debt.place == *place));
-        let Some(claim) = self.note.claim(now, now + CLAIM) else { return };
+        let Some(claim) = self.note.claim(now, now + CLAIM, |_| true) else { return };
         if self.is_active {
             assert_ne!(claim.debt.kind, DebtKind::Delete, "no place of an active credential is deleted");
             assert_ne!(claim.debt.place, place(CURRENT), "no place is blanked where something counts");
@@ -326,11 +326,11 @@ fn a_lease_and_a_claim_of_a_wrong_clock_are_over() {
     };
     assert_eq!(note.open(write(1, late + LEASE), late), Opened::Ours(None));
     note.owe(place(2), DebtKind::Blank, late);
-    let first = note.claim(late, late + CLAIM).unwrap();
+    let first = note.claim(late, late + CLAIM, |_| true).unwrap();
     // The clock is set right: months earlier.
     let now = at(1_000_000);
     assert!(matches!(note.open(write(2, now + LEASE), now), Opened::Ours(Some(_))));
-    let second = note.claim(now, now + CLAIM).unwrap();
+    let second = note.claim(now, now + CLAIM, |_| true).unwrap();
     let before = note.clone();
     note.done(&first, now);
     assert_eq!(note, before);
@@ -342,11 +342,11 @@ fn a_lease_and_a_claim_of_a_wrong_clock_are_over() {
 fn a_claim_is_settled_once_more_where_the_place_was_owed_meanwhile() {
     let (mut note, now) = (Note::default(), at(1_000_000));
     note.owe(place(1), DebtKind::Blank, now);
-    let claim = note.claim(now, now + CLAIM).unwrap();
+    let claim = note.claim(now, now + CLAIM, |_| true).unwrap();
     note.owe(place(1), DebtKind::Blank, now);
-    assert!(note.claim(now, now + CLAIM).is_none(), "the claim stands");
+    assert!(note.claim(now, now + CLAIM, |_| true).is_none(), "the claim stands");
     note.done(&claim, now);
-    assert!(note.claim(now, now + CLAIM).is_some(), "it is blanked once more");
+    assert!(note.claim(now, now + CLAIM, |_| true).is_some(), "it is blanked once more");
 }
 
 #[test]
@@ -359,7 +359,7 @@ fn a_create_whose_writer_died_becomes_a_deletion_and_a_rotation_does_not() {
     let mut created = open(OpenWriteKind::Create);
     assert_eq!(created.due(), Some(now));
     created.settle_dead(&State::Absent, &[], now);
-    assert!(created.open.is_none() && created.claim(now, now + CLAIM).unwrap().debt.kind == DebtKind::Delete);
+    assert!(created.open.is_none() && created.claim(now, now + CLAIM, |_| true).unwrap().debt.kind == DebtKind::Delete);
     let mut rotated = open(OpenWriteKind::Rotate);
     assert_eq!(rotated.due(), None, "it waits for the next change");
     rotated.settle_dead(&state(true), &[(place(CURRENT), None)], now);

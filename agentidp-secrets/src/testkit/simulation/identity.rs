@@ -3,6 +3,7 @@
 use super::fault::Fault;
 use super::world::Shared;
 use crate::lifecycle::Gate;
+use crate::record::BackendId;
 
 /// Open while this database is itself: what the comparison of its identity with the folder's entry comes to.
 pub(super) struct Identity(pub(super) Shared);
@@ -15,11 +16,11 @@ impl Identity {
 }
 
 impl Gate for Identity {
-    fn may_delete(&self) -> bool {
+    fn may_delete(&self, _at: &BackendId) -> bool {
         self.agrees()
     }
 
-    fn may_adopt(&self) -> bool {
+    fn may_adopt(&self, _at: &BackendId) -> bool {
         self.agrees()
     }
 }

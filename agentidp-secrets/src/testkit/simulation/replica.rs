@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::keys::MacKeys;
 use crate::lifecycle::compare::{Difference, Mode};
 use crate::lifecycle::{Event, Gate, Lifecycle, MemoryLedger};
+use crate::record::BackendId;
 use crate::store::SecretStore;
 
 #[derive(Clone)]
@@ -51,11 +52,11 @@ pub(super) struct Cluster {
 struct Closed;
 
 impl Gate for Closed {
-    fn may_delete(&self) -> bool {
+    fn may_delete(&self, _at: &BackendId) -> bool {
         false
     }
 
-    fn may_adopt(&self) -> bool {
+    fn may_adopt(&self, _at: &BackendId) -> bool {
         false
     }
 }

@@ -3,7 +3,7 @@
 mod retention;
 
 use super::failure::Failure;
-use super::kv2::{VaultKv2, during};
+use super::kv2::VaultKv2;
 use super::rights;
 use super::setting::Setting;
 use crate::credential::CredentialKey;
@@ -32,7 +32,7 @@ impl VaultKv2 {
         if found.engine != "kv" {
             let setting = self.site.names.of(Setting::Mount);
             let message = format!("the mount `{mount}` in Vault is no KV engine: look at {setting}");
-            return Err(during(Operation::Probe)(Error::new(ErrorKind::InvalidConfig, message)));
+            return Err(self.during(Operation::Probe)(Error::new(ErrorKind::InvalidConfig, message)));
         }
         match found.options.and_then(|options| options.version).as_deref() {
             Some("2") => Ok(()),
@@ -59,7 +59,7 @@ impl VaultKv2 {
                 self.kv.write(&path, &value, version).await.map(drop).map_err(|failure| self.probe_error(failure))
             }
             // Without a first version Vault would take the attempt for a `create`.
-            Err(_) => Err(during(Operation::Probe)(Error::new(
+            Err(_) => Err(self.during(Operation::Probe)(Error::new(
                 ErrorKind::Denied,
                 "`update` cannot be tried without `create`",
             ))),

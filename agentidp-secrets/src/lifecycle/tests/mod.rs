@@ -1,5 +1,7 @@
 //! The sequences over the ledger and the backend that keep everything in memory.
 
+mod instances;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
