@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use agentidp_secrets::testkit::{BackendHarness, checks, store_checks};
-use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Held};
+use agentidp_secrets::{BackendId, BackendInfo, ClientSecret, CredentialKey, Custody, Held, Pointer};
 use agentidp_secrets::{Error, ErrorKind, Result, SecretBackend, StoredSecret, Verdict};
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
@@ -80,6 +80,17 @@ impl SecretBackend for Files {
         &self.info
     }
 
+    /// A lifecycle notes by it what has to be forgotten.
+    fn place(&self, key: &CredentialKey) -> Option<StoredSecret> {
+        Some(StoredSecret::new(self.info.id.clone(), place(key)))
+    }
+
+    fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
+        let (place, version) = stored.payload().rsplit_once('/')?;
+        let place = StoredSecret::new(self.info.id.clone(), place);
+        Some(Pointer { place, version: Some(version.parse().ok()?) })
+    }
+
     async fn store(&self, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
         self.info.check_secret(secret)?;
         fs::create_dir_all(self.folder(key)).await.map_err(failed)?;
@@ -89,7 +100,8 @@ impl SecretBackend for Files {
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
         let file = self.folder(key).join(self.version(key, stored)?.to_string());
         let secret = ClientSecret::try_from(fs::read(file).await.map_err(failed)?)?;
-        Ok(if secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
+        // Nothing matches a blank version.
+        Ok(if self.info.can_store(&secret) && secret.ct_eq(candidate) { Verdict::Match } else { Verdict::Mismatch })
     }
 
     /// This and `overwrite` let a store write over what a lost commit has left.
@@ -103,7 +115,8 @@ impl SecretBackend for Files {
         match fs::read(self.folder(key).join(version.to_string())).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Nothing),
             read => {
-                let secret = ClientSecret::try_from(read.map_err(failed)?).ok();
+                let secret =
+                    ClientSecret::try_from(read.map_err(failed)?).ok().filter(|secret| self.info.can_store(secret));
                 Ok(Held::Version { version, stored: self.record(key, version), secret })
             }
         }

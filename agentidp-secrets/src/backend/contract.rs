@@ -179,7 +179,7 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// Returns the secret that `stored` stands for. `None`: it cannot be shown, or is gone.
     ///
     /// For [`Lifecycle::reveal`](crate::lifecycle::Lifecycle::reveal). A backend that shows secrets says
-    /// [`with_reveal`](BackendInfo::with_reveal). The default [inspects](Self::inspect) the version that the record
+    /// [`with_reveal`](BackendInfo::with_reveal); any other shows nothing. The default [inspects](Self::inspect) the version that the record
     /// [points to](Self::points_to) at the key's [place](Self::place), so only one whose record holds the secret implements it.
     ///
     /// # Contract
@@ -193,7 +193,7 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// Safe to drop at any point.
     async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
         let Some(Pointer { place, version: Some(version) }) = self.points_to(stored) else { return Ok(None) };
-        if *stored.backend() != self.info().id || self.place(key) != Some(place) {
+        if !self.info().reveals || *stored.backend() != self.info().id || self.place(key) != Some(place) {
             return Ok(None);
         }
         Ok(self.inspect(key, Some(version)).await?.secret().cloned())

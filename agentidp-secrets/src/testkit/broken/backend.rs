@@ -117,7 +117,8 @@ impl SecretBackend for BrokenBackend {
         let number = version.map_or(latest, |version| usize::try_from(version).unwrap_or(usize::MAX));
         Ok(match number.checked_sub(1).and_then(|place| kept.get(place)) {
             Some(secret) => {
-                Held::Version { version: number as u64, stored: self.pinned(key, number), secret: Some(secret.clone()) }
+                let secret = Some(secret.clone()).filter(|secret| !secret.expose_secret().is_empty());
+                Held::Version { version: number as u64, stored: self.pinned(key, number), secret }
             }
             None => Held::Nothing,
         })
@@ -125,16 +126,15 @@ impl SecretBackend for BrokenBackend {
 
     async fn overwrite(&self, key: &CredentialKey, latest: u64, secret: Option<&ClientSecret>) -> Result<StoredSecret> {
         self.reach(Operation::Rotate)?;
-        // It can hold no blank version.
-        let (Some(secret), Custody::Backend) = (secret, self.info.custody) else {
+        if self.info.custody == Custody::Record {
             return Err(keeps_no_versions(&self.info));
-        };
-        self.check_secret(secret, Operation::Rotate)?;
+        }
+        secret.map_or(Ok(()), |secret| self.check_secret(secret, Operation::Rotate))?;
         let held = self.state().versions.get(key).map_or(0, Vec::len);
         if held as u64 != latest {
             return Err(self.error(ErrorKind::Conflict, Operation::Rotate));
         }
-        Ok(self.write(key, secret))
+        Ok(self.write(key, secret.unwrap_or(&ClientSecret::from(""))))
     }
 
     async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {

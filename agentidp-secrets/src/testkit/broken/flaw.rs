@@ -48,6 +48,8 @@ flaws! {
     AcceptsUnfitSecret: Record, "empty_or_nul_secret_refused";
     /// Writes the next version where it should find that a secret exists, as KV v2 does without check-and-set.
     AppendsOnStore: Backend, "store_refuses_overwrite";
+    /// Takes an empty candidate for what is in a blank version.
+    BlankIsEmptySecret: Backend, "blank_version_verifies_nothing";
     /// Keeps the candidate under way in a place that all calls share.
     ConfusesConcurrentCalls: Backend, "concurrent_verify";
     /// Cuts the candidate at a NUL byte.

@@ -154,6 +154,9 @@ impl BrokenBackend {
             (Some(Flaw::MatchesNothing), _) => false,
             _ if text.len() > Self::MAX_SECRET_LEN && !cuts && !self.has(Flaw::AcceptsOversizeSecret) => false,
             (_, Material::Digest { salt, digest }) => self.digest(*salt, candidate) == *digest,
+            (_, Material::Secret { secret, .. }) if secret.expose_secret().is_empty() => {
+                self.has(Flaw::BlankIsEmptySecret) && text.is_empty()
+            }
             (Some(Flaw::OldRecordAcceptsNewSecret), Material::Secret { version, .. }) => {
                 let state = self.state();
                 state

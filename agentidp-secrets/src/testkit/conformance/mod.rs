@@ -165,6 +165,7 @@ macro_rules! __each_check {
             places::every_id_has_a_place
             places::pinned_record_keeps_its_secret
             places::latest_is_what_was_written_last
+            places::blank_version_verifies_nothing
             places::forgotten_admits_nothing
             disturbance::concurrent_verify
             disturbance::dropped_future_leaves_record_usable

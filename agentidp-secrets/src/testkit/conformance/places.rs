@@ -1,7 +1,7 @@
 //! What lies at a key's place: which version a record means, which one is the last, and nothing once it is forgotten.
 
 use super::fixture::{Credential, does_not_apply, fails, generate, holds, matches, set_up, succeeds};
-use crate::backend::{Custody, Held};
+use crate::backend::{Custody, Held, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
 use crate::record::StoredSecret;
@@ -80,6 +80,22 @@ pub(crate) async fn latest_is_what_was_written_last(harness: &dyn Harness) {
     let written =
         succeeds(backend.overwrite(&place, 0, Some(&over)).await, "`overwrite`: an empty place has version 0");
     matches(backend.verify(&place, &written, &over).await, "`overwrite`: the record is that of the secret");
+}
+
+/// Where the backend keeps numbered versions. Cannot claim that a blank version is no secret to whoever reads the storage.
+pub(crate) async fn blank_version_verifies_nothing(harness: &dyn Harness) {
+    let credential = Credential::stored(harness).await;
+    let Credential { backend, key, .. } = &credential;
+    let Ok(blank) = backend.overwrite(key, 1, None).await else {
+        return does_not_apply("blank_version_verifies_nothing", "the backend keeps no numbered versions");
+    };
+    for candidate in [ClientSecret::from(""), ClientSecret::from(" ")] {
+        let decided = backend.verify(key, &blank, &candidate).await;
+        let is_match = decided.is_ok_and(Verdict::is_match);
+        holds(!is_match, "`overwrite`: a blank version verifies nothing, an empty candidate neither");
+    }
+    let held = succeeds(backend.inspect(key, Some(2)).await, "`inspect`: a blank version is there");
+    holds(held.version() == 2 && held.secret().is_none(), "`inspect`: there is no secret in a blank version");
 }
 
 /// Cannot claim anything on a write that arrives after the call. That the answer is not-found, `revoked_is_not_found` shows.
