@@ -4,9 +4,12 @@
 use std::time::Duration;
 
 use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::vault::transit::VaultTransit;
 use agentidp_secrets::{ClientSecret, CredentialKey, CredentialSecrets, SecretBackend, SecretStore};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
+
+use self::support::bao::transit::TransitMount;
 
 #[path = "../tests/support/mod.rs"]
 #[expect(dead_code, clippy::panic, reason = "written for tests: it may stop them, and has more than is needed here")]
@@ -15,7 +18,7 @@ mod support;
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_secs(1));
-    targets = vault
+    targets = vault, transit
 }
 criterion_main!(benches);
 
@@ -53,6 +56,25 @@ fn vault(criterion: &mut Criterion) {
                 bencher.to_async(&runtime).iter(|| store.verify_any(credentials, candidate));
             });
         }
+    }
+    group.finish();
+}
+
+/// The other backend, which asks for one HMAC.
+fn transit(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("there are threads");
+    let server = runtime.block_on(support::Bao::start_own());
+    let mount = runtime.block_on(server.fresh_transit());
+    let backend = VaultTransit::builder(server.address(), mount.policy_token.as_str(), TransitMount::KEY);
+    let backend = backend.mount(mount.name).build().expect("the settings are fine");
+    let key = CredentialKey::parse("client", "credential").expect("fit for an id");
+    let [right, wrong] = [(); 2].map(|()| ClientSecret::generate().expect("there is randomness"));
+    let stored = runtime.block_on(backend.store(&key, &right)).expect("Vault takes it");
+    let mut group = criterion.benchmark_group("transit");
+    for (case, candidate) in [("right", &right), ("wrong", &wrong)] {
+        group.bench_function(case, |bencher| {
+            bencher.to_async(&runtime).iter(|| backend.verify(&key, &stored, candidate));
+        });
     }
     group.finish();
 }

@@ -37,6 +37,8 @@ impl BackendId {
     pub const SEALED: Self = Self(Cow::Borrowed("sealed"));
     /// HashiCorp Vault or OpenBao, KV version 2.
     pub const VAULT_KV2: Self = Self(Cow::Borrowed("vault-kv2"));
+    /// HMACs of HashiCorp Vault's or OpenBao's transit engine.
+    pub const VAULT_TRANSIT: Self = Self(Cow::Borrowed("vault-transit"));
 
     /// No backend: a text of other software, until a backend of the store [recognises](crate::SecretBackend::recognises) it.
     /// No backend can have this id, and no record text holds it.

@@ -8,6 +8,8 @@ mod clock;
 mod credential;
 mod error;
 mod format;
+#[cfg(any(feature = "sealed", feature = "vault"))]
+mod framed;
 pub mod guide;
 pub mod inventory;
 mod keys;

@@ -10,12 +10,14 @@ use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
+use agentidp_secrets::vault::transit::VaultTransit;
 use agentidp_secrets::vault::{VaultKv2, VaultPath};
 use agentidp_secrets::{
     ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, StoredSecret, conformance, stack, store_conformance,
 };
 
 use crate::support;
+use crate::support::bao::transit::TransitMount;
 
 conformance!(memory, BackendHarness::new(Memory::new()));
 conformance!(behind_arc_dyn, BackendHarness::new(Arc::new(Memory::new()) as SharedBackend));
@@ -27,6 +29,7 @@ conformance!(vault, over_vault(&[]).await);
 conformance!(instance_of_memory, over_instance(Memory::new(), Memory::new()));
 conformance!(instance_of_keyed_digest, BackendHarness::new(Instance::new("eu", a_keyed_digest()).unwrap()));
 conformance!(instance_of_vault, over_vault_named(Some("eu"), &[]).await);
+conformance!(transit, over_transit(&[]).await);
 
 conformance!(timeout_layer, over_memory(&[&timeout()]));
 conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
@@ -48,6 +51,11 @@ conformance!(
     over_vault(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()]).await
 );
 
+conformance!(
+    all_layers_over_transit,
+    over_transit(&[&LimitLayer::new(4), &retry(), &timeout(), &BreakerLayer::default(), &warm(), &observe()]).await
+);
+
 store_conformance!(store_over_memory, over_memory(&[]));
 store_conformance!(store_over_bcrypt, over_bcrypt(&[]));
 store_conformance!(store_over_argon2id, over_argon2id());
@@ -56,6 +64,7 @@ store_conformance!(store_over_sealed, over_sealed());
 store_conformance!(store_over_vault, over_vault(&[]).await);
 store_conformance!(store_over_instance_of_memory, over_instance(Memory::new(), Memory::new()));
 store_conformance!(store_over_instance_of_vault, over_vault_named(Some("eu"), &[]).await);
+store_conformance!(store_over_transit, over_transit(&[]).await);
 store_conformance!(store_over_warm_memory, over_memory(&[&warm()]));
 store_conformance!(
     store_over_all_layers_over_vault,
@@ -79,6 +88,17 @@ async fn over_vault_named(instance: Option<&str>, layers: &[&dyn Layer]) -> Back
     };
     // Nothing listens on port 1 of the loopback interface.
     harness(at(bao.address()), at("http://127.0.0.1:1"), layers).with_unpinned(bare)
+}
+
+/// On the real server, with a key of its own and a token that may do what the guide says and no more.
+async fn over_transit(layers: &[&dyn Layer]) -> BackendHarness {
+    let bao = support::bao();
+    let mount = bao.fresh_transit().await;
+    let at = |address: &str| {
+        let builder = VaultTransit::builder(address, mount.policy_token.as_str(), TransitMount::KEY);
+        builder.mount(mount.name.as_str()).build().unwrap()
+    };
+    harness(at(bao.address()), at("http://127.0.0.1:1"), layers)
 }
 
 /// The path as an older system's row holds it.

@@ -15,6 +15,8 @@ mod layers;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod redaction;
 mod services;
 #[cfg(test)]
@@ -53,6 +55,8 @@ mod vault_retention;
 mod vault_tls;
 #[cfg(test)]
 mod vault_token;
+#[cfg(test)]
+mod vault_transit;
 #[cfg(test)]
 mod vault_verbs;
 #[cfg(test)]

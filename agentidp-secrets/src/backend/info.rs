@@ -32,6 +32,9 @@ pub struct BackendInfo {
     /// Whether a record verifies under its own key only, so that a swapped row verifies nothing. With
     /// [`Custody::Backend`] that is the contract.
     pub bound_records: bool,
+    /// Whether a verification asks a service, which may be away. What it has proved is remembered for a while only. With
+    /// [`Custody::Backend`] it does.
+    pub remote: bool,
     /// Whether [`reveal`](crate::SecretBackend::reveal) shows a secret again.
     pub reveals: bool,
     /// A record's payload that nobody's secret matches, where no secret can be stored to make one.
@@ -67,6 +70,7 @@ impl BackendInfo {
             versions_kept: None,
             reads_only: false,
             bound_records: custody == Custody::Backend,
+            remote: custody == Custody::Backend,
             reveals: false,
             decoy: None,
             pinned,
@@ -133,6 +137,13 @@ impl BackendInfo {
     #[must_use]
     pub fn with_bound_records(mut self) -> Self {
         self.bound_records = true;
+        self
+    }
+
+    /// Says that a verification asks a service, with [`Custody::Record`] too: for a digest under a key that only the service has.
+    #[must_use]
+    pub fn with_remote(mut self) -> Self {
+        (self.remote, self.slow_digest) = (true, false);
         self
     }
 
@@ -223,7 +234,8 @@ impl BackendInfo {
 pub enum Custody {
     /// The backend does: the record is a pointer, verification asks the backend, revocation has work to do.
     Backend,
-    /// The record does: it is a digest, verification is local work, dropping the row is the revocation.
+    /// The record does: it is a digest, dropping the row is the revocation. Verification is local work, unless the backend
+    /// [says otherwise](BackendInfo::remote).
     Record,
 }
 

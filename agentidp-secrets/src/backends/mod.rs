@@ -9,6 +9,7 @@
 //! | [`Sealed`] | `sealed` | record, with the secret in it under your key | 2048 bytes | `sealed` |
 //! | [`Memory`] | `memory` | backend | none | always there |
 //! | [`VaultKv2`] | `vault-kv2` | backend | 4096 bytes | `vault` |
+//! | [`VaultTransit`] | `vault-transit` | record, with the key in Vault | 4096 bytes | `vault` |
 //!
 //! Each has a page with what it stores, what it costs, how it fails, and the way in and out: [bcrypt][page-bcrypt],
 //! [argon2][page-argon2], [keyed digests](keyed_digest), [sealed][page-sealed], [legacy][page-legacy], [`memory`] and
@@ -34,6 +35,7 @@
 //! [page-sealed]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/sealed/
 //! [page-vault]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
 //! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
+//! [`VaultTransit`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/transit/struct.VaultTransit.html
 
 #[cfg(feature = "argon2")]
 #[cfg_attr(docsrs, doc(cfg(feature = "argon2")))]

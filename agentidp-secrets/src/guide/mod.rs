@@ -31,5 +31,10 @@ pub mod threats {}
 
 #[cfg(feature = "vault")]
 #[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+#[doc = include_str!("transit.md")]
+pub mod transit {}
+
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
 #[doc = include_str!("vault.md")]
 pub mod vault {}

@@ -8,7 +8,6 @@ use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Verified};
 use super::select::{Selection, Trial};
 use super::verify::{Remembered, is_gone};
-use crate::backend::Custody;
 use crate::credential::CredentialKey;
 use crate::error::{Error, Operation, Result, VerifyError};
 use crate::record::BackendId;
@@ -194,7 +193,7 @@ impl SecretStore {
             return true;
         }
         let backend = error.backend().and_then(|id| self.named(id));
-        backend.is_some_and(|backend| backend.info().custody == Custody::Record)
+        backend.is_some_and(|backend| !backend.info().remote)
     }
 }
 

@@ -50,7 +50,7 @@ impl SecretStore {
 
     pub(crate) fn fit_for_import(&self, imported: &ImportedSecret) -> Result<ClientSecret> {
         let (secret, info) = (&imported.secret, self.primary());
-        let is_fast = info.custody == Custody::Record && !info.slow_digest && !info.reveals;
+        let is_fast = info.custody == Custody::Record && !info.slow_digest && !info.reveals && !info.remote;
         let refusal = match imported.entropy {
             None if !self.formats().recognises(secret) => {
                 "the secret has none of the forms in `SecretStoreBuilder::formats`: add its form there, or declare its entropy by \

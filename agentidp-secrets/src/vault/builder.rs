@@ -168,20 +168,27 @@ impl VaultKv2Builder {
     /// # Errors
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
-        let Self { config, clock, names } = self;
-        let id = match &config.instance {
+        let id = match &self.config.instance {
             Some(name) => BackendId::VAULT_KV2
                 .with_instance(name)
                 .map_err(|_| invalid("the instance is 1 to 32 bytes of a-z 0-9 -: `VaultKv2Builder::instance`"))?,
             None => BackendId::VAULT_KV2,
         };
+        let folder = parse_folder(&self.config.mount, &self.config.prefix, self.names)?;
+        let (names, versions_kept) = (self.names, self.config.versions_kept);
+        let Connected { session, address } = self.connect()?;
+        Ok(VaultKv2::over(id, Arc::new(VaultrsKv { session }), Site { address, folder, names }, versions_kept))
+    }
+
+    /// The way to Vault, for a backend on any engine: what the settings say of the mount is not looked at.
+    pub(super) fn connect(self) -> Result<Connected> {
+        let Self { config, clock, names } = self;
         let mut addresses = parse_addresses(&config.address, config.danger_allow_plain_http, names)?;
         if let Some(name) = &config.tls_server_name {
             let named = addresses.into_iter().map(|address| address.with_tls_server_name(name, names));
             addresses = named.collect::<Result<_>>()?;
         }
         let named: Vec<_> = addresses.iter().map(|address| address.named.clone()).collect();
-        let folder = parse_folder(&config.mount, &config.prefix, names)?;
         let namespace = namespace::parse(config.namespace.as_deref().unwrap_or(""), Setting::Namespace, names)?;
         let auth_namespace = match &config.auth_namespace {
             Some(namespace) => namespace::parse(namespace, Setting::AuthNamespace, names)?,
@@ -209,10 +216,24 @@ impl VaultKv2Builder {
         let (read_timeout, write_timeout) = (config.read_timeout, config.write_timeout);
         let route = Route { addresses, namespace, auth_namespace, dial, read_timeout, write_timeout };
         let transport = Transport::new(route, Arc::clone(&clock))?;
-        let client = VaultrsKv { session: Session::new(transport, config.auth, clock, names)? };
-        let site = Site { address: named.join(", "), folder, names };
-        Ok(VaultKv2::over(id, Arc::new(client), site, config.versions_kept))
+        let session = Session::new(transport, config.auth, clock, names)?;
+        Ok(Connected { session, address: named.join(", ") })
     }
+
+    pub(super) fn names(&self) -> Names {
+        self.names
+    }
+
+    pub(super) fn shared_clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+}
+
+/// The way to Vault.
+pub(super) struct Connected {
+    pub(super) session: Session,
+    /// What error texts call it: the addresses of all nodes.
+    pub(super) address: String,
 }
 
 /// Slashes around are cut off, because Vault's own listings print `secret/`.

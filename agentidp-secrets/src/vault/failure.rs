@@ -94,7 +94,17 @@ impl Failure {
 
     /// The error of this failure, told in terms of the address and folder in use.
     pub(crate) fn at(self, site: &Site) -> Error {
-        let (address, mount, names) = (&site.address, site.folder.mount(), site.names);
+        match self {
+            Self::Denied(right) => {
+                let (capability, pattern) = (right.capability(), right.pattern(&site.folder));
+                denied(capability, &pattern)
+            }
+            _ => self.on(&site.address, site.folder.mount(), site.names),
+        }
+    }
+
+    /// The same on a mount of any engine.
+    pub(crate) fn on(self, address: &str, mount: &str, names: Names) -> Error {
         let (kind, message) = match self {
             Self::BadFile(setting) => (
                 ErrorKind::InvalidConfig,
@@ -113,14 +123,7 @@ impl Failure {
                 "the version is deleted in Vault: undelete it if it was not destroyed, or rotate the credential"
                     .to_owned(),
             ),
-            Self::Denied(right) => (
-                ErrorKind::Denied,
-                format!(
-                    "the policy of the Vault token must allow `{}` on `{}`",
-                    right.capability(),
-                    right.pattern(&site.folder)
-                ),
-            ),
+            Self::Denied(right) => return denied(right.capability(), &format!("{mount}/*")),
             Self::Failed(status) => (
                 ErrorKind::Unavailable,
                 format!("Vault at {address} failed with status {status}: look at its log and its storage"),
@@ -258,6 +261,12 @@ impl Failure {
             _ => error,
         }
     }
+}
+
+/// A right that the token lacks.
+pub(crate) fn denied(capability: &str, path: &str) -> Error {
+    let message = format!("the policy of the Vault token must allow `{capability}` on `{path}`");
+    Error::new(ErrorKind::Denied, message)
 }
 
 /// Which Vault, and where in it: what error texts may name.

@@ -1,7 +1,6 @@
 //! What Vault holds, for whoever compares it with the rows: one record at a time, and by listing.
 
 use async_trait::async_trait;
-use http::Method;
 use serde::Deserialize;
 
 use super::cause::Cause;
@@ -121,14 +120,12 @@ impl VaultKv2 {
 
     async fn listed(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage, Failure> {
         let folder = &self.site.folder;
+        let path = format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix());
         let request = Request {
-            method: Method::GET,
-            path: format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix()),
             query: Some(listing(after, limit)),
-            body: None,
             // A standby that is behind would not name what was written last.
             of_active: true,
-            of_token: false,
+            ..Request::get(path)
         };
         let listed = match self.vault.session.send(request).await {
             Ok(answer) => answer::listed::<Keys>(answer.status, &answer.body),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::auth::Session;
 use super::failure::{Failure, Site};
 use super::kv::{KvEntry, KvV2, KvValue, VaultrsKv};
 use super::path::VaultPath;
@@ -87,6 +88,10 @@ impl VaultKv2 {
             KvValue::Deleted | KvValue::Destroyed => Err(Failure::Deleted.at(&self.site)),
             KvValue::Unreadable => Err(Failure::Unreadable.at(&self.site)),
         }
+    }
+
+    pub(super) fn session(&self) -> &Session {
+        &self.vault.session
     }
 
     /// The error of a question that belongs to no verb.

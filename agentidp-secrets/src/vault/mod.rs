@@ -4,6 +4,7 @@
 //! | | |
 //! |---|---|
 //! | [`VaultKv2`] | the backend |
+//! | [`transit`] | the other backend, which keeps nothing in Vault but a key |
 //! | [`VaultKv2Builder`], [`VaultKv2Config`] | its settings: as methods, and as data |
 //! | [`VaultPath`] | what a record of this backend says |
 //! | [`Setting`], [`UnreadableFile`] | what error texts call a setting, and the file that it names |
@@ -63,6 +64,7 @@ pub mod inventory;
 mod kv;
 mod kv2;
 pub mod ledger;
+mod mount;
 mod namespace;
 mod path;
 mod rights;
@@ -70,6 +72,7 @@ mod setting;
 #[cfg(test)]
 mod tests;
 mod token;
+pub mod transit;
 mod wire;
 mod write;
 

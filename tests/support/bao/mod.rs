@@ -6,6 +6,7 @@ pub(crate) mod auth;
 pub(crate) mod cluster;
 pub(crate) mod proxy;
 pub(crate) mod tls;
+pub(crate) mod transit;
 
 use std::path::PathBuf;
 use std::process::Output;

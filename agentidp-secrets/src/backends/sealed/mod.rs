@@ -31,11 +31,13 @@ use std::fmt;
 use async_trait::async_trait;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305};
+use zeroize::Zeroizing;
 
 use self::text::{Nonce, SealedText};
 use crate::backend::{BackendInfo, Custody, SecretBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::framed::framed;
 use crate::keys::{KeyId, MacKeys};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
@@ -177,21 +179,10 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// What a record is bound to. Each part has its length before it, so no two lists of parts are the same bytes.
-fn bound_to(key_id: KeyId, key: &CredentialKey) -> Vec<u8> {
-    let parts = [
-        DOMAIN,
-        key_id.as_str().as_bytes(),
-        key.client_id().as_str().as_bytes(),
-        key.credential_id().as_str().as_bytes(),
-    ];
-    let mut bound = Vec::new();
-    for part in parts {
-        // Ids are far below 4 GiB.
-        bound.extend_from_slice(&(part.len() as u32).to_be_bytes());
-        bound.extend_from_slice(part);
-    }
-    bound
+/// What a record is bound to.
+fn bound_to(key_id: KeyId, key: &CredentialKey) -> Zeroizing<Vec<u8>> {
+    let (client, credential) = (key.client_id().as_str().as_bytes(), key.credential_id().as_str().as_bytes());
+    framed(&[DOMAIN, key_id.as_str().as_bytes(), client, credential])
 }
 
 fn check_record(stored: &StoredSecret) -> Result<()> {

@@ -34,7 +34,7 @@ impl Warm {
     fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, written: Written) {
         if self.inner.info().is_pinned(stored) {
             let question = self.proofs.question(self.realm, key, stored, secret).at(written.epoch);
-            self.proofs.learn(&question, Verdict::Match, self.inner.info().custody, written.asked);
+            self.proofs.learn(&question, Verdict::Match, self.inner.info().remote, written.asked);
         }
     }
 
@@ -63,7 +63,7 @@ impl Warm {
             let asked = proofs.now();
             match inner.verify(&key, &stored, &candidate).await {
                 Ok(verdict) => {
-                    proofs.learn(&question, verdict, inner.info().custody, asked);
+                    proofs.learn(&question, verdict, inner.info().remote, asked);
                     Ok(verdict)
                 }
                 Err(error) if error.kind() == ErrorKind::Unavailable => {

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::sync::{AtomicU32, LEAST_EPOCHS, Ordering};
-use crate::backend::{Custody, Verdict};
+use crate::backend::Verdict;
 use crate::clock::Clock;
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
@@ -155,13 +155,11 @@ impl Proofs {
     }
 
     /// Keeps the proof, if it is one. `asked` is when the backend was asked: not later than what its answer is true of.
-    pub(super) fn learn(&self, question: &Question, verdict: Verdict, custody: Custody, asked: Instant) {
-        let end = match custody {
-            Custody::Record => None,
-            Custody::Backend => match asked.checked_add(self.lifetimes.fresh) {
-                Some(end) if self.lifetimes.holds_any() => Some(end),
-                _ => return,
-            },
+    pub(super) fn learn(&self, question: &Question, verdict: Verdict, remote: bool, asked: Instant) {
+        let end = match asked.checked_add(self.lifetimes.fresh) {
+            _ if !remote => None,
+            Some(end) if self.lifetimes.holds_any() => Some(end),
+            _ => return,
         };
         let outdated = match verdict {
             Verdict::Match => false,

@@ -25,8 +25,7 @@ impl VaultKv2 {
     pub async fn check(&self) -> Result<()> {
         let mount = self.site.folder.mount();
         let found = self.vault.mount(mount).await.map_err(|failure| self.probe_error(failure))?;
-        // Vault answers for the mount that a longer path lies in, too.
-        if found.path.trim_end_matches('/') != mount {
+        if !found.is_at(mount) {
             return Err(self.probe_error(Failure::NoRoute));
         }
         if found.engine != "kv" {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Method;
 use rustify::endpoint::Endpoint;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use vaultrs::api::kv2::requests::{
     DeleteLatestSecretVersionRequest, DeleteSecretMetadataRequest, ReadSecretRequest, SetSecretRequest,
@@ -17,9 +17,9 @@ use super::{KvEntry, KvV2, answer};
 use crate::secret::ClientSecret;
 use crate::vault::auth::Session;
 use crate::vault::failure::Failure;
+use crate::vault::mount::Mount;
 use crate::vault::path::{VaultPath, Written};
 use crate::vault::rights::Right;
-use crate::vault::wire::answer::data;
 use crate::vault::wire::{Answer, Request};
 
 /// The member of the entry that holds the secret, as documented.
@@ -32,22 +32,6 @@ const STALE_WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct VaultrsKv {
     pub(crate) session: Session,
-}
-
-/// What Vault says about a mount.
-#[derive(Deserialize)]
-pub(crate) struct Mount {
-    /// The path of the mount, with a slash at its end.
-    pub(crate) path: String,
-    #[serde(rename = "type")]
-    pub(crate) engine: String,
-    pub(crate) options: Option<MountOptions>,
-}
-
-/// The options of a mount.
-#[derive(Deserialize)]
-pub(crate) struct MountOptions {
-    pub(crate) version: Option<String>,
 }
 
 #[async_trait]
@@ -177,11 +161,9 @@ impl VaultrsKv {
         self.session.send(encode(&request)?).await
     }
 
-    /// What is mounted. Any right below the mount is enough to ask.
+    /// What is mounted.
     pub(crate) async fn mount(&self, mount: &str) -> Result<Mount, Failure> {
-        let path = format!("sys/internal/ui/mounts/{mount}");
-        let answer = self.session.send(Request::get(path)).await?;
-        data(answer.status, &answer.body)
+        Mount::find(&self.session, mount).await
     }
 }
 
@@ -190,8 +172,10 @@ impl VaultrsKv {
 fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
     // Encoding fails for no value of ours, and rustify's error could hold one.
     let unencodable = Failure::Rejected(400);
+    let method = endpoint.method().into();
     Ok(Request {
-        method: endpoint.method().into(),
+        is_read: method == Method::GET,
+        method,
         path: endpoint.path().trim_start_matches('/').to_owned(),
         query: endpoint.query().map_err(|_| unencodable)?.filter(|query| !query.is_empty()),
         body: endpoint.body().map_err(|_| unencodable)?.map(|body| Bytes::from_owner(Zeroizing::new(body))),
@@ -202,8 +186,6 @@ fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-
     use super::*;
     use crate::credential::CredentialKey;
 

@@ -81,6 +81,12 @@ pub(crate) fn failure(status: u16, body: &[u8], right: Right) -> Failure {
     }
 }
 
+/// Whether one of the errors in an answer has this text in it.
+pub(crate) fn says(body: &[u8], text: &str) -> bool {
+    let errors = parse::<Errors>(body).and_then(|body| body.errors);
+    errors.iter().flatten().any(|error| error.contains(text))
+}
+
 /// The error of a body that does not parse is dropped: it could quote the body.
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()

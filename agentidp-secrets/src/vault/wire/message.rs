@@ -16,6 +16,8 @@ pub(crate) struct Request {
     pub(crate) of_active: bool,
     /// Whether it is about the token or a login: the namespace is theirs then.
     pub(crate) of_token: bool,
+    /// Whether it changes nothing: then it has the time of a read, and may be sent to another node when its answer is lost.
+    pub(crate) is_read: bool,
 }
 
 /// An answer, read whole.
@@ -26,11 +28,17 @@ pub(crate) struct Answer {
 
 impl Request {
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: None, body: None, of_active: false, of_token: false }
+        Self { method: Method::GET, path, query: None, body: None, of_active: false, of_token: false, is_read: true }
     }
 
     pub(crate) fn post(path: String, body: Bytes) -> Self {
-        Self { method: Method::POST, path, query: None, body: Some(body), of_active: false, of_token: false }
+        let body = Some(body);
+        Self { method: Method::POST, path, query: None, body, of_active: false, of_token: false, is_read: false }
+    }
+
+    /// A question that has a body.
+    pub(crate) fn ask(path: String, body: Bytes) -> Self {
+        Self { is_read: true, ..Self::post(path, body) }
     }
 
     /// The same, in the namespace of the token.

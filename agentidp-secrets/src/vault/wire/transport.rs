@@ -152,7 +152,7 @@ impl Transport {
     ) -> Result<Answer, Failure> {
         let favourite = self.nodes.favourite();
         let first = if request.of_active { self.active_node().await.unwrap_or(favourite) } else { favourite };
-        let reading = request.method == Method::GET;
+        let reading = request.is_read;
         let mut told = Err(Failure::Lost(Cause::Timeout));
         for (asked, node) in self.nodes.from(first).enumerate() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -186,7 +186,7 @@ impl Transport {
         token: Option<&HeaderValue>,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        let reading = request.method == Method::GET;
+        let reading = request.is_read;
         let prepared = self.prepare(node, request, token, timeout);
         let answer = self.connections.client(node).execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
@@ -224,7 +224,7 @@ impl Transport {
     }
 
     fn time_for(&self, request: &Request) -> Duration {
-        if request.method == Method::GET { self.read_timeout } else { self.write_timeout }
+        if request.is_read { self.read_timeout } else { self.write_timeout }
     }
 
     fn prepare(
