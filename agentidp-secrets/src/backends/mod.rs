@@ -12,8 +12,8 @@
 //! | [`VaultTransit`] | `vault-transit` | record, with the key in Vault | 4096 bytes | `vault` |
 //!
 //! Each has a page with what it stores, what it costs, how it fails, and the way in and out: [bcrypt][page-bcrypt],
-//! [argon2][page-argon2], [keyed digests](keyed_digest), [sealed][page-sealed], [legacy][page-legacy], [`memory`] and
-//! [Vault][page-vault]; [`digest`] has what the first two and the legacy ones share.
+//! [argon2][page-argon2], [keyed digests](keyed_digest), [sealed][page-sealed], [legacy][page-legacy], [`memory`],
+//! [Vault][page-vault] and its [transit engine][page-transit]; [`digest`] has what the first two and the legacy ones share.
 //!
 //! # Instances
 //! A store takes several backends of one kind, such as two Vaults, where each but one has a name: by [`Instance`], or by the
@@ -33,6 +33,7 @@
 //! [`legacy::LegacySha`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/legacy/struct.LegacySha.html
 //! [`Sealed`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/struct.Sealed.html
 //! [page-sealed]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/backends/sealed/
+//! [page-transit]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/transit/
 //! [page-vault]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/
 //! [`VaultKv2`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/struct.VaultKv2.html
 //! [`VaultTransit`]: https://docs.rs/agentidp-secrets/latest/agentidp_secrets/vault/transit/struct.VaultTransit.html

@@ -17,6 +17,13 @@ mod ids;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod many_rows;
+#[cfg(test)]
+#[path = "../../../tests/legacy/recipe_rows.rs"]
+mod recipe_rows;
+#[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod rows;

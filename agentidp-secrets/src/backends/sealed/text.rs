@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::keys::KeyId;
+use crate::record::StoredSecret;
 
 /// So long that random ones do not repeat.
 pub(super) type Nonce = [u8; 24];
@@ -29,6 +30,9 @@ impl SealedText {
 
     /// Takes nothing but what [`Display`](fmt::Display) writes.
     pub(super) fn parse(payload: &str) -> Option<Self> {
+        if payload.len() > StoredSecret::MAX_TEXT_LEN {
+            return None;
+        }
         let mut parts = payload.strip_prefix(Self::HEAD)?.split('$');
         let key_id = KeyId::parse(parts.next()?).ok()?;
         let nonce = URL_SAFE_NO_PAD.decode(parts.next()?).ok()?.try_into().ok()?;

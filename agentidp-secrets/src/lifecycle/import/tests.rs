@@ -4,8 +4,8 @@ use crate::backend::SecretBackend as _;
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
 use crate::format::SecretFormat;
-use crate::lifecycle::Failure;
 use crate::lifecycle::tests::{Refuses, Site, clock, over, quick, site};
+use crate::lifecycle::{Failure, Row};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::store::{ImportedSecret, SecretStore};
@@ -85,6 +85,30 @@ async fn a_record_is_taken_over_only_where_it_can_be_proved() {
     let digest = quick().store(&site.key, &secret).await.unwrap();
     site.life.take_over(&site.key, &digest, ()).await.unwrap();
     assert!(site.works(&secret).await);
+}
+
+#[tokio::test]
+async fn a_record_that_no_backend_claims_is_not_taken_over_and_never_called_a_wrong_secret() {
+    let site = over(&clock(), |memory| SecretStore::builder(memory).accepts(quick()));
+    let unclaimed = StoredSecret::parse("$6$rounds=5000$saltstring$digest").unwrap();
+    assert_eq!(unclaimed.backend(), &BackendId::UNCLAIMED);
+    let malformed = |error: &crate::Error| {
+        assert_eq!((error.kind(), error.backend()), (ErrorKind::Malformed, Some(&BackendId::UNCLAIMED)));
+        assert!(!format!("{error} {error:?}").contains("saltstring"), "{error:?}");
+    };
+    let Err(Failure::Backend(error)) = site.life.take_over(&site.key, &unclaimed, ()).await else { panic!("refused") };
+    malformed(&error);
+    assert!(site.note().is_none());
+
+    // Somebody inserts the row by hand. Right or wrong, nobody can decide, and a rotation repairs it.
+    site.life.ledger().put(Row::new(site.key.clone(), Some(unclaimed.into()), None));
+    for candidate in ["right", "wrong"] {
+        let outcome = site.life.authenticate(site.key.client_id(), &ClientSecret::from(candidate)).await;
+        let Err(Failure::Backend(error)) = outcome else { panic!("{outcome:?}") };
+        malformed(&error);
+    }
+    let rotated = site.life.rotate(&site.key, Duration::ZERO, ()).await.unwrap();
+    assert!(site.works(&rotated.secret).await);
 }
 
 #[tokio::test]

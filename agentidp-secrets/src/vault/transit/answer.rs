@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::client::Verb;
 use super::failure::TransitFailure;
+use super::site::Verb;
 use super::text::Mac;
 use crate::vault::failure::Failure;
 use crate::vault::rights::Right;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::VaultTransit;
-use super::client::{TransitClient, TransitSite};
+use super::client::TransitClient;
 use super::newest::NewestVersion;
+use super::site::TransitSite;
 use super::text::is_key;
 use crate::backend::{BackendInfo, Custody};
 use crate::clock::Clock;

@@ -7,39 +7,10 @@ use zeroize::Zeroizing;
 
 use super::answer;
 use super::failure::TransitFailure;
+use super::site::{TransitSite, Verb};
 use super::text::Mac;
 use crate::vault::auth::Session;
-use crate::vault::setting::Names;
 use crate::vault::wire::Request;
-
-/// Which Vault, and which key in it: what error texts may name.
-#[derive(Debug)]
-pub(super) struct TransitSite {
-    pub(super) address: String,
-    pub(super) mount: String,
-    pub(super) key: String,
-    pub(super) names: Names,
-}
-
-impl TransitSite {
-    /// The path of a call, and of the policy that allows it.
-    pub(super) fn path(&self, verb: Verb) -> String {
-        let verb = match verb {
-            Verb::Hmac => "hmac",
-            Verb::Verify => "verify",
-        };
-        format!("{}/{verb}/{}", self.mount, self.key)
-    }
-}
-
-/// What is asked of the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    /// To make an HMAC under the newest version of the key.
-    Hmac,
-    /// To decide on one.
-    Verify,
-}
 
 /// The client.
 #[derive(Debug)]
@@ -62,12 +33,6 @@ impl TransitClient {
         let answer = self.session.send(request).await?;
         answer::verified(answer.status, &answer.body, mac.version)
     }
-}
-
-/// The least-privilege policy.
-pub(super) fn policy(site: &TransitSite) -> String {
-    let rule = |verb| format!("path \"{}\" {{\n  capabilities = [\"update\"]\n}}\n", site.path(verb));
-    format!("{}\n{}", rule(Verb::Hmac), rule(Verb::Verify))
 }
 
 /// JSON by hand, in one buffer that is wiped: no value in it needs an escape.

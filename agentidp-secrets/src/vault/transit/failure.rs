@@ -1,6 +1,6 @@
 //! What the transit engine can answer, and what that means to callers.
 
-use super::client::{TransitSite, Verb};
+use super::site::{TransitSite, Verb};
 use crate::error::{Error, ErrorKind};
 use crate::vault::failure::{Failure, denied};
 use crate::vault::setting::Setting;

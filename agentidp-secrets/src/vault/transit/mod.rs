@@ -40,13 +40,15 @@ mod builder;
 mod client;
 mod failure;
 mod newest;
+mod site;
 mod text;
 
 use std::sync::Arc;
 
-use self::client::{TransitClient, TransitSite};
+use self::client::TransitClient;
 use self::failure::TransitFailure;
 use self::newest::NewestVersion;
+use self::site::TransitSite;
 use super::auth::Session;
 use super::failure::Failure;
 use super::mount::Mount;
@@ -97,7 +99,7 @@ impl VaultTransit {
     /// The least-privilege policy for the configured mount and key, ready for `bao policy write`.
     #[must_use]
     pub fn policy(&self) -> String {
-        client::policy(self.site())
+        self.site().policy()
     }
 
     pub(super) fn session(&self) -> &Session {

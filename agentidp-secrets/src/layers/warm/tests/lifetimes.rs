@@ -66,6 +66,22 @@ async fn without_a_lifetime_only_digests_are_held() {
 }
 
 #[tokio::test]
+async fn a_digest_that_a_service_decides_on_is_held_for_its_lifetime() {
+    let mut remote = MockSecretBackend::new();
+    remote.expect_info().return_const(BackendInfo::new(BackendId::VAULT_TRANSIT, Custody::Record).with_remote());
+    remote.expect_store().returning(|_, _| Ok(StoredSecret::new(BackendId::VAULT_TRANSIT, "hmac")));
+    remote.expect_verify().returning(|_, _, _| Ok(Verdict::Match));
+    let fixture = Fixture::with(remote, WarmLayer::builder()).await;
+    for asked in [1, 2] {
+        for _ in 0..2 {
+            assert_eq!(fixture.verify("right").await, Ok(Verdict::Match));
+        }
+        assert_eq!(fixture.asked(), asked);
+        fixture.clock.advance(WarmLayer::DEFAULT_LIFETIME);
+    }
+}
+
+#[tokio::test]
 async fn what_names_no_version_is_not_held() {
     let mut latest = MockSecretBackend::new();
     let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend).with_pin_mark("?version=");
