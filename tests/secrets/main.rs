@@ -40,6 +40,8 @@ mod vault_instances;
 #[cfg(test)]
 mod vault_inventory;
 #[cfg(test)]
+mod vault_layout;
+#[cfg(test)]
 mod vault_ledger;
 #[cfg(test)]
 mod vault_logins;

@@ -5,7 +5,6 @@ use async_trait::async_trait;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::kv2::VaultKv2;
-use super::path::VaultPath;
 use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, Verdict};
 use crate::backends::forms;
 use crate::credential::CredentialKey;
@@ -24,7 +23,7 @@ impl SecretBackend for VaultKv2 {
     }
 
     fn points_to(&self, stored: &StoredSecret) -> Option<Pointer> {
-        let path = VaultPath::parse(stored.payload()).ok().filter(|_| stored.backend() == &self.info.id)?;
+        let path = self.site.folder.parse(stored.payload()).ok().filter(|_| stored.backend() == &self.info.id)?;
         let version = path.version();
         Some(Pointer { place: self.record(&path.unpinned()), version })
     }

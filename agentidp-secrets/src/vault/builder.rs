@@ -9,6 +9,7 @@ use super::config::VaultKv2Config;
 use super::failure::Site;
 use super::kv::VaultrsKv;
 use super::kv2::VaultKv2;
+use super::layout::Layout;
 use super::namespace;
 use super::path::Folder;
 use super::setting::{Names, Setting};
@@ -58,6 +59,38 @@ impl VaultKv2Builder {
     /// Our folder on the mount. Default `agentidp`.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.config.prefix = prefix.into();
+        self
+    }
+
+    /// Where below the prefix a credential's entry lies: segments of `A-Z a-z 0-9 . _ -`, one of which holds `{client}` and a later
+    /// one `{credential}`. Default `agents/{client}/credentials/{credential}`.
+    ///
+    /// For entries that other software has written: with the prefix `apps` and the layout `{client}/{credential}` the secret is at
+    /// `secret/apps/CLIENT/CREDENTIAL`. Ids are escaped as in a [`VaultPath`](super::VaultPath). Both ids have to be in it: a path without
+    /// the credential would be that of the client's next credential too, whose secret the end of this one deletes.
+    /// [Import](crate::lifecycle::Lifecycle::import) such secrets.
+    ///
+    /// Never change it for rows that exist: another layout is another Vault, with an [`instance`](Self::instance) and a
+    /// [`prefix`](Self::prefix) of its own.
+    pub fn layout(mut self, template: impl Into<String>) -> Self {
+        self.config.layout = Some(template.into());
+        self
+    }
+
+    /// The member of an entry that holds the secret. Default `clientSecret`.
+    pub fn member(mut self, name: impl Into<String>) -> Self {
+        self.config.member = name.into();
+        self
+    }
+
+    /// Whether a write keeps the other members of an entry as they are, which costs a read. Default no: a new version holds the
+    /// secret only.
+    ///
+    /// Compare-and-set on the version that was read lets no change of theirs get lost. The end of a credential deletes its entry as a
+    /// whole. Each write of other software is a version too: after as many as are kept the one that a row pins is evicted, so
+    /// let it write rarely, or rotate after it.
+    pub fn keep_other_members(mut self, keep: bool) -> Self {
+        self.config.keep_other_members = keep;
         self
     }
 
@@ -174,10 +207,22 @@ impl VaultKv2Builder {
                 .map_err(|_| invalid("the instance is 1 to 32 bytes of a-z 0-9 -: `VaultKv2Builder::instance`"))?,
             None => BackendId::VAULT_KV2,
         };
-        let folder = parse_folder(&self.config.mount, &self.config.prefix, self.names)?;
-        let (names, versions_kept) = (self.names, self.config.versions_kept);
+        let config = &self.config;
+        let folder = parse_folder(&config.mount, &config.prefix, self.names)?.with_layout(match &config.layout {
+            Some(template) => Layout::parse(template)
+                .map_err(|flaw| invalid(format!("the layout {flaw}: `VaultKv2Builder::layout`")))?,
+            None => Layout::default(),
+        });
+        if !(1..=128).contains(&config.member.len()) || config.member.contains(char::is_control) {
+            let message =
+                "the name of the member is 1 to 128 bytes without a control character: `VaultKv2Builder::member`";
+            return Err(invalid(message));
+        }
+        let member: Arc<str> = Arc::from(config.member.as_str());
+        let (names, versions_kept, keeps_others) = (self.names, config.versions_kept, config.keep_other_members);
         let Connected { session, address } = self.connect()?;
-        Ok(VaultKv2::over(id, Arc::new(VaultrsKv { session }), Site { address, folder, names }, versions_kept))
+        let client = VaultrsKv { session, member: Arc::clone(&member), keeps_others };
+        Ok(VaultKv2::over(id, Arc::new(client), Site { address, folder, member, names }, versions_kept))
     }
 
     /// The way to Vault, for a backend on any engine: what the settings say of the mount is not looked at.
@@ -319,6 +364,15 @@ mod tests {
     fn other_settings_are_refused_by_name() {
         for mount in ["", "a//b", "..", "a/../b", "kv*", "a b", "a/data"] {
             assert!(refusal(local().mount(mount)).contains("`VaultKv2Builder::mount`"), "{mount}");
+        }
+        for template in
+            ["", "{client}", "../{client}/{credential}", "{client}-{credential}", "a b/{client}/{credential}"]
+        {
+            assert!(refusal(local().layout(template)).contains("`VaultKv2Builder::layout`"), "{template}");
+        }
+        assert!(local().prefix("apps").layout("{client}/{credential}").build().is_ok());
+        for member in ["", "a\nb", &"x".repeat(129)] {
+            assert!(refusal(local().member(member)).contains("`VaultKv2Builder::member`"), "{member}");
         }
         assert!(refusal(local().instance("EU")).contains("`VaultKv2Builder::instance`"));
         assert!(refusal(local().prefix("a/./b")).contains("prefix"));

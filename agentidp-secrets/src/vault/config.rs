@@ -34,6 +34,15 @@ pub struct VaultKv2Config {
     /// Our folder on the mount. Default `agentidp`.
     #[serde(default = "default_prefix")]
     pub prefix: String,
+    /// Where below the prefix a credential's entry lies. Default `agents/{client}/credentials/{credential}`.
+    #[serde(default)]
+    pub layout: Option<String>,
+    /// The member of an entry that holds the secret. Default `clientSecret`.
+    #[serde(default = "default_member")]
+    pub member: String,
+    /// Whether a write keeps what else the entry holds. Default no.
+    #[serde(default)]
+    pub keep_other_members: bool,
     /// The name of this Vault where a store has several.
     #[serde(default)]
     pub instance: Option<String>,
@@ -87,6 +96,9 @@ impl VaultKv2Config {
             auth: auth.into(),
             mount: default_mount(),
             prefix: default_prefix(),
+            layout: None,
+            member: default_member(),
+            keep_other_members: false,
             instance: None,
             versions_kept: default_versions_kept(),
             namespace: None,
@@ -112,6 +124,8 @@ impl fmt::Debug for VaultKv2Config {
             .field("auth", &self.auth)
             .field("mount", &self.mount)
             .field("prefix", &self.prefix)
+            .field("layout", &self.layout)
+            .field("member", &self.member)
             .field("instance", &self.instance)
             .field("versions_kept", &self.versions_kept)
             .field("namespace", &self.namespace)
@@ -127,6 +141,10 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
 /// What `-dev` servers and most guides mount.
 fn default_mount() -> String {
     "secret".to_owned()
+}
+
+fn default_member() -> String {
+    "clientSecret".to_owned()
 }
 
 fn default_versions_kept() -> u64 {

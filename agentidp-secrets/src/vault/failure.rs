@@ -1,5 +1,7 @@
 //! What Vault can do to us, and what that means to callers: the one place where Vault's answers become [`Error`]s.
 
+use std::sync::Arc;
+
 use super::auth_kind::AuthKind;
 use super::cause::Cause;
 use super::path::Folder;
@@ -98,6 +100,13 @@ impl Failure {
             Self::Denied(right) => {
                 let (capability, pattern) = (right.capability(), right.pattern(&site.folder));
                 denied(capability, &pattern)
+            }
+            Self::Unreadable => {
+                let message = format!(
+                    "the version in Vault has no text in its member `{}`: somebody else wrote it; rotate the credential",
+                    site.member
+                );
+                Error::new(ErrorKind::Malformed, message)
             }
             _ => self.on(&site.address, site.folder.mount(), site.names),
         }
@@ -247,8 +256,7 @@ impl Failure {
             Self::TooLarge => (ErrorKind::InvalidSecret, "the secret is too large for Vault's storage".to_owned()),
             Self::Unreadable => (
                 ErrorKind::Malformed,
-                "the version in Vault has no text in its member `clientSecret`: somebody else wrote it; rotate the \
-                 credential"
+                "the version in Vault does not hold a client secret: somebody else wrote it; rotate the credential"
                     .to_owned(),
             ),
             Self::Upgrading => {
@@ -275,6 +283,8 @@ pub(crate) struct Site {
     /// Scheme, host, port and path; of each node.
     pub(crate) address: String,
     pub(crate) folder: Folder,
+    /// The member of an entry that holds the secret.
+    pub(crate) member: Arc<str>,
     /// What the program calls its settings.
     pub(crate) names: Names,
 }
@@ -288,6 +298,7 @@ mod tests {
         let site = Site {
             address: "http://127.0.0.1:8200".to_owned(),
             folder: Folder::new("kv", "idp").unwrap(),
+            member: "clientSecret".into(),
             names: Names::default(),
         };
         let table = [

@@ -7,13 +7,13 @@ use super::cause::Cause;
 use super::failure::Failure;
 use super::kv::{KvEntry, KvValue};
 use super::kv2::VaultKv2;
+use super::ledger;
 use super::rights;
 use super::wire::{Request, answer};
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::inventory::Inventory;
 use crate::record::StoredSecret;
-use crate::segment::unescape;
 
 pub use crate::inventory::{NamePage, RecordState};
 
@@ -40,11 +40,11 @@ impl Inventory for VaultKv2 {
     }
 
     fn client_named(&self, name: &str) -> Option<ClientId> {
-        ClientId::parse(&unescape(name)?).ok()
+        ClientId::parse(&self.site.folder.layout().client_in(name)?).ok()
     }
 
     fn credential_named(&self, name: &str) -> Option<CredentialId> {
-        CredentialId::parse(&unescape(name)?).ok()
+        CredentialId::parse(&self.site.folder.layout().credential_in(name)?).ok()
     }
 }
 
@@ -89,7 +89,7 @@ impl VaultKv2 {
     /// # Errors
     /// `Denied` without the right; `Unavailable` when Vault cannot be asked or its answer is too long.
     pub async fn clients(&self, after: Option<&str>, limit: usize) -> Result<NamePage> {
-        self.names("agents", after, limit).await
+        self.names(&self.site.folder.layout().of_clients(), after, limit).await
     }
 
     /// The same of one client's credentials.
@@ -101,7 +101,7 @@ impl VaultKv2 {
             let error = Error::new(ErrorKind::Malformed, "the name is not one that a client's folder in Vault has");
             return Err(self.during(Operation::Probe)(error));
         }
-        self.names(&format!("agents/{client}/credentials"), after, limit).await
+        self.names(&self.site.folder.layout().of_credentials(client), after, limit).await
     }
 
     /// A second policy, which only listing needs: see [`clients`](Self::clients).
@@ -120,7 +120,7 @@ impl VaultKv2 {
 
     async fn listed(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage, Failure> {
         let folder = &self.site.folder;
-        let path = format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix());
+        let path = format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix()).trim_end_matches('/').to_owned();
         let request = Request {
             query: Some(listing(after, limit)),
             // A standby that is behind would not name what was written last.
@@ -139,6 +139,8 @@ impl VaultKv2 {
         // A server that lists everything at once does so again: what was had before is dropped.
         keys.retain(|key| after.is_none_or(|after| key.as_str() > after));
         let next = if keys.len() == limit { keys.last().cloned() } else { None };
+        // Right below the prefix lies whose the folder is.
+        keys.retain(|key| !below.is_empty() || key != ledger::NAME);
         let names = keys.into_iter().map(|key| key.trim_end_matches('/').to_owned()).collect();
         Ok(NamePage { names, next })
     }

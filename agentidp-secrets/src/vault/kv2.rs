@@ -105,16 +105,18 @@ impl VaultKv2 {
         if stored.backend() != &self.info.id {
             return Err(malformed("the record is not one of this Vault backend"));
         }
-        let path = VaultPath::parse(stored.payload())?;
-        if path.key() != key {
-            return Err(malformed("the record's path is another credential's: find out who wrote the row"));
-        }
+        let path = self.site.folder.parse(stored.payload())?;
         if path.folder() != &self.site.folder {
             return Err(malformed(format!(
                 "the record's path is not below the configured mount and prefix: correct {} and {}, or rotate the credential",
                 self.site.names.of(Setting::Mount),
                 self.site.names.of(Setting::Prefix)
             )));
+        }
+        if path.key() != key {
+            return Err(malformed(
+                "the record's path is another credential's: find out who wrote the row, and rotate the credential",
+            ));
         }
         Ok(path)
     }

@@ -15,8 +15,8 @@ use super::path::Written;
 use super::rights::Right;
 use crate::error::Result;
 
-/// The name of the entry below the prefix. Credentials live below `agents/`, so none can have it.
-const NAME: &str = "ledger";
+/// The name of the entry below the prefix. Credentials lie at least one folder deeper, so none can have it.
+pub(super) const NAME: &str = "ledger";
 
 /// What the folder's ledger entry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl VaultKv2 {
 
     async fn read_ledger(&self) -> std::result::Result<LedgerEntry, Failure> {
         let answer = self.vault.read_document(self.site.folder.mount(), &self.ledger_path()).await?;
-        match answer::entry(answer.status, &answer.body, None) {
+        match answer::entry(answer.status, &answer.body, None, &self.site.member) {
             Ok(KvEntry { written: Written { version, .. }, value }) => Ok(match value {
                 KvValue::Deleted | KvValue::Destroyed => LedgerEntry::Deleted { version },
                 KvValue::Secret(_) | KvValue::Unreadable => match parse(&answer.body) {

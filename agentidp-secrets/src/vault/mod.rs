@@ -20,6 +20,9 @@
 //! member `clientSecret`. A rotation writes a new version of the entry. The old version stays in Vault's history until the
 //! credential [ends](crate::SecretStore::revoke) or until ten newer ones have pushed it out.
 //!
+//! [Layout](VaultKv2Builder::layout), [member](VaultKv2Builder::member) and whether other members
+//! [are kept](VaultKv2Builder::keep_other_members) are settings, for entries that other software has written.
+//!
 //! Beside them `{mount}/data/{prefix}/ledger` can hold whose the folder is: see [`VaultKv2::ledger_entry`]. This backend itself
 //! neither reads nor writes it.
 //!
@@ -29,7 +32,7 @@
 //! bare path, as older systems kept it, reads the latest version until its next rotation.
 //!
 //! # What it costs
-//! A verification is one read, an issue or a rotation one write (one read more for a bare path). With several addresses a
+//! A verification is one read, an issue or a rotation one write (one read more for a bare path, and to keep other members). With several addresses a
 //! request that one node turns away goes to the next one, within the time of the call; a pinned version that is missing is
 //! asked for again where the storage is replicated. Nothing else is tried twice: wrap it in a retry layer for the rest.
 //!
@@ -40,7 +43,7 @@
 //! | quota used up | `Throttled` |
 //! | token dead, policy without the right | `Denied` |
 //! | version deleted, pruned, never there | `NotFound` |
-//! | version without a `clientSecret` | `Malformed` |
+//! | version without a secret in its member | `Malformed` |
 //! | compare-and-set lost | `Conflict` |
 //! | no such mount or namespace, KV version 1 | `InvalidConfig` |
 //!
@@ -63,6 +66,7 @@ mod hidden;
 pub mod inventory;
 mod kv;
 mod kv2;
+mod layout;
 pub mod ledger;
 mod mount;
 mod namespace;

@@ -1,5 +1,6 @@
 //! The path of a credential's secret: what a Vault record's payload says.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
@@ -7,10 +8,11 @@ use std::sync::Arc;
 
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
-use crate::segment::{escape, unescape};
+use crate::vault::layout::Layout;
 
 /// Vault's path of one credential's secret, with the pinned version if there is one:
-/// `{mount}/data/{prefix}/agents/{client}/credentials/{credential}?version={n}`.
+/// `{mount}/data/{prefix}/agents/{client}/credentials/{credential}?version={n}`. With a
+/// [layout](super::VaultKv2Builder::layout) of your own the path below the prefix is another one.
 ///
 /// Behind the version stands when it was written, as Vault has it: `&created={time}`. By that a comparison sees that the number means
 /// another write, as it may after a restore of Vault. Reading does not look at it.
@@ -61,14 +63,18 @@ impl VaultPath {
     /// `Malformed` when the text is anything else. A version below 1 is refused too: Vault reads the latest for it.
     /// The message does not repeat the text.
     pub fn parse(text: &str) -> Result<Self> {
+        Self::parse_in(&Arc::default(), text)
+    }
+
+    fn parse_in(layout: &Arc<Layout>, text: &str) -> Result<Self> {
         let (path, pin) = match text.split_once('?') {
             Some((path, query)) => (path, Some(parse_pin(query)?)),
             None => (text, None),
         };
         let (version, created) = pin.map_or((None, None), |(version, created)| (Some(version), created));
-        parse_path(path)
+        parse_path(layout, path)
             .map(|path| Self { version, created, ..path })
-            .ok_or_else(|| malformed("a Vault path is mount/data/prefix/agents/client/credentials/credential"))
+            .ok_or_else(|| malformed(format!("a Vault path is mount/data/prefix/{layout}")))
     }
 
     /// The same path, pinned to `version`.
@@ -129,8 +135,7 @@ impl VaultPath {
 
     /// The path as the KV engine sees it, below its `data/` or `metadata/`.
     pub(crate) fn below_mount(&self) -> String {
-        let (client, credential) = (escape(self.key.client_id().as_str()), escape(self.key.credential_id().as_str()));
-        format!("{}/agents/{client}/credentials/{credential}", self.folder.prefix)
+        format!("{}/{}", self.folder.prefix, self.folder.layout.path(&self.key))
     }
 }
 
@@ -161,11 +166,12 @@ impl FromStr for VaultPath {
     }
 }
 
-/// A mount and our prefix on it, both checked: everything below is ours.
+/// A mount and our prefix on it, both checked: everything below is ours. And where below it the entries lie.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Folder {
     mount: Arc<str>,
     prefix: Arc<str>,
+    layout: Arc<Layout>,
 }
 
 impl Folder {
@@ -174,7 +180,11 @@ impl Folder {
 
     pub(crate) fn new(mount: &str, prefix: &str) -> Option<Self> {
         let sound = Self::is_mount(mount) && Self::is_folder(prefix);
-        sound.then(|| Self { mount: Arc::from(mount), prefix: Arc::from(prefix) })
+        sound.then(|| Self { mount: Arc::from(mount), prefix: Arc::from(prefix), layout: Arc::default() })
+    }
+
+    pub(crate) fn with_layout(self, layout: Layout) -> Self {
+        Self { layout: Arc::new(layout), ..self }
     }
 
     /// Whether a path on this mount can be told apart again: `a/data/data/b` has two readings.
@@ -197,19 +207,28 @@ impl Folder {
         &self.prefix
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Reads a record's payload, of this layout and maybe of another folder.
+    pub(crate) fn parse(&self, text: &str) -> Result<VaultPath> {
+        VaultPath::parse_in(&self.layout, text)
+    }
+
     pub(crate) fn path(&self, key: &CredentialKey) -> VaultPath {
         VaultPath { folder: self.clone(), key: key.clone(), version: None, created: None }
     }
 }
 
-fn parse_path(text: &str) -> Option<VaultPath> {
+fn parse_path(layout: &Arc<Layout>, text: &str) -> Option<VaultPath> {
     let segments: Vec<&str> = text.split('/').collect();
-    let [folder @ .., "agents", client, "credentials", credential] = segments.as_slice() else { return None };
+    let (folder, own) = segments.split_at_checked(segments.len().checked_sub(layout.len())?)?;
     // A mount may be called `data` itself, so the first segment is never the separator.
     let data = folder.iter().skip(1).position(|segment| *segment == "data")? + 1;
     let (mount, prefix) = (folder.get(..data)?.join("/"), folder.get(data + 1..)?.join("/"));
-    let key = CredentialKey::parse(&unescape(client)?, &unescape(credential)?).ok()?;
-    Some(Folder::new(&mount, &prefix)?.path(&key))
+    let folder = Folder { layout: Arc::clone(layout), ..Folder::new(&mount, &prefix)? };
+    Some(folder.path(&layout.key(own)?))
 }
 
 /// A version that was written.
@@ -255,7 +274,7 @@ fn parse_pin(query: &str) -> Result<(NonZeroU64, Option<Arc<str>>)> {
     Ok((version, created.map(Arc::from)))
 }
 
-fn malformed(message: &'static str) -> Error {
+fn malformed(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Malformed, message)
 }
 

@@ -15,6 +15,8 @@ mod deaf;
 #[cfg(test)]
 mod ids;
 #[cfg(test)]
+mod instances;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod many_rows;

@@ -1,7 +1,10 @@
 //! Reads Vault's answers about entries: versions, what they hold, and what was written.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::{KvEntry, KvValue};
 use crate::secret::ClientSecret;
@@ -10,10 +13,13 @@ use crate::vault::path::Written;
 use crate::vault::rights::Right;
 use crate::vault::wire::answer::{Envelope, data, failure, parse};
 
+/// The members of a version, as they stand in the answer: none is copied or changed.
+pub(crate) type Members<'a> = BTreeMap<String, &'a RawValue>;
+
 /// The entry in an answer to a read of `version`, or of the latest.
-pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>) -> Result<KvEntry, Failure> {
+pub(crate) fn entry(status: u16, body: &[u8], version: Option<u64>, member: &str) -> Result<KvEntry, Failure> {
     let entry = match status {
-        200 => live_entry(body)?,
+        200 => live_entry(body, member)?,
         404 => deleted_entry(body).ok_or_else(|| failure(status, body, Right::Read))?,
         _ => return Err(failure(status, body, Right::Read)),
     };
@@ -50,12 +56,29 @@ pub(crate) fn deleted(status: u16, body: &[u8], right: Right) -> Result<(), Fail
     }
 }
 
-fn live_entry(body: &[u8]) -> Result<KvEntry, Failure> {
+/// What the latest version holds, if that is `version`, without one of the members. Of a version that was deleted there is
+/// nothing left to keep.
+pub(crate) fn others<'a>(status: u16, body: &'a [u8], version: u64, member: &str) -> Result<Members<'a>, Failure> {
+    match entry(status, body, Some(version), member) {
+        Ok(KvEntry { value: KvValue::Deleted | KvValue::Destroyed, .. }) => Ok(Members::new()),
+        Ok(_) => {
+            let version = parse::<Envelope<Version<Members<'a>>>>(body).and_then(|envelope| envelope.data);
+            let mut members = version.and_then(|version| version.data).unwrap_or_default();
+            members.remove(member);
+            Ok(members)
+        }
+        Err(Failure::OtherVersion | Failure::Missing) => Err(Failure::Conflict),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn live_entry(body: &[u8], member: &str) -> Result<KvEntry, Failure> {
     // Two readings, because "our shape with another value in it" is damage and "another shape" is not Vault.
-    match parse::<Envelope<Version<Fields>>>(body) {
+    match parse::<Envelope<Version<Members<'_>>>>(body) {
         Some(Envelope { data: Some(Version { data, metadata }) }) => {
             let written = metadata.ok_or(Failure::NotVersioned)?.written();
-            let secret = data.and_then(|fields| fields.client_secret).filter(|text| !text.is_empty());
+            let text = data.and_then(|members| serde_json::from_str::<String>(members.get(member)?.get()).ok());
+            let secret = text.filter(|text| !text.is_empty());
             let value = secret.map_or(KvValue::Unreadable, |text| KvValue::Secret(ClientSecret::from(text)));
             Ok(KvEntry { written, value })
         }
@@ -98,13 +121,6 @@ impl Metadata {
     }
 }
 
-#[derive(Deserialize)]
-struct Fields {
-    // Owned, because Vault escapes `<`, `>` and `&`.
-    #[serde(rename = "clientSecret")]
-    client_secret: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,33 +132,52 @@ mod tests {
     }
 
     fn refusal(status: u16, body: &str) -> Failure {
-        entry(status, body.as_bytes(), None).unwrap_err()
+        entry(status, body.as_bytes(), None, "clientSecret").unwrap_err()
     }
 
     #[test]
     fn a_live_version_gives_its_secret() {
         let body = live(r#"{"clientSecret":"a\u003cb","note":"by hand"}"#);
-        let KvEntry { written, value: KvValue::Secret(secret) } = entry(200, body.as_bytes(), Some(3)).unwrap() else {
+        let KvEntry { written, value: KvValue::Secret(secret) } =
+            entry(200, body.as_bytes(), Some(3), "clientSecret").unwrap()
+        else {
             panic!("no secret");
         };
         assert_eq!(written, Written::new(3, "2026-03-28T09:00:00.5Z"));
         assert_eq!(secret.expose_secret(), "a<b");
-        assert_eq!(entry(200, body.as_bytes(), Some(2)).unwrap_err(), Failure::OtherVersion);
+        assert_eq!(entry(200, body.as_bytes(), Some(2), "clientSecret").unwrap_err(), Failure::OtherVersion);
     }
 
     #[test]
     fn a_version_with_something_else_in_it_is_unreadable() {
         for data in ["null", "{}", r#"{"clientSecret":""}"#, r#"{"clientSecret":7}"#, r#"{"clientSecret":{"a":1}}"#] {
-            let found = entry(200, live(data).as_bytes(), None).unwrap();
+            let found = entry(200, live(data).as_bytes(), None, "clientSecret").unwrap();
             assert!(found.written.version == 3 && matches!(found.value, KvValue::Unreadable), "{data}");
         }
+    }
+
+    #[test]
+    fn other_members_are_kept_as_they_stand() {
+        let body =
+            live(r#"{"number":12345678901234567890.10,"list":[1,  {"a":null}],"secret":"s","clientSecret":"t"}"#);
+        let kept = others(200, body.as_bytes(), 3, "secret").unwrap();
+        let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        assert_eq!(
+            kept,
+            [("clientSecret", "\"t\""), ("list", "[1,  {\"a\":null}]"), ("number", "12345678901234567890.10")]
+        );
+        assert_eq!(others(200, body.as_bytes(), 4, "secret").unwrap_err(), Failure::Conflict, "another version");
+        let other = entry(200, body.as_bytes(), None, "secret").unwrap();
+        assert!(matches!(other.value, KvValue::Secret(secret) if secret.expose_secret() == "s"));
+        assert!(others(200, live("null").as_bytes(), 3, "secret").unwrap().is_empty());
+        assert_eq!(others(404, br#"{"errors":[]}"#, 3, "secret").unwrap_err(), Failure::Conflict);
     }
 
     #[test]
     fn both_forms_of_404_are_told_apart() {
         let gone = |destroyed: bool| {
             let body = r#"{"data":{"data":null,"metadata":{"version":2,"deletion_time":"t","destroyed":IS}}}"#;
-            entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None)
+            entry(404, body.replace("IS", &destroyed.to_string()).as_bytes(), None, "clientSecret")
         };
         assert!(matches!(gone(false), Ok(KvEntry { written: Written { version: 2, .. }, value: KvValue::Deleted })));
         assert!(matches!(gone(true), Ok(KvEntry { written: Written { version: 2, .. }, value: KvValue::Destroyed })));

@@ -1,18 +1,22 @@
 //! [`KvV2`] on a real Vault: vaultrs' request types over our own transport. The only file that names `vaultrs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::Method;
 use rustify::endpoint::Endpoint;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use vaultrs::api::kv2::requests::{
     DeleteLatestSecretVersionRequest, DeleteSecretMetadataRequest, ReadSecretRequest, SetSecretRequest,
     SetSecretRequestOptions,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::answer::Members;
 use super::{KvEntry, KvV2, answer};
 use crate::secret::ClientSecret;
 use crate::vault::auth::Session;
@@ -22,9 +26,6 @@ use crate::vault::path::{VaultPath, Written};
 use crate::vault::rights::Right;
 use crate::vault::wire::{Answer, Request};
 
-/// The member of the entry that holds the secret, as documented.
-const MEMBER: &str = "clientSecret";
-
 /// Waits before a read that may have met a stale standby is sent again. Standbys were seen up to 128 ms behind.
 const STALE_WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 
@@ -32,6 +33,38 @@ const STALE_WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_mi
 #[derive(Debug)]
 pub(crate) struct VaultrsKv {
     pub(crate) session: Session,
+    /// The member of an entry that holds the secret.
+    pub(crate) member: Arc<str>,
+    /// Whether a write keeps the other members.
+    pub(crate) keeps_others: bool,
+}
+
+/// The body of a write.
+#[derive(Serialize)]
+struct NewVersion<'a> {
+    data: NewMembers<'a>,
+    options: SetSecretRequestOptions,
+}
+
+/// What stood there, and the secret, where there is one.
+struct NewMembers<'a> {
+    others: Members<'a>,
+    member: &'a str,
+    secret: Option<&'a str>,
+}
+
+impl Serialize for NewMembers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let others = self.others.iter().map(|(name, value)| (name.as_str(), NewMember::Kept(value)));
+        serializer.collect_map(others.chain(self.secret.map(|secret| (self.member, NewMember::Secret(secret)))))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum NewMember<'a> {
+    Kept(&'a RawValue),
+    Secret(&'a str),
 }
 
 #[async_trait]
@@ -47,7 +80,7 @@ impl KvV2 for VaultrsKv {
             let request = ReadSecretRequest { mount: path.mount().to_owned(), path: path.below_mount(), version };
             let request = Request { of_active, ..encode(&request)? };
             let answer = self.session.send(request).await?;
-            let entry = answer::entry(answer.status, &answer.body, version);
+            let entry = answer::entry(answer.status, &answer.body, version, &self.member);
             let stale = match &entry {
                 Err(Failure::StaleStandby) => true,
                 Err(Failure::Missing) => version.is_some() && transport.may_be_behind().await,
@@ -67,35 +100,15 @@ impl KvV2 for VaultrsKv {
 
     async fn latest(&self, path: &VaultPath) -> Result<KvEntry, Failure> {
         let answer = self.read_document(path.mount(), &path.below_mount()).await?;
-        answer::entry(answer.status, &answer.body, None)
+        answer::entry(answer.status, &answer.body, None, &self.member)
     }
 
     async fn write(&self, path: &VaultPath, value: &ClientSecret, cas: u64) -> Result<Written, Failure> {
-        // vaultrs keeps 32 bits; nobody rotates four thousand million times.
-        let cas = u32::try_from(cas).map_err(|_| Failure::Conflict)?;
-        let mut request = SetSecretRequest {
-            mount: path.mount().to_owned(),
-            path: path.below_mount(),
-            data: json!({ MEMBER: value.expose_secret() }),
-            options: Some(SetSecretRequestOptions { cas }),
-        };
-        let encoded = encode(&request);
-        if let Some(Value::String(copy)) = request.data.get_mut(MEMBER) {
-            copy.zeroize();
-        }
-        let answer = self.session.send(encoded?).await?;
-        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+        self.write_version(path, Some(value.expose_secret()), cas).await
     }
 
     async fn write_blank(&self, path: &VaultPath, cas: u64) -> Result<Written, Failure> {
-        let request = SetSecretRequest {
-            mount: path.mount().to_owned(),
-            path: path.below_mount(),
-            data: json!({}),
-            options: Some(SetSecretRequestOptions { cas: u32::try_from(cas).map_err(|_| Failure::Conflict)? }),
-        };
-        let answer = self.session.send(encode(&request)?).await?;
-        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+        self.write_version(path, None, cas).await
     }
 
     async fn purge(&self, path: &VaultPath) -> Result<(), Failure> {
@@ -114,6 +127,29 @@ impl KvV2 for VaultrsKv {
 }
 
 impl VaultrsKv {
+    async fn write_version(&self, path: &VaultPath, secret: Option<&str>, cas: u64) -> Result<Written, Failure> {
+        // What stands there is of the version that the write replaces, or the write fails.
+        let latest = match cas {
+            1.. if self.keeps_others => Some(self.read_document(path.mount(), &path.below_mount()).await?),
+            _ => None,
+        };
+        let others = match &latest {
+            Some(answer) => answer::others(answer.status, &answer.body, cas, &self.member)?,
+            None => Members::new(),
+        };
+        let kept: usize = others.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
+        // So large that it never moves, which would leave a copy behind: of a sign JSON makes six at the most.
+        let most = kept + 6 * (self.member.len() + secret.unwrap_or_default().len()) + 128;
+        // vaultrs keeps 32 bits; nobody rotates four thousand million times.
+        let options = SetSecretRequestOptions { cas: u32::try_from(cas).map_err(|_| Failure::Conflict)? };
+        let version = NewVersion { data: NewMembers { others, member: &self.member, secret }, options };
+        let mut body = Zeroizing::new(Vec::with_capacity(most));
+        serde_json::to_writer(&mut *body, &version).map_err(|_| Failure::Rejected(400))?;
+        let url = format!("{}/data/{}", path.mount(), path.below_mount());
+        let answer = self.session.send(Request::post(url, Bytes::from_owner(body))).await?;
+        answer::written(answer.status, &answer.body, if cas == 0 { Right::Create } else { Right::Update })
+    }
+
     /// Soft-deletes the latest version.
     pub(crate) async fn soft_delete(&self, path: &VaultPath) -> Result<(), Failure> {
         let request = DeleteLatestSecretVersionRequest { mount: path.mount().to_owned(), path: path.below_mount() };
@@ -205,15 +241,14 @@ mod tests {
         let latest = ReadSecretRequest { version: None, ..read };
         assert_eq!(encode(&latest).unwrap().query, None);
 
-        let write = SetSecretRequest {
-            mount: path().mount().to_owned(),
-            path: path().below_mount(),
-            data: json!({ MEMBER: "s" }),
-            options: Some(SetSecretRequestOptions { cas: 0 }),
+        let body = |others, secret| {
+            let options = SetSecretRequestOptions { cas: 0 };
+            serde_json::to_string(&NewVersion { data: NewMembers { others, member: "clientSecret", secret }, options })
         };
-        let request = encode(&write).unwrap();
-        assert_eq!(request.method, Method::POST);
-        let body: Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
-        assert_eq!(body, json!({ "data": { "clientSecret": "s" }, "options": { "cas": 0 } }));
+        let written = body(Members::new(), Some("s<\"")).unwrap();
+        assert_eq!(written, r#"{"data":{"clientSecret":"s<\""},"options":{"cas":0}}"#);
+        let others = serde_json::from_str::<Members<'_>>(r#"{"note":{ "n": 1.10 }}"#).unwrap();
+        let written = body(others, None).unwrap();
+        assert_eq!(written, r#"{"data":{"note":{ "n": 1.10 }},"options":{"cas":0}}"#);
     }
 }

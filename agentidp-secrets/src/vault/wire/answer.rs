@@ -88,7 +88,7 @@ pub(crate) fn says(body: &[u8], text: &str) -> bool {
 }
 
 /// The error of a body that does not parse is dropped: it could quote the body.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
 }
 
