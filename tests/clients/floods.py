@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -184,6 +185,28 @@ async def unfinished_bodies(site, seconds, found):
     await asyncio.gather(*(connection() for _ in range(20)))
 
 
+async def pipelined_metrics(site, seconds, found):
+    """As many connections as an address may have, each with many requests sent at once."""
+    end, batch = time.monotonic() + seconds, 40
+    asked = b"GET /metrics HTTP/1.1\r\nHost: idp.example\r\n\r\n" * batch
+
+    async def connection():
+        while time.monotonic() < end:
+            try:
+                reader, writer = await asyncio.open_connection(HERE, site.port)
+                while time.monotonic() < end:
+                    writer.write(asked)
+                    for _ in range(batch):
+                        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+                        await reader.readexactly(int(re.search(rb"(?i)content-length: (\d+)", head)[1]))
+                        found[int(head[9:12])] += 1
+                writer.close()
+            except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
+                await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(connection() for _ in range(1_200)))
+
+
 async def malformed(site, _seconds, found):
     sound = requests(site)
     left = iter(range(MALFORMED))
@@ -207,6 +230,7 @@ async def malformed(site, _seconds, found):
 FLOODS = {
     "malformed requests": malformed, "unknown ids": unknown_ids, "silent connections": silent_connections,
     "unfinished bodies over HTTP/2": unfinished_bodies, "deep pages": deep_pages, "guesses at one Vault client": guesses_at_one,
+    "pipelined metrics": pipelined_metrics,
 }
 
 

@@ -14,6 +14,9 @@ pub(super) struct Window {
     pub(super) latest: u64,
     /// Whether the latest version is a secret that was generated for this base and never shown.
     pub(super) is_noted: bool,
+    /// Whether such a secret may be adopted. Not while the ledger or the backend may have been restored: in the life that was
+    /// undone it may have been shown.
+    pub(super) may_adopt: bool,
     /// Whether the pinned version can still be read.
     pub(super) has_base: bool,
     /// Whether the version before the pinned one is still there; nothing where there never was one.
@@ -31,6 +34,8 @@ pub(super) enum Next {
     Write,
     /// Write the current secret over the latest version and have the row pin it, before the pinned version is evicted.
     Repair,
+    /// Only the latest version can follow, or one more that evicts the pinned one, and it is not certain yet whether it may.
+    Wait,
     /// One more version would evict one that counts.
     Refuse,
 }
@@ -38,7 +43,12 @@ pub(super) enum Next {
 impl Window {
     pub(super) fn next(&self) -> Next {
         if self.is_noted && self.latest == self.base + 1 {
-            return Next::Adopt;
+            if self.may_adopt {
+                return Next::Adopt;
+            }
+            if self.has_base && self.evicts_base() {
+                return Next::Wait;
+            }
         }
         if self.oldest < self.base && self.evicts(self.oldest) {
             return Next::Refuse;
@@ -75,8 +85,16 @@ impl Window {
 mod tests {
     use super::*;
 
-    const PLACE: Window =
-        Window { base: 4, oldest: 4, latest: 4, is_noted: false, has_base: true, has_older: Some(true), kept: 10 };
+    const PLACE: Window = Window {
+        base: 4,
+        oldest: 4,
+        latest: 4,
+        is_noted: false,
+        may_adopt: true,
+        has_base: true,
+        has_older: Some(true),
+        kept: 10,
+    };
 
     #[test]
     fn nothing_on_top_is_written_over() {
@@ -90,6 +108,14 @@ mod tests {
         assert_eq!(Window { latest: 5, is_noted: true, ..PLACE }.next(), Next::Adopt);
         assert_eq!(Window { latest: 5, ..PLACE }.next(), Next::Write);
         assert_ne!(Window { latest: 6, is_noted: true, ..PLACE }.next(), Next::Adopt);
+    }
+
+    #[test]
+    fn in_doubt_nothing_is_adopted_and_nothing_evicted() {
+        let noted = Window { latest: 5, is_noted: true, may_adopt: false, ..PLACE };
+        assert_eq!(noted.next(), Next::Write);
+        assert_eq!(Window { kept: 3, ..noted }.next(), Next::Repair, "the pinned version stays");
+        assert_eq!(Window { kept: 2, ..noted }.next(), Next::Wait);
     }
 
     #[test]

@@ -76,6 +76,10 @@ impl<L: Ledger> Lifecycle<L> {
                     stored.map(|stored| (stored, secret.clone()))
                 }
                 Next::Repair => return self.repair(lease, &window).await.map(Written::Repaired),
+                Next::Wait => {
+                    self.close(lease).await;
+                    return Err(rotating(in_doubt(), backend).into());
+                }
                 Next::Refuse => {
                     // Nothing was written.
                     self.close(lease).await;
@@ -158,6 +162,7 @@ impl<L: Ledger> Lifecycle<L> {
             oldest: oldest.min(lease.base),
             latest: lease.base,
             is_noted: false,
+            may_adopt: self.may_adopt(lease.place.backend()),
             has_base: true,
             has_older: None,
             kept: self
@@ -171,8 +176,7 @@ impl<L: Ledger> Lifecycle<L> {
     async fn look(&self, lease: &Lease, oldest: u64) -> BackendResult<(Window, Held)> {
         let (backend, key, base) = (self.backend_at(&lease.key, &lease.place)?, &lease.key, lease.base);
         let latest = backend.inspect(key, None).await?;
-        let is_noted =
-            self.may_adopt(lease.place.backend()) && latest.secret().is_some_and(|secret| lease.has_noted(secret));
+        let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
         if window.latest > base && window.next() != Next::Adopt {
             window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();
@@ -249,6 +253,12 @@ impl<L: Ledger> Lifecycle<L> {
 fn too_few_versions() -> Error {
     let message = "the backend keeps too few versions for another one beside those that count: raise max_versions, or wait for the \
                    end of the overlap";
+    Error::new(ErrorKind::Conflict, message)
+}
+
+fn in_doubt() -> Error {
+    let message = "a secret that was not committed lies on top, there is room for no other, and the gate (with_gate) does not let it be \
+                   adopted yet, as after a restore: try again later, or raise max_versions";
     Error::new(ErrorKind::Conflict, message)
 }
 

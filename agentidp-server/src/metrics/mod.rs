@@ -11,16 +11,18 @@ mod state;
 mod traffic;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentidp_secrets::BackendId;
-use agentidp_secrets::layers::Outcome as Verified;
+use agentidp_secrets::layers::{FairPermit, FairSemaphore, Outcome as Verified};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use self::handles::Handles;
+use crate::rate_limit::network;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -46,6 +48,7 @@ struct Inner {
     token_life: Mutex<Option<Duration>>,
     /// Gauges that are read when somebody asks.
     watched: Mutex<Vec<(Gauge, Source)>>,
+    turns: FairSemaphore<IpAddr>,
 }
 
 type Source = Box<dyn Fn() -> usize + Send + Sync>;
@@ -67,10 +70,17 @@ impl Metrics {
             outcomes: Handles::new(),
             token_life: Mutex::new(None),
             watched: Mutex::default(),
+            turns: FairSemaphore::new(1),
         }));
         metrics.begin_traffic();
         metrics.begin_state();
         metrics
+    }
+
+    /// Waits for the turn of whoever asks from `address`. Putting the text together is work without a pause: one text at a time
+    /// leaves room for all other work, and taking turns leaves a scraper its share beside an address that asks without end.
+    pub async fn turn(&self, address: IpAddr) -> FairPermit<IpAddr> {
+        self.0.turns.acquire(network(address)).await
     }
 
     /// All of it in the Prometheus text format.

@@ -54,3 +54,23 @@ fn two_servers_in_one_process_do_not_mix() {
     one.rate_limited();
     assert!(other.render().contains("agentidp_rate_limit_rejections_total 0"));
 }
+
+/// Without turns the stranger's text is the fifty-first.
+#[tokio::test]
+async fn a_scraper_has_its_turn_beside_an_address_that_asks_without_end() {
+    let metrics = Metrics::new();
+    let [flood, scraper] = [1, 2].map(|number| IpAddr::from([192, 0, 2, number]));
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let ask = |address| {
+        let (metrics, served) = (metrics.clone(), Arc::clone(&served));
+        async move {
+            let _turn = metrics.turn(address).await;
+            tokio::task::yield_now().await;
+            locked(&served).push(address);
+        }
+    };
+    let asked = std::iter::repeat_n(flood, 50).chain([scraper]);
+    futures_util::future::join_all(asked.map(ask)).await;
+    let place = locked(&served).iter().position(|address| *address == scraper);
+    assert!(place.is_some_and(|place| place <= 2), "{place:?}");
+}

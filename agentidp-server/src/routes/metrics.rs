@@ -1,5 +1,7 @@
 //! `GET /metrics`.
 
+use std::net::IpAddr;
+
 use hyper::StatusCode;
 
 use crate::app::App;
@@ -8,7 +10,8 @@ use crate::http::{Response, respond};
 use crate::vault_token::VaultToken;
 
 /// All metrics in the Prometheus text format.
-pub(super) fn render(app: &App) -> Response {
+pub(super) async fn render(app: &App, address: IpAddr) -> Response {
+    let _turn = app.metrics.turn(address).await;
     // It grows shorter by itself, between two looks of whoever renews it.
     let life = app.vault_token.as_ref().and_then(VaultToken::life);
     // A dead token has no life left, whatever was known of it before.

@@ -69,7 +69,7 @@ async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method
 
         (On::Health, &Method::GET) => Ok(health::check(&r.app)),
         (On::Ready, &Method::GET) => Ok(ready::check(&r.app)),
-        (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app)),
+        (On::Metrics, &Method::GET) => Ok(metrics::render(&r.app, r.origin.ip_address).await),
         (On::Jwks, &Method::GET) => Ok(wellknown::jwks(&r.app)),
         (On::ServerMetadata(path), &Method::GET) => wellknown::server_metadata(&r.app, path),
 
