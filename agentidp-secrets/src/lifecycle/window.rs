@@ -14,8 +14,8 @@ pub(super) struct Window {
     pub(super) latest: u64,
     /// Whether the latest version is a secret that was generated for this base and never shown.
     pub(super) is_noted: bool,
-    /// Whether such a secret may be adopted. Not while the ledger or the backend may have been restored: in the life that was
-    /// undone it may have been shown.
+    /// Whether it is certain that neither the ledger nor the backend was restored: else what lies on top may have been committed in
+    /// another life.
     pub(super) may_adopt: bool,
     /// Whether the pinned version can still be read.
     pub(super) has_base: bool,
@@ -34,7 +34,7 @@ pub(super) enum Next {
     Write,
     /// Write the current secret over the latest version and have the row pin it, before the pinned version is evicted.
     Repair,
-    /// Only the latest version can follow, or one more that evicts the pinned one, and it is not certain yet whether it may.
+    /// A repair would evict the pinned version, while it is not certain whether what lies on top counts: that is for the operator.
     Wait,
     /// One more version would evict one that counts.
     Refuse,
@@ -42,13 +42,8 @@ pub(super) enum Next {
 
 impl Window {
     pub(super) fn next(&self) -> Next {
-        if self.is_noted && self.latest == self.base + 1 {
-            if self.may_adopt {
-                return Next::Adopt;
-            }
-            if self.has_base && self.evicts_base() {
-                return Next::Wait;
-            }
+        if self.is_noted && self.may_adopt && self.latest == self.base + 1 {
+            return Next::Adopt;
         }
         if self.oldest < self.base && self.evicts(self.oldest) {
             return Next::Refuse;
@@ -59,7 +54,13 @@ impl Window {
         }
         // Versions from the pinned one to the one that is about to be written, and one more: so a repair always fits.
         let needed = self.latest - self.base + 3;
-        if needed > self.kept() { Next::Repair } else { Next::Write }
+        if needed <= self.kept() {
+            Next::Write
+        } else if self.evicts_base() && !self.may_adopt {
+            Next::Wait
+        } else {
+            Next::Repair
+        }
     }
 
     /// Whether one more write evicts the pinned version.

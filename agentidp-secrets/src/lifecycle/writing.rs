@@ -257,8 +257,9 @@ fn too_few_versions() -> Error {
 }
 
 fn in_doubt() -> Error {
-    let message = "a secret that was not committed lies on top, there is room for no other, and the gate (with_gate) does not let it be \
-                   adopted yet, as after a restore: try again later, or raise max_versions";
+    let message = "newer versions lie on top that no row points to, and there is no room for another one. The gate (with_gate) says that \
+                   the database or the backend may have been restored, so they stay: have the comparison settled, or raise \
+                   max_versions";
     Error::new(ErrorKind::Conflict, message)
 }
 

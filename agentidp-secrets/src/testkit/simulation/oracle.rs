@@ -175,7 +175,7 @@ impl World {
         self.watch();
     }
 
-    fn end_overlaps(&mut self) {
+    pub(super) fn end_overlaps(&mut self) {
         let now = self.now();
         for seen in self.oracle.seen.values_mut() {
             seen.is_over |= seen.meaning.previous.as_ref().is_some_and(|(_, end)| *end <= now);

@@ -259,6 +259,8 @@ impl World {
         if rate > 0 {
             let by = i64::try_from(self.chance.one_of(&[40, 700, 4_000, 90_000])).unwrap_or(0);
             let by = if self.chance.happens(300) { -by } else { by };
+            // What was over by then has been over, however early it is now.
+            self.end_overlaps();
             self.clock.jump(by);
             self.counts.jumps += 1;
             self.tell(|_| format!("the clock jumps by {by} s"));
