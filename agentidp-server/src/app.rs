@@ -78,6 +78,8 @@ pub struct Settings {
     pub monthly_token_limit: Option<u64>,
     /// How long the secret before a rotation may be asked to work.
     pub max_overlap: Duration,
+    /// How long the secret before has to be unused for its end before its time.
+    pub previous_secret_idle: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The origin whose pages may call.
@@ -99,6 +101,7 @@ impl Default for Settings {
             credential_limit: None,
             monthly_token_limit: None,
             max_overlap: Duration::from_secs(7 * 86_400),
+            previous_secret_idle: Duration::from_secs(2 * 3600),
             trusted_proxies: Vec::new(),
             cors_origin: None,
             // The largest sensible body, an agent with hundreds of capabilities, has a few KiB.

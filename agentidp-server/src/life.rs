@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::{
-    AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row,
+    AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row, Usage, UsageLedger, Use,
 };
 use agentidp_secrets::{BackendId, ClientId, Clock, CredentialId, CredentialKey, SecretStore};
 use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
@@ -18,7 +18,7 @@ use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
 use crate::fail_point::{self, Fate};
 use crate::ledger::{DeletionGate, LedgerState};
-use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, DriftRepo, Repos};
+use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, DriftRepo, Repos, UsageRepo};
 
 /// This server's database, as the library's sequences need it.
 #[expect(missing_debug_implementations, reason = "repositories show nothing")]
@@ -26,6 +26,7 @@ pub struct Database {
     changes: Arc<dyn ChangeRepo>,
     credentials: Arc<dyn CredentialRepo>,
     drift: Arc<dyn DriftRepo>,
+    usage: Arc<dyn UsageRepo>,
     replicas: Option<Replicas>,
     clock: Arc<dyn Clock>,
 }
@@ -44,6 +45,7 @@ pub(crate) fn life(
     let database = Database::new(repos, Arc::clone(clock));
     Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
         .with_upgrades(upgrades)
+        .with_usage()
         .with_gate(gate.clone())
         .with_observer(log)
 }
@@ -52,8 +54,8 @@ impl Database {
     /// The ledger in these repositories; `clock` follows the database's.
     #[must_use]
     pub fn new(repos: &Repos, clock: Arc<dyn Clock>) -> Self {
-        let Repos { changes, credentials, drift, replicas, .. } = repos.clone();
-        Self { changes, credentials, drift, replicas, clock }
+        let Repos { changes, credentials, drift, usage, replicas, .. } = repos.clone();
+        Self { changes, credentials, drift, usage, replicas, clock }
     }
 
     fn now(&self) -> Timestamp {
@@ -168,6 +170,23 @@ impl Ledger for Database {
                 "servers did not say that they had heard of a change: it was acknowledged when their leases were over"
             );
         }
+    }
+}
+
+#[async_trait]
+impl UsageLedger for Database {
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), ApiError> {
+        Ok(self.usage.note_uses(uses).await?)
+    }
+
+    async fn rotate_usage(&self, tx: &mut Self::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), ApiError> {
+        fail_point::within();
+        Ok(tx.rotate_usage(ids(key).1, now).await?)
+    }
+
+    async fn usage(&self, key: &CredentialKey) -> Result<Usage, ApiError> {
+        let credential_id = ids(key).1;
+        Ok(self.usage.usage(&[credential_id]).await?.remove(&credential_id).unwrap_or_default())
     }
 }
 

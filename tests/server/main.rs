@@ -114,6 +114,8 @@ mod upgrade;
 #[cfg(test)]
 mod upgrade_from_before;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod vault_token;
 #[cfg(test)]
 mod warm;

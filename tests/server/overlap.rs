@@ -107,7 +107,13 @@ async fn an_overlap_is_ended_early_once_and_on_the_trail() {
         assert_eq!(site.call("POST", &path, Value::Null).await.status, 405);
         assert!(is_accepted(&site, agent, &old).await);
 
-        assert_eq!(end_previous(&site, agent, credential).await.status, 204);
+        assert_eq!(end_previous(&site, agent, credential).await.failure(), (409, "PREVIOUS_SECRET_IN_USE".to_owned()));
+        for unclear in ["force=yes", "Force=true", "force=true&force=true"] {
+            let refused = site.call("DELETE", &format!("{path}?{unclear}"), Value::Null).await;
+            assert_eq!(refused.failure().0, 400, "{unclear}");
+        }
+        assert!(is_accepted(&site, agent, &old).await, "nothing has ended");
+        assert_eq!(site.call("DELETE", &format!("{path}?force=true"), Value::Null).await.status, 204);
         assert!(!is_accepted(&site, agent, &old).await && is_accepted(&site, agent, &new).await);
         assert_eq!(end_previous(&site, agent, credential).await.failure(), (409, "NO_PREVIOUS_SECRET".to_owned()));
 

@@ -30,8 +30,23 @@ macro_rules! for_update {
     };
 }
 
+/// The rows of a JSON text.
+macro_rules! uses {
+    () => {
+        "SELECT e->>0, e->>1, (e->>2)::bigint, (e->>3)::bigint FROM jsonb_array_elements($1::jsonb) e"
+    };
+}
+
+macro_rules! greatest {
+    () => {
+        "greatest"
+    };
+}
+
 #[path = "shared.rs"]
 mod shared;
+#[path = "usage.rs"]
+mod usage;
 
 /// A transaction of [`PgLedger`]: sqlx's own, for the caller's writes of the same change.
 pub type PgTx = sqlx::Transaction<'static, Db>;

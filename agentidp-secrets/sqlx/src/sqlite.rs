@@ -28,8 +28,23 @@ macro_rules! for_update {
     };
 }
 
+/// The rows of a JSON text.
+macro_rules! uses {
+    () => {
+        "SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($1) WHERE true"
+    };
+}
+
+macro_rules! greatest {
+    () => {
+        "max"
+    };
+}
+
 #[path = "shared.rs"]
 mod shared;
+#[path = "usage.rs"]
+mod usage;
 
 /// A transaction of [`SqliteLedger`]: sqlx's own, for the caller's writes of the same change.
 pub type SqliteTx = sqlx::Transaction<'static, Db>;

@@ -216,6 +216,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         Ok(Attempt::Decided(if known.may_authenticate() {
+            self.note_use(&key, verified.generation);
             Decision::Proved(Proof { key, verified, known: Arc::clone(known), candidate, as_of })
         } else {
             Decision::NotActive

@@ -23,8 +23,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) enum Write {
     /// A new row.
     Insert(Row),
-    /// Other secrets, where the row still has this revision.
-    Replace { before: Option<Revision>, after: Row },
+    /// Other secrets, where the row still has this revision; `rotates`: the current secret becomes the previous one.
+    Replace { before: Option<Revision>, after: Row, rotates: bool },
     /// The end.
     End,
 }
@@ -127,7 +127,12 @@ impl<L: Ledger> Lifecycle<L> {
         };
         match write {
             Write::Insert(_) => ledger.insert(tx, &row).await?,
-            Write::Replace { .. } => ledger.replace(tx, &row).await?,
+            Write::Replace { rotates, .. } => {
+                ledger.replace(tx, &row).await?;
+                if *rotates {
+                    self.rotate_usage(tx, key, now).await?;
+                }
+            }
             Write::End => ledger.end(tx, key).await?,
         }
         if note != found.clone().unwrap_or_default() {
@@ -160,7 +165,7 @@ impl<L: Ledger> Lifecycle<L> {
                 self.redeem(None, &after, attempt, note)?;
                 if is_used { Err(Why::Changed) } else { Ok(after) }
             }
-            Write::Replace { before, after } => {
+            Write::Replace { before, after, .. } => {
                 let row = active()?;
                 if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
                     return Err(Why::Changed);

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::SystemTime;
 
 use crate::error::Error;
 
@@ -17,6 +18,8 @@ pub enum Failure<E> {
     Exists,
     /// There is no previous secret that counts.
     NoPrevious,
+    /// The previous secret was used not long ago, at this time: whoever uses it would be refused.
+    PreviousInUse(SystemTime),
     /// Another change of the same credential takes long. Try again.
     Busy,
     /// A backend failed.
@@ -41,6 +44,9 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
             Self::Ended => f.write_str("the credential has ended"),
             Self::Exists => f.write_str("the credential id was used before; choose a fresh one for each credential"),
             Self::NoPrevious => f.write_str("the credential has no previous secret that counts"),
+            Self::PreviousInUse(_) => {
+                f.write_str("the previous secret was used not long ago: its user would be refused")
+            }
             Self::Busy => f.write_str("another change of the same credential is under way; try again"),
             Self::Backend(error) => error.fmt(f),
             Self::Ledger(error) => error.fmt(f),

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use super::ledger::{CommitError, Entry, Ledger};
 use super::note::Note;
 use super::rows::{ClientRows, Freshness, Known, Row, State};
+use super::usage::{Usage, UsageLedger, Use};
 use crate::clock::{Clock, SystemClock};
 use crate::credential::{ClientId, CredentialKey};
 use crate::selector::Selector;
@@ -32,6 +33,7 @@ struct Data {
     states: BTreeMap<CredentialKey, State>,
     notes: BTreeMap<CredentialKey, Note>,
     suspended: BTreeSet<ClientId>,
+    usage: BTreeMap<CredentialKey, Usage>,
     log: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ enum Write {
     State(CredentialKey, State),
     Note(CredentialKey, Option<Note>),
     Log(String),
+    Rotated(CredentialKey, SystemTime),
 }
 
 /// What a [`MemoryLedger`] fails with: never by itself, and by what a change refuses with.
@@ -160,6 +163,10 @@ impl Ledger for MemoryLedger {
                 Write::Note(key, Some(note)) => drop(data.notes.insert(key, note)),
                 Write::Note(key, None) => drop(data.notes.remove(&key)),
                 Write::Log(line) => data.log.push(line),
+                Write::Rotated(key, now) => {
+                    let usage = data.usage.entry(key).or_default();
+                    *usage = usage.rotated(now);
+                }
             }
         }
         Ok(())
@@ -237,6 +244,27 @@ impl Ledger for MemoryLedger {
     }
 }
 
+#[async_trait]
+impl UsageLedger for MemoryLedger {
+    async fn note_uses(&self, uses: &[Use]) -> Result<(), MemoryError> {
+        let mut data = self.data();
+        for used in uses {
+            let usage = data.usage.entry(used.key.clone()).or_default();
+            *usage = usage.with(used);
+        }
+        Ok(())
+    }
+
+    async fn rotate_usage(&self, tx: &mut MemoryTx, key: &CredentialKey, now: SystemTime) -> Result<(), MemoryError> {
+        tx.writes.push(Write::Rotated(key.clone(), now));
+        Ok(())
+    }
+
+    async fn usage(&self, key: &CredentialKey) -> Result<Usage, MemoryError> {
+        Ok(self.data().usage.get(key).copied().unwrap_or_default())
+    }
+}
+
 /// The selector beside each of the row's records.
 fn selectors_of(row: &Row) -> Vec<Option<&Selector>> {
     let Some(secrets) = &row.secrets else { return Vec::new() };
@@ -274,3 +302,5 @@ impl fmt::Debug for MemoryTx {
 
 #[cfg(test)]
 crate::ledger_conformance!(conformance, MemoryLedger::new());
+#[cfg(test)]
+crate::usage_conformance!(usage_conformance, MemoryLedger::new());

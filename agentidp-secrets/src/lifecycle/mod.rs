@@ -18,6 +18,7 @@
 //! | [`authenticate_key`](Lifecycle::authenticate_key) | the rows that the key's selector finds → as above |
 //! | [`still_counts`](Lifecycle::still_counts) | look at the proof once more, right before the answer |
 //! | [`compare`](Lifecycle::compare) | each row against the backend, each place against the ledger → tell, and mend what is evident |
+//! | [`keep_usage`](Lifecycle::keep_usage) | what was proved is noted in memory → once a minute one statement a batch |
 //! | [`work`](Lifecycle::work) | claim what is owed → the backend forgets → a deletion is repeated three times, in case a write arrives late |
 //!
 //! At most one write a credential is open, and others wait for it. What its holder leaves when it dies is taken over: a version
@@ -47,6 +48,7 @@ mod ledger;
 mod memory;
 mod note;
 mod note_text;
+mod overlap;
 mod places;
 mod purge;
 mod reveal;
@@ -54,6 +56,7 @@ mod rotate;
 mod rows;
 mod unmatched;
 mod upgrade;
+mod usage;
 mod window;
 mod writing;
 
@@ -82,6 +85,7 @@ pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
 pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 pub use self::unmatched::Unmatched;
+pub use self::usage::{Usage, UsageLedger, Use};
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
@@ -155,6 +159,7 @@ struct Inner<L> {
     observe: Option<Observer>,
     comparisons: Vec<(Box<dyn Inventory>, Duration)>,
     bare_keys: Option<unmatched::BareKeys>,
+    usage: Option<usage::Kept<L>>,
     upgrades_records: bool,
     upgrades: Arc<Semaphore>,
     #[cfg(any(test, feature = "testkit"))]
@@ -175,6 +180,7 @@ impl<L: Ledger> Lifecycle<L> {
             observe: None,
             comparisons: Vec::new(),
             bare_keys: None,
+            usage: None,
             upgrades_records: true,
             upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
             #[cfg(any(test, feature = "testkit"))]

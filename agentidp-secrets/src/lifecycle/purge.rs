@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all, select};
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::compare::{Difference, Mode};
@@ -58,8 +59,8 @@ enum Job {
 }
 
 impl<L: Ledger> Lifecycle<L> {
-    /// Does what is due every few seconds, and compares as [`with_comparison`](Self::with_comparison) says, until `stop` is done.
-    /// One process may do it, or all: they share the work.
+    /// Does what is due every few seconds, compares as [`with_comparison`](Self::with_comparison) says, and writes what was noted of
+    /// uses, until `stop` is done. One process may do it, or all: they share the work.
     pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
         let rounds = async {
             let mut ticks = interval(PERIOD);
@@ -69,7 +70,12 @@ impl<L: Ledger> Lifecycle<L> {
                 self.round().await;
             }
         };
-        select(pin!(stop), pin!(join(rounds, self.comparisons()))).await;
+        let stopped = Notify::new();
+        let work = async {
+            select(pin!(stop), pin!(join(rounds, self.comparisons()))).await;
+            stopped.notify_one();
+        };
+        join(work, self.keep_usage(stopped.notified())).await;
     }
 
     async fn comparisons(&self) {

@@ -8,7 +8,6 @@ use super::flaw::Flaw;
 use super::lease::{Asked, Lease, Plan};
 use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
-use super::places::without_past;
 use super::rows::{Revision, Row, State};
 use super::writing::{NewSecret, Written, rotating};
 use super::{ATTEMPTS, Failure, Lifecycle, Shown};
@@ -49,15 +48,6 @@ impl<L: Ledger> Lifecycle<L> {
         self.uncut(async move { life.rotation(&key, overlap, &change).await }).await
     }
 
-    /// Ends the overlap of a rotation early: the previous secret does not work any more when this returns.
-    ///
-    /// # Errors
-    /// [`Failure`]: `NoPrevious` where there is none that counts.
-    pub async fn end_previous(&self, key: &CredentialKey, change: impl Change<L>) -> Result<(), Failure<L::Error>> {
-        let (life, key) = (self.clone(), key.clone());
-        self.uncut(async move { life.previous_ended(&key, &change).await }).await
-    }
-
     async fn rotation(
         &self,
         key: &CredentialKey,
@@ -74,7 +64,7 @@ impl<L: Ledger> Lifecycle<L> {
             let previous = self.previous(&before, overlap, now).await?;
             let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous };
             let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
-            let write = Write::Replace { before: before.revision, after };
+            let write = Write::Replace { before: before.revision, after, rotates: true };
             match self.commit(key, &write, attempt, change).await? {
                 Committed::Done(row) => {
                     self.0.ledger.acknowledge(key.client_id()).await;
@@ -85,26 +75,6 @@ impl<L: Ledger> Lifecycle<L> {
                     self.clear_away(key).await;
                     return Err(why.into());
                 }
-            }
-        }
-        Err(Failure::Busy)
-    }
-
-    async fn previous_ended(&self, key: &CredentialKey, change: &dyn Change<L>) -> Result<(), Failure<L::Error>> {
-        for _ in 0..ATTEMPTS {
-            let (row, now) = self.active(key).await?;
-            let secrets = row.secrets.as_ref().filter(|secrets| without_past(secrets, now).previous.is_some());
-            let secrets = secrets.ok_or(Failure::NoPrevious)?;
-            let secrets = CredentialSecrets { previous: None, ..secrets.clone() };
-            let write = Write::Replace { before: row.revision, after: Row { secrets: Some(secrets), ..row.clone() } };
-            match self.commit(key, &write, Revision::fresh()?, change).await? {
-                Committed::Done(_) => {
-                    self.0.ledger.acknowledge(key.client_id()).await;
-                    self.purge_now(key).await;
-                    return Ok(());
-                }
-                Committed::Lost(Why::Changed | Why::WriteLost) => {}
-                Committed::Lost(why) => return Err(why.into()),
             }
         }
         Err(Failure::Busy)
@@ -248,7 +218,8 @@ impl<L: Ledger> Lifecycle<L> {
         change: &dyn Change<L>,
     ) -> Result<bool, Failure<L::Error>> {
         let secrets = before.secrets.clone().map(|secrets| CredentialSecrets { current: stored, ..secrets });
-        let write = Write::Replace { before: before.revision, after: Row { secrets, ..before.clone() } };
+        let after = Row { secrets, ..before.clone() };
+        let write = Write::Replace { before: before.revision, after, rotates: false };
         Ok(matches!(self.commit(&lease.key, &write, lease.attempt, change).await?, Committed::Done(_)))
     }
 

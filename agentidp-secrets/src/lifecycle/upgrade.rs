@@ -109,7 +109,8 @@ impl<L: Ledger> Lifecycle<L> {
         secrets: CredentialSecrets,
         attempt: Revision,
     ) -> Result<bool, Failure<L::Error>> {
-        let write = Write::Replace { before: before.revision, after: Row { secrets: Some(secrets), ..before.clone() } };
+        let after = Row { secrets: Some(secrets), ..before.clone() };
+        let write = Write::Replace { before: before.revision, after, rotates: false };
         match self.commit(&before.key, &write, attempt, &()).await? {
             Committed::Done(_) => Ok(true),
             Committed::Lost(Why::Absent | Why::Ended) => {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | the author of a backend or a layer | [`conformance!`](crate::conformance), [`checks`] |
 //! | code that uses a store, over your backend as its primary | [`store_conformance!`](crate::store_conformance), [`store_checks`] |
-//! | the author of a [`Ledger`](crate::lifecycle::Ledger) | [`ledger_conformance!`](crate::ledger_conformance), [`LedgerHarness`] |
+//! | the author of a [`Ledger`](crate::lifecycle::Ledger) | [`ledger_conformance!`](crate::ledger_conformance), [`usage_conformance!`](crate::usage_conformance), [`LedgerHarness`] |
 //! | code that must bear outages | [`FaultLayer`] |
 //! | code that calls a backend | [`MockSecretBackend`] |
 //! | types and logs that must not leak | [`assert_redacted`], [`assert_error_redacted`], [`assert_text_redacted`] |
@@ -44,4 +44,4 @@ pub use self::ledger_harness::LedgerHarness;
 pub use self::mock::MockSecretBackend;
 pub use self::redaction::{assert_error_redacted, assert_redacted, assert_text_redacted};
 #[doc(hidden)]
-pub use self::run::{run_check, run_ledger_check, run_store_check};
+pub use self::run::{run_check, run_ledger_check, run_store_check, run_usage_check};

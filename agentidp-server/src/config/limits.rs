@@ -1,5 +1,5 @@
-//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT`, `CREDENTIAL_LIMIT`, `MONTHLY_TOKEN_LIMIT` and
-//! `MAX_OVERLAP`.
+//! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT`, `CREDENTIAL_LIMIT`, `MONTHLY_TOKEN_LIMIT`,
+//! `MAX_OVERLAP` and `PREVIOUS_SECRET_IDLE`.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const DEFAULT_RATE_LIMIT: u32 = 100;
 /// Long enough for a release of whatever uses the secret.
 const DEFAULT_MAX_OVERLAP: Duration = Duration::from_secs(7 * 86_400);
 
+/// Longer than a token of ours lives, so whoever still uses the secret has come by within it; a minute of it may be missing.
+const DEFAULT_PREVIOUS_SECRET_IDLE: Duration = Duration::from_secs(2 * 3600);
+
 /// What clients and agents may use up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +38,8 @@ pub struct Limits {
     pub monthly_tokens: Option<u64>,
     /// How long the secret before a rotation may be asked to work; zero is never.
     pub max_overlap: Duration,
+    /// How long the secret before has to be unused for its end before its time; zero is not at all.
+    pub previous_secret_idle: Duration,
 }
 
 impl Limits {
@@ -61,6 +66,9 @@ impl Limits {
             max_overlap: lookup
                 .duration("MAX_OVERLAP", Duration::ZERO..=365 * Duration::from_secs(86_400))?
                 .unwrap_or(DEFAULT_MAX_OVERLAP),
+            previous_secret_idle: lookup
+                .duration("PREVIOUS_SECRET_IDLE", Duration::ZERO..=365 * Duration::from_secs(86_400))?
+                .unwrap_or(DEFAULT_PREVIOUS_SECRET_IDLE),
         })
     }
 }

@@ -115,18 +115,20 @@ pub(crate) async fn revoke(app: Arc<App>, actor: Actor, client_id: Uuid, credent
     Ok(app.life().end(&key, Ended(event)).await?)
 }
 
-/// Ends the overlap of a rotation early.
+/// Ends the overlap of a rotation early, unless the previous secret was used not long ago. With `force` it ends all the same.
 ///
 /// # Errors
-/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED`, `NO_PREVIOUS_SECRET`, `INTERNAL_SERVER_ERROR`.
+/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED`, `NO_PREVIOUS_SECRET`, `PREVIOUS_SECRET_IN_USE`, `INTERNAL_SERVER_ERROR`.
 pub(crate) async fn end_previous(
     app: Arc<App>,
     actor: Actor,
     client_id: Uuid,
     credential_id: Uuid,
+    force: bool,
 ) -> Result<(), ApiError> {
     let key = key(client_id, credential_id).map_err(ApiError::internal)?;
     let about = json!({ "credentialId": credential_id, "ended": "previous" });
     let event = actor.event(AuditAction::CredentialRotated, client_id, about, app.now());
-    Ok(app.life().end_previous(&key, Ended(event)).await?)
+    let idle = if force { Duration::ZERO } else { app.settings.previous_secret_idle };
+    Ok(app.life().end_previous_unless_used(&key, idle, Ended(event)).await?)
 }

@@ -28,6 +28,7 @@ impl From<Failure<Self>> for ApiError {
             Failure::NotFound => Self::CredentialNotFound,
             Failure::Ended => Self::CredentialAlreadyRevoked,
             Failure::NoPrevious => Self::NoPreviousSecret,
+            Failure::PreviousInUse(_) => Self::PreviousSecretInUse,
             Failure::Busy => Self::Busy(None),
             Failure::Backend(error) => Self::vault(error),
             Failure::Ledger(error) | Failure::Unknown(error) => error,

@@ -73,6 +73,11 @@ pub enum ApiError {
     /// There is no previous secret to end.
     #[error("the credential has no previous secret")]
     NoPreviousSecret,
+    /// The previous secret was used not long ago.
+    #[error(
+        "the previous secret is still in use, and its user would be refused; with ?force=true it ends all the same"
+    )]
+    PreviousSecretInUse,
     /// Too many requests; the next passes in so many seconds.
     #[error("too many requests; try again in {retry_after} s")]
     RateLimitExceeded {
@@ -210,6 +215,7 @@ impl ApiError {
             Self::AgentAlreadyDecommissioned => ("AGENT_ALREADY_DECOMMISSIONED", StatusCode::CONFLICT),
             Self::CredentialAlreadyRevoked => ("CREDENTIAL_ALREADY_REVOKED", StatusCode::CONFLICT),
             Self::NoPreviousSecret => ("NO_PREVIOUS_SECRET", StatusCode::CONFLICT),
+            Self::PreviousSecretInUse => ("PREVIOUS_SECRET_IN_USE", StatusCode::CONFLICT),
             Self::RateLimitExceeded { .. } => ("RATE_LIMIT_EXCEEDED", StatusCode::TOO_MANY_REQUESTS),
             Self::VaultWrite(_) => ("VAULT_WRITE_ERROR", StatusCode::INTERNAL_SERVER_ERROR),
             Self::VaultRead(_) => ("VAULT_READ_ERROR", StatusCode::INTERNAL_SERVER_ERROR),

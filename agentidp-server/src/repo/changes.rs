@@ -1,5 +1,7 @@
 //! The contract of the transactions that change credentials: what the library's `Ledger` is made of here.
 
+use std::time::SystemTime;
+
 use agentidp_secrets::lifecycle::{CommitError, Entry, Note, Row};
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -43,6 +45,9 @@ pub trait ChangeTx: Send + 'static {
 
     /// Puts the secret's columns of `row` in place of those of the locked one.
     async fn replace(&mut self, row: &Row) -> Result<()>;
+
+    /// The current secret of the locked credential becomes the previous one: its last use too.
+    async fn rotate_usage(&mut self, credential_id: Uuid, now: SystemTime) -> Result<()>;
 
     /// Revokes the locked credential.
     async fn end(&mut self, client_id: Uuid, credential_id: Uuid, now: Timestamp) -> Result<()>;

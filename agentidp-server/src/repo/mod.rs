@@ -18,6 +18,7 @@ mod retention;
 mod row_cache;
 mod rows;
 mod sqlite;
+mod usage;
 mod watch;
 
 use std::fmt;
@@ -40,6 +41,7 @@ pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{open, open_observed};
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
+pub use self::usage::UsageRepo;
 pub use self::watch::QueryObserver;
 
 /// The repositories of one database.
@@ -56,6 +58,8 @@ pub struct Repos {
     pub idempotency: Arc<dyn IdempotencyRepo>,
     /// Issued and revoked tokens.
     pub tokens: Arc<dyn TokenRepo>,
+    /// When secrets were last proved.
+    pub usage: Arc<dyn UsageRepo>,
     /// What a comparison with Vault reads.
     pub drift: Arc<dyn DriftRepo>,
     /// Who this database is to the folders in Vault.

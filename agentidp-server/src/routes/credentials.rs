@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentidp_secrets::lifecycle::Usage;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::agents::{self, actor};
 use super::pages;
-use super::validate::{NewCredential, RotationOptions, credential_list};
+use super::validate::{NewCredential, RotationOptions, credential_list, end_of_previous};
 use crate::credentials::{self, Rotation, Shown};
 use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
 use crate::error::{ApiError, ApiResult};
@@ -27,7 +28,7 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
         return Err(ApiError::AgentNotActive);
     }
     let shown = credentials::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
-    Ok(show(StatusCode::CREATED, &shown, call.app.now()))
+    Ok(show(StatusCode::CREATED, &shown, Usage::default(), call.app.now()))
 }
 
 /// `GET /agents/{agentId}/credentials`
@@ -35,9 +36,15 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
     let (status, page) = credential_list(call.query())?;
     agents::find(call.app, agent_id).await?;
     let (found, now) = (call.app.repos.credentials.list(agent_id, status, page).await?, call.app.now());
+    let ids: Vec<_> = found.data.iter().map(|credential| credential.credential_id).collect();
+    let used = call.app.repos.usage.usage(&ids).await?;
+    let usage = |credential: &Credential| used.get(&credential.credential_id).copied().unwrap_or_default();
     let path = format!("/agents/{agent_id}/credentials");
     let place = |credential: &Credential| (credential.created_at, credential.credential_id);
-    pages::answer(&call, &path, found, place, |credential| CredentialView::of(&credential, now))
+    pages::answer(&call, &path, found, place, |credential| {
+        let usage = usage(&credential);
+        CredentialView::of(&credential, usage, now)
+    })
 }
 
 /// `POST /agents/{agentId}/credentials/{credentialId}/rotate`
@@ -50,7 +57,8 @@ pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uu
     let (app, actor) = (Arc::clone(call.app), actor(&call));
     let rotation = Rotation { expires_at: options.expires_at, overlap: options.overlap };
     let shown = credentials::rotate(app, actor, agent_id, credential_id, rotation, request).await?;
-    Ok(show(StatusCode::OK, &shown, call.app.now()))
+    let used = call.app.repos.usage.usage(&[credential_id]).await?;
+    Ok(show(StatusCode::OK, &shown, used.get(&credential_id).copied().unwrap_or_default(), call.app.now()))
 }
 
 /// `DELETE /agents/{agentId}/credentials/{credentialId}`
@@ -64,8 +72,9 @@ pub(super) async fn revoke(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) 
 /// `DELETE /agents/{agentId}/credentials/{credentialId}/previous`
 pub(super) async fn end_previous(call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
+    let force = end_of_previous(call.query())?;
     agents::find(call.app, agent_id).await?;
-    credentials::end_previous(Arc::clone(call.app), actor(&call), agent_id, credential_id).await?;
+    credentials::end_previous(Arc::clone(call.app), actor(&call), agent_id, credential_id, force).await?;
     Ok(no_content())
 }
 
@@ -73,9 +82,9 @@ pub(super) async fn end_previous(call: Call<'_>, agent_id: Uuid, credential_id: 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The one answer that shows a secret. No cache may keep it, which holds for every answer of this server.
-fn show(status: StatusCode, shown: &Shown, now: Timestamp) -> Response {
+fn show(status: StatusCode, shown: &Shown, usage: Usage, now: Timestamp) -> Response {
     let view = ShownView {
-        credential: CredentialView::of(&shown.credential, now),
+        credential: CredentialView::of(&shown.credential, usage, now),
         // To its owner, once.
         client_secret: shown.secret.expose_secret(),
     };
@@ -102,12 +111,19 @@ pub(super) struct CredentialView {
     /// Until when the secret before works, while there is one that does.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_expires_at: Option<Timestamp>,
+    /// When the secret was last proved, at most a minute behind; null when never.
+    #[schema(required)]
+    last_used_at: Option<Timestamp>,
+    /// The same of the secret before, while there is one that works.
+    #[schema(required)]
+    previous_last_used_at: Option<Timestamp>,
 }
 
 impl CredentialView {
-    fn of(credential: &Credential, now: Timestamp) -> Self {
+    fn of(credential: &Credential, usage: Usage, now: Timestamp) -> Self {
         let previous = credential.secret.previous.as_ref().map(|previous| previous.expires_at);
         let is_active = credential.status == CredentialStatus::Active;
+        let previous = previous.filter(|end| is_active && *end > now);
         Self {
             credential_id: credential.credential_id,
             client_id: credential.client_id,
@@ -115,7 +131,9 @@ impl CredentialView {
             created_at: credential.created_at,
             expires_at: credential.expires_at,
             revoked_at: credential.revoked_at,
-            previous_expires_at: previous.filter(|end| is_active && *end > now),
+            previous_expires_at: previous,
+            last_used_at: usage.last_used_at.map(Into::into),
+            previous_last_used_at: usage.previous_last_used_at.filter(|_| previous.is_some()).map(Into::into),
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(later(census::CREDENTIALS_PERIOD, stop.clone(), count));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
+    let (life, stopped) = (app.life().clone(), stop.clone());
+    workers.spawn(async move { life.keep_usage(stopped.cancelled()).await });
     workers.spawn(vault_token::keep(Arc::clone(app), stop.clone()));
     workers
 }

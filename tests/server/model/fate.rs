@@ -361,6 +361,10 @@ impl ChangeTx for MortalTx {
         call!(self, tx => tx.finish(client_id, credential_id, expires_at, awaits_use))
     }
 
+    async fn rotate_usage(&mut self, credential_id: Uuid, now: std::time::SystemTime) -> Result<()> {
+        call!(self, tx => tx.rotate_usage(credential_id, now))
+    }
+
     async fn update_agent(&mut self, agent: &Agent) -> Result<()> {
         call!(self, tx => tx.update_agent(agent))
     }

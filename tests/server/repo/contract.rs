@@ -14,6 +14,8 @@ use crate::support::{self, bao::Mount};
 
 agentidp_secrets::ledger_conformance!(sqlite, Tables::over(Database::sqlite().await).await);
 agentidp_secrets::ledger_conformance!(postgres, Tables::over(Database::postgres().await).await);
+agentidp_secrets::usage_conformance!(sqlite_usage, Tables::over(Database::sqlite().await).await);
+agentidp_secrets::usage_conformance!(postgres_usage, Tables::over(Database::postgres().await).await);
 
 struct Tables {
     database: Database,

@@ -10,6 +10,8 @@ use crate::site::{Site, on_postgres, on_sqlite};
 
 agentidp_secrets::ledger_conformance!(postgresql, on_postgres().await);
 agentidp_secrets::ledger_conformance!(sqlite, on_sqlite().await);
+agentidp_secrets::usage_conformance!(postgresql_usage, on_postgres().await);
+agentidp_secrets::usage_conformance!(sqlite_usage, on_sqlite().await);
 
 const EXPIRE: &str = "UPDATE agentidp_credentials SET expires_at = 1 WHERE client_id = $1 AND credential_id = $2";
 const DAMAGE: &str = "UPDATE agentidp_credentials SET record = '' WHERE client_id = $1 AND credential_id = $2";

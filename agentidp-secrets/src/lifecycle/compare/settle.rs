@@ -103,7 +103,7 @@ impl<L: Ledger> Lifecycle<L> {
         let selector = self.0.store.selector_for(key, &stored, &secret);
         let secrets = CredentialSecrets { current: stored, selector, previous };
         let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
-        let write = Write::Replace { before: before.revision, after };
+        let write = Write::Replace { before: before.revision, after, rotates: true };
         let committed = self.commit(key, &write, lease.attempt, change).await?;
         let is_done = matches!(committed, Committed::Done(_));
         if is_done {
@@ -137,7 +137,7 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<bool, Failure<L::Error>> {
         let row = self.edit(key, |state, _, _| state.active().cloned()).await?;
         let Some(after) = row.filter(|row| row.revision == revision) else { return Ok(false) };
-        let write = Write::Replace { before: revision, after };
+        let write = Write::Replace { before: revision, after, rotates: false };
         Ok(matches!(self.commit(key, &write, Revision::fresh()?, change).await?, Committed::Done(_)))
     }
 

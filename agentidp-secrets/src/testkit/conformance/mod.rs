@@ -20,6 +20,7 @@ use std::pin::Pin;
 use self::fixture::does_not_apply;
 use super::harness::Harness;
 
+pub(crate) use self::ledger::usage_check;
 pub use self::ledger::{LedgerCheck, ledger_checks};
 pub use self::store::{CallerFlaw, StoreCheck, store_checks};
 

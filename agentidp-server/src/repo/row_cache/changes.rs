@@ -1,6 +1,7 @@
 //! Transactions that change credentials, which forget what they have changed.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::{CommitError, Entry, Note, Row};
 use async_trait::async_trait;
@@ -99,6 +100,10 @@ impl ChangeTx for Changing {
         awaits_use: bool,
     ) -> Result<Credential> {
         self.inner.finish(client_id, credential_id, expires_at, awaits_use).await
+    }
+
+    async fn rotate_usage(&mut self, credential_id: Uuid, now: SystemTime) -> Result<()> {
+        self.inner.rotate_usage(credential_id, now).await
     }
 
     async fn update_agent(&mut self, agent: &Agent) -> Result<()> {

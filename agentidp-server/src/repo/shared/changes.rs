@@ -1,11 +1,13 @@
 //! Transactions that change credentials.
 
+use std::time::SystemTime;
+
 use agentidp_secrets::lifecycle::{CommitError, Entry, Note, Row, State};
 use async_trait::async_trait;
 use sqlx::Transaction;
 use uuid::Uuid;
 
-use super::{Connection, Db, FOR_UPDATE, LOCK_ABSENT, Store, agents, audit, idempotency, notes, old_jobs};
+use super::{Connection, Db, FOR_UPDATE, LOCK_ABSENT, Store, agents, audit, idempotency, notes, old_jobs, usage};
 use crate::domain::idempotency::Claim;
 use crate::domain::{Agent, AgentStatus, AuditEvent, Credential, CredentialStatus, SecretColumns, Timestamp, ids};
 use crate::repo::columns::Id;
@@ -145,6 +147,10 @@ impl ChangeTx for Changing {
             Ok(())
         };
         self.watch.run("changes.replace", work).await
+    }
+
+    async fn rotate_usage(&mut self, credential_id: Uuid, now: SystemTime) -> Result<()> {
+        self.watch.run("changes.rotate_usage", usage::rotate(&mut self.tx, credential_id, now)).await
     }
 
     async fn end(&mut self, _client_id: Uuid, credential_id: Uuid, now: Timestamp) -> Result<()> {

@@ -18,6 +18,7 @@ mod notes;
 mod old_jobs;
 mod retention;
 mod tokens;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -25,7 +26,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
-use super::dialect::{BEGIN, Db, FOR_UPDATE, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, insert_events, overwrite};
+use super::dialect::{
+    BEGIN, Db, FOR_UPDATE, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, NOTE_USES, insert_events, overwrite,
+};
 use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};
 
@@ -54,6 +57,7 @@ impl Store {
             credentials: Arc::clone(&store) as _,
             idempotency: Arc::clone(&store) as _,
             tokens: Arc::clone(&store) as _,
+            usage: Arc::clone(&store) as _,
             drift: Arc::clone(&store) as _,
             ledger: Arc::clone(&store) as _,
             audit: Arc::clone(&store) as _,

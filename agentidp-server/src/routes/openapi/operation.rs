@@ -89,6 +89,11 @@ impl Operation {
         Self { failures, ..self }
     }
 
+    pub(super) fn query(mut self, name: &'static str, schema: Value) -> Self {
+        self.query.push((name, schema));
+        self
+    }
+
     pub(super) fn page(self, max: u32, mut filters: Vec<(&'static str, Value)>) -> Self {
         filters.push(("before", json!({ "type": "string", "pattern": PLACE })));
         filters.push(("page", json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX })));

@@ -53,6 +53,7 @@ fn credentials() -> [Operation; 5] {
             .fails(&[404]),
         op(one, "delete", "revokeCredential", "Revoke a credential", write).fails(&[404, 409]),
         op(previous, "delete", "endPreviousSecret", "End the secret before, which works until its time", write)
+            .query("force", json!({ "type": "boolean" }))
             .fails(&[404, 409]),
         op(rotation, "post", "rotateCredential", "Give a credential a new secret. It is shown once", write)
             .json::<RotationOptions>(false)

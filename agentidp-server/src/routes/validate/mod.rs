@@ -17,7 +17,7 @@ use crate::error::ApiError;
 
 pub(crate) use agent::{AgentPatch, NewAgent};
 pub(crate) use credential::{NewCredential, RotationOptions};
-pub(crate) use query::{agent_list, audit_list, credential_list, not_too_deep};
+pub(crate) use query::{agent_list, audit_list, credential_list, end_of_previous, not_too_deep};
 pub(crate) use texts::{Capabilities, Capability, Email, Name, SemanticVersion};
 
 /// Why one field failed.

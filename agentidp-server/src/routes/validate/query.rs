@@ -36,6 +36,17 @@ pub(crate) fn credential_list(query: &str) -> Result<(Option<CredentialStatus>, 
     parameters.finish((status, page))
 }
 
+/// Reads the query of `DELETE …/previous`: whether it ends also where it is in use.
+pub(crate) fn end_of_previous(query: &str) -> Result<bool, Problems> {
+    let mut parameters = Parameters::parse(query);
+    let force = parameters.optional("force", |text| match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("must be true or false".into()),
+    });
+    parameters.finish(force.unwrap_or_default())
+}
+
 /// Reads the query of `GET /audit`.
 pub(crate) fn audit_list(query: &str) -> Result<(AuditFilter, Page), Problems> {
     let mut parameters = Parameters::parse(query);

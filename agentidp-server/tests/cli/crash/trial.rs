@@ -85,7 +85,7 @@ impl Act {
             Self::RotateOverlapping => {
                 (Method::POST, format!("{credential}/rotate"), json!({ "overlapSeconds": 3600 }))
             }
-            Self::EndPrevious => (Method::DELETE, format!("{credential}/previous"), Value::Null),
+            Self::EndPrevious => (Method::DELETE, format!("{credential}/previous?force=true"), Value::Null),
             Self::Revoke => (Method::DELETE, credential, Value::Null),
             Self::Suspend => (Method::PATCH, agent, json!({ "status": "suspended" })),
             Self::Decommission => (Method::DELETE, agent, Value::Null),

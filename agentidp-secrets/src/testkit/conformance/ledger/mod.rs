@@ -12,9 +12,11 @@ mod rows;
 mod sequences;
 mod time;
 mod transactions;
+mod usage;
 
 use std::fmt;
 
+pub(crate) use self::usage::usage_check;
 use super::CheckFuture;
 use crate::testkit::ledger_harness::LedgerHarness;
 

@@ -1,5 +1,7 @@
 //! Own writes are obeyed by the next request, however they ended.
 
+use std::time::SystemTime;
+
 use agentidp_secrets::lifecycle::{CommitError, Entry, Note, Row};
 
 use super::super::changes::Changes;
@@ -62,6 +64,10 @@ impl ChangeTx for Lost {
 
     async fn finish(&mut self, _: Uuid, _: Uuid, _: Option<Timestamp>, _: bool) -> Result<Credential> {
         unreachable!()
+    }
+
+    async fn rotate_usage(&mut self, _: Uuid, _: SystemTime) -> Result<()> {
+        Ok(())
     }
 
     async fn update_agent(&mut self, _: &Agent) -> Result<()> {

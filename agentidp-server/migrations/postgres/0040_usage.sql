@@ -1,0 +1,8 @@
+-- When the secrets of a credential were last proved, in milliseconds since 1970. A table of its own: servers keep credentials in
+-- memory, and a use is no change that they have to hear of. since: when the current secret was committed by a rotation.
+CREATE TABLE credential_usage (
+    credential_id uuid PRIMARY KEY,
+    last_used_at bigint,
+    previous_last_used_at bigint,
+    since bigint
+) WITH (fillfactor = 70);

@@ -1,0 +1,73 @@
+//! When secrets were last proved.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use agentidp_secrets::lifecycle::{Usage, Use};
+use async_trait::async_trait;
+use sqlx::QueryBuilder;
+use uuid::Uuid;
+
+use super::{Connection, Db, NOTE_USES, Store};
+use crate::domain::ids;
+use crate::repo::columns::Id;
+use crate::repo::{Result, UsageRepo};
+
+type UsageRow = (Id, Option<i64>, Option<i64>, Option<i64>);
+
+#[async_trait]
+impl UsageRepo for Store {
+    async fn note_uses(&self, uses: &[Use]) -> Result<()> {
+        let uses = uses.iter().map(|used| (ids(&used.key).1, used.current.map(millis), used.previous.map(millis)));
+        let uses = serde_json::to_string(&uses.collect::<Vec<_>>()).unwrap_or_default();
+        let work = || async { sqlx::query(NOTE_USES).bind(&uses).execute(&self.write).await.map(drop) };
+        self.watch.again("usage.note", work).await
+    }
+
+    async fn usage(&self, credential_ids: &[Uuid]) -> Result<HashMap<Uuid, Usage>> {
+        if credential_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let work = || async {
+            let mut query = QueryBuilder::<Db>::new(
+                "SELECT credential_id, last_used_at, previous_last_used_at, since FROM credential_usage \
+                 WHERE credential_id IN (",
+            );
+            let mut list = query.separated(", ");
+            for credential_id in credential_ids {
+                list.push_bind(Id(*credential_id));
+            }
+            query.push(")");
+            let found: Vec<UsageRow> = query.build_query_as().fetch_all(&self.read).await?;
+            let usage = |(id, last, previous, since): UsageRow| {
+                let [last_used_at, previous_last_used_at, since] = [last, previous, since].map(|at| at.map(time));
+                (id.0, Usage { last_used_at, previous_last_used_at, since })
+            };
+            Ok(found.into_iter().map(usage).collect())
+        };
+        self.watch.again("usage.find", work).await
+    }
+}
+
+/// The current secret becomes the previous one.
+pub(super) async fn rotate(connection: &mut Connection, credential_id: Uuid, now: SystemTime) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO credential_usage AS u (credential_id, since) VALUES ($1, $2) \
+         ON CONFLICT (credential_id) DO UPDATE SET previous_last_used_at = u.last_used_at, last_used_at = NULL, \
+         since = excluded.since",
+    )
+    .bind(Id(credential_id))
+    .bind(millis(now))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn time(millis: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis.max(0).unsigned_abs())
+}

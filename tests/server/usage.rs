@@ -1,0 +1,91 @@
+//! When secrets were last used (contract §9).
+
+use std::time::Duration;
+
+use agentidp_secrets::testkit::FaultLayer;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::site::Site;
+use crate::support;
+
+async fn sites() -> [Site; 3] {
+    let mount = support::bao().fresh_mount(2).await;
+    [Site::bcrypt().await, Site::build_on_postgres(|_| {}).await, Site::vault(&mount, &FaultLayer::new()).await]
+}
+
+/// Both times of an agent's only credential.
+async fn used(site: &Site, agent: Uuid) -> [Value; 2] {
+    let shown = site.get(&format!("/agents/{agent}/credentials")).await.json()["data"][0].clone();
+    ["lastUsedAt", "previousLastUsedAt"].map(|name| shown.get(name).unwrap_or_else(|| panic!("{shown}")).clone())
+}
+
+fn at(site: &Site) -> Value {
+    json!(site.app.now().to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_secret_shows_its_last_use() {
+    for site in sites().await {
+        let agent = site.agent("a@agents.example").await;
+        let (credential, old) = site.credential(agent).await;
+        assert_eq!(used(&site, agent).await, [Value::Null, Value::Null], "never");
+        assert_eq!(site.grant(agent, &old).await.status, 200);
+        let first = at(&site);
+        assert_eq!(site.grant(agent, "sk_live_wrong").await.status, 401);
+        assert_eq!(site.app.life().write_uses().await, 1);
+        assert_eq!(used(&site, agent).await, [first.clone(), Value::Null]);
+
+        site.clock.advance(Duration::from_secs(60));
+        let rotation = format!("/agents/{agent}/credentials/{credential}/rotate");
+        let reply = site.call("POST", &rotation, json!({ "overlapSeconds": 3600 })).await;
+        assert_eq!(reply.json()["lastUsedAt"], Value::Null, "{reply:?}");
+        assert_eq!(reply.json()["previousLastUsedAt"], first);
+        site.clock.advance(Duration::from_secs(60));
+        assert_eq!(site.grant(agent, &old).await.status, 200);
+        let of_old = at(&site);
+        site.clock.advance(Duration::from_secs(60));
+        assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+        site.app.life().write_uses().await;
+        assert_eq!(used(&site, agent).await, [at(&site), of_old]);
+
+        site.clock.advance(Duration::from_secs(3600));
+        assert_eq!(used(&site, agent).await[1], Value::Null, "what does not count is not shown");
+    }
+}
+
+/// `DELETE …/previous` waits for the last user of the previous secret, whichever server it asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_previous_secret_ends_early_only_when_nobody_uses_it() {
+    for site in sites().await {
+        let agent = site.agent("a@agents.example").await;
+        let (credential, old) = site.credential(agent).await;
+        let path = format!("/agents/{agent}/credentials/{credential}");
+        let reply = site.call("POST", &format!("{path}/rotate"), json!({ "overlapSeconds": 86_400 })).await;
+        assert_eq!(site.grant(agent, &old).await.status, 200);
+        let end = async || site.call("DELETE", &format!("{path}/previous"), Value::Null).await;
+        assert_eq!(end().await.failure(), (409, "PREVIOUS_SECRET_IN_USE".to_owned()), "not written yet");
+        site.app.life().write_uses().await;
+        assert_eq!(end().await.failure(), (409, "PREVIOUS_SECRET_IN_USE".to_owned()));
+        assert_eq!(site.grant(agent, &old).await.status, 200, "it works on");
+        site.clock.advance(site.app.settings.previous_secret_idle);
+        assert_eq!(end().await.status, 204);
+        assert_eq!(site.grant(agent, &old).await.status, 401);
+        assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+    }
+}
+
+/// The last minute is not lost when a server stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_writes_what_it_has_noted() {
+    let site = Site::build_on_postgres(|_| {}).await;
+    let agent = site.agent("a@agents.example").await;
+    let (_, secret) = site.credential(agent).await;
+    assert_eq!(site.grant(agent, &secret).await.status, 200);
+    assert_eq!(used(&site, agent).await[0], Value::Null);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    site.app.life().keep_usage(stop.cancelled()).await;
+    assert_eq!(used(&site, agent).await[0], at(&site));
+}
