@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use agentidp_secrets::testkit::FaultLayer;
+use agentidp_server::workers::census;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::site::Site;
 use crate::support;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 async fn sites() -> [Site; 3] {
     let mount = support::bao().fresh_mount(2).await;
@@ -73,6 +76,48 @@ async fn a_previous_secret_ends_early_only_when_nobody_uses_it() {
         assert_eq!(end().await.status, 204);
         assert_eq!(site.grant(agent, &old).await.status, 401);
         assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+    }
+}
+
+/// In the log and the metrics, before it is an outage.
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_in_use_that_expire_soon_are_counted() {
+    for site in sites().await {
+        let idle = site.agent("idle@agents.example").await;
+        let (used, later) = (site.agent("used@agents.example").await, site.agent("later@agents.example").await);
+        let mut secrets = Vec::new();
+        for (agent, days) in [(idle, 6), (used, 6), (later, 8)] {
+            let until = site.app.now().plus(days * DAY).to_string();
+            let made = site.call("POST", &format!("/agents/{agent}/credentials"), json!({ "expiresAt": until })).await;
+            secrets.push((agent, made.json()["credentialId"].as_str().unwrap().to_owned(), made.secret()));
+        }
+        for (agent, _, secret) in &secrets[1..] {
+            assert_eq!(site.grant(*agent, secret).await.status, 200);
+        }
+        let rotation = format!("/agents/{later}/credentials/{}/rotate", secrets[2].1);
+        assert_eq!(site.call("POST", &rotation, json!({ "overlapSeconds": 86_400 })).await.status, 200);
+        site.app.life().write_uses().await;
+        let counted = async || {
+            census::credentials(&site.app).await;
+            let text = site.app.metrics.render();
+            [
+                "expiring{used=\"true\"}",
+                "expiring{used=\"false\"}",
+                "overlapping{used=\"true\"}",
+                "overlapping{used=\"false\"}",
+            ]
+            .map(|name| {
+                text.lines()
+                    .find_map(|line| line.strip_prefix(&format!("agentidp_credentials_{name} ")))
+                    .map(str::to_owned)
+            })
+            .map(|count| count.unwrap_or_else(|| panic!("{text}")).parse::<u32>().unwrap())
+        };
+        assert_eq!(counted().await, [1, 1, 1, 0]);
+        site.clock.advance(DAY + Duration::from_secs(1));
+        assert_eq!(counted().await, [0, 2, 0, 0], "not used today, and the overlap is over");
+        site.clock.advance(5 * DAY);
+        assert_eq!(counted().await, [0, 1, 0, 0], "those that have expired are no news");
     }
 }
 

@@ -23,6 +23,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 
 use self::handles::Handles;
 use crate::rate_limit::network;
+use crate::repo::Deadlines;
 
 /// Upper bounds in seconds. A bcrypt digest of cost 10 takes 50 to 100 ms: the buckets are fine around that.
 const BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -46,6 +47,7 @@ struct Inner {
     /// By name and outcome.
     outcomes: Handles<(&'static str, &'static str), Counter>,
     token_life: Mutex<Option<Duration>>,
+    deadlines: Mutex<Deadlines>,
     /// Gauges that are read when somebody asks.
     watched: Mutex<Vec<(Gauge, Source)>>,
     turns: FairSemaphore<IpAddr>,
@@ -69,6 +71,7 @@ impl Metrics {
             queries: Handles::new(),
             outcomes: Handles::new(),
             token_life: Mutex::new(None),
+            deadlines: Mutex::default(),
             watched: Mutex::default(),
             turns: FairSemaphore::new(1),
         }));

@@ -18,6 +18,8 @@ pub(super) const CONNECTIONS_EVICTED: &str = "agentidp_connections_evicted_total
 pub(super) const REQUESTS_WAITING: &str = "agentidp_requests_waiting";
 pub(super) const CREDENTIALS: &str = "agentidp_credentials";
 pub(super) const UNCONFIGURED: &str = "agentidp_credentials_unconfigured";
+pub(super) const EXPIRING: &str = "agentidp_credentials_expiring";
+pub(super) const OVERLAPPING: &str = "agentidp_credentials_overlapping";
 pub(super) const PURGE_BACKLOG: &str = "agentidp_purge_backlog";
 pub(super) const BUILD_INFO: &str = "agentidp_build_info";
 pub(super) const TOKENS_REFUSED: &str = "agentidp_tokens_refused_total";
@@ -65,7 +67,7 @@ const HISTOGRAMS: [(&str, &str); 3] = [
     (DB_DURATION, "Time of a database operation, as the caller sees it."),
 ];
 
-const GAUGES: [(&str, &str); 18] = [
+const GAUGES: [(&str, &str); 20] = [
     (
         LEDGER,
         "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried out while \
@@ -80,6 +82,14 @@ const GAUGES: [(&str, &str); 18] = [
         UNCONFIGURED,
         "Active credentials that need a backend which is not configured, by backend, counted with the others: they get no \
          tokens.",
+    ),
+    (
+        EXPIRING,
+        "Active credentials that expire within seven days, by whether they were used within a day, counted with the others.",
+    ),
+    (
+        OVERLAPPING,
+        "Active credentials whose previous secret still works, by whether it was used within a day, counted with the others.",
     ),
     (PURGE_BACKLOG, "Secrets that Vault has still to forget: due now, or later."),
     (BUILD_INFO, "Always 1; the label is the version."),

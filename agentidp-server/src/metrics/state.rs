@@ -7,14 +7,14 @@ use agentidp_secrets::vault::auth::TokenLife;
 
 use super::names::{
     AUDIT_LOST, BUILD_INFO, CLOCK_DIFFERENCE, CREDENTIALS, DATABASE_UP, DATABASE_WRITABLE, DB_DURATION,
-    DIGEST_THREADS_BUSY, DIGESTS_WAITING, DRIFT, LEDGER, LISTENER_UP, PURGE_BACKLOG, ROW_CACHE, UNCONFIGURED,
-    VAULT_BREAKER_OPEN, VAULT_TOKEN_ENDING, VAULT_TOKEN_RENEWALS, VAULT_UP,
+    DIGEST_THREADS_BUSY, DIGESTS_WAITING, DRIFT, EXPIRING, LEDGER, LISTENER_UP, OVERLAPPING, PURGE_BACKLOG, ROW_CACHE,
+    UNCONFIGURED, VAULT_BREAKER_OPEN, VAULT_TOKEN_ENDING, VAULT_TOKEN_RENEWALS, VAULT_UP,
 };
 use super::{Metrics, label, locked};
 use crate::ledger::LedgerState;
 use crate::ledger_clock::Difference;
 use crate::renewal::Renewal;
-use crate::repo::{QueryObserver, RowCacheOutcome, Waiting};
+use crate::repo::{Deadlines, QueryObserver, RowCacheOutcome, Waiting};
 
 impl Metrics {
     pub(super) fn begin_state(&self) {
@@ -49,6 +49,21 @@ impl Metrics {
     /// So many active credentials need a backend that is not configured.
     pub fn unconfigured(&self, backend: &'static str, credentials: u64) {
         self.gauge(UNCONFIGURED, label("backend", backend)).set(credentials as f64);
+    }
+
+    /// Of so many credentials the time is coming; how many there were before.
+    pub fn deadlines(&self, deadlines: Deadlines) -> Deadlines {
+        let Deadlines { expiring_used, expiring_unused, previous_used, previous_unused } = deadlines;
+        let counts = [
+            (EXPIRING, "true", expiring_used),
+            (EXPIRING, "false", expiring_unused),
+            (OVERLAPPING, "true", previous_used),
+            (OVERLAPPING, "false", previous_unused),
+        ];
+        for (name, used, count) in counts {
+            self.gauge(name, label("used", used)).set(count as f64);
+        }
+        std::mem::replace(&mut *locked(&self.0.deadlines), deadlines)
     }
 
     /// So many secrets are still to be forgotten by Vault.

@@ -63,6 +63,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
 async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
     let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
     census::tell(app, held);
+    census::deadlines(app).await;
     for (backend, credentials, setting) in unconfigured(config, held) {
         if credentials > 0 {
             warn!(

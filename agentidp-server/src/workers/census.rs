@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::app::App;
 use crate::repo::Backends;
@@ -13,6 +13,12 @@ pub(super) const BACKLOG_PERIOD: Duration = Duration::from_secs(15);
 /// Time between two counts of all credentials: a million rows take the database part of a second.
 pub(super) const CREDENTIALS_PERIOD: Duration = Duration::from_secs(300);
 
+/// Credentials that expire within so long are told of.
+const SOON: Duration = Duration::from_secs(7 * 86_400);
+
+/// What was used within so long is in use: most clients come by once a day.
+const RECENTLY: Duration = Duration::from_secs(86_400);
+
 /// Counts what Vault has still to forget.
 pub async fn backlog(app: &App) {
     match app.repos.drift.waiting(app.now()).await {
@@ -21,11 +27,30 @@ pub async fn backlog(app: &App) {
     }
 }
 
-/// Counts the credentials by what verifies them.
+/// Counts the credentials by what verifies them, and those whose time is coming.
 pub async fn credentials(app: &App) {
     match app.repos.drift.backends().await {
         Ok(held) => tell(app, held),
         Err(error) => debug!(%error, "the credentials could not be counted"),
+    }
+    deadlines(app).await;
+}
+
+/// Counts the credentials whose time is coming. An expiry is no outage for whoever hears of it before.
+pub(crate) async fn deadlines(app: &App) {
+    let now = app.now();
+    match app.repos.usage.deadlines(now, now.plus(SOON), now.minus(RECENTLY)).await {
+        Ok(deadlines) => {
+            let before = app.metrics.deadlines(deadlines);
+            if deadlines.expiring_used > before.expiring_used {
+                warn!(
+                    credentials = deadlines.expiring_used,
+                    "{} credentials that were used within a day expire within seven days: rotate them with a later expiresAt",
+                    deadlines.expiring_used
+                );
+            }
+        }
+        Err(error) => debug!(%error, "the credentials that expire could not be counted"),
     }
 }
 

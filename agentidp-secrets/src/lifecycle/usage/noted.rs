@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tokio::sync::Notify;
 
-use super::Use;
+use super::record::Use;
 use crate::credential::CredentialKey;
 use crate::store::Generation;
 
@@ -20,7 +20,7 @@ const PARTS: usize = 16;
 const MANY: usize = 50_000;
 
 #[derive(Debug, Default)]
-pub(in crate::lifecycle) struct Noted {
+pub(crate) struct Noted {
     hasher: RandomState,
     parts: [Mutex<HashMap<CredentialKey, Times>>; PARTS],
     count: AtomicUsize,

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
+
+use super::kept::Keeper;
 use super::*;
 use crate::backends::Memory;
 use crate::clock::ManualClock;

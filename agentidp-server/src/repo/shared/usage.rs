@@ -9,9 +9,9 @@ use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use super::{Connection, Db, NOTE_USES, Store};
-use crate::domain::ids;
+use crate::domain::{Timestamp, ids};
 use crate::repo::columns::Id;
-use crate::repo::{Result, UsageRepo};
+use crate::repo::{Deadlines, Result, UsageRepo};
 
 type UsageRow = (Id, Option<i64>, Option<i64>, Option<i64>);
 
@@ -22,6 +22,32 @@ impl UsageRepo for Store {
         let uses = serde_json::to_string(&uses.collect::<Vec<_>>()).unwrap_or_default();
         let work = || async { sqlx::query(NOTE_USES).bind(&uses).execute(&self.write).await.map(drop) };
         self.watch.again("usage.note", work).await
+    }
+
+    async fn deadlines(&self, now: Timestamp, soon: Timestamp, recently: Timestamp) -> Result<Deadlines> {
+        let work = || async {
+            let counts: (i64, i64, i64, i64) = sqlx::query_as(
+                "SELECT count(CASE WHEN c.expires_at <= $2 THEN 1 END), \
+                 count(CASE WHEN c.expires_at <= $2 AND u.last_used_at >= $3 THEN 1 END), \
+                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision THEN 1 END), \
+                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision \
+                 AND u.previous_last_used_at >= $3 THEN 1 END) \
+                 FROM credentials c LEFT JOIN credential_usage u ON u.credential_id = c.credential_id \
+                 WHERE c.status = 'active' AND (c.expires_at IS NULL OR c.expires_at > $1) \
+                 AND (c.expires_at <= $2 OR c.previous_expires_at > $1)",
+            )
+            .bind(now)
+            .bind(soon)
+            .bind(millis(recently.into()))
+            .fetch_one(&self.lists)
+            .await?;
+            let (expiring, expiring_used, previous, previous_used) = counts;
+            let [expiring_used, expiring_unused, previous_used, previous_unused] =
+                [expiring_used, expiring - expiring_used, previous_used, previous - previous_used]
+                    .map(i64::unsigned_abs);
+            Ok(Deadlines { expiring_used, expiring_unused, previous_used, previous_unused })
+        };
+        self.watch.again("usage.deadlines", work).await
     }
 
     async fn usage(&self, credential_ids: &[Uuid]) -> Result<HashMap<Uuid, Usage>> {

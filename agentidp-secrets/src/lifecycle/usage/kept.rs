@@ -1,0 +1,49 @@
+//! Uses of a lifecycle whose ledger keeps them.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+
+use super::ledger::UsageLedger;
+use super::noted::Noted;
+use super::record::{Usage, Use};
+use crate::credential::CredentialKey;
+use crate::lifecycle::ledger::Ledger;
+
+/// The same for a lifecycle whose ledger need not be one.
+#[async_trait]
+pub(crate) trait Keeper<L: Ledger>: Send + Sync {
+    async fn note_uses(&self, ledger: &L, uses: &[Use]) -> Result<(), L::Error>;
+    async fn rotate(&self, ledger: &L, tx: &mut L::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), L::Error>;
+    async fn usage(&self, ledger: &L, key: &CredentialKey) -> Result<Usage, L::Error>;
+}
+
+pub(super) struct Direct;
+
+#[async_trait]
+impl<L: UsageLedger> Keeper<L> for Direct {
+    async fn note_uses(&self, ledger: &L, uses: &[Use]) -> Result<(), L::Error> {
+        ledger.note_uses(uses).await
+    }
+
+    async fn rotate(&self, ledger: &L, tx: &mut L::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), L::Error> {
+        ledger.rotate_usage(tx, key, now).await
+    }
+
+    async fn usage(&self, ledger: &L, key: &CredentialKey) -> Result<Usage, L::Error> {
+        ledger.usage(key).await
+    }
+}
+
+/// What a lifecycle has that keeps usage.
+pub(crate) struct Kept<L> {
+    pub(super) noted: Noted,
+    pub(super) keeper: Box<dyn Keeper<L>>,
+}
+
+impl<L> fmt::Debug for Kept<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
