@@ -24,11 +24,11 @@ impl UsageLedger for Own {
             uses!(),
             " ON CONFLICT (client_id, credential_id) DO UPDATE SET last_used_at = nullif(",
             greatest!(),
-            "(coalesce(u.last_used_at, 0), CASE WHEN excluded.last_used_at >= coalesce(u.since, 0) \
+            "(coalesce(u.last_used_at, 0), CASE WHEN excluded.last_used_at > coalesce(u.since, 0) \
              THEN excluded.last_used_at ELSE 0 END), 0), previous_last_used_at = nullif(",
             greatest!(),
-            "(coalesce(u.previous_last_used_at, 0), CASE WHEN excluded.last_used_at < coalesce(u.since, 0) \
-             THEN excluded.last_used_at ELSE 0 END, CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) \
+            "(coalesce(u.previous_last_used_at, 0), CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) \
+             THEN excluded.last_used_at ELSE 0 END, CASE WHEN excluded.previous_last_used_at > coalesce(u.since, 0) \
              THEN excluded.previous_last_used_at ELSE 0 END), 0)"
         );
         let uses = uses.iter().map(|used| {

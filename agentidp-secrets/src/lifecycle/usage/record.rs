@@ -29,11 +29,11 @@ pub struct Use {
 }
 
 impl Usage {
-    /// The same with a use. Later times stay. What was the current secret before [`since`](Self::since) is the previous one now, and
+    /// The same with a use. Later times stay. What was the current secret until [`since`](Self::since) is the previous one now, and
     /// what was the previous one is no more.
     #[must_use]
     pub fn with(self, used: &Use) -> Self {
-        let is_older = |at: &SystemTime| self.since.is_some_and(|since| *at < since);
+        let is_older = |at: &SystemTime| self.since.is_some_and(|since| *at <= since);
         let (older, current) = (used.current.filter(is_older), used.current.filter(|at| !is_older(at)));
         let previous = used.previous.filter(|at| !is_older(at));
         Self {

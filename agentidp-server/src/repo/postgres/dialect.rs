@@ -34,10 +34,10 @@ pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)
 pub(super) const NOTE_USES: &str = "INSERT INTO credential_usage AS u (credential_id, last_used_at, previous_last_used_at) \
      SELECT (e->>0)::uuid, (e->>1)::bigint, (e->>2)::bigint FROM jsonb_array_elements($1::jsonb) e \
      ON CONFLICT (credential_id) DO UPDATE SET last_used_at = nullif(greatest(coalesce(u.last_used_at, 0), \
-     CASE WHEN excluded.last_used_at >= coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END), 0), \
+     CASE WHEN excluded.last_used_at > coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END), 0), \
      previous_last_used_at = nullif(greatest(coalesce(u.previous_last_used_at, 0), \
-     CASE WHEN excluded.last_used_at < coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END, \
-     CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
+     CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END, \
+     CASE WHEN excluded.previous_last_used_at > coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
 
 /// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. Arrays
 /// instead of a list of rows, so that it is one prepared statement for any number of events.

@@ -142,9 +142,9 @@ async fn a_use_from_before_a_rotation_is_of_the_previous_secret<H: LedgerHarness
     let site = Site::new(harness).await;
     let key = site.inserted().await.key;
     rotated(&site.ledger, &key, at(10)).await;
-    noted(&site.ledger, &[used(&key, at(9), at(8))]).await;
+    noted(&site.ledger, &[used(&key, at(10), at(8))]).await;
     let kept = usage(&site.ledger, &key).await;
-    let expected = Usage { last_used_at: None, previous_last_used_at: at(9), since: at(10) };
+    let expected = Usage { last_used_at: None, previous_last_used_at: at(10), since: at(10) };
     let clause = "`note_uses`: what was current before the rotation is previous now, and what was previous is no more";
     holds(kept == expected, clause);
     noted(&site.ledger, &[used(&key, at(11), at(12))]).await;
