@@ -184,9 +184,10 @@ impl UsageLedger for Database {
         Ok(tx.rotate_usage(ids(key).1, now).await?)
     }
 
-    async fn usage(&self, key: &CredentialKey) -> Result<Usage, ApiError> {
-        let credential_id = ids(key).1;
-        Ok(self.usage.usage(&[credential_id]).await?.remove(&credential_id).unwrap_or_default())
+    async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, ApiError> {
+        let credential_ids: Vec<_> = keys.iter().map(|key| ids(key).1).collect();
+        let found = self.usage.usage(&credential_ids).await?;
+        Ok(credential_ids.iter().map(|id| found.get(id).copied().unwrap_or_default()).collect())
     }
 }
 

@@ -30,10 +30,10 @@ macro_rules! for_update {
     };
 }
 
-/// The rows of a JSON text.
-macro_rules! uses {
+/// The values of a JSON text.
+macro_rules! values {
     () => {
-        "SELECT e->>0, e->>1, (e->>2)::bigint, (e->>3)::bigint FROM jsonb_array_elements($1::jsonb) e"
+        "jsonb_array_elements($1::jsonb) e(value)"
     };
 }
 

@@ -28,10 +28,10 @@ macro_rules! for_update {
     };
 }
 
-/// The rows of a JSON text.
-macro_rules! uses {
+/// The values of a JSON text.
+macro_rules! values {
     () => {
-        "SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($1) WHERE true"
+        "json_each($1) e"
     };
 }
 

@@ -5,24 +5,30 @@
     expect(clippy::duplicate_mod, reason = "compiled for each database")
 )]
 
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use agentidp_secrets::CredentialKey;
 use agentidp_secrets::lifecycle::{Usage, UsageLedger, Use};
 use async_trait::async_trait;
+use serde::Serialize;
 
 use super::{Own, Tx};
 use crate::Error;
-use crate::columns::{millis, time};
+use crate::columns::{key, millis, time};
+
+/// Of which credential, and its three times.
+type UsageColumns = (String, String, Option<i64>, Option<i64>, Option<i64>);
 
 #[async_trait]
 impl UsageLedger for Own {
     async fn note_uses(&self, uses: &[Use]) -> Result<(), Error> {
         // What was the current secret before `since` is the previous one now, and what was the previous one is no more.
         let note = concat!(
-            "INSERT INTO agentidp_usage AS u (client_id, credential_id, last_used_at, previous_last_used_at) ",
-            uses!(),
-            " ON CONFLICT (client_id, credential_id) DO UPDATE SET last_used_at = nullif(",
+            "INSERT INTO agentidp_usage AS u (client_id, credential_id, last_used_at, previous_last_used_at) \
+             SELECT e.value->>0, e.value->>1, CAST(e.value->>2 AS bigint), CAST(e.value->>3 AS bigint) FROM ",
+            values!(),
+            " WHERE true ON CONFLICT (client_id, credential_id) DO UPDATE SET last_used_at = nullif(",
             greatest!(),
             "(coalesce(u.last_used_at, 0), CASE WHEN excluded.last_used_at > coalesce(u.since, 0) \
              THEN excluded.last_used_at ELSE 0 END), 0), previous_last_used_at = nullif(",
@@ -35,8 +41,7 @@ impl UsageLedger for Own {
             let key = (used.key.client_id().as_str(), used.key.credential_id().as_str());
             (key.0, key.1, used.current.map(millis), used.previous.map(millis))
         });
-        let uses = serde_json::to_string(&uses.collect::<Vec<_>>()).map_err(|_| Error::Unreadable("usage"))?;
-        sqlx::query(note).bind(uses).execute(&self.pool).await?;
+        sqlx::query(note).bind(json(&uses.collect::<Vec<_>>())?).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -49,13 +54,24 @@ impl UsageLedger for Own {
         Ok(())
     }
 
-    async fn usage(&self, key: &CredentialKey) -> Result<Usage, Error> {
-        let usage = "SELECT last_used_at, previous_last_used_at, since FROM agentidp_usage \
-                     WHERE client_id = $1 AND credential_id = $2";
-        let usage = sqlx::query_as(usage).bind(key.client_id().as_str()).bind(key.credential_id().as_str());
-        let found: Option<(Option<i64>, Option<i64>, Option<i64>)> = usage.fetch_optional(&self.pool).await?;
-        let [last_used_at, previous_last_used_at, since] =
-            found.map_or([None; 3], |(last, previous, since)| [last, previous, since].map(|at| at.map(time)));
-        Ok(Usage { last_used_at, previous_last_used_at, since })
+    async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Error> {
+        let usages = concat!(
+            "SELECT u.client_id, u.credential_id, u.last_used_at, u.previous_last_used_at, u.since FROM ",
+            values!(),
+            " JOIN agentidp_usage u ON u.client_id = e.value->>0 AND u.credential_id = e.value->>1"
+        );
+        let names = keys.iter().map(|key| [key.client_id().as_str(), key.credential_id().as_str()]);
+        let names = json(&names.collect::<Vec<_>>())?;
+        let found: Vec<UsageColumns> = sqlx::query_as(usages).bind(names).fetch_all(&self.pool).await?;
+        let usage = |columns: UsageColumns| {
+            let [last_used_at, previous_last_used_at, since] = [columns.2, columns.3, columns.4].map(|at| at.map(time));
+            Ok((key(&columns.0, &columns.1)?, Usage { last_used_at, previous_last_used_at, since }))
+        };
+        let found = found.into_iter().map(usage).collect::<Result<HashMap<_, _>, Error>>()?;
+        Ok(keys.iter().map(|key| found.get(key).copied().unwrap_or_default()).collect())
     }
+}
+
+fn json(values: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(values).map_err(|_| Error::Unreadable("usage"))
 }

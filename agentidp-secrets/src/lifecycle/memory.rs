@@ -260,8 +260,9 @@ impl UsageLedger for MemoryLedger {
         Ok(())
     }
 
-    async fn usage(&self, key: &CredentialKey) -> Result<Usage, MemoryError> {
-        Ok(self.data().usage.get(key).copied().unwrap_or_default())
+    async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, MemoryError> {
+        let data = self.data();
+        Ok(keys.iter().map(|key| data.usage.get(key).copied().unwrap_or_default()).collect())
     }
 }
 

@@ -35,7 +35,7 @@ impl<L: Ledger> Lifecycle<L> {
         self.uncut(async move {
             let (row, now) = life.active(&key).await?;
             let counts = row.secrets.as_ref().is_some_and(|secrets| without_past(secrets, now).previous.is_some());
-            let used_at = if counts { life.previous_use(&key).await? } else { None };
+            let used_at = if counts { life.usage(&key).await?.previous_last_used_at } else { None };
             match used_at.filter(|at| at.checked_add(within).is_none_or(|end| end > now)) {
                 Some(at) => Err(Failure::PreviousInUse(at)),
                 None => life.previous_ended(&key, &change).await,

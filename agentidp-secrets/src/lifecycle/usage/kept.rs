@@ -16,7 +16,7 @@ use crate::lifecycle::ledger::Ledger;
 pub(crate) trait Keeper<L: Ledger>: Send + Sync {
     async fn note_uses(&self, ledger: &L, uses: &[Use]) -> Result<(), L::Error>;
     async fn rotate(&self, ledger: &L, tx: &mut L::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), L::Error>;
-    async fn usage(&self, ledger: &L, key: &CredentialKey) -> Result<Usage, L::Error>;
+    async fn usages(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Usage>, L::Error>;
 }
 
 pub(super) struct Direct;
@@ -31,8 +31,8 @@ impl<L: UsageLedger> Keeper<L> for Direct {
         ledger.rotate_usage(tx, key, now).await
     }
 
-    async fn usage(&self, ledger: &L, key: &CredentialKey) -> Result<Usage, L::Error> {
-        ledger.usage(key).await
+    async fn usages(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Usage>, L::Error> {
+        ledger.usages(keys).await
     }
 }
 

@@ -25,9 +25,9 @@ pub trait UsageLedger: Ledger {
     /// Those of the database.
     async fn rotate_usage(&self, tx: &mut Self::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), Self::Error>;
 
-    /// What is kept of a credential.
+    /// What is kept of each of up to a thousand credentials, in the order of `keys`; [`Usage::default`] of one that was never used.
     ///
     /// # Errors
     /// Those of the database.
-    async fn usage(&self, key: &CredentialKey) -> Result<Usage, Self::Error>;
+    async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Self::Error>;
 }

@@ -39,16 +39,6 @@ impl<L: UsageLedger> Lifecycle<L> {
     pub fn with_usage(self) -> Self {
         self.with(|inner| inner.usage = Some(Kept { noted: Noted::default(), keeper: Box::new(Direct) }))
     }
-
-    /// When the credential's secrets were last proved: by this process until now, by others until at most a minute ago.
-    ///
-    /// # Errors
-    /// [`Failure::Ledger`].
-    pub async fn usage(&self, key: &CredentialKey) -> Result<Usage, Failure<L::Error>> {
-        let kept = self.0.ledger.usage(key).await.map_err(Failure::Ledger)?;
-        let noted = self.0.usage.as_ref().and_then(|usage| usage.noted.of(key));
-        Ok(noted.map_or(kept, |noted| kept.with(&noted)))
-    }
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -106,12 +96,17 @@ impl<L: Ledger> Lifecycle<L> {
         }
     }
 
-    /// When the previous secret was last proved, as far as this process knows. None without [`with_usage`](Self::with_usage).
-    pub(super) async fn previous_use(&self, key: &CredentialKey) -> Result<Option<SystemTime>, Failure<L::Error>> {
-        let Some(usage) = &self.0.usage else { return Ok(None) };
-        let kept = usage.keeper.usage(&self.0.ledger, key).await.map_err(Failure::Ledger)?;
-        let all = usage.noted.of(key).map_or(kept, |noted| kept.with(&noted));
-        Ok(all.previous_last_used_at)
+    /// When the credential's secrets were last proved: by this process until now, by others until at most a minute ago. Nothing without
+    /// [`with_usage`](Self::with_usage).
+    ///
+    /// # Errors
+    /// [`Failure::Ledger`].
+    pub async fn usage(&self, key: &CredentialKey) -> Result<Usage, Failure<L::Error>> {
+        let Some(usage) = &self.0.usage else { return Ok(Usage::default()) };
+        let keys = std::slice::from_ref(key);
+        let kept = usage.keeper.usages(&self.0.ledger, keys).await.map_err(Failure::Ledger)?;
+        let kept = kept.first().copied().unwrap_or_default();
+        Ok(usage.noted.of(key).map_or(kept, |noted| kept.with(&noted)))
     }
 }
 

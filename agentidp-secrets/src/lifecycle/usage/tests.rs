@@ -48,6 +48,11 @@ impl Site {
     }
 }
 
+/// What is written.
+async fn of(life: &Lifecycle<MemoryLedger>, key: &CredentialKey) -> Usage {
+    life.ledger().usages(std::slice::from_ref(key)).await.unwrap()[0]
+}
+
 fn process(store: &SecretStore, ledger: &MemoryLedger) -> Lifecycle<MemoryLedger> {
     Lifecycle::new(store.clone(), ledger.clone(), |task| drop(tokio::spawn(task))).with_usage()
 }
@@ -141,12 +146,12 @@ async fn what_cannot_be_written_stays_noted() {
             Ok(())
         }
 
-        async fn usage(
+        async fn usages(
             &self,
             ledger: &MemoryLedger,
-            key: &CredentialKey,
-        ) -> Result<Usage, crate::lifecycle::MemoryError> {
-            ledger.usage(key).await
+            keys: &[CredentialKey],
+        ) -> Result<Vec<Usage>, crate::lifecycle::MemoryError> {
+            ledger.usages(keys).await
         }
     }
 
@@ -172,7 +177,7 @@ async fn it_is_written_once_a_minute_and_at_the_end() {
     let life = site.life.clone();
     let keeps = tokio::spawn(async move { life.work(async { drop(ended.await) }).await });
     site.login(&shown.secret).await;
-    let kept = async || site.life.ledger().usage(&site.key).await.unwrap().last_used_at;
+    let kept = async || of(&site.life, &site.key).await.last_used_at;
     tokio::time::sleep(MINUTE - Duration::from_secs(1)).await;
     assert_eq!(kept().await, None);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -197,7 +202,7 @@ async fn many_credentials_are_written_at_once() {
     let life = site.life.clone();
     let keeps = tokio::spawn(async move { life.keep_usage(std::future::pending()).await });
     let last = CredentialKey::parse("client", "7").unwrap();
-    while site.life.ledger().usage(&last).await.unwrap() == Usage::default() {
+    while of(&site.life, &last).await == Usage::default() {
         tokio::task::yield_now().await;
     }
     keeps.abort();
