@@ -2,6 +2,7 @@
 
 mod admit;
 mod check;
+mod credentials;
 mod database;
 mod deletions;
 mod operator_token;
@@ -68,6 +69,8 @@ enum Command {
         #[arg(long, requires = "remove_paths")]
         yes: bool,
     },
+    /// Lists the active credentials: what keeps each secret, when it was last used, when it expires, and its overlap
+    Credentials(credentials::Choices),
     /// After the database or Vault was restored from a backup: says what differs, and settles which secrets count
     Restored(restored::Choices),
     /// Lets this database delete in its folder in Vault after the two were found to disagree; says why, and asks
@@ -88,6 +91,7 @@ Examples:
   DATABASE_URL=postgres://… agentidp-server migrate
   TOKEN=$(agentidp-server operator-token --ttl 5m --name alice)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
+  agentidp-server credentials --without vault-kv2  which clients fail without Vault, and when each was last seen
   agentidp-server restored --ahead both            after a restore, let both secrets count for a day
   agentidp-server admit                            go on deleting in Vault after a restore
   agentidp-server check && agentidp-server         serve only if everything is in place
@@ -132,6 +136,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
             Command::Reconcile { dry_run, .. } => {
                 reconcile::reconcile(&config, if dry_run { Mode::DryRun } else { Mode::Repair }).await
             }
+            Command::Credentials(choices) => credentials::credentials(&config, &choices).await,
             Command::Restored(choices) => restored::restored(&config, &choices).await,
             Command::Admit { only, yes } => {
                 admit::admit(&config, if only { Others::Remove } else { Others::Keep }, yes).await

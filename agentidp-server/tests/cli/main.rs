@@ -17,6 +17,8 @@ mod crash;
 #[cfg(feature = "fail-points")]
 mod crash_retry;
 #[cfg(test)]
+mod credentials;
+#[cfg(test)]
 #[path = "../../../tests/support/database_clock.rs"]
 mod database_clock;
 #[cfg(test)]

@@ -102,11 +102,16 @@ impl<L: Ledger> Lifecycle<L> {
     /// # Errors
     /// [`Failure::Ledger`].
     pub async fn usage(&self, key: &CredentialKey) -> Result<Usage, Failure<L::Error>> {
-        let Some(usage) = &self.0.usage else { return Ok(Usage::default()) };
-        let keys = std::slice::from_ref(key);
+        Ok(self.usages(std::slice::from_ref(key)).await?.first().copied().unwrap_or_default())
+    }
+
+    /// The same of each of up to a thousand credentials.
+    pub(super) async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Failure<L::Error>> {
+        let Some(usage) = &self.0.usage else { return Ok(vec![Usage::default(); keys.len()]) };
         let kept = usage.keeper.usages(&self.0.ledger, keys).await.map_err(Failure::Ledger)?;
-        let kept = kept.first().copied().unwrap_or_default();
-        Ok(usage.noted.of(key).map_or(kept, |noted| kept.with(&noted)))
+        let with_noted =
+            |(key, kept): (&CredentialKey, Usage)| usage.noted.of(key).map_or(kept, |noted| kept.with(&noted));
+        Ok(keys.iter().zip(kept).map(with_noted).collect())
     }
 }
 

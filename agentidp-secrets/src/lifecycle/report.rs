@@ -1,0 +1,131 @@
+//! What there is: each active credential, with who keeps its secrets and when they were last proved.
+
+use super::ledger::Ledger;
+use super::rows::Row;
+use super::usage::Usage;
+use super::{Failure, Lifecycle};
+use crate::record::BackendId;
+
+/// Credentials of one read.
+const PAGE: usize = 1000;
+
+/// An active credential, for a report.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Reported {
+    /// Its row.
+    pub row: Row,
+    /// When its secrets were last proved. Nothing without [`Lifecycle::with_usage`].
+    pub usage: Usage,
+}
+
+impl Reported {
+    /// What keeps its secret; none where the row cannot be read.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendId> {
+        Some(self.row.secrets.as_ref()?.current.backend())
+    }
+
+    /// Whether its client is refused as soon as this backend is gone. One whose previous secret alone lies there is not.
+    #[must_use]
+    pub fn needs(&self, backend: &BackendId) -> bool {
+        self.backend() == Some(backend)
+    }
+
+    /// What keeps its previous secret, while there is one in the row.
+    #[must_use]
+    pub fn previous_backend(&self) -> Option<&BackendId> {
+        Some(self.row.secrets.as_ref()?.previous.as_ref()?.stored.backend())
+    }
+}
+
+impl<L: Ledger> Lifecycle<L> {
+    /// Tells `tell` of each active credential, expired ones too, in the order of the ledger's pages; how many there are. Only a page of
+    /// them is in memory at a time, and each is as it was when its page was read.
+    ///
+    /// Which clients fail when a backend is switched off, and since when has nobody seen them?
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use agentidp_secrets::backends::Memory;
+    /// use agentidp_secrets::lifecycle::{Lifecycle, MemoryLedger};
+    /// use agentidp_secrets::{BackendId, CredentialKey, SecretStore};
+    ///
+    /// let store = SecretStore::builder(Memory::new()).build()?;
+    /// let life = Lifecycle::new(store, MemoryLedger::new(), |task| drop(tokio::spawn(task))).with_usage();
+    /// life.issue(&CredentialKey::parse("agent-7", "credential-1")?, ()).await?;
+    /// let mut fail = Vec::new();
+    /// let all = life
+    ///     .report(&mut |reported| {
+    ///         if reported.needs(&BackendId::MEMORY) {
+    ///             fail.push((reported.row.key.clone(), reported.usage.last_used_at));
+    ///         }
+    ///     })
+    ///     .await?;
+    /// assert_eq!((all, fail.len(), fail[0].1), (1, 1, None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Failure::Ledger`]; what was told until then is true.
+    pub async fn report(&self, tell: &mut (dyn FnMut(&Reported) + Send)) -> Result<u64, Failure<L::Error>> {
+        let (mut after, mut told) = (None, 0);
+        loop {
+            let rows = self.0.ledger.page(after.as_ref(), PAGE).await.map_err(Failure::Ledger)?;
+            let Some(last) = rows.last() else { return Ok(told) };
+            after = Some(last.key.clone());
+            let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
+            let usages = self.usages(&keys).await?;
+            for (row, usage) in rows.into_iter().zip(usages) {
+                tell(&Reported { row, usage });
+                told += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backends::{Bcrypt, Memory};
+    use crate::credential::CredentialKey;
+    use crate::lifecycle::{Decision, MemoryLedger};
+    use crate::store::SecretStore;
+
+    #[tokio::test]
+    async fn each_credential_is_told_once_with_who_keeps_it_and_its_last_use() {
+        let (ledger, memory) = (MemoryLedger::new(), Arc::new(Memory::new()));
+        let spawn = |task| drop(tokio::spawn(task));
+        let old = SecretStore::builder(Arc::clone(&memory)).build().unwrap();
+        let old = Lifecycle::new(old, ledger.clone(), spawn).with_usage();
+        let key = |number: u32| CredentialKey::parse("client", &format!("{number:05}")).unwrap();
+        for number in 0..2_001 {
+            old.issue(&key(number), ()).await.unwrap();
+        }
+        let bcrypt = Bcrypt::builder().cost(4).build().unwrap();
+        let store = SecretStore::builder(bcrypt).accepts(Arc::clone(&memory)).build().unwrap();
+        let new = Lifecycle::new(store, ledger, spawn).with_upgrades(false).with_usage();
+        let moved = new.rotate(&key(7), Duration::from_secs(60), ()).await.unwrap();
+        let proved = new.authenticate(key(7).client_id(), &moved.secret).await.unwrap();
+        assert!(matches!(proved, Decision::Proved(_)));
+        old.end(&key(8), ()).await.unwrap();
+
+        let mut told = Vec::new();
+        let count = new.report(&mut |reported| told.push(reported.clone())).await.unwrap();
+        assert_eq!((count, told.len()), (2_000, 2_000));
+        assert!(told.windows(2).all(|pair| pair[0].row.key < pair[1].row.key), "each once");
+        assert!(told.iter().all(|reported| reported.row.key != key(8)), "what has ended is none");
+        let in_memory = told.iter().filter(|reported| reported.needs(&BackendId::MEMORY)).count();
+        assert_eq!(in_memory, 1_999);
+        let seven = told.iter().find(|reported| reported.row.key == key(7)).unwrap();
+        assert_eq!(seven.backend(), Some(&BackendId::BCRYPT));
+        assert_eq!(seven.previous_backend(), Some(&BackendId::MEMORY));
+        assert!(seven.usage.last_used_at.is_some() && seven.usage.previous_last_used_at.is_none());
+        assert!(told[0].usage.last_used_at.is_none());
+    }
+}
