@@ -225,6 +225,10 @@ impl ChangeTx for Changing {
         self.inner.finish(client_id, credential_id, expires_at, awaits_use).await
     }
 
+    async fn rotate_usage(&mut self, credential_id: Uuid, now: std::time::SystemTime) -> Result<()> {
+        self.inner.rotate_usage(credential_id, now).await
+    }
+
     async fn update_agent(&mut self, agent: &Agent) -> Result<()> {
         self.inner.update_agent(agent).await
     }

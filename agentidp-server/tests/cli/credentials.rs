@@ -28,7 +28,10 @@ async fn the_report_names_each_credential_with_its_last_use() {
     let table = report(&place, &[]).await;
     assert_eq!(table.len(), 4, "{table:?}");
     assert!(table[0].starts_with("AGENT") && table[3] == "2 credentials, 2 bcrypt", "{table:?}");
-    assert!(table.iter().all(|line| !line.contains(&used.secret) && !line.contains('$')), "nothing of a secret: {table:?}");
+    assert!(
+        table.iter().all(|line| !line.contains(&used.secret) && !line.contains('$')),
+        "nothing of a secret: {table:?}"
+    );
     let json = report(&place, &["--json"]).await;
     let lines: Vec<Value> = json.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |id: &str| lines.iter().find(|line| line["agentId"] == id).unwrap_or_else(|| panic!("{json:?}"));
