@@ -1,5 +1,5 @@
-//! A provider with a past: clients are URLs, django-oauth-toolkit has hashed their secrets, and keys have this company's prefix. All of
-//! that is settings.
+//! A provider with a past: clients are URLs, django-oauth-toolkit has hashed their secrets, others lie in a Vault where another
+//! program has put them, and keys have this company's prefix. All of that is settings.
 
 use agentidp_secrets::backends::legacy::LegacyKdf;
 use agentidp_secrets::lifecycle::{Failure, Lifecycle};
@@ -16,7 +16,7 @@ pub type Idp = Lifecycle<PgLedger>;
 pub struct Settings {
     /// What new secrets begin with; a checksum ends them.
     pub key_prefix: String,
-    /// Where new secrets live.
+    /// Where new secrets live, and those that another program has put there.
     pub vault: VaultKv2Config,
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use adopter_legacy::{Idp, Settings, open, take_over};
 use agentidp_secrets::lifecycle::Decision;
-use agentidp_secrets::{ClientId, ClientSecret, CredentialKey};
+use agentidp_secrets::{ClientId, ClientSecret, CredentialKey, StoredSecret};
+use reqwest::Method;
 use serde_json::json;
 use sqlx::PgPool;
 
 use self::certificates::Authority;
-use self::support::bao::Bao;
 use self::support::bao::tls::TlsListener;
+use self::support::bao::{Bao, Mount};
 use self::support::postgres::Postgres;
 use self::support::process::until;
 
@@ -27,7 +28,8 @@ const SECRET: &str = "bqWCbFmkmDZKmQXPw3Fr0CcbE4yPqd8IL7Cg2a9YQbXyGzHn5tRkVvJ1sW
 
 struct Site {
     _postgres: Postgres,
-    _bao: Bao,
+    bao: Bao,
+    mount: Mount,
     pool: PgPool,
     idp: Idp,
 }
@@ -47,13 +49,24 @@ async fn site() -> Site {
             "ca_cert_pem": ca.pem,
             "auth": { "token": mount.policy_token },
             "mount": mount.name,
+            // Where the other program has put its keys, and beside what.
+            "prefix": "services",
+            "layout": "{client}/keys/{credential}",
+            "member": "api_key",
+            "keep_other_members": true,
         },
     }))
     .unwrap();
+    // Its policy names the folder.
+    let rules = [("data", r#""create", "read", "update""#), ("metadata", r#""delete""#)];
+    let rules = rules.map(|(branch, rights)| {
+        format!("path \"{}/{branch}/services/*\" {{ capabilities = [{rights}] }}\n", mount.name)
+    });
+    bao.write_policy(&mount.name, &rules.concat()).await;
     let postgres = Postgres::start_own().await;
     let pool = PgPool::connect(&postgres.fresh_database().await).await.unwrap();
     let idp = open(settings.store().unwrap(), pool.clone()).await.unwrap();
-    Site { _postgres: postgres, _bao: bao, pool, idp }
+    Site { _postgres: postgres, bao, mount, pool, idp }
 }
 
 impl Site {
@@ -87,6 +100,24 @@ async fn clients_of_django_oauth_toolkit_move_to_vault_when_they_log_in() {
     assert!(site.works(CLIENT, SECRET).await && !site.works(CLIENT, "a guess").await);
     let rotated = site.idp.rotate(&key, Duration::ZERO, ()).await.unwrap().secret;
     assert!(!site.works(CLIENT, SECRET).await && site.works(CLIENT, rotated.expose_secret()).await);
+}
+
+#[tokio::test]
+async fn what_another_program_keeps_in_vault_is_taken_over_and_rotated_beside_its_other_members() {
+    let site = site().await;
+    let path = format!("{}/data/services/billing/keys/7", site.mount.name);
+    let entry = json!({ "data": { "api_key": "a key from before", "owner": "billing@acme.example" } });
+    site.bao.root(Method::POST, &path, entry).await;
+    let (key, record) = (CredentialKey::parse("billing", "7").unwrap(), format!("{{vault-kv2}}{path}"));
+    site.idp.take_over(&key, &StoredSecret::parse(&record).unwrap(), ()).await.unwrap();
+    assert!(site.works("billing", "a key from before").await && !site.works("billing", "a guess").await);
+
+    let rotated = site.idp.rotate(&key, Duration::from_secs(3600), ()).await.unwrap().secret;
+    for secret in ["a key from before", rotated.expose_secret()] {
+        assert!(site.works("billing", secret).await, "within the overlap");
+    }
+    let kept = site.bao.read_root(&path).await.unwrap().data;
+    assert_eq!(kept, json!({ "api_key": rotated.expose_secret(), "owner": "billing@acme.example" }));
 }
 
 #[tokio::test]
