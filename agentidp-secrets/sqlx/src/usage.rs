@@ -34,7 +34,7 @@ impl UsageLedger for Own {
              THEN excluded.last_used_at ELSE 0 END), 0), previous_last_used_at = nullif(",
             greatest!(),
             "(coalesce(u.previous_last_used_at, 0), CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) \
-             THEN excluded.last_used_at ELSE 0 END, CASE WHEN excluded.previous_last_used_at > coalesce(u.since, 0) \
+             THEN excluded.last_used_at ELSE 0 END, CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) \
              THEN excluded.previous_last_used_at ELSE 0 END), 0)"
         );
         let uses = uses.iter().map(|used| {

@@ -107,7 +107,7 @@ mod tests {
         for number in 0..2_001 {
             old.issue(&key(number), ()).await.unwrap();
         }
-        let bcrypt = Bcrypt::builder().cost(4).build().unwrap();
+        let bcrypt = Bcrypt::builder().build().unwrap();
         let store = SecretStore::builder(bcrypt).accepts(Arc::clone(&memory)).build().unwrap();
         let new = Lifecycle::new(store, ledger, spawn).with_upgrades(false).with_usage();
         let moved = new.rotate(&key(7), Duration::from_secs(60), ()).await.unwrap();

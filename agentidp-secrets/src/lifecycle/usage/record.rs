@@ -30,12 +30,12 @@ pub struct Use {
 
 impl Usage {
     /// The same with a use. Later times stay. What was the current secret until [`since`](Self::since) is the previous one now, and
-    /// what was the previous one is no more.
+    /// what was the previous one before it is no more.
     #[must_use]
     pub fn with(self, used: &Use) -> Self {
-        let is_older = |at: &SystemTime| self.since.is_some_and(|since| *at <= since);
-        let (older, current) = (used.current.filter(is_older), used.current.filter(|at| !is_older(at)));
-        let previous = used.previous.filter(|at| !is_older(at));
+        let is_of_previous = |at: &SystemTime| self.since.is_some_and(|since| *at <= since);
+        let (older, current) = (used.current.filter(is_of_previous), used.current.filter(|at| !is_of_previous(at)));
+        let previous = used.previous.filter(|at| self.since.is_none_or(|since| *at >= since));
         Self {
             last_used_at: self.last_used_at.max(current),
             previous_last_used_at: self.previous_last_used_at.max(older).max(previous),

@@ -37,7 +37,7 @@ pub(super) const NOTE_USES: &str = "INSERT INTO credential_usage AS u (credentia
      CASE WHEN excluded.last_used_at > coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END), 0), \
      previous_last_used_at = nullif(greatest(coalesce(u.previous_last_used_at, 0), \
      CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END, \
-     CASE WHEN excluded.previous_last_used_at > coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
+     CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
 
 /// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. Arrays
 /// instead of a list of rows, so that it is one prepared statement for any number of events.

@@ -149,6 +149,9 @@ async fn a_use_from_before_a_rotation_is_of_the_previous_secret<H: LedgerHarness
     let expected = Usage { last_used_at: None, previous_last_used_at: at(10), since: at(10) };
     let clause = "`note_uses`: what was current before the rotation is previous now, and what was previous is no more";
     holds(kept == expected, clause);
+    noted(&site.ledger, &[used(&key, None, at(10))]).await;
+    let kept = usage(&site.ledger, &key).await.previous_last_used_at;
+    holds(kept == at(10), "`note_uses`: at the instant of the rotation a use is of the previous secret");
     noted(&site.ledger, &[used(&key, at(11), at(12))]).await;
     let kept = usage(&site.ledger, &key).await;
     let expected = Usage { last_used_at: at(11), previous_last_used_at: at(12), since: at(10) };
