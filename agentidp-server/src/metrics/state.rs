@@ -52,6 +52,7 @@ impl Metrics {
     }
 
     /// Of so many credentials the time is coming; how many there were before.
+    #[must_use = "it tells whether there are more"]
     pub fn deadlines(&self, deadlines: Deadlines) -> Deadlines {
         let Deadlines { expiring_used, expiring_unused, previous_used, previous_unused } = deadlines;
         let counts = [
