@@ -31,6 +31,8 @@ async fn a_credential_is_shown_once_and_listed_without_its_secret() {
         "createdAt": "2030-03-17T17:46:40.001Z",
         "expiresAt": in_days(30),
         "revokedAt": null,
+        "lastUsedAt": null,
+        "previousLastUsedAt": null,
     });
     let listed = site.get(&path).await.json();
     assert_eq!(listed, json!({ "data": [expected], "total": 1, "page": 1, "limit": 20 }));

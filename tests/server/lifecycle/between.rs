@@ -115,16 +115,34 @@ async fn a_repair_is_finished_although_the_first_one_to_finish_it_failed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_is_finished_while_deletions_are_stopped() {
     let mut vaulted = Vaulted::new().await.told_to_keep(2).await;
-    let clock = Arc::clone(&vaulted.site.clock);
-    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
     let agent = vaulted.site.agent("a@agents.example").await;
     let (credential, secret) = vaulted.site.credential(agent).await;
     support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
     vaulted.commits.next_upgrade(Before::Outage);
     assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
+    let clock = Arc::clone(&vaulted.site.clock);
+    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
     vaulted.site.clock.advance(LEASE);
     purge::round(&vaulted.site.app).await;
     assert!(vaulted.site.accepts(agent, &secret).await);
+}
+
+/// A repair that evicts the version that the row pins is not begun while it is in doubt whether what lies on top counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_doubt_no_repair_is_begun_that_evicts_what_counts() {
+    let mut vaulted = Vaulted::new().await.told_to_keep(2).await;
+    let agent = vaulted.site.agent("a@agents.example").await;
+    let (credential, secret) = vaulted.site.credential(agent).await;
+    support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
+    let clock = Arc::clone(&vaulted.site.clock);
+    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
+    let refused = vaulted.site.rotate(agent, credential).await.failure();
+    assert_eq!(refused, (500, "VAULT_WRITE_ERROR".to_owned()));
+    assert!(vaulted.site.accepts(agent, &secret).await, "nothing was written");
+    vaulted.site.change(|app| app.gate = DeletionGate::always_open());
+    let reply = vaulted.site.rotate(agent, credential).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(vaulted.site.accepts(agent, &reply.secret()).await);
 }
 
 /// Logins have read their rows before a rotation is committed, and are verified after it.

@@ -27,6 +27,7 @@ impl Vault {
     pub(super) fn new() -> Self {
         let info = BackendInfo::new(BackendId::VAULT_KV2, Custody::Backend)
             .with_pin_mark("?version=")
+            .with_reveal()
             .with_versions_kept(Self::KEPT);
         Self { info: Arc::new(info), paths: Arc::default(), written: Arc::default() }
     }
