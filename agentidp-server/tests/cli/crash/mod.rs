@@ -2,8 +2,8 @@
 //! `reconcile`, and it starts again.
 //!
 //! The calls are counted, not named: a case goes on to the next one until the change gets through untouched, so that no new
-//! step can be forgotten. `CRASH_ROUNDS=20` repeats each on PostgreSQL so often, once on SQLite, and dies within transactions
-//! too.
+//! step can be forgotten. Each call meets a death and one of the other faults; `CRASH_ROUNDS=20` has each of them at each call so often
+//! on PostgreSQL, once on SQLite, and dies within transactions too.
 
 mod trial;
 
@@ -64,26 +64,43 @@ cases! {
     a_decommission: Decommission, moves false, 3 transactions;
 }
 
-/// One round tries each call on one of the databases, by turns.
+/// Every call. A round has each on one of the databases, by turns.
+const EACH: (u32, usize) = (1, 1);
+
+/// One round tries each call on one of the databases, by turns: a death at each, and at each one of the three other faults.
 async fn at_each_call(case: Case, fault: Fault, at_least: u32) {
     match std::env::var_os("CRASH_ROUNDS").map(|rounds| rounds.to_str().unwrap().parse::<u32>().unwrap()) {
-        None => until_it_gets_through(case, fault, at_least, |number| number % 2 == 1).await,
+        None => {
+            let calls = match fault {
+                Fault::Die | Fault::DieWithin => EACH,
+                Fault::Lose => (1, 3),
+                Fault::Undo => (2, 3),
+                Fault::Pause => (3, 3),
+            };
+            until_it_gets_through(case, fault, at_least, calls, |number| number % 2 == 1).await;
+        }
         Some(rounds) => {
             for _ in 0..rounds {
-                until_it_gets_through(case, fault, at_least, |_| true).await;
+                until_it_gets_through(case, fault, at_least, EACH, |_| true).await;
             }
-            until_it_gets_through(case, fault, at_least, |_| false).await;
+            until_it_gets_through(case, fault, at_least, EACH, |_| false).await;
             if fault == Fault::Die {
-                until_it_gets_through(case, Fault::DieWithin, 2 * at_least, |_| true).await;
+                until_it_gets_through(case, Fault::DieWithin, 2 * at_least, EACH, |_| true).await;
             }
         }
     }
 }
 
-/// Goes on until the change gets through before the fault's turn comes.
-async fn until_it_gets_through(case: Case, fault: Fault, at_least: u32, on_postgres: impl Fn(u32) -> bool) {
+/// Goes on, from the `first` call in steps of `step`, until the change gets through before the fault's turn comes.
+async fn until_it_gets_through(
+    case: Case,
+    fault: Fault,
+    at_least: u32,
+    (first, step): (u32, usize),
+    on_postgres: impl Fn(u32) -> bool,
+) {
     let mut was_committed = false;
-    for number in 1..MOST_CALLS {
+    for number in (first..MOST_CALLS).step_by(step) {
         let postgres = if on_postgres(number) { Some(support::postgres().fresh_database().await) } else { None };
         let outcome = Trial::run(case.act, case.moves, fault, number, postgres).await;
         let (act, moves) = (case.act, case.moves);
