@@ -38,7 +38,7 @@ impl<L: Ledger> Lifecycle<L> {
         }
         for latest in last..last + MOST {
             if latest <= last + 1 {
-                self.refuse_second_name(key, place).await?;
+                self.refuse_second_name(key, place, latest).await?;
             }
             backend.overwrite(key, latest, None).await?;
             if matches!(backend.inspect(key, Some(last)).await?, Held::Nothing) {
@@ -50,8 +50,13 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Two backends of a store may turn out to be one place under two names: a blank version that is written to the one lies over the
-    /// current secret at the other. Then no second one follows, before it pushes that secret out.
-    async fn refuse_second_name(&self, key: &CredentialKey, left: &StoredSecret) -> Result<(), Failure<L::Error>> {
+    /// current secret at the other, as its `latest` version too. Then no second one follows, before it pushes that secret out.
+    async fn refuse_second_name(
+        &self,
+        key: &CredentialKey,
+        left: &StoredSecret,
+        latest: u64,
+    ) -> Result<(), Failure<L::Error>> {
         let state = self.edit(key, |state, _, _| state.clone()).await?;
         let current = state.active().and_then(|row| row.secrets.as_ref()).map(|secrets| &secrets.current);
         let Some(to) = current.and_then(|current| self.points_to(current)) else { return Ok(()) };
@@ -59,7 +64,7 @@ impl<L: Ledger> Lifecycle<L> {
             return Ok(());
         }
         match self.backend_at(key, &to.place)?.inspect(key, None).await? {
-            Held::Version { secret: None, .. } => {
+            Held::Version { secret: None, version, .. } if version == latest => {
                 let message = format!(
                     "`{}` and `{}` seem to be one place under two names: give the store one of them only",
                     left.backend(),
