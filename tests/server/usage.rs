@@ -1,9 +1,15 @@
 //! When secrets were last used (contract §9).
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::lifecycle::{Usage, Use};
 use agentidp_secrets::testkit::FaultLayer;
+use agentidp_server::domain::Timestamp;
+use agentidp_server::repo::{Deadlines, RepoError, Result, UsageRepo};
 use agentidp_server::workers::census;
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -77,6 +83,40 @@ async fn a_previous_secret_ends_early_only_when_nobody_uses_it() {
         assert_eq!(site.grant(agent, &old).await.status, 401);
         assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
     }
+}
+
+/// Usage that cannot be read.
+struct Unreadable;
+
+#[async_trait]
+impl UsageRepo for Unreadable {
+    async fn note_uses(&self, _: &[Use]) -> Result<()> {
+        Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
+    }
+
+    async fn deadlines(&self, _: Timestamp, _: Timestamp, _: Timestamp) -> Result<Deadlines> {
+        Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
+    }
+
+    async fn usage(&self, _: &[Uuid]) -> Result<HashMap<Uuid, Usage>> {
+        Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
+    }
+}
+
+/// Its commit is done, and nobody could show the secret later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_secret_is_shown_although_its_last_use_cannot_be_read() {
+    let mut site = Site::bcrypt().await;
+    let agent = site.agent("a@agents.example").await;
+    let (credential, _) = site.credential(agent).await;
+    site.change(|app| app.repos.usage = Arc::new(Unreadable));
+    let reply = site.rotate(agent, credential).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+    let path = format!("/agents/{agent}/credentials/{credential}/previous?force=true");
+    site.call("POST", &format!("/agents/{agent}/credentials/{credential}/rotate"), json!({ "overlapSeconds": 60 }))
+        .await;
+    assert_eq!(site.call("DELETE", &path, Value::Null).await.status, 204, "whoever forces it does not ask who uses it");
 }
 
 /// In the log and the metrics, before it is an outage.

@@ -6,6 +6,7 @@ use agentidp_secrets::lifecycle::Usage;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
+use tracing::debug;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -57,8 +58,11 @@ pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uu
     let (app, actor) = (Arc::clone(call.app), actor(&call));
     let rotation = Rotation { expires_at: options.expires_at, overlap: options.overlap };
     let shown = credentials::rotate(app, actor, agent_id, credential_id, rotation, request).await?;
-    let used = call.app.repos.usage.usage(&[credential_id]).await?;
-    Ok(show(StatusCode::OK, &shown, used.get(&credential_id).copied().unwrap_or_default(), call.app.now()))
+    // The secret is committed, and shown now or never: it does not wait for when its forerunner was used.
+    let used = call.app.repos.usage.usage(&[credential_id]).await;
+    let used = used.inspect_err(|error| debug!(%error, "the last use could not be read: it is shown as never"));
+    let usage = used.unwrap_or_default().remove(&credential_id).unwrap_or_default();
+    Ok(show(StatusCode::OK, &shown, usage, call.app.now()))
 }
 
 /// `DELETE /agents/{agentId}/credentials/{credentialId}`
