@@ -17,7 +17,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// [`Failure`]: `NoPrevious` where there is none that counts.
     pub async fn end_previous(&self, key: &CredentialKey, change: impl Change<L>) -> Result<(), Failure<L::Error>> {
         let (life, key) = (self.clone(), key.clone());
-        self.uncut(async move { life.previous_ended(&key, &change).await }).await
+        self.uncut(async move { life.previous_ended(&key, Duration::ZERO, &change).await }).await
     }
 
     /// The same, unless the previous secret was proved `within` so long: then whoever uses it would be refused. Other processes
@@ -32,23 +32,25 @@ impl<L: Ledger> Lifecycle<L> {
         change: impl Change<L>,
     ) -> Result<(), Failure<L::Error>> {
         let (life, key) = (self.clone(), key.clone());
-        self.uncut(async move {
-            let (row, now) = life.active(&key).await?;
-            let counts = row.secrets.as_ref().is_some_and(|secrets| without_past(secrets, now).previous.is_some());
-            let used_at = if counts { life.usage(&key).await?.previous_last_used_at } else { None };
-            match used_at.filter(|at| at.checked_add(within).is_none_or(|end| end > now)) {
-                Some(at) => Err(Failure::PreviousInUse(at)),
-                None => life.previous_ended(&key, &change).await,
-            }
-        })
-        .await
+        self.uncut(async move { life.previous_ended(&key, within, &change).await }).await
     }
 
-    async fn previous_ended(&self, key: &CredentialKey, change: &dyn Change<L>) -> Result<(), Failure<L::Error>> {
+    async fn previous_ended(
+        &self,
+        key: &CredentialKey,
+        unless_within: Duration,
+        change: &dyn Change<L>,
+    ) -> Result<(), Failure<L::Error>> {
         for _ in 0..ATTEMPTS {
             let (row, now) = self.active(key).await?;
             let secrets = row.secrets.as_ref().filter(|secrets| without_past(secrets, now).previous.is_some());
             let secrets = secrets.ok_or(Failure::NoPrevious)?;
+            if !unless_within.is_zero() {
+                let used_at = self.usage(key).await?.previous_last_used_at;
+                if let Some(at) = used_at.filter(|at| at.checked_add(unless_within).is_none_or(|end| end > now)) {
+                    return Err(Failure::PreviousInUse(at));
+                }
+            }
             let secrets = CredentialSecrets { previous: None, ..secrets.clone() };
             let after = Row { secrets: Some(secrets), ..row.clone() };
             let write = Write::Replace { before: row.revision, after, rotates: false };

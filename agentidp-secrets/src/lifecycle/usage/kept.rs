@@ -1,6 +1,5 @@
 //! Uses of a lifecycle whose ledger keeps them.
 
-use std::fmt;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -11,7 +10,7 @@ use super::record::{Usage, Use};
 use crate::credential::CredentialKey;
 use crate::lifecycle::ledger::Ledger;
 
-/// The same for a lifecycle whose ledger need not be one.
+/// A [`UsageLedger`] for a lifecycle, which takes any [`Ledger`].
 #[async_trait]
 pub(crate) trait Keeper<L: Ledger>: Send + Sync {
     async fn note_uses(&self, ledger: &L, uses: &[Use]) -> Result<(), L::Error>;
@@ -40,10 +39,4 @@ impl<L: UsageLedger> Keeper<L> for Direct {
 pub(crate) struct Kept<L> {
     pub(super) noted: Noted,
     pub(super) keeper: Box<dyn Keeper<L>>,
-}
-
-impl<L> fmt::Debug for Kept<L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kept").finish_non_exhaustive()
-    }
 }
