@@ -9,6 +9,27 @@ use uuid::Uuid;
 use super::Result;
 use crate::domain::Timestamp;
 
+/// Adds the uses of `$rows`, which selects ids and times from a JSON text; `$greatest` is the greater of its arguments. A use until
+/// `since` was of the secret that is the previous one now; one of the secret before that is no more.
+macro_rules! note_uses {
+    ($rows:literal, $greatest:literal) => {
+        concat!(
+            "INSERT INTO credential_usage AS u (credential_id, last_used_at, previous_last_used_at) ",
+            $rows,
+            " ON CONFLICT (credential_id) DO UPDATE SET last_used_at = nullif(",
+            $greatest,
+            "(coalesce(u.last_used_at, 0), CASE WHEN excluded.last_used_at > coalesce(u.since, 0) \
+             THEN excluded.last_used_at ELSE 0 END), 0), previous_last_used_at = nullif(",
+            $greatest,
+            "(coalesce(u.previous_last_used_at, 0), CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) \
+             THEN excluded.last_used_at ELSE 0 END, CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) \
+             THEN excluded.previous_last_used_at ELSE 0 END), 0)"
+        )
+    };
+}
+
+pub(super) use note_uses;
+
 /// How many active credentials there are whose time is coming.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "built by repositories and tests")]

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgPool};
 
 use crate::domain::AuditEvent;
 use crate::repo::Leadership;
+use crate::repo::usage::note_uses;
 
 /// The database that `shared` is compiled for here.
 pub(super) type Db = sqlx::Postgres;
@@ -29,15 +30,10 @@ pub(super) const LOCK_ABSENT: Option<&str> =
 /// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
 pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
 
-/// Adds uses, as a JSON text of ids and times. A use of before `since` was of the secret that is the previous one now; one of the
-/// secret before that is no more.
-pub(super) const NOTE_USES: &str = "INSERT INTO credential_usage AS u (credential_id, last_used_at, previous_last_used_at) \
-     SELECT (e->>0)::uuid, (e->>1)::bigint, (e->>2)::bigint FROM jsonb_array_elements($1::jsonb) e \
-     ON CONFLICT (credential_id) DO UPDATE SET last_used_at = nullif(greatest(coalesce(u.last_used_at, 0), \
-     CASE WHEN excluded.last_used_at > coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END), 0), \
-     previous_last_used_at = nullif(greatest(coalesce(u.previous_last_used_at, 0), \
-     CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END, \
-     CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
+pub(super) const NOTE_USES: &str = note_uses!(
+    "SELECT (e->>0)::uuid, (e->>1)::bigint, (e->>2)::bigint FROM jsonb_array_elements($1::jsonb) e",
+    "greatest"
+);
 
 /// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. Arrays
 /// instead of a list of rows, so that it is one prepared statement for any number of events.

@@ -7,6 +7,7 @@ use sqlx::{QueryBuilder, SqlitePool};
 use crate::domain::AuditEvent;
 use crate::repo::Leadership;
 use crate::repo::columns::Id;
+use crate::repo::usage::note_uses;
 
 /// The database that `shared` is compiled for here.
 pub(super) type Db = sqlx::Sqlite;
@@ -26,15 +27,8 @@ pub(super) const LOCK_REGISTRATION: Option<&str> = None;
 /// Every write transaction is alone.
 pub(super) const LOCK_ABSENT: Option<&str> = None;
 
-/// Adds uses, as a JSON text of ids and times. A use of before `since` was of the secret that is the previous one now; one of the
-/// secret before that is no more.
-pub(super) const NOTE_USES: &str = "INSERT INTO credential_usage AS u (credential_id, last_used_at, previous_last_used_at) \
-     SELECT value->>0, value->>1, value->>2 FROM json_each($1) WHERE true \
-     ON CONFLICT (credential_id) DO UPDATE SET last_used_at = nullif(max(coalesce(u.last_used_at, 0), \
-     CASE WHEN excluded.last_used_at > coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END), 0), \
-     previous_last_used_at = nullif(max(coalesce(u.previous_last_used_at, 0), \
-     CASE WHEN excluded.last_used_at <= coalesce(u.since, 0) THEN excluded.last_used_at ELSE 0 END, \
-     CASE WHEN excluded.previous_last_used_at >= coalesce(u.since, 0) THEN excluded.previous_last_used_at ELSE 0 END), 0)";
+pub(super) const NOTE_USES: &str =
+    note_uses!("SELECT value->>0, value->>1, value->>2 FROM json_each($1) WHERE true", "max");
 
 /// Inserts events in one statement, which is its own transaction; those that are there already stay as they are. At eight
 /// values each, 4000 events are as many as a statement takes.
