@@ -84,6 +84,14 @@ impl StoredSecret {
         &self.backend
     }
 
+    /// Nothing where this backend wrote the record; else the error of a backend that is given another one's.
+    pub(crate) fn check_backend(&self, id: &BackendId) -> Result<()> {
+        if self.backend == *id {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Malformed, "the record belongs to another backend"))
+    }
+
     /// What the backend wrote. Sensitive where it is a digest.
     #[must_use]
     pub fn payload(&self) -> &str {

@@ -189,10 +189,8 @@ fn mac(mac_key: &MacKey, key: &CredentialKey, salt: &Salt, secret: &ClientSecret
 }
 
 fn check_record(operation: Operation, stored: &StoredSecret) -> Result<()> {
-    if *stored.backend() == BackendId::KEYED_DIGEST {
-        return Ok(());
-    }
-    Err(failed(operation, ErrorKind::Malformed, "the record belongs to another backend".to_owned()))
+    let id = BackendId::KEYED_DIGEST;
+    stored.check_backend(&id).map_err(|error| error.with_operation(operation).with_backend(id))
 }
 
 fn failed(operation: Operation, kind: ErrorKind, message: String) -> Error {

@@ -86,12 +86,8 @@ impl<D: Digester> DigestBackend<D> {
     }
 
     fn check_record(&self, operation: Operation, stored: &StoredSecret) -> Result<()> {
-        if stored.backend() == &self.info().id {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::Malformed, "the record belongs to another backend")
-            .with_operation(operation)
-            .with_backend(self.info().id.clone()))
+        let id = &self.info().id;
+        stored.check_backend(id).map_err(|error| error.with_operation(operation).with_backend(id.clone()))
     }
 
     async fn digest(&self, operation: Operation, key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {

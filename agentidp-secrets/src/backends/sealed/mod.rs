@@ -103,7 +103,7 @@ impl Sealed {
     /// The secret in a record, and whether it is sealed under the first key.
     fn open(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<(ClientSecret, bool)> {
         let malformed = |message: &'static str| Error::new(ErrorKind::Malformed, message);
-        check_record(stored)?;
+        stored.check_backend(&BackendId::SEALED)?;
         let SealedText { key_id, nonce, sealed } = SealedText::parse(stored.payload())
             .ok_or_else(|| malformed("the sealed record is damaged: restore it, or rotate the credential"))?;
         let known = self.keys.iter().enumerate().find(|(_, (id, _))| *id == key_id);
@@ -158,12 +158,15 @@ impl SecretBackend for Sealed {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        check_record(current).and_then(|()| self.seal(key, secret)).map_err(during(Operation::Rotate))
+        current
+            .check_backend(&BackendId::SEALED)
+            .and_then(|()| self.seal(key, secret))
+            .map_err(during(Operation::Rotate))
     }
 
     /// Does nothing: the record holds all there is.
     async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
-        check_record(stored).map_err(during(Operation::Revoke))
+        stored.check_backend(&BackendId::SEALED).map_err(during(Operation::Revoke))
     }
 
     async fn probe(&self) -> Result<()> {
@@ -183,13 +186,6 @@ impl fmt::Debug for Sealed {
 fn bound_to(key_id: KeyId, key: &CredentialKey) -> Zeroizing<Vec<u8>> {
     let (client, credential) = (key.client_id().as_str().as_bytes(), key.credential_id().as_str().as_bytes());
     framed(&[DOMAIN, key_id.as_str().as_bytes(), client, credential])
-}
-
-fn check_record(stored: &StoredSecret) -> Result<()> {
-    if *stored.backend() == BackendId::SEALED {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Malformed, "the record belongs to another backend"))
 }
 
 fn during(operation: Operation) -> impl Fn(Error) -> Error {

@@ -46,7 +46,7 @@ impl SecretBackend for VaultTransit {
     }
 
     async fn rotate(&self, key: &CredentialKey, current: &StoredSecret, secret: &ClientSecret) -> Result<StoredSecret> {
-        let made = match check_record(current) {
+        let made = match current.check_backend(&BackendId::VAULT_TRANSIT) {
             Ok(()) => self.make(key, secret).await,
             Err(error) => Err(error),
         };
@@ -55,7 +55,7 @@ impl SecretBackend for VaultTransit {
 
     /// Does nothing: Vault keeps no secret.
     async fn revoke(&self, _key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
-        check_record(stored).map_err(during(Operation::Revoke))
+        stored.check_backend(&BackendId::VAULT_TRANSIT).map_err(during(Operation::Revoke))
     }
 
     /// Makes an HMAC of a text of its own and verifies it.
@@ -77,7 +77,7 @@ impl VaultTransit {
     }
 
     fn read(&self, stored: &StoredSecret) -> Result<TransitText> {
-        check_record(stored)?;
+        stored.check_backend(&BackendId::VAULT_TRANSIT)?;
         let text = TransitText::parse(stored.payload()).ok_or_else(|| {
             Error::new(ErrorKind::Malformed, "the record of the transit engine is damaged; rotate the credential")
         })?;
@@ -116,11 +116,4 @@ impl VaultTransit {
 fn input(key: &CredentialKey, salt: &Salt, secret: &ClientSecret) -> Zeroizing<Vec<u8>> {
     let (client, credential) = (key.client_id().as_str().as_bytes(), key.credential_id().as_str().as_bytes());
     framed(&[DOMAIN, client, credential, salt, secret.expose_secret().as_bytes()])
-}
-
-fn check_record(stored: &StoredSecret) -> Result<()> {
-    if *stored.backend() == BackendId::VAULT_TRANSIT {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Malformed, "the record belongs to another backend"))
 }
