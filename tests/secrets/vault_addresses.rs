@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
-use agentidp_secrets::{ClientSecret, CredentialKey, ErrorKind, SecretBackend, Verdict};
+use agentidp_secrets::{ErrorKind, SecretBackend};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::task::JoinSet;
@@ -12,18 +12,10 @@ use crate::certificates::Authority;
 use crate::support;
 use crate::support::bao::tls::TlsListener;
 use crate::support::bao::{Bao, Mount};
+use crate::vault_logins::works;
 
 fn at(address: &str, mount: &Mount) -> VaultKv2Builder {
     VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str())
-}
-
-async fn works(builder: VaultKv2Builder, credential: &str) {
-    let vault = builder.build().unwrap();
-    let (key, secret) = (CredentialKey::parse("a", credential).unwrap(), ClientSecret::from("s"));
-    vault.check().await.unwrap();
-    let stored = vault.store(&key, &secret).await.unwrap();
-    assert_eq!(vault.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
-    assert_eq!(vault.verify(&key, &stored, &ClientSecret::from("wrong")).await.unwrap(), Verdict::Mismatch);
 }
 
 /// Takes `/vault` off the path of each request, as a gateway does, and refuses a request without it.
@@ -70,7 +62,7 @@ async fn an_address_may_have_a_path() {
     let mount = bao.fresh_mount(2).await;
     let (address, _gateway) = gateway(server_of(bao)).await;
     for (number, address) in [address.clone(), format!("{address}/")].iter().enumerate() {
-        works(at(address, &mount), &format!("path-{number}")).await;
+        works(&at(address, &mount).build().unwrap(), &format!("path-{number}")).await;
     }
 }
 
@@ -92,9 +84,9 @@ async fn an_address_may_be_a_socket_of_this_machine() {
             connections.spawn(async move { relay(client, TcpStream::connect(server).await.unwrap()).await });
         }
     });
-    works(at(&address, &mount), "socket").await;
+    works(&at(&address, &mount).build().unwrap(), "socket").await;
     // Beside a node that is not there.
-    works(at(&format!("http://127.0.0.1:1,{address}"), &mount), "socket-of-two").await;
+    works(&at(&format!("http://127.0.0.1:1,{address}"), &mount).build().unwrap(), "socket-of-two").await;
 }
 
 #[tokio::test]
@@ -114,11 +106,15 @@ async fn the_certificate_may_be_for_another_name_than_the_host() {
         );
         let misnamed = builder().tls_server_name("vault.example").build().unwrap().probe().await.unwrap_err();
         assert!(misnamed.to_string().contains("for another name"), "{misnamed}");
-        works(builder().tls_server_name("vault.internal"), &format!("named-{number}")).await;
+        works(&builder().tls_server_name("vault.internal").build().unwrap(), &format!("named-{number}")).await;
     }
     // Each node by its own host.
     let both = format!("https://127.0.0.1:1,https://127.0.0.1:{port}");
-    works(at(&both, &mount).ca_cert_pem(ca.pem.as_str()).tls_server_name("vault.internal"), "named-of-two").await;
+    works(
+        &at(&both, &mount).ca_cert_pem(ca.pem.as_str()).tls_server_name("vault.internal").build().unwrap(),
+        "named-of-two",
+    )
+    .await;
     let unknown = at("https://nowhere.invalid", &mount).tls_server_name("vault.internal").build().unwrap();
     let error = unknown.probe().await.unwrap_err();
     assert!(error.to_string().contains("the host of Vault's address https://nowhere.invalid is unknown"), "{error}");
@@ -129,6 +125,6 @@ async fn the_namespace_at_the_top_has_several_names() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;
     for (number, name) in ["", "/", "root"].iter().enumerate() {
-        works(at(bao.address(), &mount).namespace(*name), &format!("top-{number}")).await;
+        works(&at(bao.address(), &mount).namespace(*name).build().unwrap(), &format!("top-{number}")).await;
     }
 }

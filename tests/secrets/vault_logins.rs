@@ -14,7 +14,8 @@ use crate::support::bao::auth::Role;
 use crate::support::bao::proxy::Proxy;
 use crate::support::bao::{Bao, Mount, least_privilege};
 
-async fn works(vault: &VaultKv2, credential: &str) {
+/// Whether it does all that a login needs.
+pub(crate) async fn works(vault: &VaultKv2, credential: &str) {
     let (key, secret) = (CredentialKey::parse("a", credential).unwrap(), ClientSecret::from("s"));
     vault.check().await.unwrap();
     let stored = vault.store(&key, &secret).await.unwrap();

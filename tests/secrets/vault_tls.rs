@@ -2,23 +2,16 @@
 
 use agentidp_secrets::vault::auth::ClientCert;
 use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
-use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, Verdict};
+use agentidp_secrets::{Error, ErrorKind, SecretBackend};
 
 use crate::certificates::{Authority, Pair};
 use crate::support::bao::tls::TlsListener;
 use crate::support::bao::{Bao, Mount};
+use crate::vault_logins::works;
 
 fn builder(address: &str, mount: &Mount, trusted: &Authority) -> VaultKv2Builder {
     let builder = VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str());
     builder.ca_cert_pem(trusted.pem.as_str())
-}
-
-async fn works(builder: VaultKv2Builder, credential: &str) {
-    let vault = builder.build().unwrap();
-    let (key, secret) = (CredentialKey::parse("a", credential).unwrap(), ClientSecret::from("s"));
-    vault.check().await.unwrap();
-    let stored = vault.store(&key, &secret).await.unwrap();
-    assert_eq!(vault.verify(&key, &stored, &secret).await.unwrap(), Verdict::Match);
 }
 
 async fn refused(builder: VaultKv2Builder, says: &[&str]) {
@@ -43,7 +36,7 @@ async fn each_side_is_told_why_the_other_does_not_trust_it() {
     let mount = bao.fresh_mount(2).await;
     let [sound, mutual, misnamed, expired, as_ca] = addresses.as_slice() else { panic!("five listeners") };
 
-    works(builder(sound, &mount, &ours), "private-ca").await;
+    works(&builder(sound, &mount, &ours).build().unwrap(), "private-ca").await;
     refused(builder(sound, &mount, &other), &["not of a trusted CA", "`VaultKv2Builder::ca_cert_pem`"]).await;
     let without = VaultKv2::builder(sound.as_str(), mount.policy_token.as_str()).mount(mount.name.as_str());
     refused(without, &["not of a trusted CA", "`VaultKv2Builder::ca_cert_pem`"]).await;
@@ -55,7 +48,7 @@ async fn each_side_is_told_why_the_other_does_not_trust_it() {
         let own = authority.client();
         builder(mutual, &mount, &ours).client_cert(ClientCert::new(own.certificate, own.key))
     };
-    works(shown(&clients), "mutual").await;
+    works(&shown(&clients).build().unwrap(), "mutual").await;
     refused(builder(mutual, &mount, &ours), &["`VaultKv2Builder::client_cert`"]).await;
     refused(shown(&other), &["`VaultKv2Builder::client_cert`"]).await;
 }

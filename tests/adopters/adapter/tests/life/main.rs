@@ -1,5 +1,6 @@
 //! The provider from outside, over HTTP and a real PostgreSQL.
 
+#[path = "../../../support.rs"]
 mod support;
 
 use adopter_adapter::{Idp, router};

@@ -1,5 +1,6 @@
 //! The contract, on a real PostgreSQL, and how long the backend is.
 
+#[path = "../../../support.rs"]
 mod support;
 
 use adopter_backend::Table;

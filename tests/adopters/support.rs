@@ -1,13 +1,13 @@
 //! A PostgreSQL cluster for this test binary, by the support code of the repository. Yours has a database by other means.
 
 #[expect(dead_code, reason = "the repository's tests use more of it")]
-#[path = "../../../../support/find.rs"]
+#[path = "../support/find.rs"]
 pub(crate) mod find;
 #[expect(dead_code, reason = "the repository's tests use more of it")]
-#[path = "../../../../support/postgres.rs"]
+#[path = "../support/postgres.rs"]
 pub(crate) mod postgres;
 #[expect(dead_code, reason = "the repository's tests use more of it")]
-#[path = "../../../../support/process.rs"]
+#[path = "../support/process.rs"]
 pub(crate) mod process;
 
 /// A pool on an empty database, in the one cluster of this binary: it ends with the process.
