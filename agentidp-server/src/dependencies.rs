@@ -24,6 +24,9 @@ const TIMEOUT: Duration = Duration::from_millis(1400);
 /// After this time without a finished round nothing is known: the background task has stopped.
 const STALE: Duration = Duration::from_secs(10);
 
+/// What the library calls Vault.
+const VAULT: &str = "vault-kv2";
+
 /// What the last round found.
 #[derive(Debug, Default)]
 pub struct Dependencies {
@@ -91,7 +94,7 @@ impl Dependencies {
         }
     }
 
-    /// Asks Vault, which is the store's primary backend. Logs each change in one line.
+    /// Asks Vault. Logs each change in one line.
     pub async fn ask_vault(&self, store: &SecretStore, clock: &dyn Clock, metrics: &Metrics) {
         let (vault, problem) = match vault(store).await {
             Ok(()) => (Vault::Up, None),
@@ -134,8 +137,7 @@ async fn database(database: &dyn DatabaseRepo) -> (Database, Option<RepoError>) 
 async fn vault(store: &SecretStore) -> Result<(), Error> {
     let probed = timeout(TIMEOUT, store.probe()).await;
     let probed = probed.map_err(|_| Error::new(ErrorKind::Unavailable, "Vault did not answer in time"))?;
-    // The primary backend comes first.
-    probed.into_iter().next().map_or(Ok(()), |(_, outcome)| outcome)
+    probed.into_iter().find(|(id, _)| id.as_str() == VAULT).map_or(Ok(()), |(_, outcome)| outcome)
 }
 
 fn known<T: Copy>(state: &Mutex<Option<(Instant, T)>>, now: Instant) -> Option<T> {

@@ -102,6 +102,8 @@ mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]
+mod there_and_back;
+#[cfg(test)]
 mod token;
 #[cfg(test)]
 mod token_outage;

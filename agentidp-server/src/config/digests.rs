@@ -11,50 +11,52 @@ use super::lookup::Lookup;
 pub struct Digests {
     /// Keys of selectors and of keyed digests; none: there are neither.
     pub mac_keys: Option<MacKeys>,
-    /// What becomes of new secrets where there is no Vault.
-    pub new: NewDigest,
+    /// Where new secrets are kept.
+    pub new: NewSecrets,
     /// Whether a record that a login has proved, and that is not of today's form, is replaced by one that is.
     pub upgrade: bool,
     /// How many cores digests get at least while they have work; a quarter of them unless set.
     pub floor: Option<f64>,
 }
 
-/// What becomes of new secrets where there is no Vault.
+/// Where new secrets are kept. The other backends that are configured verify what they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the wiring must handle each")]
-pub enum NewDigest {
-    /// A bcrypt digest: documented.
+pub enum NewSecrets {
+    /// A bcrypt digest in the row: documented where there is no Vault.
     Bcrypt,
-    /// HMAC-SHA-256 under the first of the keys.
+    /// HMAC-SHA-256 under the first of the keys, in the row.
     Keyed,
+    /// In Vault: documented where there is one.
+    Vault,
 }
 
 impl Digests {
     pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let mac_keys = mac_keys(lookup)?;
-        let new = lookup.parsed("SECRET_BACKEND", "bcrypt or keyed-digest", |text| match text {
-            "bcrypt" => Some(NewDigest::Bcrypt),
-            "keyed-digest" => Some(NewDigest::Keyed),
+        let has_vault = lookup.text("VAULT_ADDR").is_some();
+        let new = lookup.parsed("SECRET_BACKEND", "bcrypt, keyed-digest or vault-kv2", |text| match text {
+            "bcrypt" => Some(NewSecrets::Bcrypt),
+            "keyed-digest" => Some(NewSecrets::Keyed),
+            "vault-kv2" => Some(NewSecrets::Vault),
             _ => None,
         })?;
-        if new == Some(NewDigest::Keyed) {
-            if mac_keys.is_none() {
-                return Err(ConfigError::new(
-                    "MAC_KEYS_FILE",
-                    "is missing while SECRET_BACKEND is keyed-digest: write `k1:` and the 64 digits that `openssl rand -hex 32` prints \
-                     into a file and name it; every server of one database needs the same",
-                ));
-            }
-            if lookup.text("VAULT_ADDR").is_some() {
-                return Err(ConfigError::new(
-                    "SECRET_BACKEND",
-                    "is keyed-digest while VAULT_ADDR is set, which says that new secrets live in Vault: unset one of them",
-                ));
-            }
+        if new == Some(NewSecrets::Keyed) && mac_keys.is_none() {
+            return Err(ConfigError::new(
+                "MAC_KEYS_FILE",
+                "is missing while SECRET_BACKEND is keyed-digest: write `k1:` and the 64 digits that `openssl rand -hex 32` prints \
+                 into a file and name it; every server of one database needs the same",
+            ));
+        }
+        if new == Some(NewSecrets::Vault) && !has_vault {
+            return Err(ConfigError::new(
+                "VAULT_ADDR",
+                "is missing while SECRET_BACKEND is vault-kv2: set the address of Vault, or name another backend",
+            ));
         }
         Ok(Self {
             mac_keys,
-            new: new.unwrap_or(NewDigest::Bcrypt),
+            new: new.unwrap_or(if has_vault { NewSecrets::Vault } else { NewSecrets::Bcrypt }),
             floor: lookup.parsed("DIGEST_FLOOR", "a number of cores from 0 to 1024, such as 0.5", |text| {
                 text.parse().ok().filter(|cores| (0.0..=1024.0).contains(cores))
             })?,

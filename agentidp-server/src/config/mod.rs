@@ -27,7 +27,7 @@ mod warm;
 use std::net::SocketAddr;
 
 pub use audit::Audit;
-pub use digests::{Digests, NewDigest};
+pub use digests::{Digests, NewSecrets};
 pub use environment::Environment;
 pub use error::ConfigError;
 pub use http::Http;
@@ -58,7 +58,7 @@ pub struct Config {
     pub storage: Storage,
     /// How access tokens are signed.
     pub jwt: Jwt,
-    /// Where secrets live; none: as bcrypt digests in the rows.
+    /// Vault, where there is one.
     pub vault: Option<Vault>,
     /// What rows hold of secrets, and beside them.
     pub digests: Digests,

@@ -1,4 +1,4 @@
-//! `VAULT_*`: with an address, new secrets live in Vault.
+//! `VAULT_*`: with an address there is a Vault.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -16,7 +16,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
-use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder};
+use agentidp_secrets::layers::WarmLayer;
+use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder, SharedBackend};
 use agentidp_secrets_sqlx::replicas::LeaseClock;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,7 +29,7 @@ pub(crate) use vault::backend as vault_backend;
 
 use self::data_dir::{data_dir, unusable};
 use crate::app::{App, Settings, VaultPlace};
-use crate::config::{Config, NewDigest};
+use crate::config::{Config, NewSecrets, Vault};
 use crate::dependencies::Dependencies;
 use crate::horizon::Horizon;
 use crate::ledger::DeletionGate;
@@ -184,7 +185,7 @@ fn with_row_cache(repos: Repos, config: &Config, metrics: &Metrics) -> Result<Re
         .map_err(|error| StartError::database(config, &error))
 }
 
-/// Vault first where there is one, and every kind of record that may be in the rows; and the token for Vault, to be looked
+/// The backend for new secrets, and every other one that may have records in the rows; and the token for Vault, to be looked
 /// after. `metrics` tell whether Vault is given up on for now.
 ///
 /// # Errors
@@ -194,7 +195,6 @@ pub async fn secret_store(
     clock: &Arc<dyn Clock>,
     metrics: &Metrics,
 ) -> Result<(SecretStore, Option<VaultToken>), StartError> {
-    let mut token = None;
     let warm = layers::warm(config.warm, clock)?;
     let bcrypt = Bcrypt::builder().cost(config.limits.bcrypt_cost).limits(digest_threads::limits(config.digests.floor));
     let (bcrypt, argon2) =
@@ -205,26 +205,43 @@ pub async fn secret_store(
     let argon2 = layers::around_digests(argon2, warm.as_ref(), metrics);
     let keyed = config.digests.mac_keys.clone();
     let keyed = keyed.map(|keys| layers::around_digests(KeyedDigest::new(keys), None, metrics));
-    let store = match (&config.vault, keyed) {
-        (Some(settings), keyed) => {
-            let vault = vault::backend(settings, clock)?;
-            if let Some(outage) = vault::refuse_unless_usable(&vault, settings).await? {
-                warn!(error = %outage, "Vault cannot be asked: only bcrypt-backed credentials get tokens until it can");
-            }
-            token = Some(VaultToken::new(vault.clone()));
-            metrics.with_vault();
-            // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
-            let warm = warm.as_ref().filter(|_| config.warm.holds_vault());
-            let breaker = layers::vault_breaker(clock, metrics);
-            let store =
-                SecretStore::builder(layers::around_vault(vault, settings, warm, &breaker, metrics)).accepts(bcrypt);
-            keyed.into_iter().fold(store, SecretStoreBuilder::accepts)
+    let (vault, token) = match &config.vault {
+        Some(settings) => {
+            let (vault, token) = vault_and_token(config, settings, warm.as_ref(), clock, metrics).await?;
+            (Some(vault), Some(token))
         }
-        (None, Some(keyed)) if config.digests.new == NewDigest::Keyed => SecretStore::builder(keyed).accepts(bcrypt),
-        (None, keyed) => keyed.into_iter().fold(SecretStore::builder(bcrypt), SecretStoreBuilder::accepts),
+        None => (None, None),
     };
+    // The configuration has refused a backend for new secrets that is not there.
+    let (primary, accepted) = match (config.digests.new, vault, keyed) {
+        (NewSecrets::Vault, Some(vault), keyed) => (vault, [Some(bcrypt), keyed]),
+        (NewSecrets::Keyed, vault, Some(keyed)) => (keyed, [Some(bcrypt), vault]),
+        (_, vault, keyed) => (bcrypt, [vault, keyed]),
+    };
+    let accepted = accepted.into_iter().flatten().chain([argon2]);
+    let store = accepted.fold(SecretStore::builder(primary), SecretStoreBuilder::accepts);
     let store = config.digests.mac_keys.iter().cloned().fold(store, SecretStoreBuilder::selector_keys);
-    Ok((store.accepts(argon2).clock(Arc::clone(clock)).build()?, token))
+    Ok((store.clock(Arc::clone(clock)).build()?, token))
+}
+
+/// Vault with its layers, tried once.
+async fn vault_and_token(
+    config: &Config,
+    settings: &Vault,
+    warm: Option<&WarmLayer>,
+    clock: &Arc<dyn Clock>,
+    metrics: &Metrics,
+) -> Result<(SharedBackend, VaultToken), StartError> {
+    let vault = vault::backend(settings, clock)?;
+    if let Some(outage) = vault::refuse_unless_usable(&vault, settings).await? {
+        warn!(error = %outage, "Vault cannot be asked: credentials in Vault get no tokens until it can");
+    }
+    let token = VaultToken::new(vault.clone());
+    metrics.with_vault();
+    // Without a lifetime or a stale window nothing of Vault's is remembered, so there is nothing to look up either.
+    let warm = warm.filter(|_| config.warm.holds_vault());
+    let breaker = layers::vault_breaker(clock, metrics);
+    Ok((layers::around_vault(vault, settings, warm, &breaker, metrics), token))
 }
 
 fn settings(config: &Config) -> Settings {

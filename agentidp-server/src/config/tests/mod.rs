@@ -41,7 +41,7 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
     assert_eq!(config.audit.mode, AuditMode::Sync);
     assert!(config.digests.mac_keys.is_none() && !config.digests.upgrade);
-    assert_eq!(config.digests.new, NewDigest::Bcrypt);
+    assert_eq!(config.digests.new, NewSecrets::Bcrypt);
     assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
     assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
     assert!(config.warnings.is_empty());
@@ -99,7 +99,7 @@ fn good_values_arrive() {
     assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
     assert_eq!(config.audit.mode, AuditMode::Async);
     assert_eq!(config.digests.mac_keys.unwrap().ids().count(), 1);
-    assert!(config.digests.new == NewDigest::Keyed && config.digests.upgrade);
+    assert!(config.digests.new == NewSecrets::Keyed && config.digests.upgrade);
     assert_eq!(config.http.trusted_proxies.len(), 3);
     assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
     assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
@@ -191,14 +191,23 @@ fn a_secret_is_never_repeated() {
 }
 
 #[test]
-fn keyed_digests_need_keys_and_no_vault() {
-    let keyed = ("SECRET_BACKEND", "keyed-digest");
-    assert_eq!(config(&[keyed]).unwrap_err().setting(), "MAC_KEYS_FILE");
+fn new_secrets_go_to_the_named_backend_which_has_to_be_there() {
     let keys = ("MAC_KEYS", MAC_KEYS);
-    assert_eq!(config(&[&VAULT[..], &[keyed, keys]].concat()).unwrap_err().setting(), "SECRET_BACKEND");
-    let beside_vault = config(&[&VAULT[..], &[keys]].concat()).unwrap();
-    assert!(beside_vault.digests.mac_keys.is_some());
+    let beside_vault = |backend| config(&[&VAULT[..], &[keys, ("SECRET_BACKEND", backend)]].concat()).unwrap().digests;
+    assert_eq!(beside_vault("").new, NewSecrets::Vault);
+    for (name, new) in
+        [("vault-kv2", NewSecrets::Vault), ("keyed-digest", NewSecrets::Keyed), ("bcrypt", NewSecrets::Bcrypt)]
+    {
+        assert_eq!(beside_vault(name).new, new);
+        assert!(beside_vault(name).mac_keys.is_some(), "what it is not for has to be verified");
+    }
+    assert_eq!(config(&[("SECRET_BACKEND", "vault-kv2")]).unwrap_err().setting(), "VAULT_ADDR");
+    assert_eq!(config(&[("SECRET_BACKEND", "keyed-digest")]).unwrap_err().setting(), "MAC_KEYS_FILE");
+}
 
+#[test]
+fn keys_are_in_a_setting_or_in_its_file() {
+    let keys = ("MAC_KEYS", MAC_KEYS);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mac-keys");
     fs::write(&file, format!("{MAC_KEYS}\n")).unwrap();
