@@ -41,6 +41,7 @@ mod end;
 mod event;
 mod failure;
 mod flaw;
+mod gate;
 mod import;
 mod issue;
 mod lease;
@@ -80,6 +81,7 @@ pub use self::event::Event;
 pub use self::failure::Failure;
 #[cfg(any(test, feature = "testkit"))]
 pub use self::flaw::Flaw;
+pub use self::gate::Gate;
 pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
@@ -108,16 +110,6 @@ pub struct Shown {
     pub secret: ClientSecret,
     /// The row that vouches for it.
     pub row: Row,
-}
-
-/// Whether places may be deleted and left versions be taken over: a database that was cloned or restored must not. Asked before
-/// each deletion, of the backend that it is for: each has its own answer where a store has several.
-pub trait Gate: Send + Sync + 'static {
-    /// Whether this database is the one that wrote the places it knows of at the backend.
-    fn may_delete(&self, at: &BackendId) -> bool;
-
-    /// Whether what was noted here of a write to the backend was never committed elsewhere.
-    fn may_adopt(&self, at: &BackendId) -> bool;
 }
 
 /// Issues, verifies, rotates and ends client secrets over a [`SecretStore`] and a [`Ledger`].

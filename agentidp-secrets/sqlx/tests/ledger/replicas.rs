@@ -14,7 +14,7 @@ use crate::support::postgres;
 use crate::support::process::until;
 
 /// Changes of each kind.
-const CHANGES: usize = 30;
+const CHANGES: usize = 12;
 
 struct Replica {
     site: Site<PgLedger, sqlx::PgPool>,

@@ -4,6 +4,7 @@ mod address;
 pub(crate) mod answer;
 mod client_cert;
 mod connections;
+mod incoming;
 mod index;
 mod message;
 mod nodes;

@@ -1,7 +1,6 @@
 //! Our own transport under vaultrs' request types: what is sent, what is never sent, and how much is read back.
 
 use std::fmt;
-use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,23 +9,19 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::Deserialize;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::address::{Address, Way};
 use super::answer;
 use super::connections::{Connections, Dial};
+use super::incoming::{failure, read_body};
 use super::index::NewestIndex;
 use super::message::{Answer, Request};
 use super::nodes::Nodes;
-use super::tls;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::cause::Cause;
 use crate::vault::failure::Failure;
 use crate::vault::setting::Setting;
-
-/// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
-const MAX_ANSWER: usize = 64 * 1024;
 
 /// Pause before nodes that wait for an election are all asked again, so much plus up to three times as much: an election
 /// took 1.7 to 5.5 s, and one look costs each node a tenth of a millisecond.
@@ -290,39 +285,4 @@ fn election_pause() -> Duration {
     let mut random = [0];
     let _ = getrandom::fill(&mut random);
     ELECTION_PAUSE + ELECTION_PAUSE * 3 * u32::from(random[0]) / 255
-}
-
-/// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
-async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
-    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
-    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
-        if chunk.len() > MAX_ANSWER - body.len() {
-            return Err(Failure::Lost(Cause::Oversized));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// The class of a transport error. Nothing else of it is kept: its texts hold the URL.
-fn failure(error: &reqwest::Error) -> Failure {
-    let io_kind = tls::io_kind(error);
-    let cause = match io_kind {
-        _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
-        _ if error.is_timeout() => Cause::Timeout,
-        _ if error.is_dns() => Cause::Dns,
-        // No such socket.
-        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) if error.is_connect() => Cause::Refused,
-        Some(io::ErrorKind::PermissionDenied) if error.is_connect() => Cause::Forbidden,
-        _ => match tls::cause(error) {
-            // After the handshake only a refusal of our certificate counts: the server checks it by then.
-            Some(cause) if error.is_connect() || cause == Cause::ClientCertificate => cause,
-            // How a peer that speaks no TLS shows.
-            _ if error.is_connect() && io_kind == Some(io::ErrorKind::InvalidData) => Cause::Tls,
-            _ if error.is_connect() => Cause::Other,
-            _ => Cause::Cut,
-        },
-    };
-    if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
 }

@@ -1,0 +1,47 @@
+//! What comes back over a connection: a body of bounded length, or the class of an error.
+
+use std::io;
+
+use zeroize::Zeroizing;
+
+use super::tls;
+use crate::vault::cause::Cause;
+use crate::vault::failure::Failure;
+
+/// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
+pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
+        if chunk.len() > MAX_ANSWER - body.len() {
+            return Err(Failure::Lost(Cause::Oversized));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The class of a transport error. Nothing else of it is kept: its texts hold the URL.
+pub(super) fn failure(error: &reqwest::Error) -> Failure {
+    let io_kind = tls::io_kind(error);
+    let cause = match io_kind {
+        _ if error.is_timeout() && error.is_connect() => Cause::ConnectTimeout,
+        _ if error.is_timeout() => Cause::Timeout,
+        _ if error.is_dns() => Cause::Dns,
+        // No such socket.
+        Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) if error.is_connect() => Cause::Refused,
+        Some(io::ErrorKind::PermissionDenied) if error.is_connect() => Cause::Forbidden,
+        _ => match tls::cause(error) {
+            // After the handshake only a refusal of our certificate counts: the server checks it by then.
+            Some(cause) if error.is_connect() || cause == Cause::ClientCertificate => cause,
+            // How a peer that speaks no TLS shows.
+            _ if error.is_connect() && io_kind == Some(io::ErrorKind::InvalidData) => Cause::Tls,
+            _ if error.is_connect() => Cause::Other,
+            _ => Cause::Cut,
+        },
+    };
+    if error.is_connect() || error.is_builder() { Failure::NotSent(cause) } else { Failure::Lost(cause) }
+}
