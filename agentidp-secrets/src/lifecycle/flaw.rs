@@ -30,6 +30,8 @@ pub enum Flaw {
     RedeemsNothing,
     /// A deletion is not repeated.
     DeletesOnce,
+    /// A secret that was read is moved over whatever the row holds by then.
+    MovesOverRotations,
     /// A comparison deletes what no row vouches for.
     DeletesUnknownPlaces,
 }

@@ -17,6 +17,7 @@
 //! | [`authenticate`](Lifecycle::authenticate) | rows → verify → what the proof is worth is put into today's form in the background |
 //! | [`authenticate_key`](Lifecycle::authenticate_key) | the rows that the key's selector finds → as above |
 //! | [`still_counts`](Lifecycle::still_counts) | look at the proof once more, right before the answer |
+//! | [`move_all`](Lifecycle::move_all) | of each credential whose secret can be read: read it → as the upgrade at a login |
 //! | [`compare`](Lifecycle::compare) | each row against the backend, each place against the ledger → tell, and mend what is evident |
 //! | [`keep_usage`](Lifecycle::keep_usage) | what was proved is noted in memory → once a minute one statement a batch |
 //! | [`work`](Lifecycle::work) | claim what is owed → the backend forgets → a deletion is repeated three times, in case a write arrives late |
@@ -33,6 +34,7 @@
 mod authenticate;
 mod bare_key;
 mod blank;
+mod bulk;
 mod commit;
 pub mod compare;
 mod digest;
@@ -76,6 +78,7 @@ use crate::secret::ClientSecret;
 use crate::store::SecretStore;
 
 pub use self::authenticate::{Decision, Proof};
+pub use self::bulk::{BulkMove, MoveOutcome, Moved};
 pub use self::digest::SecretDigest;
 pub use self::event::Event;
 pub use self::failure::Failure;

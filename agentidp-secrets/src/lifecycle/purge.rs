@@ -52,6 +52,13 @@ pub struct Round {
     pub failed: usize,
 }
 
+impl Round {
+    /// Whether more may be due, and is being worked off.
+    fn leaves_more(&self) -> bool {
+        self.due == BATCH && self.forgotten > 0
+    }
+}
+
 /// What is to be done for a credential.
 enum Job {
     Forget(Box<Claim>),
@@ -67,7 +74,8 @@ impl<L: Ledger> Lifecycle<L> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
-                self.round().await;
+                // What a move of many has left does not wait.
+                while self.round().await.leaves_more() {}
             }
         };
         let stopped = Notify::new();

@@ -4,6 +4,7 @@ use super::ledger::Ledger;
 use super::rows::Row;
 use super::usage::Usage;
 use super::{Failure, Lifecycle};
+use crate::credential::CredentialKey;
 use crate::record::BackendId;
 
 /// Credentials of one read.
@@ -73,16 +74,25 @@ impl<L: Ledger> Lifecycle<L> {
     pub async fn report(&self, tell: &mut (dyn FnMut(&Reported) + Send)) -> Result<u64, Failure<L::Error>> {
         let (mut after, mut told) = (None, 0);
         loop {
-            let rows = self.0.ledger.page(after.as_ref(), PAGE).await.map_err(Failure::Ledger)?;
-            let Some(last) = rows.last() else { return Ok(told) };
-            after = Some(last.key.clone());
-            let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
-            let usages = self.usages(&keys).await?;
-            for (row, usage) in rows.into_iter().zip(usages) {
-                tell(&Reported { row, usage });
+            let page = self.reported_page(after.as_ref()).await?;
+            let Some(last) = page.last() else { return Ok(told) };
+            after = Some(last.row.key.clone());
+            for reported in &page {
+                tell(reported);
                 told += 1;
             }
         }
+    }
+
+    /// The next credentials of a report; none after the last.
+    pub(super) async fn reported_page(
+        &self,
+        after: Option<&CredentialKey>,
+    ) -> Result<Vec<Reported>, Failure<L::Error>> {
+        let rows = self.0.ledger.page(after, PAGE).await.map_err(Failure::Ledger)?;
+        let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
+        let usages = self.usages(&keys).await?;
+        Ok(rows.into_iter().zip(usages).map(|(row, usage)| Reported { row, usage }).collect())
     }
 }
 
@@ -93,7 +103,6 @@ mod tests {
 
     use super::*;
     use crate::backends::{Bcrypt, Memory};
-    use crate::credential::CredentialKey;
     use crate::lifecycle::{Decision, MemoryLedger};
     use crate::store::SecretStore;
 

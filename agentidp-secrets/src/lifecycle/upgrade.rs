@@ -56,37 +56,49 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Whether it was committed. It is not where the row has changed meanwhile, or another is writing.
     async fn upgrade(&self, upgrade: Upgrade) -> Result<bool, Failure<L::Error>> {
-        let Some(secrets) = upgrade.row.secrets.clone() else { return Ok(false) };
-        if !upgrade.anew {
-            let secrets = with_selector(secrets, &upgrade.proof);
-            return self.commit_upgrade(&upgrade.row, secrets, Revision::fresh()?).await;
+        if upgrade.anew {
+            return self.store_anew(&upgrade.row, &upgrade.proved).await;
         }
-        let (new, attempt) = match self.place(&upgrade.row.key)? {
-            Some(place) => match self.move_to(&upgrade, &place).await? {
+        let Some(secrets) = upgrade.row.secrets.clone() else { return Ok(false) };
+        let secrets = with_selector(secrets, &upgrade.proof);
+        self.commit_upgrade(&upgrade.row, secrets, Revision::fresh()?).await
+    }
+
+    /// Stores the current secret of `row`, which is `secret`, on the primary backend at its present cost; whether it was committed, as
+    /// above.
+    pub(super) async fn store_anew(&self, row: &Row, secret: &ClientSecret) -> Result<bool, Failure<L::Error>> {
+        let Some(secrets) = &row.secrets else { return Ok(false) };
+        let (new, attempt) = match self.place(&row.key)? {
+            Some(place) => match self.move_to(row, secret, &place).await? {
                 Some(moved) => moved,
                 None => return Ok(false),
             },
             None => {
                 let primary = self.0.store.primary_backend();
-                let stored = primary.store(&upgrade.row.key, &upgrade.proved).await?;
-                (self.new_secret(&upgrade.row.key, stored, upgrade.proved), Revision::fresh()?)
+                let stored = primary.store(&row.key, secret).await?;
+                (self.new_secret(&row.key, stored, secret.clone()), Revision::fresh()?)
             }
         };
         // What is not committed counts for nothing, and stays until the next move, or the end.
-        let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous: secrets.previous };
-        self.commit_upgrade(&upgrade.row, secrets, attempt).await
+        let previous = secrets.previous.clone();
+        let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous };
+        if self.has(Flaw::MovesOverRotations) {
+            return self.commit_upgrade(&self.active(&row.key).await?.0, secrets, attempt).await;
+        }
+        self.commit_upgrade(row, secrets, attempt).await
     }
 
-    /// Moves the secret to its place on the primary backend. The one that was proved is written over whatever lies there, and no
-    /// digest of it is noted: it must never be taken for a generated one.
+    /// Moves the secret to its place on the primary backend. It is written over whatever lies there, and no digest of it is noted: a
+    /// secret that its client has must never be taken for a generated one.
     async fn move_to(
         &self,
-        upgrade: &Upgrade,
+        row: &Row,
+        secret: &ClientSecret,
         place: &StoredSecret,
     ) -> Result<Option<(NewSecret, Revision)>, Failure<L::Error>> {
         // Another login, or a rotation, may have been committed since the row was read. From here on none is.
         let plan = |state: &State, _| match state.active() {
-            Some(row) if row.revision == upgrade.row.revision => match self.plan(row, place) {
+            Some(now) if now.revision == row.revision => match self.plan(now, place) {
                 (OpenWriteKind::Move, base) => Ok((OpenWriteKind::Move, base)),
                 _ => Err(Why::Changed),
             },
@@ -94,10 +106,10 @@ impl<L: Ledger> Lifecycle<L> {
             None => Err(Why::Ended),
         };
         // An upgrade never waits: the write that is open is a rotation's, or another login's.
-        match self.ask(&upgrade.row.key, place, Revision::fresh()?, None, false, plan).await? {
+        match self.ask(&row.key, place, Revision::fresh()?, None, false, plan).await? {
             Asked::Busy | Asked::Refused(_) | Asked::Unrepaired(_) => Ok(None),
             Asked::Ours(lease) => {
-                let new = self.write_moving_in(&lease, upgrade.proved.clone()).await?;
+                let new = self.write_moving_in(&lease, secret.clone()).await?;
                 Ok(Some((new, lease.attempt)))
             }
         }
