@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::deletions::watch_time;
-use super::terminal::{fail, print};
+use super::terminal::{Lines, fail};
 use crate::config::{Config, parse_duration};
 use crate::domain::Timestamp;
 use crate::error::chain;
@@ -40,28 +40,26 @@ pub(super) struct Choices {
 pub(super) async fn credentials(config: &Config, choices: &Choices) -> Result<ExitCode, StartError> {
     let app = wiring::build_as_is(config, Arc::new(SystemClock::default()), watch_time()).await?;
     let now: SystemTime = app.now().into();
-    let (mut told, mut counts) = (Ok(()), BTreeMap::<String, u64>::new());
+    let (mut lines, mut counts) = (Lines::new(), BTreeMap::<String, u64>::new());
     if !choices.json {
-        print(HEAD)?;
+        lines.print(HEAD);
     }
     let mut tell = |reported: &Reported| {
-        if told.is_err() || !choices.include(reported, now) {
-            return;
+        if choices.include(reported, now) {
+            *counts.entry(backend(reported)).or_default() += 1;
+            lines.print(if choices.json { line_of_json(reported) } else { line(reported) });
         }
-        *counts.entry(backend(reported)).or_default() += 1;
-        told = print(if choices.json { line_of_json(reported) } else { line(reported) });
     };
     let outcome = app.life().report(&mut tell).await;
     app.repos.database.close().await;
-    told?;
+    if outcome.is_ok() && !choices.json {
+        let all: u64 = counts.values().sum();
+        let by: Vec<_> = counts.iter().map(|(backend, count)| format!(", {count} {backend}")).collect();
+        lines.print(format_args!("{all} credentials{}", by.concat()));
+    }
+    lines.end()?;
     match outcome {
-        Ok(_) if choices.json => Ok(ExitCode::SUCCESS),
-        Ok(_) => {
-            let all: u64 = counts.values().sum();
-            let by: Vec<_> = counts.iter().map(|(backend, count)| format!(", {count} {backend}")).collect();
-            print(format_args!("{all} credentials{}", by.concat()))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Ok(_) => Ok(ExitCode::SUCCESS),
         Err(failure) => fail(chain(&failure)),
     }
 }
@@ -114,11 +112,11 @@ fn times(reported: &Reported) -> [Option<String>; 4] {
     [reported.usage.last_used_at, reported.row.expires_at, until, used].map(|at| at.map(text))
 }
 
-fn backend(reported: &Reported) -> String {
+pub(super) fn backend(reported: &Reported) -> String {
     reported.backend().map_or_else(|| "unreadable".to_owned(), ToString::to_string)
 }
 
-fn text(at: SystemTime) -> String {
+pub(super) fn text(at: SystemTime) -> String {
     Timestamp::from(at).to_string()
 }
 

@@ -5,6 +5,7 @@ mod check;
 mod credentials;
 mod database;
 mod deletions;
+mod moves;
 mod operator_token;
 mod reconcile;
 mod remove_paths;
@@ -71,6 +72,9 @@ enum Command {
     },
     /// Lists the active credentials: what keeps each secret, when it was last used, when it expires, and its overlap
     Credentials(credentials::Choices),
+    /// Moves the secrets that can be read to another backend, and lists those that move when their clients log in
+    #[command(after_help = moves::HELP)]
+    Move(moves::Choices),
     /// After the database or Vault was restored from a backup: says what differs, and settles which secrets count
     Restored(restored::Choices),
     /// Lets this database delete in its folder in Vault after the two were found to disagree; says why, and asks
@@ -92,11 +96,12 @@ Examples:
   TOKEN=$(agentidp-server operator-token --ttl 5m --name alice)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
   agentidp-server credentials --without vault-kv2  which clients fail without Vault, and when each was last seen
+  agentidp-server move --to bcrypt --dry-run       what would become of each secret
   agentidp-server restored --ahead both            after a restore, let both secrets count for a day
   agentidp-server admit                            go on deleting in Vault after a restore
   agentidp-server check && agentidp-server         serve only if everything is in place
 
-Exit codes: 0 done; 1 it could not be done, or `check` or `reconcile` found something; 2 a setting or an argument is wrong.";
+Exit codes: 0 done; 1 it could not be done, or `check`, `reconcile` or `move` found something; 2 a setting or an argument is wrong.";
 
 /// Runs the command that this process was started with.
 #[must_use]
@@ -137,6 +142,7 @@ fn run(command: Command) -> Result<ExitCode, StartError> {
                 reconcile::reconcile(&config, if dry_run { Mode::DryRun } else { Mode::Repair }).await
             }
             Command::Credentials(choices) => credentials::credentials(&config, &choices).await,
+            Command::Move(choices) => moves::move_secrets(&config, &choices).await,
             Command::Restored(choices) => restored::restored(&config, &choices).await,
             Command::Admit { only, yes } => {
                 admit::admit(&config, if only { Others::Remove } else { Others::Keep }, yes).await

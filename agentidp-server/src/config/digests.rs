@@ -31,37 +31,55 @@ pub enum NewSecrets {
     Vault,
 }
 
+impl NewSecrets {
+    pub(super) const NAMES: &str = "bcrypt, keyed-digest or vault-kv2";
+
+    /// The backend of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "bcrypt" => Some(Self::Bcrypt),
+            "keyed-digest" => Some(Self::Keyed),
+            "vault-kv2" => Some(Self::Vault),
+            _ => None,
+        }
+    }
+}
+
 impl Digests {
     pub(super) fn read(lookup: &Lookup<'_>) -> Result<Self, ConfigError> {
         let mac_keys = mac_keys(lookup)?;
         let has_vault = lookup.text("VAULT_ADDR").is_some();
-        let new = lookup.parsed("SECRET_BACKEND", "bcrypt, keyed-digest or vault-kv2", |text| match text {
-            "bcrypt" => Some(NewSecrets::Bcrypt),
-            "keyed-digest" => Some(NewSecrets::Keyed),
-            "vault-kv2" => Some(NewSecrets::Vault),
-            _ => None,
-        })?;
-        if new == Some(NewSecrets::Keyed) && mac_keys.is_none() {
-            return Err(ConfigError::new(
-                "MAC_KEYS_FILE",
-                "is missing while SECRET_BACKEND is keyed-digest: write `k1:` and the 64 digits that `openssl rand -hex 32` prints \
-                 into a file and name it; every server of one database needs the same",
-            ));
-        }
-        if new == Some(NewSecrets::Vault) && !has_vault {
-            return Err(ConfigError::new(
-                "VAULT_ADDR",
-                "is missing while SECRET_BACKEND is vault-kv2: set the address of Vault, or name another backend",
-            ));
-        }
-        Ok(Self {
+        let new = lookup.parsed("SECRET_BACKEND", NewSecrets::NAMES, NewSecrets::named)?;
+        let digests = Self {
             mac_keys,
-            new: new.unwrap_or(if has_vault { NewSecrets::Vault } else { NewSecrets::Bcrypt }),
+            new: if has_vault { NewSecrets::Vault } else { NewSecrets::Bcrypt },
             floor: lookup.parsed("DIGEST_FLOOR", "a number of cores from 0 to 1024, such as 0.5", |text| {
                 text.parse().ok().filter(|cores| (0.0..=1024.0).contains(cores))
             })?,
             upgrade: lookup.flag("UPGRADE_ON_VERIFY")?.unwrap_or(false),
-        })
+        };
+        match new {
+            Some(new) => digests.storing_in(new, has_vault, "SECRET_BACKEND"),
+            None => Ok(digests),
+        }
+    }
+
+    /// The same with this backend for new secrets, which `chosen_by` names.
+    pub(super) fn storing_in(self, new: NewSecrets, has_vault: bool, chosen_by: &str) -> Result<Self, ConfigError> {
+        if new == NewSecrets::Keyed && self.mac_keys.is_none() {
+            let problem = format!(
+                "is missing while {chosen_by} is keyed-digest: write `k1:` and the 64 digits that `openssl rand -hex 32` prints into a \
+                 file and name it; every server of one database needs the same"
+            );
+            return Err(ConfigError::new("MAC_KEYS_FILE", problem));
+        }
+        if new == NewSecrets::Vault && !has_vault {
+            let problem =
+                format!("is missing while {chosen_by} is vault-kv2: set the address of Vault, or name another backend");
+            return Err(ConfigError::new("VAULT_ADDR", problem));
+        }
+        Ok(Self { new, ..self })
     }
 }
 

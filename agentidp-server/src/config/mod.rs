@@ -132,6 +132,16 @@ impl Config {
         config
     }
 
+    /// The same with another backend for new secrets, which `chosen_by` names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where a setting is missing that this backend needs.
+    pub(crate) fn storing_in(&self, new: NewSecrets, chosen_by: &str) -> Result<Self, ConfigError> {
+        let mut config = self.clone();
+        config.digests = config.digests.storing_in(new, config.vault.is_some(), chosen_by)?;
+        Ok(config)
+    }
+
     /// What a server has to be told that has no issuer.
     #[must_use]
     pub fn issuer_warning(&self) -> Option<&'static str> {

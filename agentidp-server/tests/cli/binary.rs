@@ -71,7 +71,8 @@ impl Place {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    /// A command that ends with this process.
+    pub(crate) fn command(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         self.command_through(&[], arguments, settings)
     }
 

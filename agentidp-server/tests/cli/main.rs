@@ -22,6 +22,8 @@ mod credentials;
 #[path = "../../../tests/support/database_clock.rs"]
 mod database_clock;
 #[cfg(test)]
+mod dice;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod faults;
@@ -34,6 +36,8 @@ mod guide;
 mod ledger;
 #[cfg(test)]
 mod messages;
+#[cfg(test)]
+mod moves;
 #[cfg(test)]
 mod operator;
 #[cfg(test)]

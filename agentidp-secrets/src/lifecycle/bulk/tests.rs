@@ -77,7 +77,7 @@ impl Site {
     }
 }
 
-fn bcrypt() -> Bcrypt {
+fn bcrypt() -> impl SecretBackend {
     Bcrypt::builder().minimum_cost_for_tests().build().unwrap()
 }
 
