@@ -1,5 +1,6 @@
 //! What a running server consists of.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use agentidp_secrets::{Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::dependencies::Dependencies;
 use crate::domain::Timestamp;
@@ -92,6 +94,10 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// Time between two comparisons of the rows with Vault; zero is never.
     pub reconcile_interval: Duration,
+    /// How many records logins put into today's form in a second at the most; none is no limit.
+    pub upgrade_rate: Option<u32>,
+    /// The agents whose records stay as they are.
+    pub upgrade_except: Arc<BTreeSet<Uuid>>,
 }
 
 impl Default for Settings {
@@ -109,6 +115,8 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
             reconcile_interval: Duration::ZERO,
+            upgrade_rate: None,
+            upgrade_except: Arc::default(),
         }
     }
 }
@@ -126,8 +134,7 @@ pub struct VaultPlace {
 impl App {
     /// What issues, verifies, rotates and ends credentials.
     pub fn life(&self) -> &Life {
-        let Self { store, repos, clock, gate, upgrades, .. } = self;
-        self.life.get_or_init(|| life::life(store, repos, clock, gate, *upgrades))
+        self.life.get_or_init(|| life::life(self))
     }
 
     /// The time of day, as rows and events have it.

@@ -31,7 +31,7 @@ async fn moves(old: VaultKv2, new: VaultKv2) {
         let seen = Arc::clone(&upgraded);
         Lifecycle::new(store, ledger.clone(), |task| drop(tokio::spawn(task))).with_upgrades(upgrades).with_observer(
             move |event| {
-                seen.fetch_add(usize::from(matches!(event, Event::Upgraded(_))), Ordering::Relaxed);
+                seen.fetch_add(usize::from(matches!(event, Event::Upgraded { .. })), Ordering::Relaxed);
             },
         )
     };

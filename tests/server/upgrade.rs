@@ -1,5 +1,7 @@
 //! What a login proves is put into today's form: selectors, keyed digests, the move to Vault without a new secret.
 
+use std::time::Duration;
+
 use agentidp_secrets::testkit::{Fault, FaultLayer};
 use agentidp_secrets::{ErrorKind, Operation};
 use agentidp_server::domain::Credential;
@@ -159,9 +161,37 @@ async fn an_upgrade_that_fails_or_loses_a_race_fails_no_login_and_leaves_nothing
     faults.heal();
     // The first attempt may still be giving up its place.
     until("a later login's upgrade", || async {
+        // After a failure none begins for a while.
+        site.clock.advance(Duration::from_secs(30));
         site.granted(agent, &secret).await;
         site.row(agent, credential).await.secret.vault_path.is_some()
     })
     .await;
     site.granted(agent, &secret).await;
+}
+
+#[tokio::test]
+async fn settings_bound_upgrades_and_the_metrics_count_them() {
+    let mut site = site(&[]).await;
+    let (kept, moved) = (site.agent("kept@example.com").await, site.agent("moved@example.com").await);
+    let (excepted, excepted_secret) = site.credential(kept).await;
+    let ((one, first), (other, second)) = (site.credential(moved).await, site.credential(moved).await);
+    let except = kept.to_string();
+    let bounds = [UPGRADE, ("BCRYPT_COST", "11"), ("UPGRADE_RATE", "1"), ("UPGRADE_EXCEPT", except.as_str())];
+    restart(&mut site, &bounds).await;
+    let is_raised = |row: &Credential| row.secret.secret_hash.as_ref().unwrap().starts_with("$2b$11$");
+    site.granted(kept, &excepted_secret).await;
+    site.granted(moved, &first).await;
+    site.granted(moved, &second).await;
+    becomes(&site, moved, one, is_raised).await;
+    assert!(!is_raised(&site.row(moved, other).await), "over the rate");
+    site.clock.advance(Duration::from_secs(1));
+    site.granted(moved, &second).await;
+    becomes(&site, moved, other, is_raised).await;
+    assert!(!is_raised(&site.row(kept, excepted).await));
+    let counted = |outcome: &str, count: u32| {
+        format!("agentidp_upgrades_total{{from=\"bcrypt\",to=\"bcrypt\",outcome=\"{outcome}\"}} {count}")
+    };
+    until("the metrics", || async { site.app.metrics.render().contains(&counted("success", 2)) }).await;
+    assert!(site.app.metrics.render().contains(&counted("failure", 0)));
 }

@@ -1,5 +1,7 @@
 //! A server whose store is put together from settings, as the real one's is.
 
+use std::sync::Arc;
+
 use agentidp_server::app::VaultPlace;
 use agentidp_server::config::{Config, Vault};
 use agentidp_server::wiring;
@@ -44,6 +46,8 @@ pub(crate) async fn restart(site: &mut Site, settings: &[(&str, &str)]) {
     let place = |vault: Vault| VaultPlace { mount: vault.mount, prefix: vault.prefix };
     site.change(|app| {
         (app.vault, app.vault_token) = (config.vault.map(place), vault_token);
-        (app.store, app.upgrades) = (store, config.digests.upgrade);
+        (app.store, app.upgrades) = (store, config.upgrades.on_verify);
+        app.settings.upgrade_rate = config.upgrades.rate;
+        app.settings.upgrade_except = Arc::clone(&config.upgrades.except);
     });
 }

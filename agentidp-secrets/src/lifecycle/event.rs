@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::compare::Difference;
 use crate::credential::CredentialKey;
 use crate::error::Error;
+use crate::record::BackendId;
 
 /// Something that happened in a sequence and is no answer to its caller. `Display` is a line for a log, without place, record
 /// or secret.
@@ -23,9 +24,25 @@ pub enum Event {
     /// The answer to a commit was lost, and it took place.
     AnswerLost(CredentialKey),
     /// A record was put into today's form, or got its selector.
-    Upgraded(CredentialKey),
+    Upgraded {
+        /// Whose.
+        key: CredentialKey,
+        /// What kept the secret.
+        from: BackendId,
+        /// What keeps it now; the same where the parameters are new, or the selector is.
+        to: BackendId,
+    },
     /// An upgrade failed; a later login tries again.
-    NotUpgraded(CredentialKey, Box<str>),
+    NotUpgraded {
+        /// Whose.
+        key: CredentialKey,
+        /// What keeps the secret.
+        from: BackendId,
+        /// What was to keep it.
+        to: BackendId,
+        /// The failure, for a log.
+        why: Box<str>,
+    },
     /// A backend has forgotten a secret that does not count.
     Forgotten(CredentialKey),
     /// A backend did not forget such a secret, and is asked again after this time.
@@ -43,7 +60,7 @@ impl Event {
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded(_) | Self::Forgotten(_) => false,
+            Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded { .. } | Self::Forgotten(_) => false,
             Self::Differs(difference) => difference.kind.needs_operator(),
             _ => true,
         }
@@ -58,8 +75,8 @@ impl Event {
             | Self::GivenUp(key)
             | Self::NotClosed(key)
             | Self::AnswerLost(key)
-            | Self::Upgraded(key)
-            | Self::NotUpgraded(key, _)
+            | Self::Upgraded { key, .. }
+            | Self::NotUpgraded { key, .. }
             | Self::Forgotten(key)
             | Self::NotForgotten(key, ..) => Some(key),
             Self::Differs(_) | Self::NotCompared(_) | Self::LedgerFailed(_) => None,
@@ -82,8 +99,8 @@ impl fmt::Display for Event {
                 f.write_str("a write that failed could not be closed: the next one waits until its lease ends")
             }
             Self::AnswerLost(_) => f.write_str("the answer to a commit was lost, and it took place"),
-            Self::Upgraded(_) => f.write_str("a credential's record was put into today's form"),
-            Self::NotUpgraded(_, why) => write!(f, "a credential was not upgraded; a later login tries again: {why}"),
+            Self::Upgraded { .. } => f.write_str("a credential's record was put into today's form"),
+            Self::NotUpgraded { why, .. } => write!(f, "a credential was not upgraded; a later login tries again: {why}"),
             Self::Forgotten(_) => f.write_str("a backend has forgotten a secret"),
             Self::NotForgotten(_, error, wait) => write!(
                 f,

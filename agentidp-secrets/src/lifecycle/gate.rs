@@ -8,6 +8,7 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether this database is the one that wrote the places it knows of at the backend.
     fn may_delete(&self, at: &BackendId) -> bool;
 
-    /// Whether what was noted here of a write to the backend was never committed elsewhere.
+    /// Whether what was noted here of a write to the backend was never committed elsewhere. While it may have been, a login moves no
+    /// secret to the backend either: what lies there would be written over.
     fn may_adopt(&self, at: &BackendId) -> bool;
 }

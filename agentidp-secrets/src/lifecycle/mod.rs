@@ -69,7 +69,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::inventory::Inventory;
@@ -92,15 +92,12 @@ pub use self::purge::Round;
 pub use self::report::Reported;
 pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 pub use self::unmatched::Unmatched;
+pub use self::upgrade::UpgradePolicy;
 pub use self::usage::{Usage, UsageLedger, Use};
 
 /// How often a sequence starts over because somebody else changed the same row meanwhile. Each loss is another's gain, so it
 /// takes that many others at once to use them up.
 const ATTEMPTS: usize = 5;
-
-/// Upgrades under way at a time. After a change of settings every login wants one; whoever finds no room has it at a later
-/// login.
-const MOST_UPGRADES: usize = 16;
 
 /// A task that the lifecycle wants to have run to its end.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -157,8 +154,7 @@ struct Inner<L> {
     comparisons: Vec<(Box<dyn Inventory>, Duration)>,
     bare_keys: Option<unmatched::BareKeys>,
     usage: Option<usage::Kept<L>>,
-    upgrades_records: bool,
-    upgrades: Arc<Semaphore>,
+    upgrades: upgrade::Upgrades,
     #[cfg(any(test, feature = "testkit"))]
     flaw: Option<Flaw>,
     #[cfg(any(test, feature = "testkit"))]
@@ -178,8 +174,7 @@ impl<L: Ledger> Lifecycle<L> {
             comparisons: Vec::new(),
             bare_keys: None,
             usage: None,
-            upgrades_records: true,
-            upgrades: Arc::new(Semaphore::new(MOST_UPGRADES)),
+            upgrades: upgrade::Upgrades::new(UpgradePolicy::new()),
             #[cfg(any(test, feature = "testkit"))]
             flaw: None,
             #[cfg(any(test, feature = "testkit"))]
@@ -208,11 +203,11 @@ impl<L: Ledger> Lifecycle<L> {
         self.with(|inner| inner.comparisons.push((Box::new(inventory), period)))
     }
 
-    /// Sets whether a login puts a record of another backend, or of weaker parameters, into today's form. It does unless it is
-    /// told not to. A missing selector is added in any case.
+    /// Sets which records of another backend, or of weaker parameters, a login puts into today's form, and how fast: all of them
+    /// unless it is told otherwise. `true` and `false` are all and none. A missing selector is added in any case.
     #[must_use]
-    pub fn with_upgrades(self, of_records: bool) -> Self {
-        self.with(|inner| inner.upgrades_records = of_records)
+    pub fn with_upgrades(self, policy: impl Into<UpgradePolicy>) -> Self {
+        self.with(|inner| inner.upgrades = upgrade::Upgrades::new(policy.into()))
     }
 
     /// Breaks the protocol.

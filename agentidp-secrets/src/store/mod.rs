@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use futures_util::future::join_all;
 
@@ -94,6 +94,11 @@ impl SecretStore {
         self.backends().any(|backend| backend.info().id.as_str() == id)
     }
 
+    /// The ids of the backends that this store was given; the primary's comes first.
+    pub fn ids(&self) -> impl Iterator<Item = &BackendId> {
+        self.backends().map(|backend| &backend.info().id)
+    }
+
     /// Tries whether each backend can be asked, all at once; the primary comes first.
     pub async fn probe(&self) -> Vec<(BackendId, Result<()>)> {
         join_all(self.backends().map(async |backend| {
@@ -111,6 +116,11 @@ impl SecretStore {
     /// The time by which overlaps end.
     pub(crate) fn now(&self) -> SystemTime {
         self.0.clock.now()
+    }
+
+    /// A reading of the clock that never goes back.
+    pub(crate) fn instant(&self) -> Instant {
+        self.0.clock.instant()
     }
 
     pub(crate) fn primary_backend(&self) -> &SharedBackend {

@@ -1,4 +1,4 @@
-//! `MAC_KEYS`, `MAC_KEYS_FILE`, `SECRET_BACKEND`, `DIGEST_FLOOR` and `UPGRADE_ON_VERIFY`.
+//! `MAC_KEYS`, `MAC_KEYS_FILE`, `SECRET_BACKEND` and `DIGEST_FLOOR`.
 
 use agentidp_secrets::MacKeys;
 
@@ -13,8 +13,6 @@ pub struct Digests {
     pub mac_keys: Option<MacKeys>,
     /// Where new secrets are kept.
     pub new: NewSecrets,
-    /// Whether a record that a login has proved, and that is not of today's form, is replaced by one that is.
-    pub upgrade: bool,
     /// How many cores digests get at least while they have work; a quarter of them unless set.
     pub floor: Option<f64>,
 }
@@ -57,7 +55,6 @@ impl Digests {
             floor: lookup.parsed("DIGEST_FLOOR", "a number of cores from 0 to 1024, such as 0.5", |text| {
                 text.parse().ok().filter(|cores| (0.0..=1024.0).contains(cores))
             })?,
-            upgrade: lookup.flag("UPGRADE_ON_VERIFY")?.unwrap_or(false),
         };
         match new {
             Some(new) => digests.storing_in(new, has_vault, "SECRET_BACKEND"),

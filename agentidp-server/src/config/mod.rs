@@ -19,6 +19,7 @@ mod postgres_url;
 mod reconcile;
 mod secret;
 mod storage;
+mod upgrades;
 mod vault;
 mod vault_auth;
 mod vault_path;
@@ -40,6 +41,7 @@ pub use misspelt::misspelt;
 pub use reconcile::Reconcile;
 pub use secret::Secret;
 pub use storage::{DEFAULT_DATA_DIR, Storage};
+pub use upgrades::Upgrades;
 pub use vault::Vault;
 pub use vault_auth::{SecretId, VaultAuth};
 pub use warm::Warm;
@@ -62,6 +64,8 @@ pub struct Config {
     pub vault: Option<Vault>,
     /// What rows hold of secrets, and beside them.
     pub digests: Digests,
+    /// Which records a login puts into today's form, and how fast.
+    pub upgrades: Upgrades,
     /// What clients and agents may use up.
     pub limits: Limits,
     /// What is remembered of secrets that were proved.
@@ -93,6 +97,7 @@ impl Config {
             storage,
             vault: Vault::read(&lookup, &mut warnings)?,
             digests: Digests::read(&lookup)?,
+            upgrades: Upgrades::read(&lookup)?,
             limits: Limits::read(&lookup)?,
             warm: Warm::read(&lookup)?,
             audit: Audit::read(&lookup)?,

@@ -16,6 +16,7 @@ pub(super) const DIGEST_THREADS_BUSY: &str = "agentidp_digest_threads_busy";
 pub(super) const CONNECTIONS: &str = "agentidp_connections";
 pub(super) const CONNECTIONS_EVICTED: &str = "agentidp_connections_evicted_total";
 pub(super) const REQUESTS_WAITING: &str = "agentidp_requests_waiting";
+pub(super) const UPGRADES: &str = "agentidp_upgrades_total";
 pub(super) const CREDENTIALS: &str = "agentidp_credentials";
 pub(super) const UNCONFIGURED: &str = "agentidp_credentials_unconfigured";
 pub(super) const EXPIRING: &str = "agentidp_credentials_expiring";
@@ -39,7 +40,7 @@ pub(super) const LEDGER: &str = "agentidp_ledger_state";
 pub(super) const DRIFT: &str = "agentidp_drift";
 pub(super) const DB_DURATION: &str = "agentidp_db_query_duration_seconds";
 
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 13] = [
     (TOKENS_ISSUED, "Token requests by outcome."),
     (AGENTS_REGISTERED, "Agent registrations by outcome."),
     (HTTP_REQUESTS, "Answered requests by method, route and status."),
@@ -52,6 +53,10 @@ const COUNTERS: [(&str, &str); 12] = [
     (CONNECTIONS_EVICTED, "Connections closed because there were too many: the server did no work on them."),
     (VERIFICATIONS, "Secrets that were checked, by the backend that keeps them and the outcome."),
     (STALE_VERIFICATIONS, "Secrets accepted because they were proved before Vault became unavailable."),
+    (
+        UPGRADES,
+        "Records that logins put into today's form, by the backend that kept the secret, the one that does now, and the outcome.",
+    ),
     (VAULT_TOKEN_RENEWALS, "Times that the Vault token was renewed, replaced by another one, or neither."),
     (AUDIT_LOST, "Audit events that were never written although their request was answered (AUDIT_MODE=async)."),
     (

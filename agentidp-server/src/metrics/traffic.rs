@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use agentidp_secrets::layers::Outcome as Verified;
-use agentidp_secrets::{BackendId, ErrorKind};
+use agentidp_secrets::lifecycle::Event;
+use agentidp_secrets::{BackendId, ErrorKind, SecretStore};
 use metrics::{Counter, Histogram, Label};
 
 use super::names::{
     AGENTS_REGISTERED, CONNECTIONS, CONNECTIONS_EVICTED, HTTP_DURATION, HTTP_REQUESTS, RATE_LIMIT_REJECTIONS,
-    REQUESTS_WAITING, STALE_VERIFICATIONS, TOKENS_ISSUED, TOKENS_REFUSED, UNKNOWN_CLIENTS, VAULT_CALLS_WAITING,
-    VERIFICATION_DURATION, VERIFICATIONS,
+    REQUESTS_WAITING, STALE_VERIFICATIONS, TOKENS_ISSUED, TOKENS_REFUSED, UNKNOWN_CLIENTS, UPGRADES,
+    VAULT_CALLS_WAITING, VERIFICATION_DURATION, VERIFICATIONS,
 };
 use super::{Metrics, label};
 use crate::domain::Outcome;
@@ -95,6 +96,31 @@ impl Metrics {
             labels.push(Label::new("outcome", outcome.to_string()));
             (self.0.counter(VERIFICATIONS, labels), self.0.histogram(VERIFICATION_DURATION, backend))
         })
+    }
+
+    /// Records of each of the store's backends may be put into the form of its primary one.
+    pub fn upgrades(&self, store: &SecretStore) {
+        for from in store.ids() {
+            Outcome::ALL.iter().for_each(|outcome| self.upgraded(from, &store.primary().id, *outcome, 0));
+        }
+    }
+
+    /// Something happened in a sequence.
+    pub fn told(&self, event: &Event) {
+        match event {
+            Event::Upgraded { from, to, .. } => self.upgraded(from, to, Outcome::Success, 1),
+            Event::NotUpgraded { from, to, .. } => self.upgraded(from, to, Outcome::Failure, 1),
+            _ => {}
+        }
+    }
+
+    fn upgraded(&self, from: &BackendId, to: &BackendId, outcome: Outcome, by: u64) {
+        let labels = vec![
+            Label::new("from", from.to_string()),
+            Label::new("to", to.to_string()),
+            Label::from_static_parts("outcome", outcome.as_str()),
+        ];
+        self.counter(UPGRADES, labels, by);
     }
 
     /// A client that does not exist failed to authenticate.

@@ -132,7 +132,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
     let app = App {
         settings: settings(config),
         store,
-        upgrades: config.digests.upgrade,
+        upgrades: config.upgrades.on_verify,
         life: OnceLock::new(),
         vault: config
             .vault
@@ -255,6 +255,8 @@ fn settings(config: &Config) -> Settings {
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,
         reconcile_interval: config.reconcile.interval,
+        upgrade_rate: config.upgrades.rate,
+        upgrade_except: Arc::clone(&config.upgrades.except),
         ..Settings::default()
     }
 }

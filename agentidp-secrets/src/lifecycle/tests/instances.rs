@@ -105,7 +105,7 @@ async fn a_login_moves_a_credential() {
     let told = Arc::new(Mutex::new(0));
     let upgraded = Arc::clone(&told);
     let life = site.after().with_upgrades(true).with_observer(move |event| {
-        if matches!(event, Event::Upgraded(_)) {
+        if matches!(event, Event::Upgraded { .. }) {
             *upgraded.lock().unwrap() += 1;
         }
     });

@@ -1,6 +1,7 @@
 //! Processes of the service under test.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::backend::MountBackend;
 use super::digests::DigestBackend;
@@ -16,7 +17,7 @@ use crate::backend::SharedBackend;
 use crate::error::Result;
 use crate::keys::MacKeys;
 use crate::lifecycle::compare::{Difference, Mode};
-use crate::lifecycle::{Event, Gate, Lifecycle, MemoryLedger};
+use crate::lifecycle::{Event, Gate, Lifecycle, MemoryLedger, UpgradePolicy};
 use crate::record::BackendId;
 use crate::store::SecretStore;
 
@@ -185,6 +186,7 @@ impl Cluster {
         let stages = site.clone();
         let life = Lifecycle::new(store.build()?, ledger, move |task| tasks.spawn(task))
             .with_observer(observe)
+            .with_upgrades(UpgradePolicy::new().pause(Duration::ZERO))
             .with_stages(move |stage| stages.reaches(stage));
         let life = life.with_flaw(fault.and_then(Fault::in_the_library));
         // A clone has none, or one that is closed.

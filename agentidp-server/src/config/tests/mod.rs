@@ -40,8 +40,9 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!((config.limits.agents, config.limits.monthly_tokens), (None, None));
     assert_eq!(config.warm, Warm { capacity: 100_000, vault_lifetime: Duration::ZERO, vault_stale: Duration::ZERO });
     assert_eq!(config.audit.mode, AuditMode::Sync);
-    assert!(config.digests.mac_keys.is_none() && !config.digests.upgrade);
+    assert!(config.digests.mac_keys.is_none() && !config.upgrades.on_verify);
     assert_eq!(config.digests.new, NewSecrets::Bcrypt);
+    assert!(config.upgrades.rate.is_none() && config.upgrades.except.is_empty());
     assert!(config.http.trusted_proxies.is_empty() && config.http.cors_origin.is_none());
     assert_eq!(config.log, Log { format: LogFormat::Text, filter: "info".to_owned() });
     assert!(config.warnings.is_empty());
@@ -77,6 +78,8 @@ fn good_values_arrive() {
         ("MAC_KEYS", MAC_KEYS),
         ("SECRET_BACKEND", "keyed-digest"),
         ("UPGRADE_ON_VERIFY", "true"),
+        ("UPGRADE_RATE", "20"),
+        ("UPGRADE_EXCEPT", "4d2d3a0e-8f0b-4c1f-9d7e-0a4c3f6b2e11, 4d2d3a0e-8f0b-4c1f-9d7e-0a4c3f6b2e12"),
         ("TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7,fd00::/8"),
         ("CORS_ORIGIN", "https://app.example"),
         ("MAX_CONNECTIONS", "7"),
@@ -99,7 +102,8 @@ fn good_values_arrive() {
     assert_eq!(config.warm, Warm { capacity: 0, vault_lifetime, vault_stale });
     assert_eq!(config.audit.mode, AuditMode::Async);
     assert_eq!(config.digests.mac_keys.unwrap().ids().count(), 1);
-    assert!(config.digests.new == NewSecrets::Keyed && config.digests.upgrade);
+    assert!(config.digests.new == NewSecrets::Keyed && config.upgrades.on_verify);
+    assert_eq!((config.upgrades.rate, config.upgrades.except.len()), (Some(20), 2));
     assert_eq!(config.http.trusted_proxies.len(), 3);
     assert!(config.http.trusted_proxies[1].contains(&"192.0.2.7/32".parse::<ipnet::IpNet>().unwrap()));
     assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
@@ -144,6 +148,8 @@ fn bad_values_are_refused_by_name() {
         ("MAC_KEYS_FILE", "/nowhere/mac-keys"),
         ("SECRET_BACKEND", "argon2"),
         ("UPGRADE_ON_VERIFY", "yes"),
+        ("UPGRADE_RATE", "fast"),
+        ("UPGRADE_EXCEPT", "agent-7"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1,"),
         ("CORS_ORIGIN", "https://app.example/"),

@@ -1,8 +1,12 @@
 //! What a login proves is put into today's form.
 
+mod policy;
+
 use std::error::Error as _;
 use std::sync::Arc;
 
+pub use self::policy::UpgradePolicy;
+pub(super) use self::policy::Upgrades;
 use super::authenticate::Proof;
 use super::commit::{Committed, Why, Write};
 use super::flaw::Flaw;
@@ -12,7 +16,9 @@ use super::note::OpenWriteKind;
 use super::rows::{Revision, Row, State};
 use super::writing::NewSecret;
 use super::{Event, Failure, Lifecycle};
-use crate::record::StoredSecret;
+use crate::backend::Custody;
+use crate::error::{ErrorKind, Operation};
+use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::store::{CredentialSecrets, Generation, Verified};
 
@@ -28,30 +34,58 @@ impl<L: Ledger> Lifecycle<L> {
     /// record without its selector gets one. The client keeps its secret and notices nothing; a failure is tried again at a later
     /// login.
     pub(super) fn begin_upgrade(&self, proof: &Proof, proved: &ClientSecret) {
-        let verified = proof.verified();
-        let anew = self.0.upgrades_records
-            && verified.outdated
+        let (verified, upgrades) = (proof.verified(), &self.0.upgrades);
+        let is_worth_it = verified.outdated
             && !verified.stale
             && verified.generation == Generation::Current
-            && self.0.store.primary().can_store(proved);
+            && self.0.store.primary().can_store(proved)
+            && upgrades.policy.includes(proof.key().client_id());
+        if !is_worth_it && verified.selector.is_none() {
+            return;
+        }
+        let Ok(room) = Arc::clone(&upgrades.room).try_acquire_owned() else { return };
+        let anew = is_worth_it && self.may_move_in() && upgrades.begin(self.0.store.instant());
         if !anew && verified.selector.is_none() {
             return;
         }
-        let (Ok(room), Some(row)) = (Arc::clone(&self.0.upgrades).try_acquire_owned(), proof.row()) else { return };
+        let Some(row) = proof.row() else { return };
+        let (from, to) = self.route(&row, verified.generation, anew);
         let upgrade = Upgrade { row, proof: verified.clone(), proved: proved.clone(), anew };
         let life = self.clone();
         (self.0.spawn)(Box::pin(async move {
             let _room = room;
             let key = upgrade.row.key.clone();
             match life.upgrade(upgrade).await {
-                Ok(true) => life.tell(&Event::Upgraded(key)),
+                Ok(true) => life.tell(&Event::Upgraded { key, from, to }),
                 Ok(false) => {}
                 Err(failure) => {
+                    if is_outage(&failure) {
+                        life.0.upgrades.pause(life.0.store.instant());
+                    }
                     let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-                    life.tell(&Event::NotUpgraded(key, format!("{failure}{cause}").into()));
+                    let why = format!("{failure}{cause}").into();
+                    life.tell(&Event::NotUpgraded { key, from, to, why });
                 }
             }
         }));
+    }
+
+    /// Whether secrets may move to the primary backend. A database that was cloned or restored would write over another's.
+    fn may_move_in(&self) -> bool {
+        let primary = self.0.store.primary();
+        primary.custody == Custody::Record || self.may_adopt(&primary.id)
+    }
+
+    /// From which backend to which.
+    fn route(&self, row: &Row, generation: Generation, anew: bool) -> (BackendId, BackendId) {
+        let primary = &self.0.store.primary().id;
+        let record = row.secrets.as_ref().and_then(|secrets| match generation {
+            Generation::Current => Some(&secrets.current),
+            Generation::Previous => secrets.previous.as_ref().map(|previous| &previous.stored),
+        });
+        let from = record.and_then(|record| self.0.store.claim(Operation::Verify, record).ok());
+        let from = from.map_or(primary, |(backend, _)| &backend.info().id);
+        (from.clone(), if anew { primary.clone() } else { from.clone() })
     }
 
     /// Whether it was committed. It is not where the row has changed meanwhile, or another is writing.
@@ -138,6 +172,18 @@ impl<L: Ledger> Lifecycle<L> {
     }
 }
 
+/// Whether it tells of the backend or the database, and not of one credential.
+fn is_outage<E>(failure: &Failure<E>) -> bool {
+    match failure {
+        Failure::Backend(error) => matches!(
+            error.kind(),
+            ErrorKind::Denied | ErrorKind::InvalidConfig | ErrorKind::Throttled | ErrorKind::Unavailable
+        ),
+        Failure::Ledger(_) | Failure::Unknown(_) => true,
+        _ => false,
+    }
+}
+
 /// The selector stands beside the record that was proved.
 fn with_selector(secrets: CredentialSecrets, proof: &Verified) -> CredentialSecrets {
     match (proof.generation, secrets.previous) {
@@ -148,3 +194,6 @@ fn with_selector(secrets: CredentialSecrets, proof: &Verified) -> CredentialSecr
         (_, previous) => CredentialSecrets { selector: proof.selector, previous, ..secrets },
     }
 }
+
+#[cfg(test)]
+mod tests;
