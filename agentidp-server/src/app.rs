@@ -82,6 +82,8 @@ pub struct Settings {
     pub max_overlap: Duration,
     /// How long the secret before has to be unused for its end before its time.
     pub previous_secret_idle: Duration,
+    /// How long the secret before has to be unused for the server to end it before its time; zero is never.
+    pub end_idle_overlaps: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The origin whose pages may call.
@@ -108,6 +110,7 @@ impl Default for Settings {
             monthly_token_limit: None,
             max_overlap: Duration::from_secs(7 * 86_400),
             previous_secret_idle: Duration::from_secs(2 * 3600),
+            end_idle_overlaps: Duration::ZERO,
             trusted_proxies: Vec::new(),
             cors_origin: None,
             // The largest sensible body, an agent with hundreds of capabilities, has a few KiB.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentidp_server::workers::overlaps;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -103,6 +104,27 @@ async fn on_the_way_back_an_overlap_lasts_as_long_as_it_was_promised() {
     site.clock.advance(Duration::from_secs(60));
     drain(&site).await;
     assert_eq!(held(bao, &place, &[&old, &new]).await, 0);
+    assert_eq!(site.grant(agent, &old).await.status, 401);
+    site.granted(agent, &new).await;
+}
+
+#[tokio::test]
+async fn an_idle_overlap_in_vault_ends_and_leaves_no_secret_there() {
+    let (bao, mut site) = (support::bao(), site(&[]).await);
+    let mount = bao.fresh_mount(2).await;
+    restart_with_vault(&mut site, bao, &mount, &[]).await;
+    let agent = site.agent("a@example.com").await;
+    let (credential, old) = site.credential(agent).await;
+    let place = path(&site, agent, credential).await.unwrap();
+    restart_with_vault(&mut site, bao, &mount, &[target("bcrypt")]).await;
+    let rotate = format!("/agents/{agent}/credentials/{credential}/rotate");
+    let new = site.call("POST", &rotate, json!({ "overlapSeconds": 86_400 })).await.secret();
+    site.change(|app| app.settings.end_idle_overlaps = Duration::from_secs(3600));
+    site.clock.advance(Duration::from_secs(3600 + 120));
+    assert_eq!(held(bao, &place, &[&old]).await, 1);
+    overlaps::round(&site.app).await;
+    drain(&site).await;
+    assert_eq!(held(bao, &place, &[&old]).await, 0);
     assert_eq!(site.grant(agent, &old).await.status, 401);
     site.granted(agent, &new).await;
 }

@@ -8,7 +8,7 @@ use agentidp_secrets::lifecycle::{Usage, Use};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_server::domain::Timestamp;
 use agentidp_server::repo::{Deadlines, RepoError, Result, UsageRepo};
-use agentidp_server::workers::census;
+use agentidp_server::workers::{census, overlaps};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::site::Site;
 use crate::support;
 
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 async fn sites() -> [Site; 3] {
@@ -82,6 +83,46 @@ async fn a_previous_secret_ends_early_only_when_nobody_uses_it() {
         assert_eq!(end().await.status, 204);
         assert_eq!(site.grant(agent, &old).await.status, 401);
         assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+    }
+}
+
+/// By itself, with `END_IDLE_OVERLAPS`, and on the trail as an end by hand is.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overlap_ends_when_its_previous_secret_is_idle() {
+    for mut site in sites().await {
+        let agent = site.agent("a@agents.example").await;
+        let (credential, old) = site.credential(agent).await;
+        let path = format!("/agents/{agent}/credentials/{credential}");
+        let reply = site.call("POST", &format!("{path}/rotate"), json!({ "overlapSeconds": 25_200 })).await;
+        site.clock.advance(HOUR);
+        assert_eq!(site.grant(agent, &old).await.status, 200);
+        site.app.life().write_uses().await;
+        site.clock.advance(2 * HOUR);
+        overlaps::round(&site.app).await;
+        assert_eq!(site.grant(agent, &old).await.status, 200, "it is switched off");
+
+        site.app.life().write_uses().await;
+        site.change(|app| app.settings.end_idle_overlaps = 2 * HOUR);
+        site.clock.advance(2 * HOUR);
+        overlaps::round(&site.app).await;
+        let previous = async |site: &Site| site.row(agent, credential).await.secret.previous;
+        assert!(previous(&site).await.is_some(), "the minute in which others write is left");
+        let kept = Arc::clone(&site.app.repos.usage);
+        site.change(|app| app.repos.usage = Arc::new(Unreadable));
+        site.clock.advance(Duration::from_secs(120));
+        overlaps::round(&site.app).await;
+        assert!(previous(&site).await.is_some(), "nothing is known of its use");
+        site.change(|app| app.repos.usage = kept);
+        overlaps::round(&site.app).await;
+        assert!(previous(&site).await.is_none());
+        assert_eq!(site.grant(agent, &old).await.status, 401);
+        assert_eq!(site.grant(agent, &reply.secret()).await.status, 200);
+        let events = site.get(&format!("/audit?agentId={agent}&action=credential.rotated")).await.json();
+        let ended = &events["data"][0]["metadata"];
+        assert_eq!(
+            (&ended["ended"], &ended["reason"], &ended["actor"]),
+            (&json!("previous"), &json!("idle"), &json!("server"))
+        );
     }
 }
 

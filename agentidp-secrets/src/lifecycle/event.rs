@@ -43,6 +43,8 @@ pub enum Event {
         /// The failure, for a log.
         why: Box<str>,
     },
+    /// A previous secret that no client used any more was ended before its time.
+    OverlapEnded(CredentialKey),
     /// A backend has forgotten a secret that does not count.
     Forgotten(CredentialKey),
     /// A backend did not forget such a secret, and is asked again after this time.
@@ -60,7 +62,8 @@ impl Event {
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self {
-            Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded { .. } | Self::Forgotten(_) => false,
+            Self::Adopted(_) | Self::AnswerLost(_) | Self::Upgraded { .. } => false,
+            Self::OverlapEnded(_) | Self::Forgotten(_) => false,
             Self::Differs(difference) => difference.kind.needs_operator(),
             _ => true,
         }
@@ -77,6 +80,7 @@ impl Event {
             | Self::AnswerLost(key)
             | Self::Upgraded { key, .. }
             | Self::NotUpgraded { key, .. }
+            | Self::OverlapEnded(key)
             | Self::Forgotten(key)
             | Self::NotForgotten(key, ..) => Some(key),
             Self::Differs(_) | Self::NotCompared(_) | Self::LedgerFailed(_) => None,
@@ -101,6 +105,7 @@ impl fmt::Display for Event {
             Self::AnswerLost(_) => f.write_str("the answer to a commit was lost, and it took place"),
             Self::Upgraded { .. } => f.write_str("a credential's record was put into today's form"),
             Self::NotUpgraded { why, .. } => write!(f, "a credential was not upgraded; a later login tries again: {why}"),
+            Self::OverlapEnded(_) => f.write_str("a previous secret that no client used any more was ended"),
             Self::Forgotten(_) => f.write_str("a backend has forgotten a secret"),
             Self::NotForgotten(_, error, wait) => write!(
                 f,

@@ -13,6 +13,7 @@
 //! | `rotate` of a record that means "the latest" | open → read the latest version → commit its number → as above |
 //! | `rotate`, and the upgrade at a login, of a credential that moves to another backend | open, without a digest → write over whatever lies there → commit |
 //! | [`end_previous`](Lifecycle::end_previous) | commit the row without its previous secret, and what is owed where only that lay |
+//! | [`end_idle_overlaps`](Lifecycle::end_idle_overlaps) | rows with a previous secret, and when it was last used → as `end_previous`, where the row is unchanged |
 //! | [`end`](Lifecycle::end) | commit the end and the deletion of each place in one transaction → one attempt to delete → return |
 //! | [`authenticate`](Lifecycle::authenticate) | rows → verify → what the proof is worth is put into today's form in the background |
 //! | [`authenticate_key`](Lifecycle::authenticate_key) | the rows that the key's selector finds → as above |
@@ -154,6 +155,7 @@ struct Inner<L> {
     comparisons: Vec<(Box<dyn Inventory>, Duration)>,
     bare_keys: Option<unmatched::BareKeys>,
     usage: Option<usage::Kept<L>>,
+    idle_overlaps: Option<Duration>,
     upgrades: upgrade::Upgrades,
     #[cfg(any(test, feature = "testkit"))]
     flaw: Option<Flaw>,
@@ -174,6 +176,7 @@ impl<L: Ledger> Lifecycle<L> {
             comparisons: Vec::new(),
             bare_keys: None,
             usage: None,
+            idle_overlaps: None,
             upgrades: upgrade::Upgrades::new(UpgradePolicy::new()),
             #[cfg(any(test, feature = "testkit"))]
             flaw: None,

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all, select};
+use futures_util::future::{join, join_all, join3, select};
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -19,6 +19,10 @@ use crate::record::StoredSecret;
 
 /// Time between two looks at what is due.
 const PERIOD: Duration = Duration::from_secs(5);
+
+/// Time between two looks for overlaps that no client needs.
+const SHORTEST_LOOK: Duration = Duration::from_secs(60);
+const LONGEST_LOOK: Duration = Duration::from_secs(3600);
 
 /// Credentials of one round; the rest waits for the next.
 const BATCH: usize = 32;
@@ -66,8 +70,9 @@ enum Job {
 }
 
 impl<L: Ledger> Lifecycle<L> {
-    /// Does what is due every few seconds, compares as [`with_comparison`](Self::with_comparison) says, and writes what was noted of
-    /// uses, until `stop` is done. One process may do it, or all: they share the work.
+    /// Does what is due every few seconds, compares as [`with_comparison`](Self::with_comparison) says, ends overlaps as
+    /// [`with_idle_overlaps`](Self::with_idle_overlaps) says, and writes what was noted of uses, until `stop` is done. One process may
+    /// do it, or all: they share the work.
     pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
         let rounds = async {
             let mut ticks = interval(PERIOD);
@@ -80,7 +85,7 @@ impl<L: Ledger> Lifecycle<L> {
         };
         let stopped = Notify::new();
         let work = async {
-            select(pin!(stop), pin!(join(rounds, self.comparisons()))).await;
+            select(pin!(stop), pin!(join3(rounds, self.comparisons(), self.idle_overlaps()))).await;
             stopped.notify_one();
         };
         join(work, self.keep_usage(stopped.notified())).await;
@@ -99,6 +104,18 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }))
         .await;
+    }
+
+    async fn idle_overlaps(&self) {
+        let Some(idle) = self.0.idle_overlaps else { return };
+        let mut ticks = interval((idle / 10).clamp(SHORTEST_LOOK, LONGEST_LOOK));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(failure) = self.end_idle_overlaps(idle, |_| ()).await {
+                self.tell(&Event::LedgerFailed(failure.to_string().into()));
+            }
+        }
     }
 
     /// Does once what is due, up to 32 credentials. What fails is tried again later.

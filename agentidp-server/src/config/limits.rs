@@ -1,5 +1,5 @@
 //! `BCRYPT_COST`, `RATE_LIMIT_PER_MINUTE` and those beside it, `AGENT_LIMIT`, `CREDENTIAL_LIMIT`, `MONTHLY_TOKEN_LIMIT`,
-//! `MAX_OVERLAP` and `PREVIOUS_SECRET_IDLE`.
+//! `MAX_OVERLAP`, `PREVIOUS_SECRET_IDLE` and `END_IDLE_OVERLAPS`.
 
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Limits {
     pub max_overlap: Duration,
     /// How long the secret before has to be unused for its end before its time; zero is not at all.
     pub previous_secret_idle: Duration,
+    /// How long the secret before has to be unused for the server to end it before its time; zero is never.
+    pub end_idle_overlaps: Duration,
 }
 
 impl Limits {
@@ -69,6 +71,9 @@ impl Limits {
             previous_secret_idle: lookup
                 .duration("PREVIOUS_SECRET_IDLE", Duration::ZERO..=365 * Duration::from_secs(86_400))?
                 .unwrap_or(DEFAULT_PREVIOUS_SECRET_IDLE),
+            end_idle_overlaps: lookup
+                .duration("END_IDLE_OVERLAPS", Duration::ZERO..=365 * Duration::from_secs(86_400))?
+                .unwrap_or_default(),
         })
     }
 }

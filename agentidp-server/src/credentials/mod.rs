@@ -11,15 +11,17 @@ mod idempotency;
 mod shown;
 mod uncut;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::CredentialKey;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::idempotency::KeyedRequest;
-use crate::domain::{AuditAction, CredentialStatus, Page, Timestamp, key};
+use crate::domain::{AuditAction, CredentialStatus, Origin, Page, Timestamp, ids, key};
 use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
@@ -131,4 +133,20 @@ pub(crate) async fn end_previous(
     let event = actor.event(AuditAction::CredentialRotated, client_id, about, app.now());
     let idle = if force { Duration::ZERO } else { app.settings.previous_secret_idle };
     Ok(app.life().end_previous_unless_used(&key, idle, Ended(event)).await?)
+}
+
+/// Ends each overlap whose previous secret was idle for so long; how many they were.
+///
+/// # Errors
+/// `SERVICE_UNAVAILABLE`, `INTERNAL_SERVER_ERROR`.
+pub(crate) async fn end_idle_overlaps(app: &App, idle: Duration) -> Result<u64, ApiError> {
+    // The server has no address of its own.
+    let origin = Origin { ip_address: Ipv4Addr::LOCALHOST.into(), user_agent: "agentidp-server".to_owned() };
+    let actor = Actor { subject: "server".to_owned(), origin };
+    let event = |key: &CredentialKey| {
+        let (client_id, credential_id) = ids(key);
+        let about = json!({ "credentialId": credential_id, "ended": "previous", "reason": "idle" });
+        Ended(actor.event(AuditAction::CredentialRotated, client_id, about, app.now()))
+    };
+    Ok(app.life().end_idle_overlaps(idle, event).await?)
 }

@@ -251,6 +251,7 @@ fn settings(config: &Config) -> Settings {
         monthly_token_limit: config.limits.monthly_tokens,
         max_overlap: config.limits.max_overlap,
         previous_secret_idle: config.limits.previous_secret_idle,
+        end_idle_overlaps: config.limits.end_idle_overlaps,
         trusted_proxies: config.http.trusted_proxies.clone(),
         cors_origin: config.http.cors_origin.clone(),
         request_timeout: config.http.request_timeout,

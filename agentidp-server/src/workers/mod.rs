@@ -1,6 +1,6 @@
 //! Work in the background: making Vault forget, comparing the rows with it, dropping what is past its time, keeping the
 //! Vault token alive, following the database's clock, asking whether the database and Vault do their work, and counting what
-//! only the database knows.
+//! only the database knows; and ending overlaps that no client needs.
 //!
 //! Each kind of work has a `round` that does what is due and returns, so that tests need not wait. Rounds may be cut at
 //! any point and may run in several servers at once: what they do is idempotent.
@@ -9,6 +9,7 @@ pub mod census;
 mod clock;
 pub mod dependencies;
 pub mod ledger;
+pub mod overlaps;
 pub mod purge;
 pub mod reconcile;
 pub mod retention;
@@ -40,6 +41,8 @@ pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     // They were counted when the server was put together.
     let count = every(census::CREDENTIALS_PERIOD, stop.clone(), async move || census::credentials(&counted).await);
     workers.spawn(later(census::CREDENTIALS_PERIOD, stop.clone(), count));
+    let idle = Arc::clone(app);
+    workers.spawn(every(overlaps::period(app), stop.clone(), async move || overlaps::round(&idle).await));
     workers.spawn(reconcile::keep(Arc::clone(app), stop.clone()));
     workers.spawn(clock::keep(Arc::clone(app), stop.clone()));
     let (life, stopped) = (app.life().clone(), stop.clone());

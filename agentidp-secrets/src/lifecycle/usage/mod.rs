@@ -29,6 +29,10 @@ use crate::store::Generation;
 /// Time between two writes, and what a kill may lose.
 const PERIOD: Duration = Duration::from_secs(60);
 
+/// How much later than its use a process has written it, unless the database keeps it from that: twice as long, since a write takes
+/// its time.
+pub(super) const LATEST_WRITE: Duration = PERIOD.saturating_mul(2);
+
 /// Credentials of one statement.
 const BATCH: usize = 1000;
 

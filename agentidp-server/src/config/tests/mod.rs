@@ -149,6 +149,7 @@ fn bad_values_are_refused_by_name() {
         ("SECRET_BACKEND", "argon2"),
         ("UPGRADE_ON_VERIFY", "yes"),
         ("UPGRADE_RATE", "fast"),
+        ("END_IDLE_OVERLAPS", "7d"),
         ("UPGRADE_EXCEPT", "agent-7"),
         ("TRUSTED_PROXIES", "10.0.0.0/33"),
         ("TRUSTED_PROXIES", "10.0.0.1,"),
