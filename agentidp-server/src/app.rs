@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::backends::VaultKv2;
-use agentidp_secrets::{Clock, SecretStore};
+use agentidp_secrets::lifecycle::UpgradePolicy;
+use agentidp_secrets::{ClientId, Clock, SecretStore};
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +138,19 @@ pub struct VaultPlace {
 impl App {
     /// What issues, verifies, rotates and ends credentials.
     pub fn life(&self) -> &Life {
-        self.life.get_or_init(|| life::life(self))
+        let Self { store, repos, clock, gate, metrics, .. } = self;
+        self.life.get_or_init(|| life::life(store, repos, clock, gate, self.upgrade_policy(), metrics))
+    }
+
+    fn upgrade_policy(&self) -> UpgradePolicy {
+        let except = Arc::clone(&self.settings.upgrade_except);
+        let is_excepted =
+            move |client: &ClientId| Uuid::try_parse(client.as_str()).is_ok_and(|id| except.contains(&id));
+        let policy = UpgradePolicy::from(self.upgrades).except(is_excepted);
+        match self.settings.upgrade_rate {
+            Some(rate) => policy.rate(rate),
+            None => policy,
+        }
     }
 
     /// The time of day, as rows and events have it.

@@ -9,17 +9,17 @@ use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row, UpgradePolicy, Usage,
     UsageLedger, Use,
 };
-use agentidp_secrets::{BackendId, ClientId, Clock, CredentialId, CredentialKey};
+use agentidp_secrets::{BackendId, ClientId, Clock, CredentialId, CredentialKey, SecretStore};
 use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
 use uuid::Uuid;
 
-use crate::app::App;
 use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
 use crate::fail_point::{self, Fate};
 use crate::ledger::{DeletionGate, LedgerState};
+use crate::metrics::Metrics;
 use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, DriftRepo, Repos, UsageRepo};
 
 /// This server's database, as the library's sequences need it.
@@ -36,30 +36,26 @@ pub struct Database {
 /// The library's lifecycle over this server's database.
 pub type Life = Lifecycle<Database>;
 
-/// The sequences over the app's parts.
-pub(crate) fn life(app: &App) -> Life {
-    let database = Database::new(&app.repos, Arc::clone(&app.clock));
-    let metrics = app.metrics.clone();
-    metrics.upgrades(&app.store);
-    Lifecycle::new(app.store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
-        .with_upgrades(upgrades(app))
+/// The sequences over these parts, which tell the log and `metrics` what happens. A login puts records into today's form as
+/// `upgrades` says.
+pub(crate) fn life(
+    store: &SecretStore,
+    repos: &Repos,
+    clock: &Arc<dyn Clock>,
+    gate: &DeletionGate,
+    upgrades: UpgradePolicy,
+    metrics: &Metrics,
+) -> Life {
+    let (database, metrics) = (Database::new(repos, Arc::clone(clock)), metrics.clone());
+    metrics.upgrades(store);
+    Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
+        .with_upgrades(upgrades)
         .with_usage()
-        .with_gate(app.gate.clone())
+        .with_gate(gate.clone())
         .with_observer(move |event| {
             log(event);
             metrics.told(event);
         })
-}
-
-/// What settings say of upgrades.
-fn upgrades(app: &App) -> UpgradePolicy {
-    let except = Arc::clone(&app.settings.upgrade_except);
-    let is_excepted = move |client: &ClientId| Uuid::try_parse(client.as_str()).is_ok_and(|id| except.contains(&id));
-    let policy = UpgradePolicy::from(app.upgrades).except(is_excepted);
-    match app.settings.upgrade_rate {
-        Some(rate) => policy.rate(rate),
-        None => policy,
-    }
 }
 
 impl Database {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::parameters::Parameters;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{SecretFormat, SecretFormats};
 use crate::record::{BackendId, StoredSecret};
@@ -41,6 +42,7 @@ pub struct BackendInfo {
     decoy: Option<Box<str>>,
     pinned: Pinned,
     formats: SecretFormats,
+    parameters: Parameters,
 }
 
 /// Which records mean one secret for ever.
@@ -75,6 +77,7 @@ impl BackendInfo {
             decoy: None,
             pinned,
             formats: SecretFormat::documented().into(),
+            parameters: Parameters::default(),
         }
     }
 
@@ -169,6 +172,18 @@ impl BackendInfo {
     pub fn with_pin_mark(mut self, mark: &'static str) -> Self {
         self.pinned = Pinned::Containing(mark);
         self
+    }
+
+    /// Sets what tells a record's [parameters](Self::parameters). It must tell nothing of a salt, a digest, a place or a secret.
+    #[must_use]
+    pub fn with_parameters(self, read: fn(&StoredSecret) -> Option<String>) -> Self {
+        Self { parameters: Parameters::read_by(read), ..self }
+    }
+
+    /// How a record of this backend was made, for a report: `cost=10`, or the id of its key. None where that cannot be read.
+    #[must_use]
+    pub fn parameters(&self, stored: &StoredSecret) -> Option<String> {
+        self.parameters.of(stored)
     }
 
     /// Whether the secret behind a record of this backend stays the same for as long as there is one: then a proof may

@@ -3,6 +3,7 @@
 mod answer;
 mod contract;
 mod info;
+mod parameters;
 mod shared;
 
 pub use self::answer::{Held, Pointer, Verdict};

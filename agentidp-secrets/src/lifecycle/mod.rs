@@ -90,7 +90,7 @@ pub use self::ledger::{Change, CommitError, Entry, Ledger};
 pub use self::memory::{MemoryError, MemoryLedger, MemoryTx};
 pub use self::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 pub use self::purge::Round;
-pub use self::report::Reported;
+pub use self::report::{Counts, Reported, SecretKind, Summary};
 pub use self::rows::{AsOf, ClientRows, Freshness, Known, Revision, Row, State};
 pub use self::unmatched::Unmatched;
 pub use self::upgrade::UpgradePolicy;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::SystemClock;
-use agentidp_secrets::lifecycle::Reported;
+use agentidp_secrets::lifecycle::{Reported, Summary};
+use agentidp_secrets::{Generation, SystemClock};
 use clap::Args;
 use serde_json::json;
 
 use super::deletions::watch_time;
+use super::summary_table;
 use super::terminal::{Lines, fail};
 use crate::config::{Config, parse_duration};
 use crate::domain::Timestamp;
@@ -25,6 +26,9 @@ pub(super) struct Choices {
     /// One JSON object a line instead of the table
     #[arg(long)]
     json: bool,
+    /// How many there are by backend, parameters and generation, instead of each
+    #[arg(long)]
+    summary: bool,
     /// Only those whose clients fail without this backend, such as `bcrypt` or `vault-kv2`
     #[arg(long, value_name = "BACKEND")]
     without: Option<String>,
@@ -41,18 +45,25 @@ pub(super) async fn credentials(config: &Config, choices: &Choices) -> Result<Ex
     let app = wiring::build_as_is(config, Arc::new(SystemClock::default()), watch_time()).await?;
     let now: SystemTime = app.now().into();
     let (mut lines, mut counts) = (Lines::new(), BTreeMap::<String, u64>::new());
-    if !choices.json {
+    let mut summary = Summary::at(now);
+    if !choices.json && !choices.summary {
         lines.print(HEAD);
     }
     let mut tell = |reported: &Reported| {
-        if choices.include(reported, now) {
-            *counts.entry(backend(reported)).or_default() += 1;
-            lines.print(if choices.json { line_of_json(reported) } else { line(reported) });
+        if !choices.include(reported, now) {
+            return;
         }
+        if choices.summary {
+            return summary.add(reported);
+        }
+        *counts.entry(backend(reported)).or_default() += 1;
+        lines.print(if choices.json { line_of_json(reported) } else { line(reported) });
     };
     let outcome = app.life().report(&mut tell).await;
     app.repos.database.close().await;
-    if outcome.is_ok() && !choices.json {
+    if outcome.is_ok() && choices.summary {
+        summary_table::show(&summary, choices.json, &mut lines);
+    } else if outcome.is_ok() && !choices.json {
         let all: u64 = counts.values().sum();
         let by: Vec<_> = counts.iter().map(|(backend, count)| format!(", {count} {backend}")).collect();
         lines.print(format_args!("{all} credentials{}", by.concat()));
@@ -94,10 +105,12 @@ fn line_of_json(reported: &Reported) -> String {
         "agentId": row.key.client_id().as_str(),
         "credentialId": row.key.credential_id().as_str(),
         "backend": backend(reported),
+        "parameters": reported.parameters_of(Generation::Current),
         "rotatedAt": reported.usage.since.map(text),
         "lastUsedAt": last,
         "expiresAt": expires,
         "previousBackend": reported.previous_backend().map(ToString::to_string),
+        "previousParameters": reported.parameters_of(Generation::Previous),
         "previousExpiresAt": until,
         "previousLastUsedAt": previous,
     })

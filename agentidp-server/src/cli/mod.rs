@@ -12,6 +12,7 @@ mod remove_paths;
 mod restored;
 mod serve;
 mod stop_signal;
+mod summary_table;
 mod terminal;
 
 use std::io::{self, Write as _};
@@ -95,6 +96,7 @@ Examples:
   DATABASE_URL=postgres://… agentidp-server migrate
   TOKEN=$(agentidp-server operator-token --ttl 5m --name alice)
   agentidp-server reconcile --dry-run              list where the rows and Vault differ
+  agentidp-server credentials --summary            how many secrets of each kind there are, and how many are in use
   agentidp-server credentials --without vault-kv2  which clients fail without Vault, and when each was last seen
   agentidp-server move --to bcrypt --dry-run       what would become of each secret
   agentidp-server restored --ahead both            after a restore, let both secrets count for a day

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::Argon2id;
-use super::stored::Bounds;
+use super::stored::{Bounds, parameters};
 use crate::backend::{BackendInfo, Custody};
 use crate::backends::digest::{DigestBackend, DigestLimits};
 use crate::error::{Error, ErrorKind, Result};
@@ -147,7 +147,9 @@ impl Argon2idBuilder {
         let params = Params::new(*memory_kib, *iterations, *parallelism, None)
             .map_err(|_| invalid("`memory_kib` must be at least 8 KiB for each lane of `parallelism`".to_owned()))?;
         let digester = Argon2id {
-            info: BackendInfo::new(BackendId::ARGON2, Custody::Record).with_max_secret_len(Argon2id::MAX_SECRET_LEN),
+            info: BackendInfo::new(BackendId::ARGON2, Custody::Record)
+                .with_max_secret_len(Argon2id::MAX_SECRET_LEN)
+                .with_parameters(parameters),
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             bounds: self.stored,
         };

@@ -7,6 +7,7 @@ use argon2::{Algorithm, Params, Version};
 
 use crate::backends::forms;
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::StoredSecret;
 
 /// What a stored digest may ask for.
 #[derive(Clone, Debug)]
@@ -23,6 +24,14 @@ pub(super) struct Stored {
     pub(super) params: Params,
     pub(super) salt: Vec<u8>,
     pub(super) output: Vec<u8>,
+}
+
+/// What a digest asks for, for a report.
+pub(super) fn parameters(stored: &StoredSecret) -> Option<String> {
+    let digest = PasswordHash::new(forms::argon2_in(stored.payload())?).ok()?;
+    let params = Params::try_from(&digest).ok()?;
+    let (memory, passes, lanes) = (params.m_cost(), params.t_cost(), params.p_cost());
+    Some(format!("{},m={memory},t={passes},p={lanes}", digest.algorithm.as_str()))
 }
 
 impl Bounds {

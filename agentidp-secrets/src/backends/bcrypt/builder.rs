@@ -88,7 +88,8 @@ impl BcryptBuilder {
         }
         let info = BackendInfo::new(BackendId::BCRYPT, Custody::Record)
             .with_max_secret_len(Bcrypt::MAX_SECRET_LEN)
-            .with_lanes(Bcrypt::LANES);
+            .with_lanes(Bcrypt::LANES)
+            .with_parameters(super::parameters);
         DigestBackend::with_limits(Bcrypt { info, cost: self.cost, max_stored_cost: self.max_stored_cost }, self.limits)
     }
 }

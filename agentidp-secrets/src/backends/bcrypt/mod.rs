@@ -33,6 +33,7 @@ use super::forms;
 use crate::backend::{BackendInfo, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Result};
+use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 pub use self::builder::BcryptBuilder;
@@ -109,6 +110,12 @@ impl Bcrypt {
         );
         Err(Error::new(ErrorKind::Malformed, message))
     }
+}
+
+/// The cost of a digest, for a report.
+fn parameters(stored: &StoredSecret) -> Option<String> {
+    let parts = bare(stored.payload()).parse::<HashParts>().ok()?;
+    Some(format!("cost={}", parts.get_cost()))
 }
 
 impl Digester for Bcrypt {

@@ -72,7 +72,8 @@ impl KeyedDigest {
         let info = BackendInfo::new(BackendId::KEYED_DIGEST, Custody::Record)
             .with_generated_only()
             .with_quick_digest()
-            .with_bound_records();
+            .with_bound_records()
+            .with_parameters(|stored| Digest::parse(stored.payload()).map(|digest| format!("keyid={}", digest.key_id)));
         Self { info, keys }
     }
 

@@ -81,7 +81,8 @@ impl Sealed {
             .with_max_secret_len(Self::MAX_SECRET_LEN)
             .with_quick_digest()
             .with_bound_records()
-            .with_reveal();
+            .with_reveal()
+            .with_parameters(|stored| SealedText::parse(stored.payload()).map(|text| format!("keyid={}", text.key_id)));
         let keys = keys.all().map(|key| (key.id(), XChaCha20Poly1305::new(key.sealing().into()))).collect();
         Self { info, keys }
     }

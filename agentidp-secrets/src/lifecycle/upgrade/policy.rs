@@ -87,7 +87,7 @@ impl UpgradePolicy {
     }
 
     /// Whether the client's records stay as they are.
-    pub(in crate::lifecycle) fn excepts(&self, client: &ClientId) -> bool {
+    pub(crate) fn excepts(&self, client: &ClientId) -> bool {
         self.except.as_ref().is_some_and(|is_excepted| is_excepted(client))
     }
 
@@ -120,8 +120,8 @@ impl fmt::Debug for UpgradePolicy {
 }
 
 /// The upgrades of one lifecycle.
-pub(in crate::lifecycle) struct Upgrades {
-    pub(in crate::lifecycle) policy: UpgradePolicy,
+pub(crate) struct Upgrades {
+    pub(crate) policy: UpgradePolicy,
     pub(super) room: Arc<Semaphore>,
     pace: Mutex<Pace>,
 }
@@ -135,7 +135,7 @@ struct Pace {
 }
 
 impl Upgrades {
-    pub(in crate::lifecycle) fn new(policy: UpgradePolicy) -> Self {
+    pub(crate) fn new(policy: UpgradePolicy) -> Self {
         Self { policy, room: Arc::new(Semaphore::new(MOST)), pace: Mutex::default() }
     }
 

@@ -7,7 +7,7 @@ use super::VaultTransit;
 use super::client::TransitClient;
 use super::newest::NewestVersion;
 use super::site::TransitSite;
-use super::text::is_key;
+use super::text::{is_key, parameters};
 use crate::backend::{BackendInfo, Custody};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -116,7 +116,8 @@ impl VaultTransitBuilder {
         let info = BackendInfo::new(BackendId::VAULT_TRANSIT, Custody::Record)
             .with_max_secret_len(VaultTransit::MAX_SECRET_LEN)
             .with_remote()
-            .with_bound_records();
+            .with_bound_records()
+            .with_parameters(parameters);
         let client = TransitClient { session, site: TransitSite { address, mount, key, names } };
         Ok(VaultTransit { info, client: Arc::new(client), newest: Arc::new(NewestVersion::new(clock)) })
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::record::StoredSecret;
+
 /// As many random bytes as make it unlikely that two records ever share them.
 pub(super) type Salt = [u8; 16];
 
@@ -57,6 +59,11 @@ impl TransitText {
         let mac = Mac::parse(parts.next()?)?;
         parts.next().is_none().then_some(Self { key, salt, mac })
     }
+}
+
+/// The key and its version, for a report.
+pub(super) fn parameters(stored: &StoredSecret) -> Option<String> {
+    TransitText::parse(stored.payload()).map(|text| format!("key={},version={}", text.key, text.mac.version))
 }
 
 impl fmt::Display for TransitText {

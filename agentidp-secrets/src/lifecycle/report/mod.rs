@@ -1,11 +1,16 @@
 //! What there is: each active credential, with who keeps its secrets and when they were last proved.
 
+mod summary;
+
+pub use self::summary::{Counts, SecretKind, Summary};
 use super::ledger::Ledger;
 use super::rows::Row;
 use super::usage::Usage;
 use super::{Failure, Lifecycle};
 use crate::credential::CredentialKey;
-use crate::record::BackendId;
+use crate::error::Operation;
+use crate::record::{BackendId, StoredSecret};
+use crate::store::{Generation, SecretStore};
 
 /// Credentials of one read.
 const PAGE: usize = 1000;
@@ -18,13 +23,39 @@ pub struct Reported {
     pub row: Row,
     /// When its secrets were last proved. Nothing without [`Lifecycle::with_usage`].
     pub usage: Usage,
+    parameters: Option<String>,
+    previous_parameters: Option<String>,
 }
 
 impl Reported {
+    fn of(row: Row, usage: Usage, store: &SecretStore) -> Self {
+        let parameters = |generation| {
+            let (backend, record) = store.claim(Operation::Verify, record_of(&row, generation)?).ok()?;
+            backend.info().parameters(&record)
+        };
+        let [parameters, previous_parameters] = [Generation::Current, Generation::Previous].map(parameters);
+        Self { row, usage, parameters, previous_parameters }
+    }
+
     /// What keeps its secret; none where the row cannot be read.
     #[must_use]
     pub fn backend(&self) -> Option<&BackendId> {
-        Some(self.row.secrets.as_ref()?.current.backend())
+        self.backend_of(Generation::Current)
+    }
+
+    /// What keeps one of its secrets; none where there is none in the row.
+    #[must_use]
+    pub fn backend_of(&self, generation: Generation) -> Option<&BackendId> {
+        record_of(&self.row, generation).map(StoredSecret::backend)
+    }
+
+    /// How the record of one of its secrets was made, such as `cost=10`; none where its backend does not tell.
+    #[must_use]
+    pub fn parameters_of(&self, generation: Generation) -> Option<&str> {
+        match generation {
+            Generation::Current => self.parameters.as_deref(),
+            Generation::Previous => self.previous_parameters.as_deref(),
+        }
     }
 
     /// Whether its client is refused as soon as this backend is gone. One whose previous secret alone lies there is not.
@@ -36,7 +67,15 @@ impl Reported {
     /// What keeps its previous secret, while there is one in the row.
     #[must_use]
     pub fn previous_backend(&self) -> Option<&BackendId> {
-        Some(self.row.secrets.as_ref()?.previous.as_ref()?.stored.backend())
+        self.backend_of(Generation::Previous)
+    }
+}
+
+fn record_of(row: &Row, generation: Generation) -> Option<&StoredSecret> {
+    let secrets = row.secrets.as_ref()?;
+    match generation {
+        Generation::Current => Some(&secrets.current),
+        Generation::Previous => secrets.previous.as_ref().map(|previous| &previous.stored),
     }
 }
 
@@ -92,11 +131,12 @@ impl<L: Ledger> Lifecycle<L> {
         let rows = self.0.ledger.page(after, PAGE).await.map_err(Failure::Ledger)?;
         let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
         let usages = self.usages(&keys).await?;
-        Ok(rows.into_iter().zip(usages).map(|(row, usage)| Reported { row, usage }).collect())
+        Ok(rows.into_iter().zip(usages).map(|(row, usage)| Reported::of(row, usage, &self.0.store)).collect())
     }
 }
 
 #[cfg(test)]
+#[cfg(feature = "bcrypt")]
 mod tests {
     use std::sync::Arc;
     use std::time::Duration;
@@ -136,5 +176,23 @@ mod tests {
         assert_eq!(seven.previous_backend(), Some(&BackendId::MEMORY));
         assert!(seven.usage.last_used_at.is_some() && seven.usage.previous_last_used_at.is_none());
         assert!(told[0].usage.last_used_at.is_none());
+        assert_eq!(seven.parameters_of(Generation::Current), Some("cost=10"));
+        assert_eq!(seven.parameters_of(Generation::Previous), None, "a memory has none");
+
+        let mut summary = Summary::at(new.store().now());
+        told.iter().for_each(|reported| summary.add(reported));
+        let kinds: Vec<_> = summary.kinds().collect();
+        let of = |backend: &BackendId, is_previous: bool| {
+            let is_it = |kind: &SecretKind| kind.backend.as_ref() == Some(backend) && kind.is_previous == is_previous;
+            *kinds.iter().find(|(kind, _)| is_it(kind)).unwrap().1
+        };
+        assert_eq!(kinds.len(), 3, "{kinds:?}");
+        let digest = of(&BackendId::BCRYPT, false);
+        assert_eq!((digest.secrets, digest.used_in_a_day, digest.used_in_30_days, digest.never_used), (1, 1, 1, 0));
+        assert_eq!((digest.rotated_in_90_days, digest.never_rotated, digest.ending_in_7_days), (1, 0, 0));
+        let previous = of(&BackendId::MEMORY, true);
+        assert_eq!((previous.secrets, previous.never_used, previous.ending_in_7_days), (1, 1, 1));
+        let rest = of(&BackendId::MEMORY, false);
+        assert_eq!((rest.secrets, rest.never_used, rest.never_rotated, rest.expired), (1_999, 1_999, 1_999, 0));
     }
 }
