@@ -98,6 +98,8 @@ mod slow_vault;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]
+mod summary;
+#[cfg(test)]
 #[expect(dead_code, reason = "each test binary uses its part of the support code")]
 #[path = "../support/mod.rs"]
 mod support;
