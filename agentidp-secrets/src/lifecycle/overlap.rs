@@ -163,10 +163,9 @@ impl<L: Ledger> Lifecycle<L> {
             let (row, now) = self.active(key).await?;
             let secrets = row.secrets.as_ref().filter(|secrets| without_past(secrets, now).previous.is_some());
             let secrets = secrets.ok_or(Failure::NoPrevious)?;
-            if !matches!(evidence, Evidence::None)
-                && let Some(at) = evidence.contradicted_by(&self.usage(key).await?, now)
-            {
-                return Err(Failure::PreviousInUse(at));
+            if !matches!(evidence, Evidence::None) {
+                let usage = self.usage(key).await?;
+                evidence.contradicted_by(&usage, now).map_or(Ok(()), |at| Err(Failure::PreviousInUse(at)))?;
             }
             let secrets = CredentialSecrets { previous: None, ..secrets.clone() };
             let after = Row { secrets: Some(secrets), ..row.clone() };

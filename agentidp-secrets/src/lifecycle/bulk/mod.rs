@@ -44,7 +44,8 @@ impl<L: Ledger> Lifecycle<L> {
     /// Call [`BulkMove::next`] until there is no more. How fast is yours to say: wait between two calls.
     ///
     /// A secret moves as by an upgrade at a login, by compare-and-set on its row: a concurrent rotation or end is never undone. What it
-    /// leaves behind is pushed out of its old place by [`work`](Self::work). A previous secret within its overlap stays where it is.
+    /// leaves behind is pushed out of its old place by [`work`](Self::work). A previous secret within its overlap stays where it is, and
+    /// so does all of a client that the [upgrade policy](super::UpgradePolicy::except) excepts. Nothing else of that policy counts here.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

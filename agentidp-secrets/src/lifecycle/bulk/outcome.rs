@@ -28,6 +28,8 @@ pub enum MoveOutcome {
     AlreadyThere,
     /// Only a digest of its secret is kept: it moves when its client logs in, or by a rotation.
     NeedsItsClient,
+    /// The [upgrade policy](crate::lifecycle::UpgradePolicy::except) leaves the records of its client as they are.
+    Excepted,
     /// Another change of it was under way, or it has ended. The next move finds it as it is then.
     ChangedMeanwhile,
     /// It could not be moved, for this reason. It works, or fails, as before.

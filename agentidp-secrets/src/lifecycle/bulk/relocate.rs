@@ -24,6 +24,7 @@ impl<L: Ledger> Lifecycle<L> {
                 Some(MoveOutcome::Failed(error.with_backend(secrets.current.backend().clone())))
             }
             Ok((backend, _)) if backend.info().id == self.0.store.primary().id => Some(MoveOutcome::AlreadyThere),
+            Ok(_) if self.0.upgrades.policy.excepts(row.key.client_id()) => Some(MoveOutcome::Excepted),
             Ok((backend, _)) if !backend.info().reveals => Some(MoveOutcome::NeedsItsClient),
             Ok(_) => None,
         }
@@ -64,6 +65,12 @@ impl<L: Ledger> Lifecycle<L> {
         self.0.store.primary().check_secret(&secret)?;
         if dry_run {
             return Ok(Some(MoveOutcome::WouldMove));
+        }
+        if !self.may_move_in() {
+            let message =
+                "the places of the backend that secrets are to move to may be another database's, says the gate";
+            let primary = self.0.store.primary().id.clone();
+            return Err(Error::new(ErrorKind::Unavailable, message).with_backend(primary).into());
         }
         Ok(self.store_anew(row, &secret).await?.then_some(MoveOutcome::Moved))
     }

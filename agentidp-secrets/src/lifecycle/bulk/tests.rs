@@ -10,7 +10,7 @@ use crate::backends::{Bcrypt, Instance, Memory};
 use crate::clock::{Clock, ManualClock};
 use crate::error::{ErrorKind, Operation};
 use crate::lifecycle::tests::{clock, quick};
-use crate::lifecycle::{Decision, Flaw, MemoryLedger, Row};
+use crate::lifecycle::{Decision, Flaw, Gate, MemoryLedger, Row, UpgradePolicy};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::stack;
@@ -330,5 +330,40 @@ async fn a_sealed_secret_moves_to_a_backend_and_back() {
         assert!(works(life, 0, &secret).await);
         while life.round().await.forgotten > 0 {}
         assert_eq!(site.is_in_memory(0).await, life.store().primary().id == BackendId::MEMORY);
+    }
+}
+
+#[tokio::test]
+async fn what_the_policy_excepts_stays() {
+    let site = Site::new();
+    site.issued(2).await;
+    let life = site.after().with_upgrades(UpgradePolicy::none().except(|client| *client == *key(1).client_id()));
+    let (told, end) = run(life.move_all()).await;
+    assert_eq!(end, Ok(()));
+    assert_eq!(told, [(key(0), "Moved".to_owned()), (key(1), "Excepted".to_owned())]);
+    assert!(site.is_in_memory(1).await);
+}
+
+/// A database that was cloned or restored would write over another's secrets.
+#[tokio::test]
+async fn in_doubt_nothing_moves_to_places_of_another_database() {
+    let site = Site::new();
+    site.issued(1).await;
+    let other = Instance::new("eu", Memory::new()).unwrap();
+    let life = site.life(site.to(other)).with_gate(Doubts);
+    let (told, end) = run(life.move_all()).await;
+    assert_eq!((told.len(), end), (0, Err(ErrorKind::Unavailable)));
+    assert!(site.is_in_memory(0).await);
+}
+
+struct Doubts;
+
+impl Gate for Doubts {
+    fn may_delete(&self, _at: &BackendId) -> bool {
+        false
+    }
+
+    fn may_adopt(&self, _at: &BackendId) -> bool {
+        false
     }
 }

@@ -71,7 +71,7 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Whether secrets may move to the primary backend. A database that was cloned or restored would write over another's.
-    fn may_move_in(&self) -> bool {
+    pub(super) fn may_move_in(&self) -> bool {
         let primary = self.0.store.primary();
         primary.custody == Custody::Record || self.may_adopt(&primary.id)
     }

@@ -18,6 +18,7 @@ pub(super) struct Summary {
     dry_run: bool,
     moved: BTreeMap<String, u64>,
     there: u64,
+    excepted: u64,
     changed: u64,
     failed: u64,
     waiting: Waiting,
@@ -33,6 +34,7 @@ impl Summary {
             dry_run,
             moved: BTreeMap::new(),
             there: 0,
+            excepted: 0,
             changed: 0,
             failed: 0,
             waiting: Waiting::default(),
@@ -59,6 +61,10 @@ impl Summary {
             }
             MoveOutcome::NeedsItsClient => {
                 self.waiting.add(&moved.reported);
+                None
+            }
+            MoveOutcome::Excepted => {
+                self.excepted += 1;
                 None
             }
             MoveOutcome::ChangedMeanwhile => {
@@ -103,11 +109,13 @@ impl Summary {
         let from: Vec<_> = self.moved.iter().map(|(from, count)| format!("{count} from {from}")).collect();
         let from = if moved == 0 { String::new() } else { format!(" ({})", from.join(", ")) };
         let verb = if self.dry_run { "would move" } else { "moved" };
+        let excepted =
+            if self.excepted == 0 { String::new() } else { format!("{} stay by UPGRADE_EXCEPT, ", self.excepted) };
         let Self { to, there, changed, failed, .. } = self;
         let waiting = self.waiting.count;
         let end = if self.dry_run { "; nothing was changed" } else { "" };
         lines.print(format_args!(
-            "{moved} {verb} to {to}{from}, {there} are there already, {waiting} need their clients, {changed} were being changed, \
+            "{moved} {verb} to {to}{from}, {there} are there already, {waiting} need their clients, {excepted}{changed} were being changed, \
              {failed} failed{end}"
         ));
     }
