@@ -36,8 +36,12 @@ impl Shared {
     }
 
     pub(crate) async fn serve(&self, more: &[(&str, &str)]) -> Running {
-        let settings: Vec<_> = self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.place.serve(&[&settings, more].concat()).await
+        self.place.serve(&self.settings(more)).await
+    }
+
+    /// What they share, and more.
+    pub(crate) fn settings<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        self.settings.iter().map(|(name, value)| (*name, value.as_str())).chain(more.iter().copied()).collect()
     }
 }
 

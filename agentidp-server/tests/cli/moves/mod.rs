@@ -1,5 +1,6 @@
 //! `agentidp-server move`, as operators run it.
 
+mod fleet;
 mod killed;
 
 use std::process::Output;
@@ -58,8 +59,13 @@ async fn in_vault(url: &str) -> i64 {
 
 /// Waits until the servers have emptied all places that credentials have left.
 async fn drained(url: &str) {
-    let owed = "purge_debts WHERE kind <> 'rest'";
-    until("debts to drain", || async { count(url, owed).await + count(url, "open_writes").await == 0 }).await;
+    let left = async || count(url, "purge_debts WHERE kind <> 'rest'").await + count(url, "open_writes").await;
+    let mut before = left().await;
+    while before > 0 {
+        // Of many, not all within the time that a condition is waited for.
+        until("a debt to drain", async || left().await < before).await;
+        before = left().await;
+    }
 }
 
 /// How many versions of the clients' places hold their secrets.
