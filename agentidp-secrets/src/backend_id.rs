@@ -44,6 +44,20 @@ impl BackendId {
     /// No backend can have this id, and no record text holds it.
     pub const UNCLAIMED: Self = Self(Cow::Borrowed("(unclaimed)"));
 
+    /// Those of this library. Rows in memory name them by their place, which no other process sees.
+    pub(crate) const KNOWN: [Self; 10] = [
+        Self::ARGON2,
+        Self::BCRYPT,
+        Self::KEYED_DIGEST,
+        Self::LEGACY_KDF,
+        Self::LEGACY_SHA,
+        Self::MEMORY,
+        Self::SEALED,
+        Self::VAULT_KV2,
+        Self::VAULT_TRANSIT,
+        Self::UNCLAIMED,
+    ];
+
     /// Longest kind, and longest instance, in bytes.
     const MAX_LEN: usize = 32;
 

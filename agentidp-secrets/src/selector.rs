@@ -144,6 +144,25 @@ impl Selector {
         if selector.to_text() == text { Ok(selector) } else { Err(malformed()) }
     }
 
+    /// Appends it in few bytes, for rows in memory.
+    pub(crate) fn pack(&self, to: &mut Vec<u8>) {
+        let id = self.key_id.as_str().as_bytes();
+        to.push((id.len() as u8) << 1 | u8::from(self.is_for_look_up()));
+        to.extend(id);
+        to.extend(self.fingerprint);
+    }
+
+    /// Takes what [`pack`](Self::pack) has appended.
+    pub(crate) fn unpack(from: &mut &[u8]) -> Option<Self> {
+        let (head, rest) = from.split_first()?;
+        let (id, rest) = rest.split_at_checked(usize::from(head >> 1))?;
+        let (fingerprint, rest) = rest.split_first_chunk::<{ size_of::<Fingerprint>() }>()?;
+        *from = rest;
+        let (id, fingerprint) = (std::str::from_utf8(id).ok()?, *fingerprint);
+        let reach = if head & 1 == 1 { Reach::Everybody } else { Reach::Client };
+        Some(Self { key_id: KeyId::parse(id).ok()?, reach, fingerprint })
+    }
+
     /// Whether the fingerprint is this one, in constant time.
     pub(crate) fn is(&self, fingerprint: &Fingerprint) -> bool {
         self.fingerprint.ct_eq(fingerprint).into()

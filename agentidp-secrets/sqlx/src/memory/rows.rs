@@ -71,7 +71,7 @@ impl<K: Clone + Eq + Hash + Send + Sync, E: Send + Sync> RowMemory<K, E> {
         let rows = async move {
             let known = read.await.map_err(Arc::new)?;
             if let (Some(known), false) = (&known, why == Reading::Unheard) {
-                self.cache.put(client.clone(), as_of, Arc::clone(known));
+                self.cache.put(client.clone(), as_of, known);
             }
             Ok(ClientRows { known, as_of, from_memory: false })
         };
