@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Today's form is a record of the store's primary backend, of its present parameters. A login whose record must wait is answered
 /// as any other; a later login upgrades it. At most 16 upgrades are under way at a time.
 ///
-/// None begins while the [gate](super::Gate) says that the backend's places may be another database's, nor within the
+/// None begins while the [gate](crate::lifecycle::Gate) says that the backend's places may be another database's, nor within the
 /// [pause](Self::pause) after the backend or the database has failed one.
 ///
 /// | bound | default | unit |
