@@ -108,6 +108,16 @@ pub enum Generation {
     Previous,
 }
 
+impl CredentialSecrets {
+    /// The record of this generation, whether or not its time is over.
+    pub(crate) fn record(&self, generation: Generation) -> Option<&StoredSecret> {
+        match generation {
+            Generation::Current => Some(&self.current),
+            Generation::Previous => self.previous.as_ref().map(|previous| &previous.stored),
+        }
+    }
+}
+
 /// Without a selector.
 impl From<StoredSecret> for CredentialSecrets {
     fn from(current: StoredSecret) -> Self {

@@ -30,17 +30,16 @@ pub enum NewSecrets {
 }
 
 impl NewSecrets {
+    /// Each with its name.
+    pub(crate) const ALL: [(&str, Self); 3] =
+        [("bcrypt", Self::Bcrypt), ("keyed-digest", Self::Keyed), ("vault-kv2", Self::Vault)];
+
     pub(super) const NAMES: &str = "bcrypt, keyed-digest or vault-kv2";
 
     /// The backend of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "bcrypt" => Some(Self::Bcrypt),
-            "keyed-digest" => Some(Self::Keyed),
-            "vault-kv2" => Some(Self::Vault),
-            _ => None,
-        }
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, backend)| *backend)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::backend::{Held, SecretBackend, SharedBackend};
 use crate::backends::{Bcrypt, Instance, Memory};
 use crate::clock::{Clock, ManualClock};
 use crate::error::{ErrorKind, Operation};
-use crate::lifecycle::tests::{clock, quick};
-use crate::lifecycle::{Decision, Flaw, Gate, MemoryLedger, Row, UpgradePolicy};
+use crate::lifecycle::tests::{Closed, clock, quick};
+use crate::lifecycle::{Decision, Flaw, MemoryLedger, Row, UpgradePolicy};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::stack;
@@ -350,20 +350,8 @@ async fn in_doubt_nothing_moves_to_places_of_another_database() {
     let site = Site::new();
     site.issued(1).await;
     let other = Instance::new("eu", Memory::new()).unwrap();
-    let life = site.life(site.to(other)).with_gate(Doubts);
+    let life = site.life(site.to(other)).with_gate(Closed);
     let (told, end) = run(life.move_all()).await;
     assert_eq!((told.len(), end), (0, Err(ErrorKind::Unavailable)));
     assert!(site.is_in_memory(0).await);
-}
-
-struct Doubts;
-
-impl Gate for Doubts {
-    fn may_delete(&self, _at: &BackendId) -> bool {
-        false
-    }
-
-    fn may_adopt(&self, _at: &BackendId) -> bool {
-        false
-    }
 }

@@ -10,10 +10,11 @@ use crate::backend::{Held, SecretBackend as _};
 use crate::backends::Memory;
 use crate::clock::{Clock, ManualClock};
 use crate::credential::CredentialKey;
+use crate::lifecycle::tests::Closed;
 use crate::lifecycle::{
-    Change, Decision, Entry, Event, Gate, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row, Shown, State,
+    Change, Decision, Entry, Event, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row, Shown, State,
 };
-use crate::record::{BackendId, StoredSecret};
+use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 use crate::store::SecretStore;
 
@@ -26,18 +27,6 @@ struct Site {
     ledger: MemoryLedger,
     memory: Arc<Memory>,
     clock: Arc<ManualClock>,
-}
-
-struct Closed;
-
-impl Gate for Closed {
-    fn may_delete(&self, _at: &BackendId) -> bool {
-        false
-    }
-
-    fn may_adopt(&self, _at: &BackendId) -> bool {
-        false
-    }
 }
 
 /// The caller's part of a change, which fails.

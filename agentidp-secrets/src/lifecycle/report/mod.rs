@@ -72,11 +72,7 @@ impl Reported {
 }
 
 fn record_of(row: &Row, generation: Generation) -> Option<&StoredSecret> {
-    let secrets = row.secrets.as_ref()?;
-    match generation {
-        Generation::Current => Some(&secrets.current),
-        Generation::Previous => secrets.previous.as_ref().map(|previous| &previous.stored),
-    }
+    row.secrets.as_ref()?.record(generation)
 }
 
 impl<L: Ledger> Lifecycle<L> {

@@ -25,6 +25,19 @@ pub(super) struct Site {
     pub(super) key: CredentialKey,
 }
 
+/// A database that was cloned or restored, as far as it knows.
+pub(super) struct Closed;
+
+impl Gate for Closed {
+    fn may_delete(&self, _at: &BackendId) -> bool {
+        false
+    }
+
+    fn may_adopt(&self, _at: &BackendId) -> bool {
+        false
+    }
+}
+
 /// An hour after the epoch: times before it can be told apart from none.
 pub(super) fn clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(3600)))

@@ -79,10 +79,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// From which backend to which.
     fn route(&self, row: &Row, generation: Generation, anew: bool) -> (BackendId, BackendId) {
         let primary = &self.0.store.primary().id;
-        let record = row.secrets.as_ref().and_then(|secrets| match generation {
-            Generation::Current => Some(&secrets.current),
-            Generation::Previous => secrets.previous.as_ref().map(|previous| &previous.stored),
-        });
+        let record = row.secrets.as_ref().and_then(|secrets| secrets.record(generation));
         let from = record.and_then(|record| self.0.store.claim(Operation::Verify, record).ok());
         let from = from.map_or(primary, |(backend, _)| &backend.info().id);
         (from.clone(), if anew { primary.clone() } else { from.clone() })

@@ -53,7 +53,7 @@ pub(super) struct Choices {
 }
 
 fn backends() -> impl clap::builder::TypedValueParser<Value = NewSecrets> {
-    PossibleValuesParser::new(["bcrypt", "keyed-digest", "vault-kv2"])
+    PossibleValuesParser::new(NewSecrets::ALL.map(|(name, _)| name))
         .try_map(|name| NewSecrets::named(&name).ok_or("no backend has this name"))
 }
 
@@ -61,9 +61,9 @@ fn backends() -> impl clap::builder::TypedValueParser<Value = NewSecrets> {
 pub(super) async fn move_secrets(config: &Config, choices: &Choices) -> Result<ExitCode, StartError> {
     let config = &config.storing_in(choices.to, "--to")?;
     let app = wiring::build_as_is(config, Arc::new(SystemClock::default()), watch_time()).await?;
-    let progress = Progress::new(&app, total(config, choices, &app).await?);
+    let mut progress = Progress::new(&app, total(config, choices, &app).await?);
     let (mut lines, mut summary) = (Lines::new(), Summary::new(&app, choices.dry_run));
-    let outcome = moved(all(&app, choices)?, choices, &progress, &mut lines, &mut summary).await;
+    let outcome = moved(all(&app, choices)?, choices, &mut progress, &mut lines, &mut summary).await;
     progress.end();
     app.repos.database.close().await;
     summary.tell(&mut lines);
@@ -96,7 +96,7 @@ fn all(app: &App, choices: &Choices) -> Result<BulkMove<Database>, StartError> {
 async fn moved(
     mut all: BulkMove<Database>,
     choices: &Choices,
-    progress: &Progress,
+    progress: &mut Progress,
     lines: &mut Lines,
     summary: &mut Summary,
 ) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! How far a move has come: a bar on a terminal, a line every ten seconds elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::Clock;
@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// On standard error, where it is in no pipe's way.
 pub(super) enum Progress {
     Bar(ProgressBar),
-    Lines(Box<Mutex<Steps>>),
+    Lines(Steps),
     None,
 }
 
@@ -40,14 +40,14 @@ impl Progress {
         }
         let now = app.clock.instant();
         let clock = Arc::clone(&app.clock);
-        Self::Lines(Box::new(Mutex::new(Steps { clock, total, done: 0, moved: 0, begun: now, told: now })))
+        Self::Lines(Steps { clock, total, done: 0, moved: 0, begun: now, told: now })
     }
 
     /// One more credential was looked at.
-    pub(super) fn step(&self, outcome: &MoveOutcome) {
+    pub(super) fn step(&mut self, outcome: &MoveOutcome) {
         match self {
             Self::Bar(bar) => bar.inc(1),
-            Self::Lines(steps) => steps.lock().unwrap_or_else(PoisonError::into_inner).step(outcome),
+            Self::Lines(steps) => steps.step(outcome),
             Self::None => {}
         }
     }
