@@ -131,8 +131,9 @@ impl LegacyKdfBuilder {
         self
     }
 
-    /// Sets the most memory that a stored scrypt digest may ask for: 1 to 2097152 KiB, 131072 unless set. Each thread may
-    /// take that much at once. All lanes of a digest together may pass over four times as much.
+    /// Sets the most memory that the table of a stored scrypt digest may ask for, 128 r N bytes: 1 to 2097152 KiB, 131072
+    /// unless set. Each thread may take that much at once, and a MiB beside it for the blocks of the lanes, 128 r (p + 1)
+    /// bytes: a digest with more of them is always refused. All lanes of a digest together may pass over four times as much.
     pub fn max_scrypt_memory_kib(mut self, kib: u32) -> Self {
         self.bounds.scrypt_memory_kib = kib;
         self

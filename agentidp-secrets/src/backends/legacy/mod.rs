@@ -13,7 +13,7 @@
 //! software that writes them. They are not bound to the key: nothing but the row says whose digest it is.
 //!
 //! **Bounds** of what a stored digest may ask for are settings of [`LegacyKdfBuilder`]. A digest that asks for more is
-//! `Malformed` before any memory is taken or work is done. scrypt takes at most 128 MiB a thread unless set.
+//! `Malformed` before any memory is taken or work is done. scrypt takes at most 129 MiB a thread unless set.
 //!
 //! **Time**: an unknown client costs what a wrong secret costs for a digest of a typical form; see
 //! [`LegacyKdfBuilder::typical`].

@@ -19,6 +19,9 @@ pub(super) struct Scrypt {
 impl Scrypt {
     /// What all lanes together may pass over, in times of the memory that one of them may take.
     const PASSES: u32 = 4;
+    /// What the blocks of all lanes, and one more to work in, may take beside the table, in bytes. A block is two rounds of PBKDF2 and
+    /// more, so this is a bound of work as well. r times p then stays far below the 2^30 of the standard.
+    const BLOCKS: u128 = 1 << 20;
 
     /// Whether the text has the form. It may still be damaged.
     pub(super) fn is_in(text: &str) -> bool {
@@ -35,14 +38,21 @@ impl Scrypt {
         }
     }
 
+    /// In bytes, and the largest product last: each fits, because what comes before it is within its bound.
     pub(super) fn check(&self, bounds: &Bounds) -> Result<()> {
-        let one = (u128::from(self.r) << self.log_n) / 8;
-        let bound = |kib: u128, most| {
-            let kib = u64::try_from(kib).unwrap_or(u64::MAX);
+        let bound = |bytes: u128, most| {
+            let kib = u64::try_from(bytes.div_ceil(1024)).unwrap_or(u64::MAX);
             within("KiB in scrypt", kib, most, "max_scrypt_memory_kib")
         };
-        bound(one, bounds.scrypt_memory_kib)?;
-        bound(one * u128::from(self.p), bounds.scrypt_memory_kib.saturating_mul(Self::PASSES))
+        let (block, lanes) = (128 * u128::from(self.r), u128::from(self.p));
+        let table = block << self.log_n;
+        bound(table, bounds.scrypt_memory_kib)?;
+        bound(table * lanes, bounds.scrypt_memory_kib.saturating_mul(Self::PASSES))?;
+        if block * (lanes + 1) > Self::BLOCKS {
+            let message = "the scrypt digest asks for more lanes than any software writes; rotate the credential";
+            return Err(Error::new(ErrorKind::Malformed, message));
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -121,7 +121,10 @@ fn braced(name: &str, body: &str) -> Option<Sum> {
         "SHA-256" => return spring(Hash::Sha256, body),
         "SHA-512" => return spring(Hash::Sha512, body),
         "sha256" => return spring_standard(body),
-        "ldap" => return Sum::read(body).filter(|sum| sum.hash == Hash::Sha1 && body.starts_with('{')),
+        "ldap" => {
+            let (name, body) = body.strip_prefix('{')?.split_once('}')?;
+            return matches!(name, "SHA" | "SSHA").then(|| braced(name, body)).flatten();
+        }
         _ => return None,
     };
     let is_hex = body.len() >= 2 * hash.len() && body.bytes().all(|byte| byte.is_ascii_hexdigit());

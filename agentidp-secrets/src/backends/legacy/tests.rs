@@ -54,12 +54,37 @@ fn a_hostile_digest_is_refused_by_reading_it() {
         (SCRYPT.replace("r=8", "r=4294967295"), "max_scrypt_memory_kib"),
         (SCRYPT.replace("p=1", "p=4294967295"), "max_scrypt_memory_kib"),
         (spring("3f0801"), "max_scrypt_memory_kib"),
+        // Next to no table, and a block of 128 bytes times r for each of very many lanes.
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=1,p=1000000000"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=3,p=300000000"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=2,r=1,p=1073741823"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=2,p=2147483648"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=65536,p=65536"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=4294967295,p=4294967295"), "max_scrypt_memory_kib"),
+        (SCRYPT.replace("ln=8,r=8,p=1", "ln=63,r=4294967295,p=4294967295"), "max_scrypt_memory_kib"),
+        ("scrypt$2$salt$1$1000000000$Rq1oS9mZ0oN0c9mCq0W2xQ==".to_owned(), "max_scrypt_memory_kib"),
         (BCRYPT_SHA256.replace("r=5", "r=31"), "max_bcrypt_cost"),
     ] {
         let error = Stored::read(&hostile, &BOUNDS).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{hostile}");
         assert!(error.to_string().contains(&format!("`LegacyKdfBuilder::{method}`")), "{hostile}: {error}");
     }
+}
+
+#[test]
+fn the_blocks_of_scrypts_lanes_have_a_bound_that_no_setting_raises() {
+    let most = Bounds { scrypt_memory_kib: 2_097_152, ..BOUNDS };
+    let with = |parameters| SCRYPT.replace("ln=8,r=8,p=1", parameters);
+    for sound in ["ln=17,r=8,p=1", "ln=1,r=1,p=8191", "ln=1,r=8,p=1023", "ln=1,r=4096,p=1"] {
+        assert!(Stored::read(&with(sound), &most).is_ok(), "{sound}");
+    }
+    for hostile in ["ln=1,r=1,p=8192", "ln=1,r=8,p=1024", "ln=1,r=4097,p=1", "ln=1,r=1,p=30000000"] {
+        let error = Stored::read(&with(hostile), &most).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Malformed, "{hostile}");
+    }
+    // The default of the well-known systems takes all that one may take unless set.
+    assert!(Stored::read(&with("ln=17,r=8,p=4"), &BOUNDS).is_ok());
+    assert!(Stored::read(&with("ln=17,r=8,p=5"), &BOUNDS).is_err());
 }
 
 #[test]
