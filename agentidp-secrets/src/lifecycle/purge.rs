@@ -3,7 +3,9 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::{join, join_all, join3, select};
+use futures_util::stream;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -26,6 +28,9 @@ const LONGEST_LOOK: Duration = Duration::from_secs(3600);
 
 /// Credentials of one round; the rest waits for the next.
 const BATCH: usize = 32;
+
+/// Credentials that a round works on at a time, each with one connection to the database and one call of a backend.
+const AT_ONCE: usize = 4;
 
 /// How long a sequence waits for a backend to forget. What takes longer is left to the background.
 const ON_THE_SPOT: Duration = Duration::from_secs(2);
@@ -57,8 +62,9 @@ pub struct Round {
 }
 
 impl Round {
-    /// Whether more may be due, and is being worked off.
-    fn leaves_more(&self) -> bool {
+    /// Whether more may be due, and is being worked off: then go straight on, and do not wait for the next look.
+    #[must_use]
+    pub fn leaves_more(&self) -> bool {
         self.due == BATCH && self.forgotten > 0
     }
 }
@@ -127,23 +133,26 @@ impl<L: Ledger> Lifecycle<L> {
                 return Round::default();
             }
         };
-        let mut round = Round { due: keys.len(), ..Round::default() };
-        for key in &keys {
-            let (purged, is_full) = (self.purge(key, IN_THE_BACKGROUND).await, keys.len() == BATCH);
-            if is_full && matches!(purged, Ok((0, 0))) {
-                self.make_room(key).await;
-            }
-            match purged {
-                Ok((forgotten, failed)) => {
-                    (round.forgotten, round.failed) = (round.forgotten + forgotten, round.failed + failed)
-                }
-                Err(failure) => {
-                    round.failed += 1;
-                    self.tell(&Event::LedgerFailed(failure.to_string().into()));
-                }
-            }
+        let (due, is_full) = (keys.len(), keys.len() == BATCH);
+        let purges = stream::iter(keys).map(async |key| self.purge_or_put_off(&key, is_full).await);
+        let purged: Vec<_> = purges.buffer_unordered(AT_ONCE).collect().await;
+        Round {
+            due,
+            forgotten: purged.iter().map(|(forgotten, _)| forgotten).sum(),
+            failed: purged.iter().map(|(_, failed)| failed).sum(),
         }
-        round
+    }
+
+    /// Does what is due of one credential. What cannot be done now makes room for others where `others_wait`.
+    async fn purge_or_put_off(&self, key: &CredentialKey, others_wait: bool) -> (usize, usize) {
+        let purged = self.purge(key, IN_THE_BACKGROUND).await;
+        if others_wait && matches!(purged, Ok((0, 0))) {
+            self.make_room(key).await;
+        }
+        purged.unwrap_or_else(|failure| {
+            self.tell(&Event::LedgerFailed(failure.to_string().into()));
+            (0, 1)
+        })
     }
 
     /// Tries at once what is due of one credential, for a bounded time. What fails is still owed.

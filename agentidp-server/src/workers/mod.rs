@@ -27,8 +27,8 @@ use crate::app::App;
 /// Starts all of it; `stop` ends it after the piece of work at hand.
 pub(crate) fn start(app: &Arc<App>, stop: &CancellationToken) -> JoinSet<()> {
     let mut workers = JoinSet::new();
-    let (purged, kept, watched) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
-    workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::round(&purged).await));
+    let (purged, kept, watched, stopped) = (Arc::clone(app), Arc::clone(app), Arc::clone(app), stop.clone());
+    workers.spawn(every(purge::PERIOD, stop.clone(), async move || purge::rounds(&purged, &stopped).await));
     workers.spawn(every(retention::PERIOD, stop.clone(), async move || retention::round(&kept).await));
     workers.spawn(every(ledger::PERIOD, stop.clone(), async move || ledger::round(&watched).await));
     let (database, vault) = (Arc::clone(app), Arc::clone(app));

@@ -5,7 +5,7 @@ use futures_util::future::join;
 use tokio::task::{AbortHandle, yield_now};
 
 use super::*;
-use crate::backend::{Held, SecretBackend, SharedBackend};
+use crate::backend::{Held, SecretBackend};
 use crate::backends::{Bcrypt, Instance, Memory};
 use crate::clock::{Clock, ManualClock};
 use crate::error::{ErrorKind, Operation};
@@ -139,6 +139,19 @@ async fn each_credential_gets_one_outcome_and_a_dry_run_says_which() {
     assert_eq!(run(life.move_all()).await, (expected("AlreadyThere"), Ok(())), "nothing is done twice");
     while life.round().await.forgotten > 0 {}
     assert!(!site.is_in_memory(0).await && site.is_in_memory(7).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_move_of_many_leaves_is_forgotten_without_waiting_for_the_next_look() {
+    const MANY: usize = 100;
+    let site = Site::new();
+    site.issued(MANY).await;
+    let life = site.after();
+    assert_eq!(run(life.move_all()).await.0.len(), MANY);
+    life.work(tokio::time::sleep(Duration::from_secs(1))).await;
+    for number in 0..MANY {
+        assert!(!site.is_in_memory(number).await, "{number}");
+    }
 }
 
 #[tokio::test]
@@ -315,6 +328,7 @@ async fn a_move_that_was_begun_is_told_by_the_next_call() {
 #[cfg(feature = "sealed")]
 #[tokio::test]
 async fn a_sealed_secret_moves_to_a_backend_and_back() {
+    use crate::backend::SharedBackend;
     use crate::backends::Sealed;
     use crate::keys::MacKeys;
 

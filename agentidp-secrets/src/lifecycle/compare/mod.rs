@@ -24,6 +24,8 @@ mod remove;
 mod row;
 mod settle;
 
+use std::sync::{Mutex, PoisonError};
+
 use super::ledger::Ledger;
 use super::{Failure, Lifecycle};
 use crate::error::Error;
@@ -35,6 +37,9 @@ pub use self::settle::Settlement;
 
 /// Rows, and names of a listing, in memory at a time. A thousand names make an answer of 40 KB.
 const PAGE: usize = 1000;
+
+/// Rows, or clients of a listing, that are looked up at a time: more in flight only wait in the backend.
+const AT_A_TIME: usize = 8;
 
 /// Whether a comparison changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,8 +66,13 @@ struct Pass<'a, L> {
     life: &'a Lifecycle<L>,
     inventory: &'a dyn Inventory,
     mode: Mode,
+    found: Mutex<Found<'a>>,
+}
+
+/// What was found so far, and who hears of it.
+struct Found<'a> {
+    counts: Counts,
     tell: &'a mut (dyn FnMut(&Difference) + Send),
-    found: Counts,
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -82,17 +92,29 @@ impl<L: Ledger> Lifecycle<L> {
             // What fails is put off, so this ends.
             while self.may_delete(&inventory.info().id) && self.round().await.forgotten > 0 {}
         }
-        let mut pass = Pass { life: self, inventory, mode, tell, found: Counts::default() };
+        let pass = Pass::new(self, inventory, mode, tell);
         pass.compare_rows().await?;
         let unlisted = pass.compare_places().await?;
-        Ok(Comparison { found: pass.found, unlisted })
+        let found = pass.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Comparison { found: found.counts, unlisted })
     }
 }
 
-impl<L> Pass<'_, L> {
-    fn found(&mut self, difference: &Difference) {
-        self.found.add(difference.kind);
-        (self.tell)(&Difference { backend: Some(self.inventory.info().id.clone()), ..difference.clone() });
+impl<'a, L> Pass<'a, L> {
+    fn new(
+        life: &'a Lifecycle<L>,
+        inventory: &'a dyn Inventory,
+        mode: Mode,
+        tell: &'a mut (dyn FnMut(&Difference) + Send),
+    ) -> Self {
+        Self { life, inventory, mode, found: Mutex::new(Found { counts: Counts::default(), tell }) }
+    }
+
+    fn found(&self, difference: &Difference) {
+        let difference = Difference { backend: Some(self.inventory.info().id.clone()), ..difference.clone() };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.counts.add(difference.kind);
+        (found.tell)(&difference);
     }
 }
 

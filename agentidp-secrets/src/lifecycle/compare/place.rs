@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use super::{Difference, DifferenceKind as Kind, Mode, PAGE, Pass};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{AT_A_TIME, Difference, DifferenceKind as Kind, Mode, PAGE, Pass};
 use crate::backend::Held;
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
@@ -27,7 +29,7 @@ pub(super) enum Standing {
 
 impl<L: Ledger> Pass<'_, L> {
     /// Goes through all that the backend lists. Why it could not, where the listing is refused.
-    pub(super) async fn compare_places(&mut self) -> Result<Option<Error>, Failure<L::Error>> {
+    pub(super) async fn compare_places(&self) -> Result<Option<Error>, Failure<L::Error>> {
         let mut after = None;
         loop {
             let page = match self.inventory.clients(after.as_deref(), PAGE).await {
@@ -36,9 +38,10 @@ impl<L: Ledger> Pass<'_, L> {
                 Err(error) if error.kind() == ErrorKind::Denied => return Ok(Some(error)),
                 Err(error) => return Err(error.into()),
             };
-            for client in &page.names {
-                self.compare_client(client).await?;
-            }
+            let compared = stream::iter(page.names)
+                .map(Ok)
+                .try_for_each_concurrent(AT_A_TIME, async |client: String| self.compare_client(&client).await);
+            compared.await?;
             after = page.next;
             if after.is_none() {
                 return Ok(None);
@@ -46,7 +49,7 @@ impl<L: Ledger> Pass<'_, L> {
         }
     }
 
-    async fn compare_client(&mut self, name: &str) -> Result<(), Failure<L::Error>> {
+    async fn compare_client(&self, name: &str) -> Result<(), Failure<L::Error>> {
         let ledger = &self.life.0.ledger;
         let client = self.inventory.client_named(name).filter(|client| ledger.gives_ids_like(client, None));
         let Some(client) = client else {
@@ -70,7 +73,7 @@ impl<L: Ledger> Pass<'_, L> {
         }
     }
 
-    async fn compare_place(&mut self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
+    async fn compare_place(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
         let (life, repairs) = (self.life, self.mode == Mode::Repair);
         let Some(place) = self.inventory.place(key) else { return Ok(()) };
         match life.edit(key, |state, note, now| life.standing(state, note, &place, now)).await? {

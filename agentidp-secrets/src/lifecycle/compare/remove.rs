@@ -1,7 +1,7 @@
 //! Removing places without a row, as somebody asks for it who knows whose they are.
 
 use super::place::Standing;
-use super::{Counts, Difference, DifferenceKind, Mode, Pass};
+use super::{Difference, DifferenceKind, Mode, Pass};
 use crate::error::Error;
 use crate::inventory::Inventory;
 use crate::lifecycle::ledger::Ledger;
@@ -41,7 +41,7 @@ impl<L: Ledger> Lifecycle<L> {
             let is_nobodys = found.kind == DifferenceKind::PathWithoutRow;
             keys.extend(found.key().filter(|_| is_nobodys));
         };
-        let mut pass = Pass { life: self, inventory, mode: Mode::DryRun, tell: &mut tell, found: Counts::default() };
+        let pass = Pass::new(self, inventory, Mode::DryRun, &mut tell);
         if let Some(error) = pass.compare_places().await? {
             return Ok(Removal::Unlisted(error));
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
-use super::{Difference, DifferenceKind as Kind, PAGE, Pass};
+use super::{AT_A_TIME, Difference, DifferenceKind as Kind, PAGE, Pass};
 use crate::backend::Held;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::inventory::{Inventory, RecordState};
@@ -16,9 +16,6 @@ use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 use crate::store::CredentialSecrets;
-
-/// Rows that are looked up at a time: more in flight only wait in the backend.
-const AT_A_TIME: usize = 8;
 
 /// What was seen of a row before its lock.
 struct Seen {
@@ -35,7 +32,7 @@ impl From<Kind> for Seen {
 }
 
 impl<L: Ledger> Pass<'_, L> {
-    pub(super) async fn compare_rows(&mut self) -> Result<(), Failure<L::Error>> {
+    pub(super) async fn compare_rows(&self) -> Result<(), Failure<L::Error>> {
         let mut after = None;
         loop {
             let rows = self.life.0.ledger.page(after.as_ref(), PAGE).await.map_err(Failure::Ledger)?;

@@ -19,8 +19,8 @@ use crate::replicas::Shared;
 use crate::support;
 use crate::support::process::until;
 
-/// Clients unless `FLEET_CLIENTS` says it, because places are emptied one by one; a tenth of them never logs in, a hundred at the most.
-const CLIENTS: usize = 40;
+/// Clients unless `FLEET_CLIENTS` says it; a tenth of them never logs in, a hundred at the most.
+const CLIENTS: usize = 200;
 
 /// Logins at a time.
 const AT_ONCE: u64 = 4;
