@@ -13,6 +13,7 @@
 //! against the new one.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::ledger::Ledger;
 use super::rows::{AsOf, ClientRows, Freshness, Known, Row};
@@ -185,9 +186,11 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// The same work is done for a client that does not exist.
     async fn attempt(&self, rows: &ClientRows, secret: &ClientSecret) -> Result<Attempt, Failure<L::Error>> {
+        // It counts as used when it was tried: by the time of the answer it may be the previous one.
+        let now = self.0.store.now();
         let error = match (self.0.store.verify_any(candidates(rows), secret).await, &rows.known) {
             (Ok(matched), Some(known)) => {
-                return self.matched(known, matched.index, matched.verified, rows.as_of).await;
+                return self.matched(known, matched.index, matched.verified, rows.as_of, now).await;
             }
             // A store that matches something against nothing would be broken.
             (Ok(_), None) => Error::new(ErrorKind::Internal, "a secret matched no client"),
@@ -205,6 +208,7 @@ impl<L: Ledger> Lifecycle<L> {
         candidate: usize,
         verified: Verified,
         as_of: AsOf,
+        now: SystemTime,
     ) -> Result<Attempt, Failure<L::Error>> {
         let none = || Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried");
         let key = known.key(candidate).ok_or_else(none)?.clone();
@@ -216,7 +220,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         Ok(Attempt::Decided(if known.may_authenticate() {
-            self.note_use(&key, verified.generation);
+            self.note_use(&key, known.revision(candidate), verified.generation, now);
             Decision::Proved(Proof { key, verified, known: Arc::clone(known), candidate, as_of })
         } else {
             Decision::NotActive

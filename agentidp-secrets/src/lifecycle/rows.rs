@@ -271,6 +271,10 @@ impl Known {
         self.candidates.get(candidate).map(|(key, _)| key)
     }
 
+    pub(super) fn revision(&self, candidate: usize) -> Option<Revision> {
+        self.rests.get(candidate)?.revision
+    }
+
     pub(super) fn expires_at(&self, candidate: usize) -> Option<SystemTime> {
         self.rests.get(candidate)?.expires_at
     }

@@ -38,6 +38,9 @@ const RESERVE: usize = 48;
 /// Connections that have to go, and are still handing over a refusal.
 const LEAVING: usize = 16;
 
+/// The longest that a stop waits for a database to note when secrets were last used.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
 /// Serves `app` on `listener`, with the background work, until `shutdown` completes. Then it is no longer ready, and after
 /// [`Bounds::delay`] it accepts no more, lets requests in progress finish for at most [`Bounds::drain`], and closes the
 /// database.
@@ -87,6 +90,10 @@ pub async fn run(
     info!(connections = connections.len(), "shutting down");
     draining.cancel();
     drain(connections, workers, bounds.drain).await;
+    // Those that were answered since the worker has written the others.
+    if tokio::time::timeout(LAST_WRITE, app.life().write_uses()).await.is_err() {
+        warn!("when secrets were last used is not written for the last minute: the database did not answer");
+    }
     app.repos.database.close().await;
     info!("stopped");
     Ok(())

@@ -35,3 +35,5 @@ mod site;
 mod support;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod usage;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 
 use super::ledger::UsageLedger;
 use super::noted::Noted;
@@ -39,4 +40,12 @@ impl<L: UsageLedger> Keeper<L> for Direct {
 pub(crate) struct Kept<L> {
     pub(super) noted: Noted,
     pub(super) keeper: Box<dyn Keeper<L>>,
+    /// One writes at a time, so that what it has begun is written when it says so.
+    pub(super) writer: Mutex<()>,
+}
+
+impl<L: Ledger> Kept<L> {
+    pub(super) fn by(keeper: impl Keeper<L> + 'static) -> Self {
+        Self { noted: Noted::default(), keeper: Box::new(keeper), writer: Mutex::default() }
+    }
 }

@@ -1,7 +1,8 @@
 //! When secrets were last proved.
 //!
 //! A proof is noted in memory and costs its answer nothing more. Once a minute what was noted is written in batches, so a credential
-//! takes one write a minute of each process, however often it is used, and a process that dies loses the last minute.
+//! takes one write a minute of each process, however often it is used, and a process that dies loses the last minute. It takes another
+//! one when its row was changed within the minute, and where more than 50,000 are used, the minute is shorter.
 //!
 //! A rotation makes the current secret the previous one. What is written after it of uses before it is told apart by time.
 
@@ -10,6 +11,7 @@ mod ledger;
 mod noted;
 mod record;
 
+use std::future::pending;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
@@ -19,9 +21,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use self::kept::Direct;
 pub(crate) use self::kept::Kept;
 pub use self::ledger::UsageLedger;
-use self::noted::Noted;
 pub use self::record::{Usage, Use};
 use super::ledger::Ledger;
+use super::rows::Revision;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::store::Generation;
@@ -33,15 +35,15 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// its time.
 pub(super) const LATEST_WRITE: Duration = PERIOD.saturating_mul(2);
 
-/// Credentials of one statement.
-const BATCH: usize = 1000;
-
 impl<L: UsageLedger> Lifecycle<L> {
     /// Notes which credential was proved, by which of its secrets, and when. [`work`](Self::work) writes it once a minute; a process that
     /// does not call it calls [`keep_usage`](Self::keep_usage).
+    ///
+    /// So a credential costs at most one write a minute of each process that proves it, and another one when its row was changed within
+    /// the minute. Beyond 50,000 credentials that were used since the last write, a process does not wait for the minute.
     #[must_use]
     pub fn with_usage(self) -> Self {
-        self.with(|inner| inner.usage = Some(Kept { noted: Noted::default(), keeper: Box::new(Direct) }))
+        self.with(|inner| inner.usage = Some(Kept::by(Direct)))
     }
 }
 
@@ -53,37 +55,48 @@ impl<L: Ledger> Lifecycle<L> {
         let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = pin!(stop);
+        let mut has_failed = false;
         loop {
+            let early = async {
+                // What cannot be written is tried again once a minute, however many there are.
+                if has_failed { pending().await } else { usage.noted.is_full().await }
+            };
             let due = async {
-                select(pin!(ticks.tick()), pin!(usage.noted.is_full())).await;
+                select(pin!(ticks.tick()), pin!(early)).await;
             };
             let is_over = matches!(select(stop.as_mut(), pin!(due)).await, Either::Left(_));
-            self.write_uses().await;
+            has_failed = self.write(usage).await.is_none();
             if is_over {
                 return;
             }
         }
     }
 
-    /// Writes now what was noted of uses; how many credentials they are of.
+    /// Writes now what was noted of uses; how many credentials they are of, or 0 where not all of it could be written: then it stays
+    /// noted. Call it once more when nothing logs in any more.
     pub async fn write_uses(&self) -> usize {
-        let Some(usage) = &self.0.usage else { return 0 };
-        let uses = usage.noted.take();
-        let mut written = 0;
-        for batch in uses.chunks(BATCH) {
-            if let Err(error) = usage.keeper.note_uses(&self.0.ledger, batch).await {
-                self.tell(&Event::LedgerFailed(error.to_string().into()));
-                uses.iter().skip(written).for_each(|left| usage.noted.add(left));
-                break;
-            }
-            written += batch.len();
+        match &self.0.usage {
+            Some(usage) => self.write(usage).await.unwrap_or_default(),
+            None => 0,
         }
-        written
     }
 
-    pub(super) fn note_use(&self, key: &CredentialKey, generation: Generation) {
+    async fn write(&self, usage: &Kept<L>) -> Option<usize> {
+        let _writer = usage.writer.lock().await;
+        let batches = usage.noted.begin();
+        for batch in &batches {
+            if let Err(error) = usage.keeper.note_uses(&self.0.ledger, batch).await {
+                self.tell(&Event::LedgerFailed(error.to_string().into()));
+                return None;
+            }
+        }
+        usage.noted.written();
+        Some(batches.iter().map(Vec::len).sum())
+    }
+
+    pub(super) fn note_use(&self, key: &CredentialKey, by: Option<Revision>, generation: Generation, at: SystemTime) {
         if let Some(usage) = &self.0.usage {
-            usage.noted.note(key, generation, self.0.store.now());
+            usage.noted.note(key, by, generation, at);
         }
     }
 
@@ -112,10 +125,10 @@ impl<L: Ledger> Lifecycle<L> {
     /// The same of each of up to a thousand credentials.
     pub(super) async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Failure<L::Error>> {
         let Some(usage) = &self.0.usage else { return Ok(vec![Usage::default(); keys.len()]) };
+        // First, since what is written meanwhile is noted no more.
+        let noted: Vec<_> = keys.iter().map(|key| usage.noted.of(key)).collect();
         let kept = usage.keeper.usages(&self.0.ledger, keys).await.map_err(Failure::Ledger)?;
-        let with_noted =
-            |(key, kept): (&CredentialKey, Usage)| usage.noted.of(key).map_or(kept, |noted| kept.with(&noted));
-        Ok(keys.iter().zip(kept).map(with_noted).collect())
+        Ok(kept.into_iter().zip(&noted).map(|(kept, noted)| noted.iter().fold(kept, Usage::with)).collect())
     }
 }
 

@@ -64,7 +64,8 @@ impl UsageRepo for Store {
                 list.push_bind(Id(*credential_id));
             }
             query.push(")");
-            let found: Vec<UsageRow> = query.build_query_as().fetch_all(&self.read).await?;
+            // Its text depends on how many there are; each kept one costs memory in the database and pushes out another.
+            let found: Vec<UsageRow> = query.build_query_as().persistent(false).fetch_all(&self.read).await?;
             let usage = |(id, last, previous, since): UsageRow| {
                 let [last_used_at, previous_last_used_at, since] = [last, previous, since].map(|at| at.map(time));
                 (id.0, Usage { last_used_at, previous_last_used_at, since })

@@ -1,16 +1,14 @@
-//! Over a ledger that counts its statements.
+//! What is noted, and what is known of it.
+
+mod disturbed;
+mod writing;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use async_trait::async_trait;
-
-use super::kept::Keeper;
 use super::*;
 use crate::backends::Memory;
 use crate::clock::ManualClock;
-use crate::credential::{ClientId, CredentialId};
 use crate::lifecycle::{Decision, Failure, MemoryLedger, Shown};
 use crate::secret::ClientSecret;
 use crate::store::SecretStore;
@@ -58,20 +56,6 @@ fn process(store: &SecretStore, ledger: &MemoryLedger) -> Lifecycle<MemoryLedger
 }
 
 #[tokio::test]
-async fn a_hundred_thousand_logins_are_one_write() {
-    let (site, shown) = Site::new().await;
-    for _ in 0..1000 {
-        site.login(&shown.secret).await;
-    }
-    let usage = site.life.0.usage.as_ref().unwrap();
-    for _ in 0..99_000 {
-        usage.noted.note(&site.key, Generation::Current, site.life.store().now());
-    }
-    assert_eq!(site.life.write_uses().await, 1);
-    assert_eq!(site.life.write_uses().await, 0);
-}
-
-#[tokio::test]
 async fn each_secret_has_a_time_of_its_own() {
     let (site, first) = Site::new().await;
     assert_eq!(site.usage().await, Usage::default());
@@ -98,6 +82,41 @@ async fn each_secret_has_a_time_of_its_own() {
     assert_eq!((usage_now.last_used_at, usage_now.previous_last_used_at), (None, usage.last_used_at));
 }
 
+/// All within the minute before they are written, and the rotation by another process.
+#[tokio::test]
+async fn a_use_before_a_rotation_is_not_hidden_by_one_after_it() {
+    let (site, first) = Site::new().await;
+    let other = process(site.life.store(), site.life.ledger());
+    site.login(&first.secret).await;
+    let of_first = site.now();
+    site.clock.advance(MINUTE / 4);
+    let second = other.rotate(&site.key, 60 * MINUTE, ()).await.unwrap();
+    site.clock.advance(MINUTE / 4);
+    site.login(&second.secret).await;
+    let of_second = site.now();
+    let expected = |usage: Usage| (usage.last_used_at, usage.previous_last_used_at) == (of_second, of_first);
+    assert!(expected(site.usage().await), "{:?}", site.usage().await);
+    site.life.write_uses().await;
+    assert!(expected(site.usage().await), "{:?}", site.usage().await);
+    let refused = other.end_previous_unless_used(&site.key, MINUTE, ()).await;
+    assert!(matches!(refused, Err(Failure::PreviousInUse(_))), "{refused:?}");
+    // And with two.
+    site.clock.advance(MINUTE / 4);
+    let third = other.rotate(&site.key, 60 * MINUTE, ()).await.unwrap();
+    site.login(&second.secret).await;
+    let of_second = site.now();
+    site.clock.advance(MINUTE / 4);
+    other.rotate(&site.key, 60 * MINUTE, ()).await.unwrap();
+    site.login(&third.secret).await;
+    site.life.write_uses().await;
+    let usage = site.usage().await;
+    assert_eq!(
+        (usage.last_used_at, usage.previous_last_used_at),
+        (None, site.now()),
+        "of the third, not {of_second:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_secret_that_is_in_use_is_not_ended() {
     let (site, first) = Site::new().await;
@@ -120,90 +139,4 @@ async fn a_secret_that_is_in_use_is_not_ended() {
     site.login(&second.secret).await;
     let refused = other.end_previous_unless_used(&site.key, 15 * MINUTE, ()).await;
     assert!(matches!(refused, Err(Failure::NoPrevious)), "{refused:?}");
-}
-
-#[tokio::test]
-async fn what_cannot_be_written_stays_noted() {
-    #[derive(Clone, Default)]
-    struct Fails(Arc<AtomicBool>);
-
-    #[async_trait]
-    impl Keeper<MemoryLedger> for Fails {
-        async fn note_uses(&self, ledger: &MemoryLedger, uses: &[Use]) -> Result<(), crate::lifecycle::MemoryError> {
-            if self.0.load(Ordering::Relaxed) {
-                return Err(crate::lifecycle::MemoryError::new("out of reach"));
-            }
-            ledger.note_uses(uses).await
-        }
-
-        async fn rotate(
-            &self,
-            _: &MemoryLedger,
-            _: &mut crate::lifecycle::MemoryTx,
-            _: &CredentialKey,
-            _: SystemTime,
-        ) -> Result<(), crate::lifecycle::MemoryError> {
-            Ok(())
-        }
-
-        async fn usages(
-            &self,
-            ledger: &MemoryLedger,
-            keys: &[CredentialKey],
-        ) -> Result<Vec<Usage>, crate::lifecycle::MemoryError> {
-            ledger.usages(keys).await
-        }
-    }
-
-    let (site, shown) = Site::new().await;
-    let fails = Fails::default();
-    let keeper = Box::new(fails.clone());
-    let life = process(site.life.store(), site.life.ledger())
-        .with(|inner| inner.usage = Some(Kept { noted: Noted::default(), keeper }));
-    let decision = life.authenticate(site.key.client_id(), &shown.secret).await.unwrap();
-    assert!(matches!(decision, Decision::Proved(_)));
-    fails.0.store(true, Ordering::Relaxed);
-    assert_eq!(life.write_uses().await, 0);
-    fails.0.store(false, Ordering::Relaxed);
-    assert_eq!(life.write_uses().await, 1);
-    assert_eq!(site.usage().await.last_used_at, site.now());
-}
-
-/// Whoever stops is heard before the minute is over.
-#[tokio::test(start_paused = true)]
-async fn it_is_written_once_a_minute_and_at_the_end() {
-    let (site, shown) = Site::new().await;
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let life = site.life.clone();
-    let keeps = tokio::spawn(async move { life.work(async { drop(ended.await) }).await });
-    site.login(&shown.secret).await;
-    let kept = async || of(&site.life, &site.key).await.last_used_at;
-    tokio::time::sleep(MINUTE - Duration::from_secs(1)).await;
-    assert_eq!(kept().await, None);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(kept().await, site.now());
-    site.clock.advance(MINUTE);
-    site.login(&shown.secret).await;
-    end.send(()).unwrap();
-    keeps.await.unwrap();
-    assert_eq!(kept().await, site.now());
-}
-
-/// Before the minute is over.
-#[tokio::test]
-async fn many_credentials_are_written_at_once() {
-    let (site, _) = Site::new().await;
-    let usage = site.life.0.usage.as_ref().unwrap();
-    let client = ClientId::parse("client").unwrap();
-    for number in 0..=50_000 {
-        let key = CredentialKey::new(client.clone(), CredentialId::parse(&number.to_string()).unwrap());
-        usage.noted.note(&key, Generation::Current, site.life.store().now());
-    }
-    let life = site.life.clone();
-    let keeps = tokio::spawn(async move { life.keep_usage(std::future::pending()).await });
-    let last = CredentialKey::parse("client", "7").unwrap();
-    while of(&site.life, &last).await == Usage::default() {
-        tokio::task::yield_now().await;
-    }
-    keeps.abort();
 }
