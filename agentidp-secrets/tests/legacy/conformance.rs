@@ -1,13 +1,12 @@
 //! The conformance suite over the backends that only read. The records are made as other software makes them.
 
-use agentidp_secrets::backends::DigestLimits;
 use agentidp_secrets::backends::legacy::{LegacyKdf, LegacySha};
 use agentidp_secrets::testkit::BackendHarness;
 use agentidp_secrets::{BackendId, ClientSecret, StoredSecret, conformance};
 use sha2::{Digest, Sha256};
 
 conformance!(legacy_kdf, BackendHarness::reading(LegacyKdf::builder().build().unwrap(), bcrypt_sha256));
-conformance!(legacy_sha, BackendHarness::reading(LegacySha::new(DigestLimits::default()).unwrap(), sha256));
+conformance!(legacy_sha, BackendHarness::reading(LegacySha::builder().bare_hex().build().unwrap(), sha256));
 
 /// As Django stores a secret.
 fn bcrypt_sha256(secret: &ClientSecret) -> StoredSecret {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use agentidp_secrets::backends::legacy::{LegacyKdf, LegacySha};
-use agentidp_secrets::backends::{Argon2id, Bcrypt, DigestLimits, KeyedDigest, Sealed};
+use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest, Sealed};
 use agentidp_secrets::{
     ClientSecret, Clock, CredentialKey, ErrorKind, MacKeys, SecretBackend, SecretStore, SharedBackend, StoredSecret,
     SystemClock, VerifyError,
@@ -65,7 +65,7 @@ fn backends() -> Vec<SharedBackend> {
         Arc::new(Bcrypt::builder().build().unwrap()),
         Arc::new(Argon2id::builder().build().unwrap()),
         Arc::new(LegacyKdf::builder().build().unwrap()),
-        Arc::new(LegacySha::new(DigestLimits::default()).unwrap()),
+        Arc::new(LegacySha::builder().build().unwrap()),
         Arc::new(KeyedDigest::new(keys.clone())),
         Arc::new(Sealed::new(keys)),
     ]

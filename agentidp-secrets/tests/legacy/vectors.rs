@@ -42,7 +42,7 @@ fn backends() -> [SharedBackend; 4] {
         Arc::new(Bcrypt::builder().max_stored_cost(15).limits(limits()).build().unwrap()),
         Arc::new(Argon2id::builder().max_stored_memory_kib(262_144).limits(limits()).build().unwrap()),
         Arc::new(LegacyKdf::builder().limits(limits()).build().unwrap()),
-        Arc::new(LegacySha::new(limits()).unwrap()),
+        Arc::new(LegacySha::builder().bare_hex().bare_base64().bare_base64url().limits(limits()).build().unwrap()),
     ]
 }
 

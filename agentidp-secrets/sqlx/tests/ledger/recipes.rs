@@ -1,7 +1,7 @@
 //! Tables of other software are taken over where they lie: every recipe of the guide over SQLite.
 
 use agentidp_secrets::backends::legacy::{LegacyKdf, LegacySha};
-use agentidp_secrets::backends::{Argon2id, Bcrypt, DigestLimits};
+use agentidp_secrets::backends::{Argon2id, Bcrypt};
 use agentidp_secrets::lifecycle::{Decision, Lifecycle};
 use agentidp_secrets::{ClientSecret, CredentialKey, SecretStore};
 use sqlx::SqlitePool;
@@ -30,7 +30,7 @@ async fn every_recipe_is_taken_over_on_sqlite() {
     let store = SecretStore::builder(Argon2id::builder().build().unwrap())
         .accepts(Bcrypt::builder().build().unwrap())
         .accepts(LegacyKdf::builder().build().unwrap())
-        .accepts(LegacySha::new(DigestLimits::default()).unwrap())
+        .accepts(LegacySha::builder().bare_hex().bare_base64().build().unwrap())
         .build()
         .unwrap();
     let (spawned, mut tasks) = unbounded_channel::<JoinHandle<()>>();

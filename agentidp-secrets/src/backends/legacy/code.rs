@@ -10,13 +10,20 @@ const URL_LAX: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LAX);
 
 /// Base64 with or without padding, in the alphabet that the text is in.
 pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
-    let engine = if text.contains(['-', '_']) { &URL_LAX } else { &STANDARD_LAX };
-    engine.decode(text).ok()
+    if text.contains(['-', '_']) { base64url(text) } else { standard_base64(text) }
+}
+
+pub(super) fn standard_base64(text: &str) -> Option<Vec<u8>> {
+    STANDARD_LAX.decode(text).ok()
+}
+
+pub(super) fn base64url(text: &str) -> Option<Vec<u8>> {
+    URL_LAX.decode(text).ok()
 }
 
 /// passlib's: a point for the plus sign, and no padding. Other software writes the plus sign in the same place.
 pub(super) fn adapted_base64(text: &str) -> Option<Vec<u8>> {
-    STANDARD_LAX.decode(text.replace('.', "+")).ok()
+    standard_base64(&text.replace('.', "+"))
 }
 
 pub(super) fn hex(text: &str) -> Option<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! Plain and salted sums in the forms of IdentityServer, Doorkeeper, LDAP, Dovecot, Spring and Django.
+//! Plain and salted sums in the forms of LDAP, Dovecot, Spring and Django, and bare ones as IdentityServer and Doorkeeper have them.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-use super::code::{base64, fields, hex};
+use super::code::{base64, base64url, fields, hex, standard_base64};
 use crate::backend::Verdict;
 
 /// A sum that was read from a row.
@@ -32,15 +32,23 @@ enum Hash {
     Sha512,
 }
 
+/// Which texts are sums though they name no function. A secret in plain text looks the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bare {
+    pub(super) hex: bool,
+    pub(super) base64: bool,
+    pub(super) base64url: bool,
+}
+
 impl Sum {
     /// Rounds of Spring's `StandardPasswordEncoder`.
     const REPEATED: usize = 1024;
 
     /// The sum in the text, where the text is one from its first to its last character.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str, bare: Bare) -> Option<Self> {
         match text.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
             Some((name, body)) => braced(name, body),
-            None => named(text).or_else(|| bare(text)),
+            None => named(text).or_else(|| bare.read(text)),
         }
     }
 
@@ -83,28 +91,26 @@ impl Hash {
     }
 }
 
-/// Only the sum itself: 256 or 512 bits in hexadecimal digits, base64 or base64url. IdentityServer, Doorkeeper.
-fn bare(text: &str) -> Option<Sum> {
-    let (hash, output) = match text.len() {
-        64 => (Hash::Sha256, hex(text)),
-        128 => (Hash::Sha512, hex(text)),
-        43 | 44 => (Hash::Sha256, base64(text)),
-        86 | 88 => (Hash::Sha512, base64(text)),
-        _ => return None,
-    };
-    Sum::new(hash, Salt::None, output?)
+impl Bare {
+    /// Only the sum itself, of 256 or 512 bits.
+    fn read(self, text: &str) -> Option<Sum> {
+        let (hash, output) = match text.len() {
+            64 if self.hex => (Hash::Sha256, hex(text)),
+            128 if self.hex => (Hash::Sha512, hex(text)),
+            44 if self.base64 && text.ends_with('=') => (Hash::Sha256, standard_base64(text)),
+            88 if self.base64 && text.ends_with("==") => (Hash::Sha512, standard_base64(text)),
+            43 if self.base64url => (Hash::Sha256, base64url(text)),
+            86 if self.base64url => (Hash::Sha512, base64url(text)),
+            _ => return None,
+        };
+        Sum::new(hash, Salt::None, output?)
+    }
 }
 
 /// `sha1$salt$output` of Django, whose salt is text and comes first.
 fn named(text: &str) -> Option<Sum> {
-    let [name, salt, output] = fields(text)?;
-    let hash = match name {
-        "sha1" => Hash::Sha1,
-        "sha256" => Hash::Sha256,
-        "sha512" => Hash::Sha512,
-        _ => return None,
-    };
-    Sum::new(hash, Salt::Before(salt.into()), hex(output)?)
+    let ["sha1", salt, output] = fields(text)? else { return None };
+    Sum::new(Hash::Sha1, Salt::Before(salt.into()), hex(output)?)
 }
 
 fn braced(name: &str, body: &str) -> Option<Sum> {

@@ -4,10 +4,10 @@
 use super::kdf::Stored;
 use super::parts::Bounds;
 use super::pbkdf2::Pbkdf2;
-use super::sha_text::Sum;
+use super::sha_text::{Bare, Sum};
 use super::*;
 use crate::backend::{SecretBackend, Verdict};
-use crate::backends::{DigestLimits, Memory};
+use crate::backends::Memory;
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, VerifyError};
 use crate::record::{BackendId, StoredSecret};
@@ -117,12 +117,37 @@ fn a_damaged_digest_is_refused_and_not_repeated() {
 
 #[test]
 fn what_is_no_sum_from_end_to_end_is_not_recognised() {
-    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    assert!(Sum::read(sum).is_some());
+    let (all, sum) = (
+        Bare { hex: true, base64: true, base64url: true },
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    );
+    assert!(Sum::read(sum, all).is_some());
     for other in
         [&sum[..63], &format!("{sum}0"), &sum.replace('b', "g"), "{SSHA}tooshort", "{SHA256}", "{MD5}00", "a$b$c", ""]
     {
-        assert!(Sum::read(other).is_none(), "{other}");
+        assert!(Sum::read(other, all).is_none(), "{other}");
+    }
+}
+
+#[test]
+fn a_sum_that_names_no_function_is_read_only_where_its_form_was_asked_for() {
+    let none = Bare::default();
+    let forms = [
+        ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", Bare { hex: true, ..none }),
+        ("K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=", Bare { base64: true, ..none }),
+        ("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM", Bare { base64url: true, ..none }),
+    ];
+    for (text, its) in forms {
+        assert!(Sum::read(text, none).is_none(), "{text}");
+        for (_, asked) in forms {
+            let is_its = format!("{asked:?}") == format!("{its:?}");
+            assert_eq!(Sum::read(text, asked).is_some(), is_its, "{text}: {asked:?}");
+        }
+    }
+    // Standard base64 without its padding is what a third of the secrets of 32 bytes in base64url look like.
+    assert!(Sum::read("K7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols", Bare { base64: true, ..none }).is_none());
+    for named in ["{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", LegacySha::TYPICAL] {
+        assert!(Sum::read(named, none).is_some(), "{named}");
     }
 }
 
@@ -133,14 +158,14 @@ fn what_is_read_shows_nothing_of_itself() {
         let (salt, output) = digest.rsplit_once('$').unwrap();
         assert!(!shown.contains(output) && !shown.contains(salt.rsplit_once('$').unwrap().1), "{shown}");
     }
-    let sum = Sum::read("{SSHA}JFZFs0oHzxbMwkSJmYVeI8MnTDy/276a").unwrap();
+    let sum = Sum::read("{SSHA}JFZFs0oHzxbMwkSJmYVeI8MnTDy/276a", Bare::default()).unwrap();
     assert_eq!(format!("{sum:?}"), "Sum { hash: Sha1, .. }");
     assert!(!format!("{:?}", LegacyKdf::builder().typical(KRATOS)).contains("QJxz"));
 }
 
 #[tokio::test]
 async fn nothing_is_ever_stored_and_no_store_has_it_as_its_primary() {
-    let (kdf, sha) = (LegacyKdf::builder().build().unwrap(), LegacySha::new(DigestLimits::default()).unwrap());
+    let (kdf, sha) = (LegacyKdf::builder().build().unwrap(), LegacySha::builder().build().unwrap());
     let backends: [&dyn SecretBackend; 2] = [&kdf, &sha];
     for backend in backends {
         let record = StoredSecret::new(backend.info().id.clone(), KRATOS);
