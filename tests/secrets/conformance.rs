@@ -10,8 +10,8 @@ use agentidp_secrets::layers::{
     BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer,
 };
 use agentidp_secrets::testkit::{BackendHarness, Fault, FaultLayer};
+use agentidp_secrets::vault::VaultKv2;
 use agentidp_secrets::vault::transit::VaultTransit;
-use agentidp_secrets::vault::{VaultKv2, VaultPath};
 use agentidp_secrets::{
     ErrorKind, Layer, MacKeys, SecretBackend, SharedBackend, StoredSecret, conformance, stack, store_conformance,
 };
@@ -29,7 +29,9 @@ conformance!(vault, over_vault(&[]).await);
 conformance!(instance_of_memory, over_instance(Memory::new(), Memory::new()));
 conformance!(instance_of_keyed_digest, BackendHarness::new(Instance::new("eu", a_keyed_digest()).unwrap()));
 conformance!(instance_of_vault, over_vault_named(Some("eu"), &[]).await);
+conformance!(vault_of_others, over_vault_of_others().await);
 conformance!(transit, over_transit(&[]).await);
+conformance!(instance_of_transit, over_transit_named("eu").await);
 
 conformance!(timeout_layer, over_memory(&[&timeout()]));
 conformance!(limit_layer, over_memory(&[&LimitLayer::new(4)]));
@@ -64,6 +66,7 @@ store_conformance!(store_over_sealed, over_sealed());
 store_conformance!(store_over_vault, over_vault(&[]).await);
 store_conformance!(store_over_instance_of_memory, over_instance(Memory::new(), Memory::new()));
 store_conformance!(store_over_instance_of_vault, over_vault_named(Some("eu"), &[]).await);
+store_conformance!(store_over_vault_of_others, over_vault_of_others().await);
 store_conformance!(store_over_transit, over_transit(&[]).await);
 store_conformance!(store_over_warm_memory, over_memory(&[&warm()]));
 store_conformance!(
@@ -90,6 +93,28 @@ async fn over_vault_named(instance: Option<&str>, layers: &[&dyn Layer]) -> Back
     harness(at(bao.address()), at("http://127.0.0.1:1"), layers).with_unpinned(bare)
 }
 
+/// Where other software has its entries: another path and another member, with other members kept.
+async fn over_vault_of_others() -> BackendHarness {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let at = |address: &str| {
+        let builder = VaultKv2::builder(address, mount.policy_token.as_str()).mount(mount.name.as_str());
+        builder.layout("app-{client}/keys/{credential}").member("value").keep_other_members(true).build().unwrap()
+    };
+    harness(at(bao.address()), at("http://127.0.0.1:1"), &[]).with_unpinned(bare)
+}
+
+/// Under the name of an instance.
+async fn over_transit_named(name: &str) -> BackendHarness {
+    let bao = support::bao();
+    let mount = bao.fresh_transit().await;
+    let at = |address: &str| {
+        let builder = VaultTransit::builder(address, mount.policy_token.as_str(), TransitMount::KEY);
+        Instance::new(name, builder.mount(mount.name.as_str()).build().unwrap()).unwrap()
+    };
+    harness(at(bao.address()), at("http://127.0.0.1:1"), &[])
+}
+
 /// On the real server, with a key of its own and a token that may do what the guide says and no more.
 async fn over_transit(layers: &[&dyn Layer]) -> BackendHarness {
     let bao = support::bao();
@@ -103,8 +128,8 @@ async fn over_transit(layers: &[&dyn Layer]) -> BackendHarness {
 
 /// The path as an older system's row holds it.
 fn bare(stored: &StoredSecret) -> StoredSecret {
-    let path = VaultPath::parse(stored.payload()).unwrap().unpinned();
-    StoredSecret::new(stored.backend().clone(), path.to_string())
+    let (path, _version) = stored.payload().split_once('?').unwrap();
+    StoredSecret::new(stored.backend().clone(), path)
 }
 
 fn over_memory(layers: &[&dyn Layer]) -> BackendHarness {

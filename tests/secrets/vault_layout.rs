@@ -19,6 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CLIENT: &str = "https://idp.example/7";
 /// As the other software wrote it.
 const PATH: &str = "apps/app-https~3a~2f~2fidp.example~2f7/keys/c1";
+const OURS: &str = "apps/agents/https~3a~2f~2fidp.example~2f7/credentials/c1";
 
 /// A Vault for a layout of `secret/apps/app-CLIENT/keys/CREDENTIAL`, with a token for its own policies and no more.
 async fn fixture() -> (Mount, VaultKv2Builder) {
@@ -26,7 +27,7 @@ async fn fixture() -> (Mount, VaultKv2Builder) {
     let mount = bao.fresh_mount(2).await;
     let at = |token: &str| {
         let builder = VaultKv2::builder(bao.address(), token).mount(&mount.name).prefix("apps");
-        builder.layout("app-{client}/keys/{credential}").member("value").keep_other_members(true)
+        builder.layout("app-{client}/keys/{credential}").member("value")
     };
     let vault = at("t").build().unwrap();
     bao.write_policy(&mount.name, &(vault.policy() + &vault.listing_policy())).await;
@@ -66,6 +67,29 @@ async fn an_entry_of_another_layout_verifies_and_rotates_with_its_other_members(
     assert_eq!(held["value"], rotated.secret.expose_secret());
     assert_eq!((&held["owner"], &held["weights"]), (&json!("team <a>"), &json!([1, 2.5e300])));
     assert_eq!(held["clientSecret"], "a decoy");
+}
+
+#[tokio::test]
+async fn other_members_are_dropped_only_where_that_was_said_or_where_all_entries_are_ours() {
+    let (mount, builder) = fixture().await;
+    for (vault, path, member, kept) in [
+        (builder.clone().build().unwrap(), PATH, "value", true),
+        (builder.clone().keep_other_members(false).build().unwrap(), PATH, "value", false),
+        (at_our_layout(&mount).build().unwrap(), OURS, "clientSecret", false),
+        (at_our_layout(&mount).keep_other_members(true).build().unwrap(), OURS, "clientSecret", true),
+        (at_our_layout(&mount).member("value").build().unwrap(), OURS, "value", true),
+    ] {
+        let path = format!("{}/data/{path}", mount.name);
+        write(&path, json!({ member: "theirs", "owner": "they" })).await;
+        let store = SecretStore::builder(vault).build().unwrap();
+        store.rotate(&key(), &StoredSecret::parse(&path).unwrap().into(), HOUR).await.unwrap();
+        assert_eq!(read(&path).await["owner"] == "they", kept, "{path} {member}");
+    }
+}
+
+/// With the documented layout below the same prefix.
+fn at_our_layout(mount: &Mount) -> VaultKv2Builder {
+    VaultKv2::builder(support::bao().address(), mount.policy_token.as_str()).mount(&mount.name).prefix("apps")
 }
 
 #[tokio::test]

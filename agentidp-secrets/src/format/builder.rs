@@ -60,8 +60,8 @@ impl SecretFormatBuilder {
         self
     }
 
-    /// Puts the credential's id between the prefix and the random digits, with `_` behind it, so that a bare key says
-    /// which row to read: see [`SecretFormat::credential_id`]. Its bytes outside of `A-Z a-z 0-9 . _ -` are escaped as in a Vault
+    /// Puts the credential's id between the prefix and the random digits, with `_` behind it, for look-ups of
+    /// your own, in a log or a support tool: see [`SecretFormat::credential_id`]. Nothing in this crate reads rows by it. Its bytes outside of `A-Z a-z 0-9 . _ -` are escaped as in a Vault
     /// path. Mind the length: bcrypt takes 72 bytes in all.
     pub fn naming_the_credential(mut self) -> Self {
         self.format.names_credential = true;

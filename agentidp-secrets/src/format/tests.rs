@@ -153,12 +153,15 @@ fn no_rule_of_another_company_claims_keys_with_a_prefix_of_ones_own() {
     assert!(rules[0].1.is_match(documented.expose_secret()));
 }
 
-/// The rules that the guide gives are those of the form that it makes.
+/// The rules that the guide gives are those of the form that it makes, and of the one that is used unless another is set.
 #[test]
-fn the_guide_has_the_pattern_of_its_own_form() {
+fn the_guide_has_the_patterns_of_both_its_forms() {
     let format = SecretFormat::builder("acme_").digits(32).checksum().build().unwrap();
     let guide = include_str!("../guide/keys.md");
     assert_eq!(guide.matches(&format.pattern()).count(), 2, "gitleaks and detect-secrets: {}", format.pattern());
+    let rules: Vec<_> =
+        guide.lines().filter_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).collect();
+    assert_eq!(rules, [format.pattern(), SecretFormat::documented().pattern()]);
 }
 
 #[test]

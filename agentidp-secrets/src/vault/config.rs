@@ -40,9 +40,10 @@ pub struct VaultKv2Config {
     /// The member of an entry that holds the secret. Default `clientSecret`.
     #[serde(default = "default_member")]
     pub member: String,
-    /// Whether a write keeps what else the entry holds. Default no.
+    /// Whether a write keeps what else the entry holds. Default yes where the layout or the member is another one than ours, so that
+    /// nothing which other software has written is lost; else no.
     #[serde(default)]
-    pub keep_other_members: bool,
+    pub keep_other_members: Option<bool>,
     /// The name of this Vault where a store has several.
     #[serde(default)]
     pub instance: Option<String>,
@@ -98,7 +99,7 @@ impl VaultKv2Config {
             prefix: default_prefix(),
             layout: None,
             member: default_member(),
-            keep_other_members: false,
+            keep_other_members: None,
             instance: None,
             versions_kept: default_versions_kept(),
             namespace: None,
@@ -115,6 +116,11 @@ impl VaultKv2Config {
             danger_allow_plain_http: false,
         }
     }
+
+    pub(super) fn keeps_other_members(&self) -> bool {
+        let are_ours = self.layout.is_none() && self.member == default_member();
+        self.keep_other_members.unwrap_or(!are_ours)
+    }
 }
 
 /// The address and the proxy may hold a password, so they are not shown.
@@ -126,6 +132,7 @@ impl fmt::Debug for VaultKv2Config {
             .field("prefix", &self.prefix)
             .field("layout", &self.layout)
             .field("member", &self.member)
+            .field("keep_other_members", &self.keep_other_members)
             .field("instance", &self.instance)
             .field("versions_kept", &self.versions_kept)
             .field("namespace", &self.namespace)

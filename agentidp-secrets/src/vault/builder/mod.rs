@@ -70,6 +70,8 @@ impl VaultKv2Builder {
     /// the credential would be that of the client's next credential too, whose secret the end of this one deletes.
     /// [Import](crate::lifecycle::Lifecycle::import) such secrets.
     ///
+    /// A write then keeps what else an entry holds, unless [`keep_other_members`](Self::keep_other_members) says no.
+    ///
     /// Never change it for rows that exist: another layout is another Vault, with an [`instance`](Self::instance) and a
     /// [`prefix`](Self::prefix) of its own.
     pub fn layout(mut self, template: impl Into<String>) -> Self {
@@ -77,20 +79,24 @@ impl VaultKv2Builder {
         self
     }
 
-    /// The member of an entry that holds the secret. Default `clientSecret`.
+    /// The member of an entry that holds the secret. Default `clientSecret`. Where it is another one, a write keeps what else an entry
+    /// holds, unless [`keep_other_members`](Self::keep_other_members) says no.
     pub fn member(mut self, name: impl Into<String>) -> Self {
         self.config.member = name.into();
         self
     }
 
-    /// Whether a write keeps the other members of an entry as they are, which costs a read. Default no: a new version holds the
-    /// secret only.
+    /// Whether a write keeps the other members of an entry as they are, which costs a read. Default yes with a
+    /// [`layout`](Self::layout) or a [`member`](Self::member) of your own, because other software may have written some; else no.
+    ///
+    /// With `false` a new version holds the secret only: the first rotation of an entry drops every other member of it, and
+    /// the last version that has them is evicted ten writes later.
     ///
     /// Compare-and-set on the version that was read lets no change of theirs get lost. The end of a credential deletes its entry as a
     /// whole. Each write of other software is a version too: after as many as are kept the one that a row pins is evicted, so
     /// let it write rarely, or rotate after it.
     pub fn keep_other_members(mut self, keep: bool) -> Self {
-        self.config.keep_other_members = keep;
+        self.config.keep_other_members = Some(keep);
         self
     }
 
@@ -219,7 +225,7 @@ impl VaultKv2Builder {
             return Err(invalid(message));
         }
         let member: Arc<str> = Arc::from(config.member.as_str());
-        let (names, versions_kept, keeps_others) = (self.names, config.versions_kept, config.keep_other_members);
+        let (names, versions_kept, keeps_others) = (self.names, config.versions_kept, config.keeps_other_members());
         let Connected { session, address } = self.connect()?;
         let client = VaultrsKv { session, member: Arc::clone(&member), keeps_others };
         Ok(VaultKv2::over(id, Arc::new(client), Site { address, folder, member, names }, versions_kept))
