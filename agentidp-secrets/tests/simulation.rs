@@ -34,6 +34,7 @@ fn the_protocol_holds_under_every_schedule() {
     println!("{total:?}");
     assert!(total.crashes > 0 && total.late > 0 && total.pauses > 0 && total.unknown_commits > 0 && total.jumps > 0);
     assert!(total.comparisons > 0 && total.restores > 0);
+    assert!(total.moves > 0 && total.uses_written > 0 && total.overlaps_ended > 0);
 }
 
 #[test]
@@ -88,6 +89,9 @@ fn refuted() -> Vec<Fault> {
         Flaw::NotesOneDigest,
         Flaw::RedeemsNothing,
         Flaw::DeletesOnce,
+        Flaw::MovesOverRotations,
+        Flaw::NotesOneTime,
+        Flaw::EndsUsedOverlaps,
         Flaw::DeletesUnknownPlaces,
     ];
     library

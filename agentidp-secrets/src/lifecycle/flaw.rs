@@ -32,6 +32,10 @@ pub enum Flaw {
     DeletesOnce,
     /// A secret that was read is moved over whatever the row holds by then.
     MovesOverRotations,
+    /// Of the uses before and after a rotation, the later one alone is noted.
+    NotesOneTime,
+    /// Overlaps end by the time of their rotation, whoever uses the previous secret.
+    EndsUsedOverlaps,
     /// A comparison deletes what no row vouches for.
     DeletesUnknownPlaces,
 }

@@ -22,6 +22,7 @@ use self::kept::Direct;
 pub(crate) use self::kept::Kept;
 pub use self::ledger::UsageLedger;
 pub use self::record::{Usage, Use};
+use super::flaw::Flaw;
 use super::ledger::Ledger;
 use super::rows::Revision;
 use super::{Event, Failure, Lifecycle};
@@ -96,6 +97,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     pub(super) fn note_use(&self, key: &CredentialKey, by: Option<Revision>, generation: Generation, at: SystemTime) {
         if let Some(usage) = &self.0.usage {
+            let by = by.filter(|_| !self.has(Flaw::NotesOneTime));
             usage.noted.note(key, by, generation, at);
         }
     }
@@ -128,7 +130,12 @@ impl<L: Ledger> Lifecycle<L> {
         // First, since what is written meanwhile is noted no more.
         let noted: Vec<_> = keys.iter().map(|key| usage.noted.of(key)).collect();
         let kept = usage.keeper.usages(&self.0.ledger, keys).await.map_err(Failure::Ledger)?;
-        Ok(kept.into_iter().zip(&noted).map(|(kept, noted)| noted.iter().fold(kept, Usage::with)).collect())
+        let mut usages: Vec<_> =
+            kept.into_iter().zip(&noted).map(|(kept, noted)| noted.iter().fold(kept, Usage::with)).collect();
+        if self.has(Flaw::EndsUsedOverlaps) {
+            usages.iter_mut().for_each(|usage| usage.previous_last_used_at = None);
+        }
+        Ok(usages)
     }
 }
 

@@ -33,7 +33,8 @@ impl MountBackend {
     pub(super) fn new(mount: usize, site: Site) -> Result<Self> {
         let kept = site.world.lock().mounts.get(mount).map_or(1, super::kv::Kv::versions_kept);
         let id = BackendId::parse(&format!("mount-{mount}"))?;
-        let info = BackendInfo::new(id, Custody::Backend).with_pin_mark("?version=").with_versions_kept(kept);
+        let info =
+            BackendInfo::new(id, Custody::Backend).with_pin_mark("?version=").with_versions_kept(kept).with_reveal();
         Ok(Self { info, mount, site })
     }
 
@@ -255,6 +256,11 @@ impl SecretBackend for MountBackend {
     async fn revoke(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<()> {
         self.version(Operation::Revoke, key, stored)?;
         self.forget(key).await
+    }
+
+    async fn reveal(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<Option<ClientSecret>> {
+        let version = self.version(Operation::Reveal, key, stored)?;
+        Ok(self.read(Operation::Reveal, key, version, true).await?.secret().cloned())
     }
 
     async fn forget(&self, key: &CredentialKey) -> Result<()> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::moves;
 use super::operations::Audit;
 use super::replica::{Cluster, Replica};
 use super::seen::{Kind, MOUNTS};
@@ -41,6 +42,15 @@ pub(super) async fn settle(cluster: &Cluster) {
     sleep(overlaps).await;
     drain(cluster).await;
     cluster.world.lock().look_at_places();
+    let moves_all = {
+        let mut world = cluster.world.lock();
+        !has_restored && world.chance.happens(300)
+    };
+    if moves_all {
+        moves::finish(cluster).await;
+        drain(cluster).await;
+        cluster.world.lock().look_at_places();
+    }
     compare(cluster).await;
     let keys = cluster.world.lock().oracle.keys.clone();
     for key in &keys {

@@ -56,7 +56,7 @@ impl World {
 
 impl SimulatedLedger {
     /// A call that reads, or that writes within a transaction.
-    async fn call(&self, what: &'static str) -> Result<(), MemoryError> {
+    pub(super) async fn call(&self, what: &'static str) -> Result<(), MemoryError> {
         self.site.point(what).await;
         let mut world = self.site.world.lock();
         let rate = world.rates.ledger;

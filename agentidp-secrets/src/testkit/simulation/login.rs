@@ -28,7 +28,7 @@ pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientS
     }
     let key = key.clone();
     site.clone().spawn(Box::pin(async move {
-        let from = site.decides_from_now_on(&secret);
+        let (from, began) = (site.decides_from_now_on(&secret), site.world.lock().now());
         let fault = {
             let mut world = site.world.lock();
             world.tell(|world| format!("replica {}: {key} logs in with {}", site.replica, world.alias(Some(&secret))));
@@ -48,7 +48,11 @@ pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientS
         }
         let look = site.decides_from_now_on(&secret);
         if let Ok(decision) = life.still_counts(proof, &secret).await {
-            site.world.lock().decided(key.client_id(), &secret, &decision, look);
+            let mut world = site.world.lock();
+            world.decided(key.client_id(), &secret, &decision, look);
+            if let Decision::Proved(proof) = &decision {
+                world.was_used(site.owner, proof.key(), &secret, began);
+            }
         }
     }));
 }

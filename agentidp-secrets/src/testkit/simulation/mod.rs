@@ -27,6 +27,7 @@
 //! | at each answer | no secret is shown twice or was presented before, and a shown one is committed |
 //! | | a definite error changed nothing, then and later |
 //! | | each acknowledged change is in the audit once |
+//! | | a use that was written is known of its secret, and no overlap ends before its previous secret was idle |
 //! | | a login was decided by what counted at a moment of its own; the last look by what counted since it began |
 //! | after a restore | a secret that is lost is an outage and no mismatch, and its row is named by the comparison |
 //! | at the end | debts have drained; nothing is held that nobody vouches for; a comparison finds nothing to mend; nothing stays stuck |
@@ -51,6 +52,7 @@ mod identity;
 mod kv;
 mod ledger;
 mod login;
+mod moves;
 mod operations;
 mod oracle;
 mod portrait;
@@ -63,6 +65,7 @@ mod schedule;
 mod seen;
 mod site;
 mod small;
+mod usage;
 mod world;
 
 use std::cell::Cell;

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::executor::TaskId;
 use super::ledger::SimulatedLedger;
 use super::seen::{Kind, Operation};
 use super::site::Site;
@@ -20,6 +21,7 @@ impl World {
             committed: 0,
             secret: None,
             has_failed: false,
+            idle: None,
         });
         self.operations.len() - 1
     }
@@ -36,6 +38,14 @@ impl World {
         }
         if has_failed {
             self.violate("a definite error changed nothing", |_| format!("operation {number} was committed later"));
+        }
+    }
+
+    /// An end of an overlap goes by what its task has read.
+    fn takes_what_it_read(&mut self, number: usize, task: Option<TaskId>) {
+        let Some(operation) = self.operations.get_mut(number) else { return };
+        if let (Kind::EndIdle(_), Some(task)) = (operation.kind, task) {
+            operation.idle = self.oracle.idle.get(&(task, operation.key.clone())).cloned();
         }
     }
 
@@ -101,6 +111,7 @@ impl Change<SimulatedLedger> for Audit {
         if is_refused {
             return Err(MemoryError::new("the caller's part of the change refuses"));
         }
+        self.site.world.lock().takes_what_it_read(self.operation, self.site.executor.current());
         tx.log(self.operation.to_string());
         Ok(())
     }

@@ -100,7 +100,9 @@ impl World {
         let is_right = match (&seen.state, &state, kind) {
             (State::Active(_), State::Active(_), None) if self.is_being_settled => true,
             (State::Active(_), State::Active(_), Some(Kind::Rotate(_))) if seen.is_lost => is_new,
-            (State::Active(_), State::Active(_), Some(Kind::EndPrevious) | None) if seen.is_lost => true,
+            (State::Active(_), State::Active(_), Some(Kind::EndPrevious | Kind::EndIdle(_)) | None) if seen.is_lost => {
+                true
+            }
             (State::Absent, State::Active(_), Some(Kind::Issue)) => is_new && new_previous.is_none(),
             (State::Active(_), State::Active(_), Some(Kind::Rotate(overlap))) => {
                 let ends = meaning.previous.as_ref().map(|(_, until)| *until);
@@ -110,6 +112,11 @@ impl World {
                 is_new
                     && !keeps_current
                     && (has_passed || alike(expected, new_previous.as_ref()) && (lasts || has_jumped))
+            }
+            (State::Active(_), State::Active(_), Some(Kind::EndIdle(idle))) => {
+                let ended = was.previous.as_ref().map(|(secret, _)| secret);
+                let is_idle = operation.is_some_and(|number| self.is_idle(number, ended, idle));
+                keeps_current && new_previous.is_none() && is_idle
             }
             (State::Active(_), State::Active(_), Some(Kind::EndPrevious)) => keeps_current && new_previous.is_none(),
             (State::Active(_), State::Active(_), None) => {
@@ -123,6 +130,9 @@ impl World {
         // A rotation and an issue make a row that can be read.
         let is_lost =
             seen.is_lost && !matches!(kind, Some(Kind::Issue)) && (meaning.current.is_none() || previous.is_some());
+        if let Some(Kind::Rotate(_)) = kind {
+            self.was_rotated(key, began);
+        }
         let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_)));
         let is_unreadable = state.active().is_some() && meaning.current.is_none() && (makes_a_secret || !is_lost);
         if self.is_being_settled {

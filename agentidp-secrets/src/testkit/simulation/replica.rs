@@ -145,7 +145,7 @@ impl Cluster {
     }
 
     fn process(&self, replica: usize, memory: MemoryLedger, may_die: bool) -> Result<Replica> {
-        let (owner, setting, primary, clock, fault) = {
+        let (owner, setting, primary, clock, fault, is_small) = {
             let mut guard = self.world.lock();
             let world = &mut *guard;
             let Setting { primary, second, others, .. } = world.setting;
@@ -153,7 +153,8 @@ impl Cluster {
             let primary = if is_another { second } else { primary };
             world.processes += 1;
             world.tell(|_| format!("replica {replica} starts with backend {primary} for new secrets"));
-            (Owner(world.processes), world.setting, primary, Arc::clone(&world.clock), world.fault)
+            let (clock, is_small) = (Arc::clone(&world.clock), world.small.is_some());
+            (Owner(world.processes), world.setting, primary, clock, world.fault, is_small)
         };
         let cluster = self.clone();
         let site = Site {
@@ -188,6 +189,8 @@ impl Cluster {
             .with_observer(observe)
             .with_upgrades(UpgradePolicy::new().pause(Duration::ZERO))
             .with_stages(move |stage| stages.reaches(stage));
+        // The small world has none: what is noted in memory would be a part of each of its states.
+        let life = if is_small { life } else { life.with_usage() };
         let life = life.with_flaw(fault.and_then(Fault::in_the_library));
         // A clone has none, or one that is closed.
         let life = if may_die { life.with_gate(Identity(self.world.clone())) } else { life };

@@ -19,6 +19,12 @@ pub struct Counts {
     pub logins: u64,
     /// Comparisons of the rows with the mounts.
     pub comparisons: u64,
+    /// Secrets that were moved without their clients.
+    pub moves: u64,
+    /// Writes of what processes have noted of uses.
+    pub uses_written: u64,
+    /// Overlaps that ended because no client used the previous secret.
+    pub overlaps_ended: u64,
     /// Processes that died.
     pub crashes: u64,
     /// Requests and commits that were carried out after their caller had given up, or a second time.
@@ -63,6 +69,9 @@ impl AddAssign for Counts {
         self.operations += other.operations;
         self.logins += other.logins;
         self.comparisons += other.comparisons;
+        self.moves += other.moves;
+        self.uses_written += other.uses_written;
+        self.overlaps_ended += other.overlaps_ended;
         self.crashes += other.crashes;
         self.late += other.late;
         self.pauses += other.pauses;

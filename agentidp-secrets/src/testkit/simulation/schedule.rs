@@ -8,7 +8,7 @@ use super::operations::Audit;
 use super::replica::{Cluster, Replica};
 use super::seen::{Kind, MOUNTS, Setting};
 use super::world::{Shared, World};
-use super::{end, kv, login, rates};
+use super::{end, kv, login, moves, rates, usage};
 use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::lifecycle::Row;
@@ -51,8 +51,17 @@ fn begin(world: &Shared) -> Result<usize> {
         let others = world.chance.one_of(&[0, 0, 300, 500]);
         let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
         let may_clone = world.chance.happens(150);
-        world.setting =
-            Setting { primary, second, others: u32::try_from(others).unwrap_or(0), has_selectors, pace, may_clone };
+        let sweeps = world.chance.happens(100);
+        let pace = if sweeps { 2 } else { pace };
+        world.setting = Setting {
+            primary,
+            second,
+            others: u32::try_from(others).unwrap_or(0),
+            has_selectors,
+            pace,
+            may_clone,
+            sweeps,
+        };
         let is_one_client = world.chance.happens(700);
         for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
             let client = if is_one_client { "client".to_owned() } else { format!("client-{number}") };
@@ -168,7 +177,9 @@ fn act(cluster: &Cluster) -> Duration {
     let overlap = Duration::from_secs(world.chance.one_of(&[0, 0, 1, 60, 3600, 40_000]));
     let is_absent = *world.oracle_state(&key) == crate::lifecycle::State::Absent;
     let key = if is_absent { world.fresh(key) } else { key };
-    let kind = match world.chance.below(20) {
+    let is_sweep = world.setting.sweeps && world.chance.happens(400);
+    let drawn = if is_sweep { 21 + world.chance.below(4) } else { world.chance.below(26) };
+    let kind = match drawn {
         0..=7 if is_absent => Some(Kind::Issue),
         0..=5 => Some(Kind::Rotate(overlap)),
         6 => Some(Kind::EndPrevious),
@@ -181,6 +192,22 @@ fn act(cluster: &Cluster) -> Duration {
             site.spawn(Box::pin(async move {
                 replica.life.round().await;
             }));
+            return wait;
+        }
+        20 => {
+            drop(guard);
+            moves::begin(replica);
+            return wait;
+        }
+        21 | 22 => {
+            drop(guard);
+            usage::write(replica);
+            return wait;
+        }
+        23 | 24 => {
+            let idle = Duration::from_secs(world.chance.one_of(&[60, 600, 600]));
+            drop(guard);
+            usage::end_idle_overlaps(replica, idle);
             return wait;
         }
         15 => {
@@ -231,7 +258,7 @@ pub(super) fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usiz
             match kind {
                 Kind::Issue => life.issue(&key, audit).await.map(Some),
                 Kind::Rotate(overlap) => life.rotate(&key, overlap, audit).await.map(Some),
-                Kind::EndPrevious => life.end_previous(&key, audit).await.map(|()| None),
+                Kind::EndPrevious | Kind::EndIdle(_) => life.end_previous(&key, audit).await.map(|()| None),
                 Kind::End => life.end(&key, audit).await.map(|()| None),
             }
         };

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
+use super::executor::{Owner, TaskId};
 use crate::credential::{ClientId, CredentialKey};
 use crate::lifecycle::State;
 use crate::secret::ClientSecret;
@@ -23,6 +24,8 @@ pub(super) struct Setting {
     pub(super) pace: usize,
     /// Whether the database may be cloned.
     pub(super) may_clone: bool,
+    /// Whether overlaps are looked at often, and time passes between.
+    pub(super) sweeps: bool,
 }
 
 /// A change that a caller asks for.
@@ -31,6 +34,8 @@ pub(super) enum Kind {
     Issue,
     Rotate(Duration),
     EndPrevious,
+    /// By a sweep: the previous secret was idle for so long.
+    EndIdle(Duration),
     End,
 }
 
@@ -44,6 +49,8 @@ pub(super) struct Operation {
     pub(super) secret: Option<ClientSecret>,
     /// It has failed for sure, so no commit may come.
     pub(super) has_failed: bool,
+    /// What the end of an overlap knows of its use.
+    pub(super) idle: Option<Idle>,
 }
 
 /// What has been seen of credentials and secrets.
@@ -56,6 +63,10 @@ pub(super) struct Oracle {
     secrets: BTreeMap<String, Origin>,
     /// What counted, in the order of time.
     pub(super) epochs: Vec<Epoch>,
+    pub(super) used: Vec<Used>,
+    pub(super) rotated: Vec<Rotated>,
+    /// What each task has read last of a credential's use.
+    pub(super) idle: BTreeMap<(TaskId, CredentialKey), Idle>,
     /// The next time at which a previous secret ends by itself.
     pub(super) until: Option<SystemTime>,
 }
@@ -104,6 +115,30 @@ pub(super) struct Origin {
     pub(super) is_known: bool,
     /// The mounts where a row has vouched for it.
     pub(super) counted_at: [bool; MOUNTS],
+}
+
+/// A login that was let in.
+pub(super) struct Used {
+    pub(super) by: Owner,
+    pub(super) key: CredentialKey,
+    pub(super) secret: ClientSecret,
+    pub(super) began: SystemTime,
+    pub(super) ended: SystemTime,
+    pub(super) is_written: bool,
+}
+
+/// A rotation, and when it was under way. What a login of that time has used may count for either secret.
+pub(super) struct Rotated {
+    pub(super) key: CredentialKey,
+    pub(super) began: SystemTime,
+    pub(super) committed: SystemTime,
+}
+
+/// A previous secret, and since when it is idle by what was written.
+#[derive(Clone)]
+pub(super) struct Idle {
+    pub(super) previous: ClientSecret,
+    pub(super) since: SystemTime,
 }
 
 /// What counts at a moment.
