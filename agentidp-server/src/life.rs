@@ -197,6 +197,12 @@ impl UsageLedger for Database {
         let found = self.usage.usage(&credential_ids).await?;
         Ok(credential_ids.iter().map(|id| found.get(id).copied().unwrap_or_default()).collect())
     }
+
+    async fn created(&self, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, ApiError> {
+        let credential_ids: Vec<_> = keys.iter().map(|key| ids(key).1).collect();
+        let found = self.usage.created(&credential_ids).await?;
+        Ok(credential_ids.iter().map(|id| found.get(id).copied().map(SystemTime::from)).collect())
+    }
 }
 
 impl Gate for DeletionGate {

@@ -18,10 +18,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 const COUNTS: &str = "
     WITH times AS (SELECT $1::bigint AS now, 86400000::bigint AS day),
     secrets AS (
-        SELECT vault_path AS path, secret_hash AS hash, false AS previous, last_used_at AS used, since, expires_at, expires_at AS ends
+        SELECT vault_path AS path, secret_hash AS hash, false AS previous, last_used_at AS used, since, created_at, expires_at,
+            expires_at AS ends
         FROM credentials LEFT JOIN credential_usage USING (credential_id) WHERE status = 'active'
         UNION ALL
-        SELECT previous_path, previous_hash, true, previous_last_used_at, since, expires_at, least(expires_at, previous_expires_at)
+        SELECT previous_path, previous_hash, true, previous_last_used_at, since, created_at, expires_at, least(expires_at, previous_expires_at)
         FROM credentials LEFT JOIN credential_usage USING (credential_id), times
         WHERE status = 'active' AND previous_of = revision AND extract(epoch FROM previous_expires_at) * 1000 > now)
     SELECT CASE WHEN path IS NOT NULL THEN 'vault-kv2' WHEN hash LIKE '$hmac%' THEN 'keyed-digest' ELSE 'bcrypt' END AS backend,
@@ -30,12 +31,13 @@ const COUNTS: &str = "
         previous, count(*), count(CASE WHEN used + day > now THEN 1 END), count(CASE WHEN used + 30 * day > now THEN 1 END),
         count(CASE WHEN used IS NULL THEN 1 END), count(CASE WHEN since + 90 * day > now THEN 1 END),
         count(CASE WHEN since IS NULL THEN 1 END),
+        count(CASE WHEN coalesce(since, extract(epoch FROM created_at) * 1000) + 90 * day <= now THEN 1 END),
         count(CASE WHEN extract(epoch FROM ends) * 1000 <= now + 7 * day
                    AND coalesce(extract(epoch FROM expires_at) * 1000 > now, true) THEN 1 END),
         count(CASE WHEN extract(epoch FROM expires_at) * 1000 <= now THEN 1 END)
     FROM secrets, times GROUP BY 1, 2, 3";
 
-type Line = (String, Option<String>, bool, i64, i64, i64, i64, i64, i64, i64, i64);
+type Line = (String, Option<String>, bool, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 #[tokio::test]
 async fn every_count_of_the_report_agrees_with_sql() {
@@ -78,13 +80,14 @@ async fn assert_agrees(site: &Site, url: &str) {
     let mut told: Vec<Line> = summary
         .kinds()
         .map(|(kind, counts)| {
-            let [all, day, month, never, rotated, unrotated, ending, expired] = [
+            let [all, day, month, never, rotated, unrotated, old, ending, expired] = [
                 counts.secrets,
                 counts.used_in_a_day,
                 counts.used_in_30_days,
                 counts.never_used,
                 counts.rotated_in_90_days,
                 counts.never_rotated,
+                counts.older_than_90_days,
                 counts.ending_in_7_days,
                 counts.expired,
             ]
@@ -100,6 +103,7 @@ async fn assert_agrees(site: &Site, url: &str) {
                 never,
                 rotated,
                 unrotated,
+                old,
                 ending,
                 expired,
             )

@@ -7,7 +7,7 @@ use std::time::Duration;
 use agentidp_secrets::lifecycle::{Usage, Use};
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_server::domain::Timestamp;
-use agentidp_server::repo::{Deadlines, RepoError, Result, UsageRepo};
+use agentidp_server::repo::{Deadlines, RepoError, Result, Since, UsageRepo};
 use agentidp_server::workers::{census, overlaps};
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -135,11 +135,15 @@ impl UsageRepo for Unreadable {
         Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
     }
 
-    async fn deadlines(&self, _: Timestamp, _: Timestamp, _: Timestamp) -> Result<Deadlines> {
+    async fn deadlines(&self, _: Timestamp, _: Timestamp, _: Since) -> Result<Deadlines> {
         Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
     }
 
     async fn usage(&self, _: &[Uuid]) -> Result<HashMap<Uuid, Usage>> {
+        Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
+    }
+
+    async fn created(&self, _: &[Uuid]) -> Result<HashMap<Uuid, Timestamp>> {
         Err(RepoError::Unavailable { during: "usage", source: "out of reach".into() })
     }
 }
@@ -199,6 +203,31 @@ async fn credentials_in_use_that_expire_soon_are_counted() {
         assert_eq!(counted().await, [0, 2, 0, 0], "not used today, and the overlap is over");
         site.clock.advance(5 * DAY);
         assert_eq!(counted().await, [0, 0, 0, 0], "those that have expired are no news");
+    }
+}
+
+/// The policy did not have its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn overlaps_that_should_have_been_ended_are_counted() {
+    for mut site in sites().await {
+        let agent = site.agent("a@agents.example").await;
+        let (credential, _) = site.credential(agent).await;
+        let rotation = format!("/agents/{agent}/credentials/{credential}/rotate");
+        assert_eq!(site.call("POST", &rotation, json!({ "overlapSeconds": 6 * 86_400 })).await.status, 200);
+        let overdue = async |site: &Site| {
+            census::credentials(&site.app).await;
+            let text = site.app.metrics.render();
+            let line = text.lines().find_map(|line| line.strip_prefix("agentidp_overlaps_overdue "));
+            line.unwrap_or_else(|| panic!("{text}")).parse::<u32>().unwrap()
+        };
+        site.clock.advance(2 * DAY);
+        assert_eq!(overdue(&site).await, 0, "no policy, none is late");
+        site.change(|app| app.settings.end_idle_overlaps = 2 * DAY);
+        assert_eq!(overdue(&site).await, 0, "a look may still come");
+        site.clock.advance(DAY);
+        assert_eq!(overdue(&site).await, 1);
+        overlaps::round(&site.app).await;
+        assert_eq!(overdue(&site).await, 0);
     }
 }
 

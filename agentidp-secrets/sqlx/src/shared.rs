@@ -178,13 +178,15 @@ impl Ledger for Own {
         let client = "INSERT INTO agentidp_clients (client_id) VALUES ($1) ON CONFLICT (client_id) DO NOTHING";
         sqlx::query(client).bind(row.key.client_id().as_str()).execute(&mut **tx).await?;
         let insert = "INSERT INTO agentidp_credentials (client_id, credential_id, state, record, selector, \
-                      previous_record, previous_selector, previous_until, revision, expires_at, is_unused) \
-                      VALUES ($1, $2, 'active', $3, $4, $5, $6, $7, $8, $9, $10) \
+                      previous_record, previous_selector, previous_until, revision, expires_at, is_unused, created_at) \
+                      VALUES ($1, $2, 'active', $3, $4, $5, $6, $7, $8, $9, $10, $11) \
                       ON CONFLICT (client_id, credential_id) DO UPDATE SET state = excluded.state, record = excluded.record, \
                       selector = excluded.selector, previous_record = excluded.previous_record, \
                       previous_selector = excluded.previous_selector, previous_until = excluded.previous_until, \
-                      revision = excluded.revision, expires_at = excluded.expires_at, is_unused = excluded.is_unused \
+                      revision = excluded.revision, expires_at = excluded.expires_at, is_unused = excluded.is_unused, \
+                      created_at = excluded.created_at \
                       WHERE agentidp_credentials.state = 'reserved'";
+        let created_at = self.now(tx).await?;
         let written = Written::of(row)?;
         let insert = sqlx::query(insert)
             .bind(row.key.client_id().as_str())
@@ -196,7 +198,8 @@ impl Ledger for Own {
             .bind(written.previous_until)
             .bind(written.revision)
             .bind(row.expires_at.map(millis))
-            .bind(row.is_unused);
+            .bind(row.is_unused)
+            .bind(millis(created_at));
         one(insert.execute(&mut **tx).await?.rows_affected(), "there is a row of a new credential's key")
     }
 

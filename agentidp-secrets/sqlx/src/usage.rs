@@ -60,9 +60,7 @@ impl UsageLedger for Own {
             values!(),
             " JOIN agentidp_usage u ON u.client_id = e.value->>0 AND u.credential_id = e.value->>1"
         );
-        let names = keys.iter().map(|key| [key.client_id().as_str(), key.credential_id().as_str()]);
-        let names = json(&names.collect::<Vec<_>>())?;
-        let found: Vec<UsageColumns> = sqlx::query_as(usages).bind(names).fetch_all(&self.pool).await?;
+        let found: Vec<UsageColumns> = sqlx::query_as(usages).bind(names(keys)?).fetch_all(&self.pool).await?;
         let usage = |columns: UsageColumns| {
             let [last_used_at, previous_last_used_at, since] = [columns.2, columns.3, columns.4].map(|at| at.map(time));
             Ok((key(&columns.0, &columns.1)?, Usage { last_used_at, previous_last_used_at, since }))
@@ -70,6 +68,24 @@ impl UsageLedger for Own {
         let found = found.into_iter().map(usage).collect::<Result<HashMap<_, _>, Error>>()?;
         Ok(keys.iter().map(|key| found.get(key).copied().unwrap_or_default()).collect())
     }
+
+    async fn created(&self, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, Error> {
+        let created = concat!(
+            "SELECT c.client_id, c.credential_id, c.created_at FROM ",
+            values!(),
+            " JOIN agentidp_credentials c ON c.client_id = e.value->>0 AND c.credential_id = e.value->>1"
+        );
+        let found: Vec<(String, String, Option<i64>)> =
+            sqlx::query_as(created).bind(names(keys)?).fetch_all(&self.pool).await?;
+        let found = found.into_iter().map(|(client, credential, at)| Ok((key(&client, &credential)?, at.map(time))));
+        let found = found.collect::<Result<HashMap<_, _>, Error>>()?;
+        Ok(keys.iter().map(|key| found.get(key).copied().flatten()).collect())
+    }
+}
+
+fn names(keys: &[CredentialKey]) -> Result<String, Error> {
+    let names = keys.iter().map(|key| [key.client_id().as_str(), key.credential_id().as_str()]);
+    json(&names.collect::<Vec<_>>())
 }
 
 fn json(values: &impl Serialize) -> Result<String, Error> {

@@ -34,6 +34,7 @@ struct Data {
     notes: BTreeMap<CredentialKey, Note>,
     suspended: BTreeSet<ClientId>,
     usage: BTreeMap<CredentialKey, Usage>,
+    created: BTreeMap<CredentialKey, SystemTime>,
     log: Vec<String>,
 }
 
@@ -46,6 +47,7 @@ pub struct MemoryTx {
 
 enum Write {
     State(CredentialKey, State),
+    Created(CredentialKey, SystemTime),
     Note(CredentialKey, Option<Note>),
     Log(String),
     Rotated(CredentialKey, SystemTime),
@@ -160,6 +162,7 @@ impl Ledger for MemoryLedger {
         for write in tx.writes {
             match write {
                 Write::State(key, state) => drop(data.states.insert(key, state)),
+                Write::Created(key, now) => drop(data.created.insert(key, now)),
                 Write::Note(key, Some(note)) => drop(data.notes.insert(key, note)),
                 Write::Note(key, None) => drop(data.notes.remove(&key)),
                 Write::Log(line) => data.log.push(line),
@@ -191,6 +194,7 @@ impl Ledger for MemoryLedger {
         if self.entry(&row.key).state != State::Absent {
             return Err(MemoryError::new("there is a row of this key already"));
         }
+        tx.writes.push(Write::Created(row.key.clone(), self.shared.clock.now()));
         self.replace(tx, row).await
     }
 
@@ -263,6 +267,11 @@ impl UsageLedger for MemoryLedger {
     async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, MemoryError> {
         let data = self.data();
         Ok(keys.iter().map(|key| data.usage.get(key).copied().unwrap_or_default()).collect())
+    }
+
+    async fn created(&self, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, MemoryError> {
+        let data = self.data();
+        Ok(keys.iter().map(|key| data.created.get(key).copied()).collect())
     }
 }
 

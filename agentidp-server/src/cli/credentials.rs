@@ -20,6 +20,9 @@ use crate::wiring::{self, StartError};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// A hundred years: further than that no time can be told.
+const LONGEST: Duration = DAY.saturating_mul(36_500);
+
 /// Which credentials, and in what form.
 #[derive(Debug, Args)]
 pub(super) struct Choices {
@@ -29,13 +32,13 @@ pub(super) struct Choices {
     /// How many there are by backend, parameters and generation, instead of each
     #[arg(long)]
     summary: bool,
-    /// Only those whose clients fail without this backend, such as `bcrypt` or `vault-kv2`
+    /// Only those whose clients fail without this backend, such as `bcrypt` or `vault-kv2`; those with a previous secret there too
     #[arg(long, value_name = "BACKEND")]
     without: Option<String>,
     /// Only those that expire within this time, such as 12h or 7d; those that have expired too
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expiring: Option<Duration>,
-    /// Only those that were not used for this time, such as 90d; those that were never used too
+    /// Only those with no secret used for this time, such as 90d, nor made or rotated within it
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     unused: Option<Duration>,
 }
@@ -77,36 +80,42 @@ pub(super) async fn credentials(config: &Config, choices: &Choices) -> Result<Ex
 
 impl Choices {
     fn include(&self, reported: &Reported, now: SystemTime) -> bool {
-        let backend = self.without.as_ref().is_none_or(|without| backend(reported) == *without);
+        let is_there = |without: &String| backend(reported) == *without || is_previous_at(reported, without);
+        let backend = self.without.as_ref().is_none_or(is_there);
         let expires = |within: Duration| reported.row.expires_at.is_some_and(|end| end <= now + within);
-        let is_idle = |long: Duration| reported.usage.last_used_at.is_none_or(|at| at + long <= now);
+        let is_idle = |long: Duration| reported.unseen_since().is_none_or(|at| at + long <= now);
         backend && self.expiring.is_none_or(expires) && self.unused.is_none_or(is_idle)
     }
 }
 
-const HEAD: &str = "AGENT                                CREDENTIAL                           BACKEND      LAST USED                \
-                    EXPIRES                  PREVIOUS UNTIL           PREVIOUS USED";
+fn is_previous_at(reported: &Reported, backend: &str) -> bool {
+    reported.previous_backend().is_some_and(|previous| previous.to_string() == backend)
+}
+
+const HEAD: &str = "AGENT                                CREDENTIAL                           BACKEND      MADE                     \
+                    LAST USED                EXPIRES                  PREVIOUS     PREVIOUS UNTIL           PREVIOUS USED";
 
 fn line(reported: &Reported) -> String {
     let row = &reported.row;
-    let [last, expires, until, previous] = times(reported).map(|at| at.unwrap_or_else(|| "-".to_owned()));
-    let (client, credential) = (row.key.client_id(), row.key.credential_id());
-    let line = format!(
-        "{client:<36} {credential:<36} {:<12} {last:<24} {expires:<24} {until:<24} {previous}",
-        backend(reported)
-    );
-    line.trim_end().to_owned()
+    let [made, last, expires, until, used] = times(reported).map(|at| at.unwrap_or_else(|| "-".to_owned()));
+    let (client, credential, backend) = (row.key.client_id(), row.key.credential_id(), backend(reported));
+    let previous = reported.previous_backend().map_or_else(|| "-".to_owned(), ToString::to_string);
+    format!(
+        "{client:<36} {credential:<36} {backend:<12} {made:<24} {last:<24} {expires:<24} {previous:<12} {until:<24} {used}"
+    )
 }
 
 fn line_of_json(reported: &Reported) -> String {
     let row = &reported.row;
-    let [last, expires, until, previous] = times(reported);
+    let [made, last, expires, until, previous] = times(reported);
     json!({
         "agentId": row.key.client_id().as_str(),
         "credentialId": row.key.credential_id().as_str(),
         "backend": backend(reported),
         "parameters": reported.parameters_of(Generation::Current),
+        "createdAt": reported.created_at.map(text),
         "rotatedAt": reported.usage.since.map(text),
+        "secretMadeAt": made,
         "lastUsedAt": last,
         "expiresAt": expires,
         "previousBackend": reported.previous_backend().map(ToString::to_string),
@@ -117,12 +126,11 @@ fn line_of_json(reported: &Reported) -> String {
     .to_string()
 }
 
-/// Last use, expiry, end of the overlap, last use of the previous secret.
-fn times(reported: &Reported) -> [Option<String>; 4] {
-    let previous = reported.row.secrets.as_ref().and_then(|secrets| secrets.previous.as_ref());
-    let until = previous.map(|previous| previous.valid_until);
-    let used = reported.usage.previous_last_used_at.filter(|_| until.is_some());
-    [reported.usage.last_used_at, reported.row.expires_at, until, used].map(|at| at.map(text))
+/// When the secret was made, its last use, expiry, end of the overlap, last use of the previous secret.
+fn times(reported: &Reported) -> [Option<String>; 5] {
+    let (made, usage, until) = (reported.secret_made_at(), reported.usage, reported.previous_until());
+    let used = usage.previous_last_used_at.filter(|_| until.is_some());
+    [made, usage.last_used_at, reported.row.expires_at, until, used].map(|at| at.map(text))
 }
 
 pub(super) fn backend(reported: &Reported) -> String {
@@ -135,9 +143,9 @@ pub(super) fn text(at: SystemTime) -> String {
 
 /// As settings have times, and days.
 fn parse_time(text: &str) -> Result<Duration, String> {
-    let days =
-        text.strip_suffix('d').and_then(|days| days.parse().ok()).filter(|days| *days <= 36_500).map(|days| DAY * days);
-    days.or_else(|| parse_duration(text)).ok_or_else(|| "must be a time such as 90d, 12h or 30m".to_owned())
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok()).map(|days: u32| DAY.saturating_mul(days));
+    let time = days.or_else(|| parse_duration(text)).filter(|time| *time <= LONGEST);
+    time.ok_or_else(|| "must be a time such as 90d, 12h or 30m".to_owned())
 }
 
 #[cfg(test)]
@@ -149,7 +157,18 @@ mod tests {
         for (text, seconds) in [("7d", 7 * 86_400), ("0d", 0), ("12h", 43_200), ("90s", 90)] {
             assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)));
         }
-        for text in ["", "d", "-1d", "7", "1.5d", "36501d", "4294967296d"] {
+        for text in [
+            "",
+            "d",
+            "-1d",
+            "7",
+            "1.5d",
+            "36501d",
+            "4294967296d",
+            "876001h",
+            "1000000000000000h",
+            "18446744073709551615s",
+        ] {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::terminal::Lines;
 
-const HEAD: &str = "BACKEND      SECRET   PARAMETERS                         ALL   USED 1D  USED 30D     NEVER   ROT 90D NEVER ROT  \
+const HEAD: &str = "BACKEND      SECRET   PARAMETERS                         ALL   USED 1D  USED 30D     NEVER   ROT 90D NEVER ROT  OLDER 90D  \
                     ENDS 7D   EXPIRED";
 
 /// Prints it as a table, or as one JSON object a line.
@@ -22,10 +22,10 @@ fn line(kind: &SecretKind, counts: &Counts) -> String {
     let (backend, generation) = (backend(kind), generation(kind));
     let parameters = kind.parameters.as_deref().unwrap_or("-");
     let Counts { secrets, used_in_a_day, used_in_30_days, never_used, .. } = counts;
-    let Counts { rotated_in_90_days, never_rotated, ending_in_7_days, expired, .. } = counts;
+    let Counts { rotated_in_90_days, never_rotated, older_than_90_days, ending_in_7_days, expired, .. } = counts;
     format!(
         "{backend:<12} {generation:<8} {parameters:<28} {secrets:>9} {used_in_a_day:>9} {used_in_30_days:>9} {never_used:>9} \
-         {rotated_in_90_days:>9} {never_rotated:>9} {ending_in_7_days:>9} {expired:>9}"
+         {rotated_in_90_days:>9} {never_rotated:>9} {older_than_90_days:>10} {ending_in_7_days:>9} {expired:>9}"
     )
 }
 
@@ -40,6 +40,7 @@ fn line_of_json(kind: &SecretKind, counts: &Counts) -> String {
         "neverUsed": counts.never_used,
         "rotatedIn90Days": counts.rotated_in_90_days,
         "neverRotated": counts.never_rotated,
+        "olderThan90Days": counts.older_than_90_days,
         "endingIn7Days": counts.ending_in_7_days,
         "expired": counts.expired,
     })

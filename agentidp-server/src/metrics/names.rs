@@ -21,6 +21,7 @@ pub(super) const CREDENTIALS: &str = "agentidp_credentials";
 pub(super) const UNCONFIGURED: &str = "agentidp_credentials_unconfigured";
 pub(super) const EXPIRING: &str = "agentidp_credentials_expiring";
 pub(super) const OVERLAPPING: &str = "agentidp_credentials_overlapping";
+pub(super) const OVERLAPS_OVERDUE: &str = "agentidp_overlaps_overdue";
 pub(super) const PURGE_BACKLOG: &str = "agentidp_purge_backlog";
 pub(super) const BUILD_INFO: &str = "agentidp_build_info";
 pub(super) const TOKENS_REFUSED: &str = "agentidp_tokens_refused_total";
@@ -72,7 +73,7 @@ const HISTOGRAMS: [(&str, &str); 3] = [
     (DB_DURATION, "Time of a database operation, as the caller sees it."),
 ];
 
-const GAUGES: [(&str, &str); 20] = [
+const GAUGES: [(&str, &str); 21] = [
     (
         LEDGER,
         "1 for how the database and its folder in Vault stand to each other, 0 otherwise: deletions are carried out while \
@@ -95,6 +96,11 @@ const GAUGES: [(&str, &str); 20] = [
     (
         OVERLAPPING,
         "Active credentials whose previous secret still works, by whether it was used within a day, counted with the others.",
+    ),
+    (
+        OVERLAPS_OVERDUE,
+        "Active credentials whose previous secret still works, although nobody has used it for longer than END_IDLE_OVERLAPS, \
+         counted with the others.",
     ),
     (PURGE_BACKLOG, "Secrets that Vault has still to forget: due now, or later."),
     (BUILD_INFO, "Always 1; the label is the version."),

@@ -7,8 +7,8 @@ use agentidp_secrets::vault::auth::TokenLife;
 
 use super::names::{
     AUDIT_LOST, BUILD_INFO, CLOCK_DIFFERENCE, CREDENTIALS, DATABASE_UP, DATABASE_WRITABLE, DB_DURATION,
-    DIGEST_THREADS_BUSY, DIGESTS_WAITING, DRIFT, EXPIRING, LEDGER, LISTENER_UP, OVERLAPPING, PURGE_BACKLOG, ROW_CACHE,
-    UNCONFIGURED, VAULT_BREAKER_OPEN, VAULT_TOKEN_ENDING, VAULT_TOKEN_RENEWALS, VAULT_UP,
+    DIGEST_THREADS_BUSY, DIGESTS_WAITING, DRIFT, EXPIRING, LEDGER, LISTENER_UP, OVERLAPPING, OVERLAPS_OVERDUE,
+    PURGE_BACKLOG, ROW_CACHE, UNCONFIGURED, VAULT_BREAKER_OPEN, VAULT_TOKEN_ENDING, VAULT_TOKEN_RENEWALS, VAULT_UP,
 };
 use super::{Metrics, label, locked};
 use crate::ledger::LedgerState;
@@ -54,7 +54,7 @@ impl Metrics {
     /// Of so many credentials the time is coming; how many there were before.
     #[must_use = "it tells whether there are more"]
     pub fn deadlines(&self, deadlines: Deadlines) -> Deadlines {
-        let Deadlines { expiring_used, expiring_unused, previous_used, previous_unused } = deadlines;
+        let Deadlines { expiring_used, expiring_unused, previous_used, previous_unused, previous_overdue } = deadlines;
         let counts = [
             (EXPIRING, "true", expiring_used),
             (EXPIRING, "false", expiring_unused),
@@ -64,6 +64,7 @@ impl Metrics {
         for (name, used, count) in counts {
             self.gauge(name, label("used", used)).set(count as f64);
         }
+        self.gauge(OVERLAPS_OVERDUE, Vec::new()).set(previous_overdue as f64);
         std::mem::replace(&mut *locked(&self.0.deadlines), deadlines)
     }
 

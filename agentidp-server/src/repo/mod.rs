@@ -41,7 +41,7 @@ pub use self::ledger::{LedgerRepo, LedgerRow};
 pub use self::open::{open, open_observed};
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
-pub use self::usage::{Deadlines, UsageRepo};
+pub use self::usage::{Deadlines, Since, UsageRepo};
 pub use self::watch::QueryObserver;
 
 /// The repositories of one database.

@@ -42,6 +42,18 @@ pub struct Deadlines {
     pub previous_used: u64,
     /// Their previous secret works, and nobody uses it.
     pub previous_unused: u64,
+    /// Their previous secret works, although it should have been ended.
+    pub previous_overdue: u64,
+}
+
+/// Since when something has to be so, for [`Deadlines`].
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "passed to repositories")]
+pub struct Since {
+    /// What was used since then is used.
+    pub recently: Timestamp,
+    /// A previous secret that nobody used since then is overdue; none where none ever is.
+    pub idle: Option<Timestamp>,
 }
 
 /// When secrets were last proved.
@@ -51,9 +63,12 @@ pub trait UsageRepo: Send + Sync + 'static {
     async fn note_uses(&self, uses: &[Use]) -> Result<()>;
 
     /// Which active credentials have to be seen to at `now`: those that expire by `soon`, and those whose previous secret still
-    /// works. Used is what was used since `recently`.
-    async fn deadlines(&self, now: Timestamp, soon: Timestamp, recently: Timestamp) -> Result<Deadlines>;
+    /// works.
+    async fn deadlines(&self, now: Timestamp, soon: Timestamp, since: Since) -> Result<Deadlines>;
 
     /// What is kept of up to a page of credentials; nothing of one that was never used.
     async fn usage(&self, credential_ids: &[Uuid]) -> Result<HashMap<Uuid, Usage>>;
+
+    /// When each of up to a page of credentials was made.
+    async fn created(&self, credential_ids: &[Uuid]) -> Result<HashMap<Uuid, Timestamp>>;
 }

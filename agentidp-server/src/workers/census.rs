@@ -5,7 +5,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::app::App;
-use crate::repo::Backends;
+use crate::repo::{Backends, Since};
+use crate::workers::overlaps;
 
 /// Time between two looks at what Vault has still to forget, which indexes answer.
 pub(super) const BACKLOG_PERIOD: Duration = Duration::from_secs(15);
@@ -39,13 +40,14 @@ pub async fn credentials(app: &App) {
 /// Counts the credentials whose time is coming. An expiry is no outage for whoever hears of it before.
 pub(crate) async fn deadlines(app: &App) {
     let now = app.now();
-    match app.repos.usage.deadlines(now, now.plus(SOON), now.minus(RECENTLY)).await {
+    let since = Since { recently: now.minus(RECENTLY), idle: overlaps::overdue(app).map(|late| now.minus(late)) };
+    match app.repos.usage.deadlines(now, now.plus(SOON), since).await {
         Ok(deadlines) => {
             let before = app.metrics.deadlines(deadlines);
-            if deadlines.expiring_used > before.expiring_used {
+            if deadlines.expiring_used > 0 && deadlines.expiring_used != before.expiring_used {
                 warn!(
                     credentials = deadlines.expiring_used,
-                    "{} credentials that were used within a day expire within seven days: rotate them with a later expiresAt",
+                    "{} credentials that were used within a day expire within seven days: rotate them with a later expiresAt; `agentidp-server credentials --expiring 7d` names them",
                     deadlines.expiring_used
                 );
             }

@@ -13,6 +13,13 @@ pub(super) fn period(app: &App) -> Duration {
     (app.settings.end_idle_overlaps / 10).clamp(Duration::from_secs(60), Duration::from_secs(3600))
 }
 
+/// After how long without a use an overlap should have been ended, where it is to be: a look may be late, and so may what tells of a use.
+pub(super) fn overdue(app: &App) -> Option<Duration> {
+    const LATE: Duration = Duration::from_secs(15 * 60);
+    let idle = app.settings.end_idle_overlaps;
+    (!idle.is_zero()).then(|| idle.saturating_add(period(app)).saturating_add(LATE))
+}
+
 /// Ends those that are idle. What fails is left to the next look.
 pub async fn round(app: &App) {
     let idle = app.settings.end_idle_overlaps;

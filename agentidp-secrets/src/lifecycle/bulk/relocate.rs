@@ -63,14 +63,14 @@ impl<L: Ledger> Lifecycle<L> {
         let Some(secrets) = &row.secrets else { return Ok(None) };
         let secret = self.shown(&row.key, &secrets.current).await?;
         self.0.store.primary().check_secret(&secret)?;
-        if dry_run {
-            return Ok(Some(MoveOutcome::WouldMove));
-        }
         if !self.may_move_in() {
             let message =
                 "the places of the backend that secrets are to move to may be another database's, says the gate";
             let primary = self.0.store.primary().id.clone();
             return Err(Error::new(ErrorKind::Unavailable, message).with_backend(primary).into());
+        }
+        if dry_run {
+            return Ok(Some(MoveOutcome::WouldMove));
         }
         Ok(self.store_anew(row, &secret).await?.then_some(MoveOutcome::Moved))
     }

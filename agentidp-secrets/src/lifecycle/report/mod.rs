@@ -2,6 +2,8 @@
 
 mod summary;
 
+use std::time::SystemTime;
+
 pub use self::summary::{Counts, SecretKind, Summary};
 use super::ledger::Ledger;
 use super::rows::Row;
@@ -23,18 +25,22 @@ pub struct Reported {
     pub row: Row,
     /// When its secrets were last proved. Nothing without [`Lifecycle::with_usage`].
     pub usage: Usage,
+    /// When it was made, where the ledger knows it. Nothing without [`Lifecycle::with_usage`].
+    pub created_at: Option<SystemTime>,
+    read_at: SystemTime,
     parameters: Option<String>,
     previous_parameters: Option<String>,
 }
 
 impl Reported {
-    fn of(row: Row, usage: Usage, store: &SecretStore) -> Self {
+    fn of(row: Row, usage: Usage, created_at: Option<SystemTime>, store: &SecretStore) -> Self {
+        let read = Self { row, usage, created_at, read_at: store.now(), parameters: None, previous_parameters: None };
         let parameters = |generation| {
-            let (backend, record) = store.claim(Operation::Verify, record_of(&row, generation)?).ok()?;
+            let (backend, record) = store.claim(Operation::Verify, read.record_of(generation)?).ok()?;
             backend.info().parameters(&record)
         };
         let [parameters, previous_parameters] = [Generation::Current, Generation::Previous].map(parameters);
-        Self { row, usage, parameters, previous_parameters }
+        Self { parameters, previous_parameters, ..read }
     }
 
     /// What keeps its secret; none where the row cannot be read.
@@ -43,10 +49,10 @@ impl Reported {
         self.backend_of(Generation::Current)
     }
 
-    /// What keeps one of its secrets; none where there is none in the row.
+    /// What keeps one of its secrets that count; none where there is none in the row.
     #[must_use]
     pub fn backend_of(&self, generation: Generation) -> Option<&BackendId> {
-        record_of(&self.row, generation).map(StoredSecret::backend)
+        self.record_of(generation).map(StoredSecret::backend)
     }
 
     /// How the record of one of its secrets was made, such as `cost=10`; none where its backend does not tell.
@@ -58,21 +64,51 @@ impl Reported {
         }
     }
 
-    /// Whether its client is refused as soon as this backend is gone. One whose previous secret alone lies there is not.
+    /// Whether a secret of its client is refused as soon as this backend is gone: the current one, or the previous one while that
+    /// counts.
     #[must_use]
     pub fn needs(&self, backend: &BackendId) -> bool {
-        self.backend() == Some(backend)
+        [self.backend(), self.previous_backend()].contains(&Some(backend))
     }
 
-    /// What keeps its previous secret, while there is one in the row.
+    /// What keeps its previous secret, while that counts.
     #[must_use]
     pub fn previous_backend(&self) -> Option<&BackendId> {
         self.backend_of(Generation::Previous)
     }
-}
 
-fn record_of(row: &Row, generation: Generation) -> Option<&StoredSecret> {
-    row.secrets.as_ref()?.record(generation)
+    /// Until when its previous secret counts; none where it does not.
+    #[must_use]
+    pub fn previous_until(&self) -> Option<SystemTime> {
+        let previous = self.row.secrets.as_ref()?.previous.as_ref()?;
+        Some(previous.valid_until).filter(|until| *until > self.read_at)
+    }
+
+    /// When its client was last seen: when any of its secrets was last proved, also one that does not count any more.
+    #[must_use]
+    pub fn last_seen_at(&self) -> Option<SystemTime> {
+        self.usage.last_used_at.max(self.usage.previous_last_used_at)
+    }
+
+    /// Since when its client has not been seen: since it was [last seen](Self::last_seen_at), or since its current secret was made. None
+    /// where nothing is known of either.
+    #[must_use]
+    pub fn unseen_since(&self) -> Option<SystemTime> {
+        self.last_seen_at().max(self.secret_made_at())
+    }
+
+    /// When its current secret was made: by a rotation, or with the credential. None where that is not known.
+    #[must_use]
+    pub fn secret_made_at(&self) -> Option<SystemTime> {
+        self.usage.since.max(self.created_at)
+    }
+
+    fn record_of(&self, generation: Generation) -> Option<&StoredSecret> {
+        if generation == Generation::Previous {
+            self.previous_until()?;
+        }
+        self.row.secrets.as_ref()?.record(generation)
+    }
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -126,8 +162,14 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Vec<Reported>, Failure<L::Error>> {
         let rows = self.0.ledger.page(after, PAGE).await.map_err(Failure::Ledger)?;
         let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
-        let usages = self.usages(&keys).await?;
-        Ok(rows.into_iter().zip(usages).map(|(row, usage)| Reported::of(row, usage, &self.0.store)).collect())
+        let (usages, created) = (self.usages(&keys).await?, self.created(&keys).await?);
+        let store = &self.0.store;
+        let known = usages.into_iter().zip(created);
+        Ok(rows
+            .into_iter()
+            .zip(known)
+            .map(|(row, (usage, created))| Reported::of(row, usage, created, store))
+            .collect())
     }
 }
 
@@ -166,7 +208,7 @@ mod tests {
         assert!(told.windows(2).all(|pair| pair[0].row.key < pair[1].row.key), "each once");
         assert!(told.iter().all(|reported| reported.row.key != key(8)), "what has ended is none");
         let in_memory = told.iter().filter(|reported| reported.needs(&BackendId::MEMORY)).count();
-        assert_eq!(in_memory, 1_999);
+        assert_eq!(in_memory, 2_000, "with the one whose previous secret lies there");
         let seven = told.iter().find(|reported| reported.row.key == key(7)).unwrap();
         assert_eq!(seven.backend(), Some(&BackendId::BCRYPT));
         assert_eq!(seven.previous_backend(), Some(&BackendId::MEMORY));

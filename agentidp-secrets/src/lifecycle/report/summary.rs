@@ -66,6 +66,8 @@ pub struct Counts {
     pub rotated_in_90_days: u64,
     /// Of credentials that were never rotated, as far as is known.
     pub never_rotated: u64,
+    /// Made more than 90 days ago, by a rotation or with the credential, as far as is known; a previous one: its successor was.
+    pub older_than_90_days: u64,
     /// They end by themselves within 7 days: by the credential's expiry, or by the end of the overlap.
     pub ending_in_7_days: u64,
     /// Of credentials that have expired.
@@ -87,12 +89,10 @@ impl Summary {
             parameters: reported.parameters_of(generation).map(str::to_owned),
             is_previous: generation == Generation::Previous,
         };
-        self.count(kind(Generation::Current), usage.last_used_at, usage.since, row.expires_at, row.expires_at);
-        let previous = row.secrets.as_ref().and_then(|secrets| secrets.previous.as_ref());
-        if let Some(previous) = previous.filter(|previous| previous.valid_until > self.now) {
-            let ends = row.expires_at.map_or(previous.valid_until, |end| end.min(previous.valid_until));
-            let used = usage.previous_last_used_at;
-            self.count(kind(Generation::Previous), used, usage.since, Some(ends), row.expires_at);
+        self.count(reported, kind(Generation::Current), usage.last_used_at, row.expires_at);
+        if let Some(until) = reported.previous_until().filter(|until| *until > self.now) {
+            let ends = row.expires_at.map_or(until, |end| end.min(until));
+            self.count(reported, kind(Generation::Previous), usage.previous_last_used_at, Some(ends));
         }
     }
 
@@ -101,17 +101,10 @@ impl Summary {
         self.kinds.iter()
     }
 
-    fn count(
-        &mut self,
-        kind: SecretKind,
-        used: Option<SystemTime>,
-        rotated: Option<SystemTime>,
-        ends: Option<SystemTime>,
-        expires: Option<SystemTime>,
-    ) {
-        let now = self.now;
+    fn count(&mut self, reported: &Reported, kind: SecretKind, used: Option<SystemTime>, ends: Option<SystemTime>) {
+        let (now, rotated, made) = (self.now, reported.usage.since, reported.secret_made_at());
         let within = |at: Option<SystemTime>, days: u32| at.is_some_and(|at| at + days * DAY > now);
-        let has_expired = expires.is_some_and(|end| end <= now);
+        let has_expired = reported.row.expires_at.is_some_and(|end| end <= now);
         let counts = self.kinds.entry(kind).or_default();
         for (count, is_one) in [
             (&mut counts.secrets, true),
@@ -120,6 +113,7 @@ impl Summary {
             (&mut counts.never_used, used.is_none()),
             (&mut counts.rotated_in_90_days, within(rotated, 90)),
             (&mut counts.never_rotated, rotated.is_none()),
+            (&mut counts.older_than_90_days, made.is_some_and(|at| at + 90 * DAY <= now)),
             (&mut counts.ending_in_7_days, !has_expired && ends.is_some_and(|end| end <= now + 7 * DAY)),
             (&mut counts.expired, has_expired),
         ] {

@@ -17,6 +17,7 @@ pub(crate) trait Keeper<L: Ledger>: Send + Sync {
     async fn note_uses(&self, ledger: &L, uses: &[Use]) -> Result<(), L::Error>;
     async fn rotate(&self, ledger: &L, tx: &mut L::Tx, key: &CredentialKey, now: SystemTime) -> Result<(), L::Error>;
     async fn usages(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Usage>, L::Error>;
+    async fn created(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, L::Error>;
 }
 
 pub(super) struct Direct;
@@ -33,6 +34,10 @@ impl<L: UsageLedger> Keeper<L> for Direct {
 
     async fn usages(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Usage>, L::Error> {
         ledger.usages(keys).await
+    }
+
+    async fn created(&self, ledger: &L, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, L::Error> {
+        ledger.created(keys).await
     }
 }
 

@@ -30,4 +30,13 @@ pub trait UsageLedger: Ledger {
     /// # Errors
     /// Those of the database.
     async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Self::Error>;
+
+    /// When each of up to a thousand credentials was made, in the order of `keys`, for [reports](super::super::Reported::created_at);
+    /// none where the ledger does not know, as here unless a ledger does better.
+    ///
+    /// # Errors
+    /// Those of the database.
+    async fn created(&self, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, Self::Error> {
+        Ok(vec![None; keys.len()])
+    }
 }

@@ -124,6 +124,14 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(self.usages(std::slice::from_ref(key)).await?.first().copied().unwrap_or_default())
     }
 
+    /// When each of up to a thousand credentials was made, as far as the ledger knows.
+    pub(super) async fn created(&self, keys: &[CredentialKey]) -> Result<Vec<Option<SystemTime>>, Failure<L::Error>> {
+        match &self.0.usage {
+            Some(usage) => usage.keeper.created(&self.0.ledger, keys).await.map_err(Failure::Ledger),
+            None => Ok(vec![None; keys.len()]),
+        }
+    }
+
     /// The same of each of up to a thousand credentials.
     pub(super) async fn usages(&self, keys: &[CredentialKey]) -> Result<Vec<Usage>, Failure<L::Error>> {
         let Some(usage) = &self.0.usage else { return Ok(vec![Usage::default(); keys.len()]) };

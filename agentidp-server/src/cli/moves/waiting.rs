@@ -24,7 +24,7 @@ impl Waiting {
     pub(super) fn add(&mut self, reported: &Reported) {
         let key = &reported.row.key;
         let (client, credential) = (key.client_id().to_string(), key.credential_id().to_string());
-        self.insert((reported.usage.last_used_at, client, credential, backend(reported)));
+        self.insert((reported.last_seen_at(), client, credential, backend(reported)));
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -48,7 +48,9 @@ impl Waiting {
         }));
         let more = self.count - self.first.len() as u64;
         if more > 0 {
-            lines.push(format!("and {more} that were used later: `agentidp-server credentials` lists them all"));
+            lines.push(format!(
+                "and {more} that were used later: `agentidp-server credentials --without BACKEND` lists them all"
+            ));
         }
         lines
     }

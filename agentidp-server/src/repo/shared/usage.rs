@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Connection, Db, NOTE_USES, Store};
 use crate::domain::{Timestamp, ids};
 use crate::repo::columns::Id;
-use crate::repo::{Deadlines, Result, UsageRepo};
+use crate::repo::{Deadlines, Result, Since, UsageRepo};
 
 type UsageRow = (Id, Option<i64>, Option<i64>, Option<i64>);
 
@@ -24,28 +24,35 @@ impl UsageRepo for Store {
         self.watch.again("usage.note", work).await
     }
 
-    async fn deadlines(&self, now: Timestamp, soon: Timestamp, recently: Timestamp) -> Result<Deadlines> {
+    async fn deadlines(&self, now: Timestamp, soon: Timestamp, since: Since) -> Result<Deadlines> {
         let work = || async {
-            let counts: (i64, i64, i64, i64) = sqlx::query_as(
+            let counts: (i64, i64, i64, i64, i64) = sqlx::query_as(
                 "SELECT count(CASE WHEN c.expires_at <= $2 THEN 1 END), \
-                 count(CASE WHEN c.expires_at <= $2 AND u.last_used_at >= $3 THEN 1 END), \
+                 count(CASE WHEN c.expires_at <= $2 AND (u.last_used_at >= $3 OR c.previous_expires_at > $1 \
+                 AND c.previous_of = c.revision AND u.previous_last_used_at >= $3) THEN 1 END), \
                  count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision THEN 1 END), \
                  count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision \
-                 AND u.previous_last_used_at >= $3 THEN 1 END) \
+                 AND u.previous_last_used_at >= $3 THEN 1 END), \
+                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision AND u.since <= $4 \
+                 AND coalesce(u.previous_last_used_at, 0) <= $4 THEN 1 END) \
                  FROM credentials c LEFT JOIN credential_usage u ON u.credential_id = c.credential_id \
                  WHERE c.status = 'active' AND (c.expires_at IS NULL OR c.expires_at > $1) \
                  AND (c.expires_at <= $2 OR c.previous_expires_at > $1)",
             )
             .bind(now)
             .bind(soon)
-            .bind(millis(recently.into()))
+            .bind(millis(since.recently.into()))
+            .bind(since.idle.map(|at| millis(at.into())))
             .fetch_one(&self.lists)
             .await?;
-            let (expiring, expiring_used, previous, previous_used) = counts;
-            let [expiring_used, expiring_unused, previous_used, previous_unused] =
-                [expiring_used, expiring - expiring_used, previous_used, previous - previous_used]
-                    .map(i64::unsigned_abs);
-            Ok(Deadlines { expiring_used, expiring_unused, previous_used, previous_unused })
+            let (expiring, expiring_used, previous, previous_used, overdue) = counts;
+            Ok(Deadlines {
+                expiring_used: expiring_used.unsigned_abs(),
+                expiring_unused: (expiring - expiring_used).unsigned_abs(),
+                previous_used: previous_used.unsigned_abs(),
+                previous_unused: (previous - previous_used).unsigned_abs(),
+                previous_overdue: overdue.unsigned_abs(),
+            })
         };
         self.watch.again("usage.deadlines", work).await
     }
@@ -55,16 +62,8 @@ impl UsageRepo for Store {
             return Ok(HashMap::new());
         }
         let work = || async {
-            let mut query = QueryBuilder::<Db>::new(
-                "SELECT credential_id, last_used_at, previous_last_used_at, since FROM credential_usage \
-                 WHERE credential_id IN (",
-            );
-            let mut list = query.separated(", ");
-            for credential_id in credential_ids {
-                list.push_bind(Id(*credential_id));
-            }
-            query.push(")");
-            // Its text depends on how many there are; each kept one costs memory in the database and pushes out another.
+            let select = "SELECT credential_id, last_used_at, previous_last_used_at, since FROM credential_usage";
+            let mut query = of_each(select, credential_ids);
             let found: Vec<UsageRow> = query.build_query_as().persistent(false).fetch_all(&self.read).await?;
             let usage = |(id, last, previous, since): UsageRow| {
                 let [last_used_at, previous_last_used_at, since] = [last, previous, since].map(|at| at.map(time));
@@ -74,6 +73,29 @@ impl UsageRepo for Store {
         };
         self.watch.again("usage.find", work).await
     }
+
+    async fn created(&self, credential_ids: &[Uuid]) -> Result<HashMap<Uuid, Timestamp>> {
+        if credential_ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let work = || async {
+            let mut query = of_each("SELECT credential_id, created_at FROM credentials", credential_ids);
+            let found: Vec<(Id, Timestamp)> = query.build_query_as().persistent(false).fetch_all(&self.read).await?;
+            Ok(found.into_iter().map(|(id, at)| (id.0, at)).collect())
+        };
+        self.watch.again("usage.created", work).await
+    }
+}
+
+/// Its text depends on how many there are, so it is not kept: each kept one costs memory in the database and pushes out another.
+fn of_each(select: &'static str, credential_ids: &[Uuid]) -> QueryBuilder<Db> {
+    let mut query = QueryBuilder::new(select);
+    let mut list = query.push(" WHERE credential_id IN (").separated(", ");
+    for credential_id in credential_ids {
+        list.push_bind(Id(*credential_id));
+    }
+    query.push(")");
+    query
 }
 
 /// The current secret becomes the previous one.

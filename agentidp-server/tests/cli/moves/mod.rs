@@ -18,13 +18,13 @@ use crate::support::{self, Bao};
 const VERSIONS: &str = "2";
 
 /// A folder in Vault that keeps few versions.
-async fn mount(bao: &Bao) -> Mount {
+pub(crate) async fn mount(bao: &Bao) -> Mount {
     let mount = bao.fresh_mount(2).await;
     bao.root(Method::POST, &format!("{}/config", mount.name), json!({ "max_versions": 2 })).await;
     mount
 }
 
-fn vault<'a>(bao: &'a Bao, mount: &'a Mount) -> [(&'static str, &'a str); 4] {
+pub(crate) fn vault<'a>(bao: &'a Bao, mount: &'a Mount) -> [(&'static str, &'a str); 4] {
     [
         ("VAULT_ADDR", bao.address()),
         ("VAULT_TOKEN", &mount.policy_token),

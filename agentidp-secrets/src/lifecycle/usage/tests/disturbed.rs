@@ -77,4 +77,12 @@ impl Keeper<MemoryLedger> for Disturbed {
     async fn usages(&self, ledger: &MemoryLedger, keys: &[CredentialKey]) -> Result<Vec<Usage>, MemoryError> {
         Direct.usages(ledger, keys).await
     }
+
+    async fn created(
+        &self,
+        ledger: &MemoryLedger,
+        keys: &[CredentialKey],
+    ) -> Result<Vec<Option<SystemTime>>, MemoryError> {
+        Direct.created(ledger, keys).await
+    }
 }
