@@ -78,7 +78,8 @@ impl<L: Ledger> Lifecycle<L> {
     ///
     /// Processes write uses up to a minute late, so it waits two minutes longer than `idle`. It needs
     /// [`with_usage`](Self::with_usage) in every process since before the rotation: an overlap of whose rotation the usage knows nothing
-    /// lasts until its time.
+    /// lasts until its time. Where a rotation was noted, and a process without it makes the next one, the time of the first is taken for
+    /// the second: so switch it on when no such process is left.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

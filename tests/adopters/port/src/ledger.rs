@@ -26,7 +26,7 @@ fn agent_id(client: &ClientId) -> Option<i64> {
     client.as_str().parse().ok().filter(|id: &i64| id.to_string() == client.as_str())
 }
 
-fn ids(key: &CredentialKey) -> Result<(i64, i64)> {
+pub(crate) fn ids(key: &CredentialKey) -> Result<(i64, i64)> {
     let credential_id = key.credential_id().as_str().parse().map_err(|_| Error::Damaged)?;
     Ok((agent_id(key.client_id()).ok_or(Error::Damaged)?, credential_id))
 }

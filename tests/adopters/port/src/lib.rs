@@ -6,12 +6,13 @@
 mod audit;
 mod error;
 mod ledger;
+mod usage;
 
 use std::time::Duration;
 
 use agentidp_secrets::lifecycle::{Decision, Failure, Lifecycle};
 use agentidp_secrets::{ClientId, ClientSecret, SecretStore};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
@@ -26,10 +27,13 @@ pub use self::ledger::{AgentLedger, key};
 
 pub type Idp = Lifecycle<AgentLedger>;
 
+/// While a client has used it within so long, the secret before a rotation is ended only by force.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
 /// Each sequence runs to its end as a task of tokio's, also when its client hangs up. Run `idp.work(stop)` in a task beside the
-/// server: there backends forget what has ended.
+/// server: there backends forget what has ended, and it is written when secrets were last used.
 pub fn idp(store: SecretStore, pool: PgPool) -> Idp {
-    Lifecycle::new(store, AgentLedger(pool), |task| drop(tokio::spawn(task)))
+    Lifecycle::new(store, AgentLedger(pool), |task| drop(tokio::spawn(task))).with_usage()
 }
 
 pub fn router(idp: Idp) -> Router {
@@ -61,8 +65,20 @@ async fn rotate(State(idp): State<Idp>, Path((agent_id, id)): Path<(i64, i64)>, 
     Ok(shown_once(json!({ "secret": shown.secret.expose_secret() })))
 }
 
-async fn end_previous(State(idp): State<Idp>, Path((agent_id, id)): Path<(i64, i64)>) -> Answer {
-    idp.end_previous(&key(agent_id, id)?, Audited { agent_id, event: "overlap ended" }).await?;
+#[derive(Deserialize)]
+struct Ending {
+    #[serde(default)]
+    force: bool,
+}
+
+async fn end_previous(
+    State(idp): State<Idp>,
+    Path((agent_id, id)): Path<(i64, i64)>,
+    Query(Ending { force }): Query<Ending>,
+) -> Answer {
+    let idle = if force { Duration::ZERO } else { IDLE };
+    let audited = Audited { agent_id, event: "overlap ended" };
+    idp.end_previous_unless_used(&key(agent_id, id)?, idle, audited).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -110,6 +126,7 @@ impl From<Failure<Error>> for Refusal {
             Failure::NotFound => Self(StatusCode::NOT_FOUND, "no such credential"),
             Failure::Ended => Self(StatusCode::CONFLICT, "the credential has ended"),
             Failure::NoPrevious => Self(StatusCode::NOT_FOUND, "no previous secret"),
+            Failure::PreviousInUse(_) => Self(StatusCode::CONFLICT, "a client still uses the previous secret"),
             Failure::Busy => Self(StatusCode::SERVICE_UNAVAILABLE, "another change is under way"),
             Failure::Ledger(Error::NotActive) => Self(StatusCode::CONFLICT, "the agent is not active"),
             failure => {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::support::fresh_pool;
 
 agentidp_secrets::ledger_conformance!(agent_ledger, Database(AgentLedger(fresh_pool().await)));
+agentidp_secrets::usage_conformance!(agent_usage, Database(AgentLedger(fresh_pool().await)));
 
 struct Database(AgentLedger);
 

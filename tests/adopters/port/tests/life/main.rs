@@ -3,9 +3,12 @@
 mod conformance;
 mod support;
 
+use std::sync::Arc;
+
 use adopter_port::{Idp, idp, router};
-use agentidp_secrets::SecretStore;
 use agentidp_secrets::backends::{Bcrypt, Memory};
+use agentidp_secrets::lifecycle::{MoveOutcome, Reported};
+use agentidp_secrets::{BackendId, SecretStore};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -88,7 +91,9 @@ async fn a_secret_works_from_its_issue_to_its_end() {
     let (_, body) = site.ask(Method::POST, &format!("/{first}/rotate"), json!({ "overlap_seconds": 3600 })).await;
     let rotated = text(&body, "secret");
     assert!(site.works(&one).await && site.works(&rotated).await, "both work within the overlap");
-    assert_eq!(site.ask(Method::DELETE, &format!("/{first}/previous"), Value::Null).await.0, StatusCode::NO_CONTENT);
+    let end = async |query: &str| site.ask(Method::DELETE, &format!("/{first}/previous{query}"), Value::Null).await.0;
+    assert_eq!(end("").await, StatusCode::CONFLICT, "a client still uses it");
+    assert_eq!(end("?force=true").await, StatusCode::NO_CONTENT);
     assert!(!site.works(&one).await && site.works(&rotated).await);
     assert_eq!(site.ask(Method::DELETE, &format!("/{first}/previous"), Value::Null).await.0, StatusCode::NOT_FOUND);
 
@@ -136,6 +141,38 @@ async fn a_client_moves_from_bcrypt_at_its_next_login() {
     assert!(site.works(&secret).await && site.works(&text(&body, "secret")).await);
     assert_eq!(site.ask(Method::DELETE, &format!("/{id}"), Value::Null).await.0, StatusCode::NO_CONTENT);
     assert!(!site.works(&secret).await);
+}
+
+/// The way back from a backend that keeps the secrets: nobody has to log in for it, and the report says who did.
+#[tokio::test]
+async fn secrets_that_can_be_read_move_without_their_clients() {
+    let mut site = site().await;
+    let memory = Arc::new(Memory::new());
+    let store = SecretStore::builder(Arc::clone(&memory)).accepts(bcrypt()).build().unwrap();
+    site.idp = idp(store, site.pool.clone());
+    site.address = serve(site.idp.clone()).await;
+    let ((used, secret), (unused, other)) = (site.issue().await, site.issue().await);
+    assert!(site.works(&secret).await);
+    assert_eq!(site.idp.write_uses().await, 1);
+
+    let idp = idp(SecretStore::builder(bcrypt()).accepts(memory).build().unwrap(), site.pool.clone());
+    let mut needing = Vec::new();
+    let note = &mut |reported: &Reported| {
+        if reported.needs(&BackendId::MEMORY) {
+            needing.push((reported.row.key.credential_id().to_string(), reported.usage.last_used_at.is_some()));
+        }
+    };
+    assert_eq!(idp.report(note).await.unwrap(), 2);
+    assert_eq!(needing, [(used.to_string(), true), (unused.to_string(), false)]);
+    let mut all = idp.move_all().at_once(4);
+    while let Some(moved) = all.next().await.unwrap() {
+        assert!(matches!(moved.outcome, MoveOutcome::Moved), "{moved:?}");
+    }
+    for id in [used, unused] {
+        assert!(site.record(id).await.starts_with("{bcrypt}"));
+    }
+    site.address = serve(idp).await;
+    assert!(site.works(&secret).await && site.works(&other).await);
 }
 
 /// Without blank lines and comments.
