@@ -1,6 +1,7 @@
 //! A move that is killed at random moments.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::{drained, held, in_vault, mount, text, told, vault};
 use crate::binary::Place;
@@ -10,8 +11,11 @@ use crate::support;
 const KEYS: (&str, &str) = ("MAC_KEYS", "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92");
 
 /// So many kills unless `MOVE_KILLS` says it, with some secrets each that are left to be moved.
-const KILLS: usize = 5;
-const EACH: usize = 8;
+const KILLS: usize = 10;
+const EACH: usize = 4;
+
+/// A move of some secrets takes about so long, from its start to its end.
+const A_MOVE: Duration = Duration::from_millis(200);
 
 fn number(name: &str) -> Option<u64> {
     std::env::var_os(name).map(|text| text.to_str().unwrap().parse().unwrap())
@@ -46,11 +50,18 @@ async fn is_finished(place: &Place, url: &str) {
     }
     server.stop().await;
 
-    for _ in 0..kills {
+    for kill in 0..kills {
         let (before, further) = (in_vault(url).await, dice.below(EACH) as i64);
         let mut command = place.command(&["move", "--to", "keyed-digest", "--rate", "100"], &settings);
         let mut moving = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        while before - in_vault(url).await < further && moving.try_wait().unwrap().is_none() {}
+        if kill % 2 == 0 {
+            // Right after a commit.
+            while before - in_vault(url).await < further && moving.try_wait().unwrap().is_none() {}
+        } else {
+            // Anywhere: while it connects, reads, or commits. This waits for nothing, it is the fault.
+            let millis = dice.below(A_MOVE.as_millis() as usize);
+            tokio::time::sleep(Duration::from_millis(millis as u64)).await;
+        }
         moving.kill().await.unwrap();
     }
     let left = in_vault(url).await;
