@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use agentidp_secrets::lifecycle::{Decision, Event, Lifecycle, MemoryLedger};
+use agentidp_secrets::lifecycle::{Decision, Event, Lifecycle, MemoryLedger, MoveOutcome};
 use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
 use agentidp_secrets::{
     ClientSecret, Clock, CredentialKey, ErrorKind, Held, ManualClock, SecretBackend, SecretStore, StoredSecret,
@@ -69,6 +69,29 @@ async fn moves(old: VaultKv2, new: VaultKv2) {
     assert!(works(&after, &key("kept"), &third.secret).await && !works(&after, &key("kept"), &kept.secret).await);
     after.round().await;
     assert!(!holds(&new, &key("kept"), &kept.secret).await && holds(&old, &key("kept"), &third.secret).await);
+
+    // All at once, and back: a bulk move reads each secret where it is.
+    let mut moved = Vec::new();
+    for number in 0..9 {
+        let key = CredentialKey::parse(&format!("bulk-{number}"), "c").unwrap();
+        moved.push((before.issue(&key, ()).await.unwrap().secret, key));
+    }
+    for (life, from, to) in [(&after, &old, &new), (&before, &new, &old)] {
+        let mut outcomes = Vec::new();
+        let mut all = life.move_all().at_once(8);
+        while let Some(one) = all.next().await.unwrap() {
+            assert!(matches!(one.outcome, MoveOutcome::Moved | MoveOutcome::AlreadyThere), "{one:?}");
+            outcomes.push(one.reported.row.key);
+        }
+        assert_eq!(outcomes.len(), moved.len() + 2, "those of above are among them");
+        assert_eq!(life.round().await.failed, 0);
+        for (secret, key) in &moved {
+            assert!(works(life, key, secret).await);
+            assert!(to.inspect(key, None).await.unwrap().secret().is_some_and(|held| held.ct_eq(secret)));
+        }
+        let (secret, key) = &moved[0];
+        assert!(!holds(from, key, secret).await, "blank versions push it out");
+    }
 
     // The end reaches both.
     for credential in ["rotated", "kept"] {
