@@ -165,4 +165,5 @@ impl<L: Ledger> fmt::Debug for BulkMove<L> {
 }
 
 #[cfg(test)]
+#[cfg(feature = "bcrypt")]
 mod tests;
