@@ -10,7 +10,7 @@ use super::{ConfigError, Secret};
 pub const DEFAULT_DATA_DIR: &str = "./agentidp-data";
 
 /// About 50 MB when it is full, which takes as many credentials in use.
-const DEFAULT_ROW_CACHE: usize = 100_000;
+const DEFAULT_ROW_CACHE: usize = 1_000_000;
 
 /// 5 GB. More agents than that have more than one server.
 const MAX_ROW_CACHE: usize = 10_000_000;

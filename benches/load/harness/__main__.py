@@ -137,8 +137,6 @@ class Run:
             "keyed-eddsa": lambda: kit.ours("keyed-eddsa", keyed=True, algorithm="EdDSA"),
             "selector": lambda: kit.ours("selector", keyed=True, WARM_CAPACITY="0"),
             "agents-few": lambda: kit.ours("agents-few", keyed=True, database="few", algorithm="EdDSA"),
-            "agents-rows": lambda: kit.ours(
-                "agents-rows", keyed=True, database="many", algorithm="EdDSA", ROW_CACHE_CAPACITY=str(plan.AGENTS["many"])),
             "agents-many": lambda: kit.ours("agents-many", keyed=True, database="many", algorithm="EdDSA"),
         }
         for name in dict.fromkeys(row.server for row in self.rows):
@@ -168,7 +166,7 @@ class Run:
         """Every client of every warm row proves itself once, and peers are run hot."""
         for server, clients in dict.fromkeys((row.server, row.clients.removeprefix("wrong-")) for row in self.rows):
             row = next(row for row in self.rows if (row.server, row.clients.removeprefix("wrong-")) == (server, clients))
-            if row.server == "agents-rows":
+            if row.long_warm_up:
                 # As many as there is time for: the row's share of hits is measured.
                 say(f"reading rows into {server}")
                 every_once(self.servers[server].urls[0], self.traffic(row), plan.AT, ROWS_WARM_UP)

@@ -59,13 +59,11 @@ ROWS = (
           "selector", f"{prefix}selected{count}", (AT,), slow=not prefix, expect=expect, section="credentials", hits="0 %")
       for what, prefix, expect in (("right", "", None), ("wrong", "wrong-", 401)) for count in (1, 20)),
     *(Row(f"agents-{clients}-{size}", f"{AGENTS[size]:,} agents, {what}", f"agents-{size}", clients, (AT,),
-          section="agents", hits=hits)
+          section="agents", hits=hits, long_warm_up=(clients, size) == ("every", "many"))
       for clients, what, hits in (
           ("working", f"{WORKING_SET:,} of them at work, bcrypt, warm", PROVED),
           ("every", "all of them at random, keyed digest", "not needed"))
       for size in AGENTS),
-    Row("agents-every-rows", f"{AGENTS['many']:,} agents, all of them at random, keyed digest, ROW_CACHE_CAPACITY=1000000",
-        "agents-rows", "every", (AT,), section="agents", long_warm_up=True, hits="not needed"),
     *(Row(f"replicas-{count}", f"{count} replica{'s' if count > 1 else ''}, bcrypt, warm, EdDSA", server, "bcrypt1", (AT,),
           section="replicas", hits=PROVED)
       for count, server in ((1, "eddsa"), (3, "eddsa-3"))),
@@ -102,6 +100,5 @@ RATIOS = (
     Ratio("20 credentials / 1, cold, selector, right secret", "selector-right-20", "selector-right-1", 0.85),
     Ratio("20 credentials / 1, cold, selector, wrong secret", "selector-wrong-20", "selector-wrong-1", 0.85),
     Ratio("10⁶ agents / 10³, bcrypt, warm", "agents-working-many", "agents-working-few", 0.85),
-    Ratio("10⁶ agents / 10³, all at random, rows of a tenth in memory", "agents-every-many", "agents-every-few", 0.85),
-    Ratio("10⁶ agents / 10³, all at random, rows in memory", "agents-every-rows", "agents-every-few", 0.85),
+    Ratio("10⁶ agents / 10³, all at random", "agents-every-many", "agents-every-few", 0.85),
 )

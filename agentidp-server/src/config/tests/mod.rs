@@ -33,7 +33,7 @@ fn nothing_set_is_the_documented_default() {
     assert_eq!(config.listen.address().to_string(), "127.0.0.1:3000");
     assert!(config.storage.database_url.is_none());
     assert_eq!(config.storage.data_dir.to_str(), Some("./agentidp-data"));
-    assert_eq!(config.storage.row_cache_capacity, 100_000);
+    assert_eq!(config.storage.row_cache_capacity, 1_000_000);
     assert!(config.jwt.private_key.is_none() && config.jwt.issuer.is_none());
     assert!(config.vault.is_none());
     assert_eq!((config.limits.bcrypt_cost, config.limits.rates), (10, Rates::of(100)));
