@@ -14,8 +14,9 @@ use crate::lifecycle::compare::{Difference, DifferenceKind, Mode};
 use crate::lifecycle::{DebtKind, Decision, Failure, MemoryError, Shown, State};
 use crate::secret::ClientSecret;
 
-/// What is owed is paid in so many rounds.
-const ROUNDS: usize = 60;
+/// Rounds until everything is done that is due. 360 of them are the half hour that a claim may last which was made before the clock
+/// jumped.
+const ROUNDS: usize = 400;
 
 /// Time between two rounds.
 const PERIOD: Duration = Duration::from_secs(5);

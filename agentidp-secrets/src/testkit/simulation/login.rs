@@ -39,6 +39,7 @@ pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientS
             site.world.lock().decided(key.client_id(), &secret, &decision, from);
             return;
         };
+        site.world.lock().was_used(site.owner, proof.key(), &secret, began);
         // The token is signed, and the audit event committed.
         site.point("the rest of a login").await;
         if fault == Some(Fault::NoSecondLook) {
@@ -48,11 +49,7 @@ pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientS
         }
         let look = site.decides_from_now_on(&secret);
         if let Ok(decision) = life.still_counts(proof, &secret).await {
-            let mut world = site.world.lock();
-            world.decided(key.client_id(), &secret, &decision, look);
-            if let Decision::Proved(proof) = &decision {
-                world.was_used(site.owner, proof.key(), &secret, began);
-            }
+            site.world.lock().decided(key.client_id(), &secret, &decision, look);
         }
     }));
 }

@@ -76,7 +76,7 @@ pub(super) fn end_idle_overlaps(replica: Replica, idle: Duration) {
 }
 
 impl World {
-    /// A client was let in, between these moments.
+    /// A secret was proved, between these moments: whether its client is let in or not, that is noted.
     pub(super) fn was_used(&mut self, by: Owner, key: &CredentialKey, secret: &ClientSecret, began: SystemTime) {
         let (key, secret, ended) = (key.clone(), secret.clone(), self.now());
         self.oracle.used.push(Used { by, key, secret, began, ended, is_written: false });
@@ -87,15 +87,18 @@ impl World {
         self.oracle.rotated.push(Rotated { key, began, committed });
     }
 
-    /// The latest use of a secret that was written and surely counts for it.
+    /// The latest use of a secret that was written and surely counts for it. One during a rotation may count for either secret, with
+    /// those before it that its process had not written yet: of them only the latest is kept.
     fn last_written(&self, key: &CredentialKey, secret: &ClientSecret) -> Option<SystemTime> {
         let is_unsure = |used: &Used| {
             let mut rotated = self.oracle.rotated.iter().filter(|rotated| rotated.key == *key);
             rotated.any(|rotated| rotated.began <= used.ended && used.began <= rotated.committed)
         };
         let used = self.oracle.used.iter().filter(|used| used.is_written && used.key == *key);
-        let used = used.filter(|used| used.secret.ct_eq(secret) && !is_unsure(used));
-        used.map(|used| used.began).max()
+        let used: Vec<_> = used.filter(|used| used.secret.ct_eq(secret)).collect();
+        let (unsure, sure): (Vec<_>, Vec<_>) = used.into_iter().partition(|used| is_unsure(used));
+        let is_hidden = |used: &Used| unsure.iter().any(|later| later.by == used.by && later.ended >= used.began);
+        sure.into_iter().filter(|used| !is_hidden(used)).map(|used| used.began).max()
     }
 
     /// Whether the times of uses and rotations have an order.
