@@ -36,7 +36,7 @@ async fn doorkeeper() {
     taken_over(&recipe_rows::doorkeeper(), LegacySha::builder().bare_hex()).await;
 }
 
-/// Doorkeeper keeps secrets in plain text unless it is told otherwise: 43 characters of base64url, as a digest may be.
+/// Doorkeeper keeps secrets in plain text unless `hash_application_secrets` is set: 43 characters of base64url, as a digest may be.
 #[tokio::test]
 async fn a_secret_in_plain_text_is_a_damaged_row_and_no_wrong_secret() {
     let (ledger, plain) = (MemoryLedger::new(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");

@@ -89,7 +89,7 @@ impl Choices {
 }
 
 fn is_previous_at(reported: &Reported, backend: &str) -> bool {
-    reported.previous_backend().is_some_and(|previous| previous.to_string() == backend)
+    reported.previous_backend().is_some_and(|previous| previous.as_str() == backend)
 }
 
 const HEAD: &str = "AGENT                                CREDENTIAL                           BACKEND      MADE                     \

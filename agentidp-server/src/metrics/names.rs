@@ -99,8 +99,8 @@ const GAUGES: [(&str, &str); 21] = [
     ),
     (
         OVERLAPS_OVERDUE,
-        "Active credentials whose previous secret still works, although nobody has used it for longer than END_IDLE_OVERLAPS, \
-         counted with the others.",
+        "Active credentials whose overlap END_IDLE_OVERLAPS should have ended, since nobody has used the previous secret for \
+         longer; counted with the others.",
     ),
     (PURGE_BACKLOG, "Secrets that Vault has still to forget: due now, or later."),
     (BUILD_INFO, "Always 1; the label is the version."),

@@ -52,7 +52,7 @@ pub struct Deadlines {
 pub struct Since {
     /// What was used since then is used.
     pub recently: Timestamp,
-    /// A previous secret that nobody used since then is overdue; none where none ever is.
+    /// An overlap is overdue when nobody has used its previous secret since then; none where no overlap ever is.
     pub idle: Option<Timestamp>,
 }
 

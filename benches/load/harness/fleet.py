@@ -104,10 +104,13 @@ def comparison(kit, bao, rows):
     print(f"filled {rows:,} in {time.monotonic() - begin:.0f} s", flush=True)
     seed.numbered(kit.postgres, "kept", ((number, seed.NUMBERED_DIGEST) for number in numbers))
     kit.postgres.psql("kept", """
-        alter table credentials disable trigger user;
+        begin;
+        set local session_replication_role = replica;
+        alter table credentials disable trigger agentidp_credential_changed;
         update credentials set secret_hash = null, vault_version = 1, secret_selector = null,
             vault_path = 'secret/data/agentidp/agents/' || client_id || '/credentials/' || credential_id;
         alter table credentials enable always trigger agentidp_credential_changed;
+        commit;
         vacuum analyze credentials""")
     timed(kit, environment, rows, "credentials", "--without", "vault-kv2")
     timed(kit, environment, rows, "reconcile", "--dry-run")

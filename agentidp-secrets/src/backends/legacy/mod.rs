@@ -10,7 +10,8 @@
 //! | [`LegacySha`] | `legacy-sha` | SHA-1, SHA-256 and SHA-512, plain and salted: quick, and safe for generated secrets only |
 //!
 //! **Forms** are recognised in rows as they are, without an id; [`guide::legacy`](crate::guide::legacy) lists them with the
-//! software that writes them. Sums without the name of their function are so only where [`LegacyShaBuilder`] is told which. They are not bound to the key: nothing but the row says whose digest it is.
+//! software that writes them. [`LegacySha`] reads a sum that does not name its function only where you ask [`LegacyShaBuilder`] for that
+//! form. No form is bound to the key: nothing but the row says whose digest it is.
 //!
 //! **Bounds** of what a stored digest may ask for are settings of [`LegacyKdfBuilder`]. A digest that asks for more is
 //! `Malformed` before any memory is taken or work is done. scrypt takes at most 129 MiB a thread unless set.

@@ -14,9 +14,9 @@ use crate::secret::ClientSecret;
 /// One guess takes a microsecond, for whoever has the database too. That is enough for a generated secret of 128 bits and more,
 /// and protects no secret that a person chose.
 ///
-/// A sum that stands alone in its column says nothing of itself, and a secret in plain text may look the same: taken for a sum, its right
-/// secret would be answered as a wrong one. So bare sums are read where [`LegacyShaBuilder`] is told which, and unless it is they are
-/// [`Malformed`](crate::ErrorKind::Malformed). Those that name their function, as LDAP's, Dovecot's, Spring's and Django's do, are always
+/// A sum that stands alone in its column says nothing of itself, and a secret in plain text may look the same: this backend would take it
+/// for a sum, and answer the right secret as a wrong one. So it reads bare sums only in the forms that you ask [`LegacyShaBuilder`] for;
+/// any other is [`Malformed`](crate::ErrorKind::Malformed). Those that name their function, as LDAP's, Dovecot's, Spring's and Django's do, are always
 /// read.
 #[derive(Debug)]
 pub struct LegacySha {

@@ -38,9 +38,6 @@ pub use self::settle::Settlement;
 /// Rows, and names of a listing, in memory at a time. A thousand names make an answer of 40 KB.
 const PAGE: usize = 1000;
 
-/// Rows, or clients of a listing, that are looked up at a time: more in flight only wait in the backend.
-const AT_A_TIME: usize = 8;
-
 /// Whether a comparison changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "one or the other")]

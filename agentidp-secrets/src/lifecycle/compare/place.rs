@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{AT_A_TIME, Difference, DifferenceKind as Kind, Mode, PAGE, Pass};
+use super::{Difference, DifferenceKind as Kind, Mode, PAGE, Pass};
 use crate::backend::Held;
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
@@ -14,6 +14,9 @@ use crate::lifecycle::note::{DebtKind, Note};
 use crate::lifecycle::rows::{Revision, State};
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
+
+/// Clients whose places are looked at at a time. Each takes a connection to the database, and logins need the others.
+const AT_A_TIME: usize = 3;
 
 /// Who answers for a place.
 pub(super) enum Standing {

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use futures_util::future::join_all;
 
-use super::{AT_A_TIME, Difference, DifferenceKind as Kind, PAGE, Pass};
+use super::{Difference, DifferenceKind as Kind, PAGE, Pass};
 use crate::backend::Held;
 use crate::error::{Error, ErrorKind, Operation};
 use crate::inventory::{Inventory, RecordState};
@@ -16,6 +16,9 @@ use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 use crate::store::CredentialSecrets;
+
+/// Rows that are looked up at a time: more in flight only wait in the backend.
+const AT_A_TIME: usize = 8;
 
 /// What was seen of a row before its lock.
 struct Seen {

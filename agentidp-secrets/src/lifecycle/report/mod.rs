@@ -33,8 +33,13 @@ pub struct Reported {
 }
 
 impl Reported {
-    fn of(row: Row, usage: Usage, created_at: Option<SystemTime>, store: &SecretStore) -> Self {
-        let read = Self { row, usage, created_at, read_at: store.now(), parameters: None, previous_parameters: None };
+    fn of(
+        row: Row,
+        (usage, created_at): (Usage, Option<SystemTime>),
+        read_at: SystemTime,
+        store: &SecretStore,
+    ) -> Self {
+        let read = Self { row, usage, created_at, read_at, parameters: None, previous_parameters: None };
         let parameters = |generation| {
             let (backend, record) = store.claim(Operation::Verify, read.record_of(generation)?).ok()?;
             backend.info().parameters(&record)
@@ -163,13 +168,9 @@ impl<L: Ledger> Lifecycle<L> {
         let rows = self.0.ledger.page(after, PAGE).await.map_err(Failure::Ledger)?;
         let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
         let (usages, created) = (self.usages(&keys).await?, self.created(&keys).await?);
-        let store = &self.0.store;
+        let (store, now) = (&self.0.store, self.0.store.now());
         let known = usages.into_iter().zip(created);
-        Ok(rows
-            .into_iter()
-            .zip(known)
-            .map(|(row, (usage, created))| Reported::of(row, usage, created, store))
-            .collect())
+        Ok(rows.into_iter().zip(known).map(|(row, known)| Reported::of(row, known, now, store)).collect())
     }
 }
 

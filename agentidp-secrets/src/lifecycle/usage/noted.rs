@@ -34,7 +34,7 @@ pub(crate) struct Noted {
 #[derive(Debug, Default)]
 struct Part {
     noted: Uses,
-    /// What is being written, and stays here until it is: until then nobody could read it elsewhere.
+    /// What the writer has begun to write. It stays until the ledger has it: until then nobody could read it elsewhere.
     writing: Uses,
 }
 

@@ -160,15 +160,7 @@ async fn begin(cluster: &Cluster, form: Form) -> Result<CredentialKey> {
     let primary = if matches!(form, Form::Left) { MOUNTS } else { 0 };
     {
         let mut world = cluster.world.lock();
-        world.setting = Setting {
-            primary,
-            second: primary,
-            others: 0,
-            has_selectors: false,
-            pace: 0,
-            may_clone: false,
-            sweeps: false,
-        };
+        world.setting = Setting { primary, second: primary, ..Setting::default() };
         world.oracle.keys.push(key.clone());
         match form {
             Form::Digest => world.import_a_digest(&key)?,

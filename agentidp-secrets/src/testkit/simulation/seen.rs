@@ -12,7 +12,7 @@ use crate::secret::ClientSecret;
 pub(super) const MOUNTS: usize = 2;
 
 /// What all processes of a schedule are set to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Setting {
     /// The backend for new secrets: a mount, or above them digests.
     pub(super) primary: usize,
@@ -117,7 +117,7 @@ pub(super) struct Origin {
     pub(super) counted_at: [bool; MOUNTS],
 }
 
-/// A login that was let in.
+/// A proof of a secret, which the lifecycle has noted.
 pub(super) struct Used {
     pub(super) by: Owner,
     pub(super) key: CredentialKey,

@@ -27,17 +27,18 @@ impl UsageRepo for Store {
     async fn deadlines(&self, now: Timestamp, soon: Timestamp, since: Since) -> Result<Deadlines> {
         let work = || async {
             let counts: (i64, i64, i64, i64, i64) = sqlx::query_as(
-                "SELECT count(CASE WHEN c.expires_at <= $2 THEN 1 END), \
-                 count(CASE WHEN c.expires_at <= $2 AND (u.last_used_at >= $3 OR c.previous_expires_at > $1 \
-                 AND c.previous_of = c.revision AND u.previous_last_used_at >= $3) THEN 1 END), \
-                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision THEN 1 END), \
-                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision \
-                 AND u.previous_last_used_at >= $3 THEN 1 END), \
-                 count(CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision AND u.since <= $4 \
-                 AND coalesce(u.previous_last_used_at, 0) <= $4 THEN 1 END) \
+                "SELECT count(CASE WHEN expires_at <= $2 THEN 1 END), \
+                 count(CASE WHEN expires_at <= $2 AND (last_used_at >= $3 OR previous_used_at >= $3) THEN 1 END), \
+                 count(CASE WHEN has_previous THEN 1 END), \
+                 count(CASE WHEN previous_used_at >= $3 THEN 1 END), \
+                 count(CASE WHEN has_previous AND since <= $4 AND coalesce(previous_used_at, 0) <= $4 THEN 1 END) \
+                 FROM (SELECT c.expires_at, u.last_used_at, u.since, \
+                 c.previous_expires_at > $1 AND c.previous_of = c.revision AS has_previous, \
+                 CASE WHEN c.previous_expires_at > $1 AND c.previous_of = c.revision \
+                 THEN u.previous_last_used_at END AS previous_used_at \
                  FROM credentials c LEFT JOIN credential_usage u ON u.credential_id = c.credential_id \
                  WHERE c.status = 'active' AND (c.expires_at IS NULL OR c.expires_at > $1) \
-                 AND (c.expires_at <= $2 OR c.previous_expires_at > $1)",
+                 AND (c.expires_at <= $2 OR c.previous_expires_at > $1)) AS coming",
             )
             .bind(now)
             .bind(soon)
