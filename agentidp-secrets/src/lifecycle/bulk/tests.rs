@@ -365,7 +365,9 @@ async fn in_doubt_nothing_moves_to_places_of_another_database() {
     site.issued(1).await;
     let other = Instance::new("eu", Memory::new()).unwrap();
     let life = site.life(site.to(other)).with_gate(Closed);
-    let (told, end) = run(life.move_all()).await;
-    assert_eq!((told.len(), end), (0, Err(ErrorKind::Unavailable)));
+    for dry_run in [true, false] {
+        let (told, end) = run(life.move_all().dry_run(dry_run)).await;
+        assert_eq!((told.len(), end), (0, Err(ErrorKind::Unavailable)));
+    }
     assert!(site.is_in_memory(0).await);
 }
