@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ConfigError, Secret};
@@ -40,7 +40,9 @@ impl<'a> Lookup<'a> {
         match parse(&text) {
             Some(value) => Ok(Some(value)),
             // An address may have a password before its `@`.
-            None if text.contains('@') => Err(ConfigError::new(name, format_args!("must be {expected}"))),
+            None if text.contains('@') || is_secret_itself(&text) => {
+                Err(ConfigError::new(name, format_args!("must be {expected}")))
+            }
             None => Err(ConfigError::new(name, format_args!("must be {expected}, not {text:?}"))),
         }
     }
@@ -81,13 +83,22 @@ impl<'a> Lookup<'a> {
     }
 
     /// The trimmed content of a file, which only its owner and group should be able to read unless it is public.
-    fn secret_file(&self, name: &'static str, path: &str) -> Result<Secret, ConfigError> {
+    pub(super) fn secret_file(&self, name: &'static str, path: &str) -> Result<Secret, ConfigError> {
         let text = read_file(name, path)?;
         if is_for_everybody(Path::new(path)) && !text.contains("PUBLIC KEY") {
             let warning = format!("{name} names {path:?}, which every user of this machine may read: chmod o-rwx it");
             self.warnings.borrow_mut().push(warning);
         }
         Ok(Secret::from(text))
+    }
+
+    /// The path of a file that is read when it is used.
+    pub(super) fn path(&self, name: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(path) = self.text(name) else { return Ok(None) };
+        if is_secret_itself(&path) && !Path::new(&path).exists() {
+            return Err(holds_the_value(name));
+        }
+        Ok(Some(PathBuf::from(path)))
     }
 
     /// The trimmed content of the file that a setting names.
@@ -111,12 +122,35 @@ pub(super) fn is_for_everybody(path: &Path) -> bool {
 }
 
 fn read_file(name: &'static str, path: &str) -> Result<String, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| ConfigError::new(name, format_args!("names {path:?}, which cannot be read: {error}")))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        if is_secret_itself(path) {
+            return holds_the_value(name);
+        }
+        ConfigError::new(name, format_args!("names {path:?}, which cannot be read: {error}"))
+    })?;
     match text.trim() {
         "" => Err(ConfigError::new(name, format_args!("names {path:?}, which is empty: put the value into it"))),
         text => Ok(text.to_owned()),
     }
+}
+
+/// The settings that hold the value of a file themselves.
+const BESIDE_FILES: [&str; 4] = ["JWT_PRIVATE_KEY", "MAC_KEYS", "VAULT_TOKEN", "VAULT_SECRET_ID"];
+
+fn holds_the_value(name: &'static str) -> ConfigError {
+    match name.strip_suffix("_FILE").filter(|name| BESIDE_FILES.contains(name)) {
+        Some(itself) => ConfigError::new(name, format_args!("holds the value itself: use {itself}")),
+        None => ConfigError::new(name, "holds the value itself: put it into a file and name that"),
+    }
+}
+
+/// Whether a text looks like a secret where something else was to be: PEM, a token of Vault, a JWT, MAC keys, a secret id.
+fn is_secret_itself(text: &str) -> bool {
+    let begins = ["s.", "b.", "eyJ"].iter().any(|start| text.starts_with(start));
+    let holds = ["-----BEGIN", "hvs.", "hvb.", "hvr.", "\n"].iter().any(|part| text.contains(part));
+    let is_hex =
+        |digits: &str| digits.len() >= 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    begins || holds || is_hex(text) || text.split_once(':').is_some_and(|(_, key)| is_hex(key.trim()))
 }
 
 /// A time as settings write it, in the largest unit that leaves nothing over.
@@ -153,6 +187,27 @@ mod tests {
     fn times_are_told_as_they_are_read() {
         for text in ["0s", "10ms", "1500ms", "1s", "61s", "5m", "1h", "168h"] {
             assert_eq!(spoken(parse_duration(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_form() {
+        let digits = "0123456789abcdef".repeat(4);
+        for secret in [
+            "-----BEGIN PRIVATE KEY-----",
+            "hvs.CAESI",
+            "s.canary",
+            "eyJhbGciOi",
+            "a\nb",
+            &digits,
+            &format!("k1:{digits}"),
+            &format!("k1: {digits}"),
+            "1c2d3a0e-8f0b-4c1f-9d7e-0a4c3f6b2e11",
+        ] {
+            assert!(is_secret_itself(secret), "{secret}");
+        }
+        for path in ["/run/secrets/token", "keys/k1", "./s.txt", "C:\\keys", "nowhere", "65536", "https://a/b"] {
+            assert!(!is_secret_itself(path), "{path}");
         }
     }
 

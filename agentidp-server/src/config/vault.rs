@@ -170,7 +170,8 @@ fn client_cert(lookup: &Lookup<'_>) -> Result<Option<(String, Secret)>, ConfigEr
     let lone = |name, other| {
         Err(ConfigError::new(name, format_args!("is missing while {other} is set: a certificate goes with its key")))
     };
-    match (certificates(lookup, "VAULT_CLIENT_CERT")?, lookup.file("VAULT_CLIENT_KEY")?.map(Secret::from)) {
+    let key = lookup.text("VAULT_CLIENT_KEY").map(|path| lookup.secret_file("VAULT_CLIENT_KEY", &path));
+    match (certificates(lookup, "VAULT_CLIENT_CERT")?, key.transpose()?) {
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (None, None) => Ok(None),
         (None, Some(_)) => lone("VAULT_CLIENT_CERT", "VAULT_CLIENT_KEY"),

@@ -74,7 +74,7 @@ impl VaultAuth {
             }
             "kubernetes" => {
                 let role = lookup.text("VAULT_K8S_ROLE").ok_or_else(|| missing("VAULT_K8S_ROLE"))?;
-                Ok(Self::Kubernetes { role, jwt_file: lookup.text("VAULT_K8S_JWT_FILE").map(PathBuf::from), mount })
+                Ok(Self::Kubernetes { role, jwt_file: lookup.path("VAULT_K8S_JWT_FILE")?, mount })
             }
             "agent" => Ok(Self::Agent),
             _ => token(lookup),

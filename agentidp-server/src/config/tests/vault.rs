@@ -1,6 +1,7 @@
 //! The settings of Vault.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::*;
@@ -198,8 +199,11 @@ fn a_client_certificate_goes_with_its_key() {
     let (certificate, key) = (directory.path().join("certificate"), directory.path().join("key"));
     fs::write(&certificate, "-----BEGIN CERTIFICATE-----\n...").unwrap();
     fs::write(&key, "canary").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let certificate = ("VAULT_CLIENT_CERT", certificate.to_str().unwrap());
     let key = ("VAULT_CLIENT_KEY", key.to_str().unwrap());
+    let warnings = config(&[&[certificate, key], &VAULT[..]].concat()).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].starts_with("VAULT_CLIENT_KEY names"), "{warnings:?}");
     let both = vault(&[certificate, key]).unwrap();
     assert!(!format!("{both:?}").contains("canary"));
     assert_eq!(both.client_cert.unwrap().1.expose_secret(), "canary");
