@@ -299,6 +299,17 @@ async fn of_two_servers_one_leads_and_the_other_takes_over() {
     assert!(first.round(&one.app).await, "it still is");
     let drift = r#"agentidp_drift{class="path_without_row"} 0"#;
     assert!(one.app.metrics.render().contains(drift) && !two.app.metrics.render().contains(drift));
+    let agent = one.agent("a@agents.example").await;
+    let (credential, _) = one.credential(agent).await;
+    let path = format!("{}/metadata/agentidp/agents/{agent}/credentials/{credential}", mount.name);
+    support::bao().root(Method::DELETE, &path, json!(null)).await;
+    first.round(&one.app).await;
+    let gone = r#"agentidp_drift{class="row_without_path"} "#;
+    let shown = |site: &Site| {
+        let text = site.app.metrics.render();
+        text.lines().find_map(|line| line.strip_prefix(gone).map(str::to_owned))
+    };
+    assert_eq!((shown(&one).as_deref(), shown(&two)), (Some("1"), None));
 
     // It dies: its connection ends, and the lock with it.
     let mut database = PgConnection::connect(&url).await.unwrap();
@@ -308,6 +319,7 @@ async fn of_two_servers_one_leads_and_the_other_takes_over() {
     assert_eq!(ended, [true]);
     assert!(second.round(&two.app).await);
     assert!(!first.round(&one.app).await, "it notices");
+    assert_eq!((shown(&one).as_deref(), shown(&two).as_deref()), (Some("0"), Some("1")), "the leader's numbers count");
     drop(second);
     support::process::until("the lock", async || Reconciler::default().round(&one.app).await).await;
 }

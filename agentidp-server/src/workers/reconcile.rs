@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentidp_secrets::lifecycle::compare::Counts;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -62,6 +63,8 @@ impl Reconciler {
             }
             warn!("the connection that made this server the one to compare rows with Vault has ended");
             self.leadership = None;
+            // The next leader's are the numbers that count: these would stay as they are.
+            forget(app);
         }
         match app.repos.drift.lead().await {
             Ok(leadership) => self.leadership = leadership,
@@ -69,6 +72,11 @@ impl Reconciler {
         }
         self.leadership.is_some()
     }
+}
+
+/// No differences of this server's are known any more.
+fn forget(app: &App) {
+    app.metrics.drift(Counts::default().each().map(|(class, count)| (class.as_str(), count)));
 }
 
 fn report(app: &App, outcome: Result<Summary, ReconcileError>) {
