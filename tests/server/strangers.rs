@@ -116,6 +116,23 @@ async fn requests_of_strangers_get_so_many_lines_of_the_log() {
     assert_eq!(answered[1000]["fields"]["unlogged"], 100, "it says how many got none");
 }
 
+/// The same for guesses at a client that there is. The trail has all of them.
+#[tokio::test]
+async fn guesses_at_a_known_client_get_so_many_lines_and_are_all_recorded() {
+    let (log, _listening) = Log::of_this_thread();
+    let site = Site::build(|app| app.limiter = RateLimiter::new(0, Arc::clone(&app.clock))).await;
+    let agent = site.agent("a@example.com").await;
+    for _ in 0..600 {
+        assert_eq!(login(&site, HERE, agent, "guess").await.status, 401);
+    }
+    let text = log.text();
+    assert_eq!(text.matches("a client failed to authenticate").count(), 500, "half of a thousand lines");
+    assert_eq!(text.matches("\"path\":\"/api/v1/token\"").count(), 500);
+    assert_eq!(site.get("/audit?action=auth.failed").await.json()["total"], 600);
+    assert_eq!(login(&site, ELSEWHERE, agent, "guess").await.status, 401);
+    assert_eq!(log.text().matches("a client failed to authenticate").count(), 501, "another address has its own");
+}
+
 #[tokio::test]
 async fn introspection_has_a_budget_of_its_own() {
     let site = limited(3).await;
@@ -161,18 +178,29 @@ async fn each_operator_has_a_budget_and_a_name_in_the_trail() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_declared_is_named_once() {
+async fn each_proxy_that_is_not_declared_is_named_once() {
     let (log, _listening) = Log::of_this_thread();
     let site = Site::build(|app| app.settings.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]).await;
-    let ask = async |peer: &str| {
-        let request = hyper::Request::get("/nowhere").header("x-forwarded-for", "203.0.113.9");
+    let mut expected = 0;
+    for (peer, header, is_told) in [
+        ("10.0.0.1", "x-forwarded-for", false),
+        (HERE, "x-forwarded-for", true),
+        (HERE, "x-forwarded-for", false),
+        (HERE, "forwarded", false),
+        (ELSEWHERE, "forwarded", true),
+        ("198.51.100.2", "x-real-ip", true),
+        // It is declared, and sends nothing that is read.
+        ("10.0.0.2", "x-real-ip", true),
+        ("10.0.0.2", "x-real-ip", false),
+        // A flood with forged headers is no flood of lines.
+        ("198.51.100.3", "forwarded", false),
+    ] {
+        let request = hyper::Request::get("/nowhere").header(header, "for=203.0.113.9");
         from(&site, peer, request.header(AUTHORIZATION, "Bearer x").body(Full::default()).unwrap()).await;
-    };
-    ask("10.0.0.1").await;
-    assert!(!log.text().contains("TRUSTED_PROXIES"), "{}", log.text());
-    ask(HERE).await;
-    ask(HERE).await;
-    assert_eq!(log.text().matches("TRUSTED_PROXIES").count(), 1, "{}", log.text());
+        expected += usize::from(is_told);
+        assert_eq!(log.text().matches("TRUSTED_PROXIES").count(), expected, "{peer} {header} {}", log.text());
+    }
+    assert!(log.text().contains("\"header\":\"x-real-ip\""), "{}", log.text());
 }
 
 #[tokio::test]
@@ -186,9 +214,14 @@ async fn a_refused_token_has_its_reason_in_the_log_and_its_cause_in_the_metrics(
         assert_eq!(site.send(bearer, "GET", "/agents", "").await.status, 401);
         assert!(log.text().lines().last().unwrap().contains(reason), "{}", log.text());
     }
+    // The header of these has no form: they are no tokens, and refused all the same.
+    for header in ["Bearer", "Bearer a b", "Bearer a,b"] {
+        assert_eq!(site.bare("GET", "/api/v1/agents", &[("authorization", header)]).await.status, 401);
+    }
+    assert_eq!(site.bare("GET", "/api/v1/agents", &[]).await.status, 401);
     let metrics = site.app.metrics.render();
-    for cause in ["expired", "invalid"] {
-        let line = format!("agentidp_tokens_refused_total{{cause=\"{cause}\"}} 1");
+    for (cause, count) in [("expired", 1), ("invalid", 4)] {
+        let line = format!("agentidp_tokens_refused_total{{cause=\"{cause}\"}} {count}");
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
 }

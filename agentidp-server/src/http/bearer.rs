@@ -12,7 +12,10 @@ use crate::tokens::Claims;
 /// # Errors
 /// `Unauthorized` when it is not; `DatabaseUnavailable` when the database cannot be asked.
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> ApiResult<Claims> {
-    let token = token(headers).map_err(ApiError::Unauthorized)?;
+    let token = token(headers).map_err(|challenge| match challenge {
+        Challenge::Invalid => refused(app, "invalid", "the header is malformed"),
+        missing => ApiError::Unauthorized(missing),
+    })?;
     let claims = app.tokens.verify(token).map_err(|error| refused(app, error.cause(), error))?;
     if !app.tokens.is_for_us(&claims) {
         return Err(refused(app, "audience", "its audience lacks our issuer"));

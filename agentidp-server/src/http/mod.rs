@@ -24,5 +24,5 @@ pub(crate) use cors::Cors;
 pub(crate) use form::Form;
 pub(crate) use host::check_host;
 pub(crate) use path::{segments, uuid};
-pub(crate) use peer::{is_forwarded_by_unknown, origin};
+pub(crate) use peer::{origin, sender, uncounted_header};
 pub(crate) use request_id::{mark, request_id};

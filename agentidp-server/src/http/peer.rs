@@ -9,6 +9,9 @@ use crate::domain::Origin;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// What other proxies write instead. Nothing reads them.
+const OTHERS: [HeaderName; 2] = [HeaderName::from_static("forwarded"), HeaderName::from_static("x-real-ip")];
+
 /// Longest `User-Agent` in characters that is kept.
 const MAX_USER_AGENT: usize = 512;
 
@@ -16,17 +19,26 @@ const MAX_USER_AGENT: usize = 512;
 pub(crate) fn origin(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> Origin {
     let user_agent = headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
-        ip_address: address(headers, peer.ip().to_canonical(), trusted),
+        ip_address: sender(headers, peer, trusted),
         user_agent: user_agent
             .map(|text| text.chars().filter(|c| !c.is_control()).take(MAX_USER_AGENT).collect())
             .unwrap_or_default(),
     }
 }
 
-/// Whether a peer that is no trusted proxy says for whom it asks.
-pub(crate) fn is_forwarded_by_unknown(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> bool {
+/// The address alone.
+pub(crate) fn sender(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> IpAddr {
+    address(headers, peer.ip().to_canonical(), trusted)
+}
+
+/// The header by which a peer says for whom it asks, where that does not count: it is no trusted proxy, or writes none that is
+/// read.
+pub(crate) fn uncounted_header(headers: &HeaderMap, peer: SocketAddr, trusted: &[IpNet]) -> Option<HeaderName> {
     let peer = peer.ip().to_canonical();
-    headers.contains_key(X_FORWARDED_FOR) && !trusted.iter().any(|network| network.contains(&peer))
+    if headers.contains_key(X_FORWARDED_FOR) {
+        return (!trusted.iter().any(|network| network.contains(&peer))).then_some(X_FORWARDED_FOR);
+    }
+    OTHERS.into_iter().find(|name| headers.contains_key(name))
 }
 
 /// Goes from the peer backwards through the forwarded addresses for as long as each was written by a trusted proxy.

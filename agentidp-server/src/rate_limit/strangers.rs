@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::Clock;
@@ -29,6 +29,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// is let through until its next failure, or counts as unproved until its next login.
 const SLOTS: usize = 16 * 1024;
 
+/// Addresses that are named as proxies that are not declared. A stranger may write the same headers, and uses up one.
+const PROXIES: usize = 4;
+
 /// What unknown senders have used up.
 pub struct Strangers {
     failures: Option<Bucket<u64>>,
@@ -39,7 +42,7 @@ pub struct Strangers {
     proved: Box<[AtomicU64]>,
     unrecorded: AtomicU64,
     unlogged: AtomicU64,
-    told_of_proxy: AtomicBool,
+    proxies: [AtomicU64; PROXIES],
     clock: Arc<dyn Clock>,
     start: Instant,
 }
@@ -57,7 +60,7 @@ impl Strangers {
             proved: slots(),
             unrecorded: AtomicU64::new(0),
             unlogged: AtomicU64::new(0),
-            told_of_proxy: AtomicBool::new(false),
+            proxies: Default::default(),
             start: clock.instant(),
             clock: Arc::clone(clock),
         }
@@ -107,9 +110,16 @@ impl Strangers {
         None
     }
 
-    /// Whether this is the first sign of a proxy that is not declared.
-    pub fn first_undeclared_proxy(&self) -> bool {
-        !self.told_of_proxy.swap(true, Ordering::Relaxed)
+    /// Whether this address looks like a proxy that is not declared for the first time, and few others did before.
+    pub fn is_new_proxy(&self, network: u64) -> bool {
+        // A free place is 0.
+        let network = network.max(1);
+        let (mut places, order) = (self.proxies.iter(), Ordering::Relaxed);
+        let ended = places.find_map(|place| match place.compare_exchange(0, network, order, order) {
+            Ok(_) => Some(true),
+            Err(told) => (told == network).then_some(false),
+        });
+        ended.unwrap_or(false)
     }
 
     fn seconds(&self) -> u32 {

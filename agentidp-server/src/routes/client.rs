@@ -136,12 +136,21 @@ async fn admit(
             // A client that does not exist gets its line where its failure is sampled.
             let known = client_id.filter(|_| known);
             if let Some(client_id) = known {
-                tracing::warn!(%client_id, reason = "no active credential matches", "a client failed to authenticate");
+                log_known(request, client_id);
             }
             (known, OAuthError::InvalidClient { basic: presented.basic })
         }
     };
     Err(fail(request, agent_id, error, token_id).await?)
+}
+
+/// The line of a failure at a client that there is, as far as its sender's address has lines left.
+fn log_known(request: &Request, client_id: Uuid) {
+    let limiter = &request.app.limiter;
+    if let Some(unlogged) = limiter.strangers.log(limiter.network(request.origin.ip_address)) {
+        let (unlogged, reason) = (Some(unlogged).filter(|count| *count > 0), "no active credential matches");
+        tracing::warn!(%client_id, reason, unlogged, "a client failed to authenticate");
+    }
 }
 
 /// A warning where Vault could not be asked.

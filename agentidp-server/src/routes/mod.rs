@@ -122,13 +122,14 @@ where
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
     let resource = Resource::at(&path);
     let origin = http::origin(&head.headers, peer, &app.settings.trusted_proxies);
-    if http::is_forwarded_by_unknown(&head.headers, peer, &app.settings.trusted_proxies)
-        && app.limiter.strangers.first_undeclared_proxy()
+    if let Some(header) = http::uncounted_header(&head.headers, peer, &app.settings.trusted_proxies)
+        && app.limiter.strangers.is_new_proxy(app.limiter.network(peer.ip().to_canonical()))
     {
         tracing::warn!(
             peer = %peer.ip(),
-            "a request carries X-Forwarded-For, which counts only from TRUSTED_PROXIES: if the peer is your proxy, name it \
-             there, or all of its clients are limited as one address"
+            %header,
+            "a request names a forwarded client, which counts only in X-Forwarded-For and from TRUSTED_PROXIES: if the peer is \
+             your proxy, let it send that header and name it there, or all of its clients are limited as one address"
         );
     }
     let mut request = Request::new(Arc::clone(app), origin, head, body.map_err(Into::into).boxed());

@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -29,7 +29,7 @@ use super::guarded::Guarded;
 use super::requests::Requests;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::respond::{self, Response};
+use crate::http::{self, respond, respond::Response};
 use crate::places::{Activity, Places, Seat};
 use crate::rate_limit::network;
 use crate::routes;
@@ -148,7 +148,7 @@ async fn serve_http1(
             if !is_first {
                 tokio::task::yield_now().await;
             }
-            let seat = context.seat();
+            let seat = context.seat(request.headers());
             let mut answer = answer(&context, request, &seat).await;
             // The client is to come back elsewhere, and never to send into a connection that is just being closed.
             if context.app.stopping.is_cancelled() || context.activity.evicted.is_cancelled() {
@@ -197,7 +197,7 @@ async fn serve_http2(
     let service = service_fn(move |request| {
         let (context, in_progress) = (context.clone(), all.begin());
         async move {
-            let seat = context.seat();
+            let seat = context.seat(request.headers());
             let answer = answer(&context, request, &seat).await;
             Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, seat))))
         }
@@ -224,8 +224,10 @@ async fn serve_http2(
 }
 
 impl Context {
-    fn seat(&self) -> Arc<Seat> {
-        Seat::new(&self.places, network(self.peer.ip().to_canonical()), &self.activity)
+    /// Behind a trusted proxy, of the client that it asks for: all of them share its connections.
+    fn seat(&self, headers: &HeaderMap) -> Arc<Seat> {
+        let sender = http::sender(headers, self.peer, &self.app.settings.trusted_proxies);
+        Seat::new(&self.places, network(sender), &self.activity)
     }
 }
 
