@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::layers::FairSemaphore;
 use agentidp_secrets::lifecycle::UpgradePolicy;
 use agentidp_secrets::{ClientId, Clock, SecretStore};
 use hyper::header::HeaderValue;
@@ -65,6 +66,8 @@ pub struct App {
     pub started: Instant,
     /// What is known of the database and of Vault.
     pub dependencies: Dependencies,
+    /// Turns at the connections for lists, by caller: a flood of deep pages of one leaves the others their share.
+    pub list_turns: FairSemaphore<String>,
     /// Cancelled as soon as the server is asked to stop: from then on it is not ready.
     pub stopping: CancellationToken,
 }
@@ -101,6 +104,8 @@ pub struct Settings {
     pub upgrade_rate: Option<u32>,
     /// The agents whose records stay as they are.
     pub upgrade_except: Arc<BTreeSet<Uuid>>,
+    /// The ids of the keys that keyed digests are verified with.
+    pub mac_key_ids: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -121,6 +126,7 @@ impl Default for Settings {
             reconcile_interval: Duration::ZERO,
             upgrade_rate: None,
             upgrade_except: Arc::default(),
+            mac_key_ids: BTreeSet::new(),
         }
     }
 }

@@ -40,14 +40,13 @@ impl DataDir {
         path.join(KEY)
     }
 
-    /// The address of the database file, which is made with mode 0600: SQLite itself would let others read it. SQLite
-    /// gives the files beside it the same mode.
+    /// The address of the database file, which is made with mode 0600: SQLite itself would let others read it.
     ///
     /// # Errors
     /// When the file cannot be made.
     pub fn database_url(&self) -> io::Result<String> {
         let path = Self::database_path_in(&self.0);
-        private_file(&path)?;
+        private_database(&path)?;
         Ok(format!("sqlite:{}", path.display()))
     }
 
@@ -78,6 +77,26 @@ impl DataDir {
     pub fn key_path(&self) -> PathBuf {
         Self::key_path_in(&self.0)
     }
+}
+
+/// Makes the file of a SQLite database where it is missing. Nobody but the owner may read it, whoever made it, or what is in
+/// the files beside it; SQLite gives new ones its mode.
+pub(crate) fn private_database(path: &Path) -> io::Result<()> {
+    private_file(path)?;
+    #[cfg(unix)]
+    for end in ["-wal", "-shm"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(end);
+        // Not opened: to close such a file would end the locks that another connection of this process has on it.
+        match fs::metadata(&beside) {
+            Ok(file) if file.permissions().mode() & 0o077 != 0 => {
+                fs::set_permissions(&beside, fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file for reading and writing; makes it where it is missing. Nobody but the owner may read it, whoever made
@@ -120,6 +139,12 @@ mod tests {
         assert_eq!((mode(&path), mode(&data_dir.key_path())), (0o700, 0o600));
         assert_eq!(mode(&path.join("agentidp.db")), 0o600);
 
+        for name in ["agentidp.db-wal", "agentidp.db-shm"] {
+            fs::write(path.join(name), "").unwrap();
+            fs::set_permissions(path.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+            data_dir.database_url().unwrap();
+            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+        }
         fs::set_permissions(data_dir.key_path(), fs::Permissions::from_mode(0o644)).unwrap();
         DataDir::open(&path).unwrap().key_pem(|| Err("not called")).unwrap();
         assert_eq!(mode(&data_dir.key_path()), 0o600);

@@ -80,8 +80,8 @@ impl Dependencies {
         match (was, problem) {
             (true, Some(problem)) if database.answers => error!(
                 problem = chain(&problem),
-                "the database takes no writes: this server is not ready until it does; free disk space, or point \
-                 DATABASE_URL at the primary"
+                "the database takes no writes: this server is not ready until it does; free disk space, point \
+                 DATABASE_URL at the primary, or grant the role what `agentidp-server check` names"
             ),
             (true, Some(problem)) => {
                 error!(

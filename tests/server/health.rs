@@ -77,7 +77,13 @@ impl DatabaseRepo for Gone {
     }
 
     async fn schema(&self) -> Result<Schema> {
-        self.ping().await.map(|()| Schema { missing: Vec::new(), newest: None, may_migrate: true })
+        self.ping().await.map(|()| Schema {
+            missing: Vec::new(),
+            newest: None,
+            unknown: Vec::new(),
+            may_migrate: true,
+            lacking: Vec::new(),
+        })
     }
 
     async fn try_write(&self) -> Result<()> {

@@ -92,6 +92,62 @@ async fn more_requests_than_there_are_places_wait_and_probes_do_not() {
     assert_eq!(statuses[0], "200", "the server works on the first one");
 }
 
+/// Behind a proxy everybody has one peer address. Without shares the last one would be the ninth.
+#[tokio::test]
+async fn behind_a_trusted_proxy_each_client_has_its_share_of_the_places() {
+    let (permits, entered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let held = Held { permits: Arc::clone(&permits), entered: Arc::clone(&entered) };
+    let site = Site::build(|app| {
+        app.repos.audit = Arc::new(held);
+        app.settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    });
+    let site = site.await;
+    let served = Served::within(Bounds { connections: 1, ..Bounds::default() }, &site.app).await;
+    let ask = async |client: &str| {
+        let forwarded = format!("Host: a\r\nX-Forwarded-For: 198.51.100.1, {client}");
+        let wire = served.client(&held_request(&site).replace("Host: a", &forwarded)).await;
+        tokio::spawn(wire.rest())
+    };
+    let waits = async |count: usize| {
+        let line = format!("agentidp_requests_waiting {count}");
+        until(&line, async || site.app.metrics.render().lines().any(|found| found == line)).await;
+    };
+    let mut flood = vec![ask("203.0.113.1").await];
+    until("the first one to have its place", async || entered.load(Ordering::SeqCst) == 1).await;
+    for count in 1..8 {
+        flood.push(ask("203.0.113.1").await);
+        waits(count).await;
+    }
+    let other = ask("203.0.113.2").await;
+    waits(8).await;
+    permits.add_permits(3);
+    until("the other one's answer", async || other.is_finished()).await;
+    assert!(other.await.unwrap().starts_with("HTTP/1.1 200 "));
+    until("its turn", async || entered.load(Ordering::SeqCst) == 4).await;
+    assert!(flood.iter().filter(|request| request.is_finished()).count() <= 2);
+}
+
+/// A flood of pages of one client, and one page of another: without shares it would be the eleventh.
+#[tokio::test]
+async fn each_client_has_its_share_of_the_connections_for_lists() {
+    let (site, permits, entered) = site_with_held_requests().await;
+    let site = Arc::new(site);
+    let [one, other] = [site.agent("a@example.com").await, site.agent("b@example.com").await];
+    let ask = |agent: Uuid| {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move { site.send(&site.token(agent), "GET", "/audit", "").await.status })
+    };
+    let flood: Vec<_> = (0..10).map(|_| ask(one)).collect();
+    until("two of the flood at work", async || site.app.list_turns.waiting() == 8).await;
+    assert_eq!(entered.load(Ordering::SeqCst), 2);
+    let page = ask(other);
+    until("the other one to wait", async || site.app.list_turns.waiting() == 9).await;
+    permits.add_permits(3);
+    until("its page", async || page.is_finished()).await;
+    assert_eq!(page.await.unwrap(), 200);
+    assert!(flood.iter().filter(|request| request.is_finished()).count() <= 2);
+}
+
 #[tokio::test]
 async fn a_request_whose_body_is_missing_takes_no_place() {
     let bounds = Bounds { connections: 1, ..Bounds::default() };

@@ -67,6 +67,21 @@ async fn probes_are_answered_from_memory() {
     assert_eq!(known_ready(&site).await.0, 503, "the background task has stopped");
 }
 
+/// Every login writes an event. The tries leave none.
+#[tokio::test]
+async fn a_server_whose_logins_cannot_be_recorded_is_not_ready() {
+    let site = Site::bcrypt().await;
+    let database = sqlx::SqlitePool::connect(&site.url).await.unwrap();
+    let run = async |sql: &'static str| drop(sqlx::raw_sql(sql).execute(&database).await.unwrap());
+    assert_eq!(ready(&site).await.0, 200);
+    run("CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no room'); END").await;
+    assert_eq!(ready(&site).await, (503, checks("yes", "refuses_writes", "current")));
+    run("DROP TRIGGER refuse").await;
+    assert_eq!(ready(&site).await.0, 200);
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&database).await.unwrap();
+    assert_eq!(events, 0);
+}
+
 /// After a failover a connection may lead to a server that is read-only, while new ones lead to the primary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_write_ends_the_connection_and_a_read_only_database_is_not_ready() {

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::backends::{Bcrypt, VaultKv2};
+use agentidp_secrets::layers::FairSemaphore;
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
 use agentidp_server::app::{App, Settings, VaultPlace};
@@ -15,7 +16,7 @@ use agentidp_server::ledger::DeletionGate;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo;
-use agentidp_server::repo::{AuditMode, Repos};
+use agentidp_server::repo::{AuditMode, LIST_CONNECTIONS, Repos};
 use agentidp_server::tokens::{Issuer, OPERATOR, TokenProfile, Tokens};
 use agentidp_server::workers;
 use bytes::Bytes;
@@ -287,6 +288,7 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         clock: shared,
         ledger_clock: None,
         horizon: Horizon::default(),
+        list_turns: FairSemaphore::new(LIST_CONNECTIONS as usize),
     }
 }
 

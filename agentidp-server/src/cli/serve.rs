@@ -54,7 +54,7 @@ pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
 }
 
 /// A socket that has the address, and refuses connections until it listens.
-fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(super) fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A server that starts again must not wait until the connections of the one before have timed out.
     socket.set_reuseaddr(true)?;

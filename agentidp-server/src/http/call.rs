@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentidp_secrets::layers::FairPermit;
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use uuid::Uuid;
@@ -191,6 +192,11 @@ impl Call<'_> {
         let Some(key) = idempotency_key(&self.head.headers)? else { return Ok(None) };
         let caller = self.subject.clone();
         Ok(Some(KeyedRequest { caller, key, fingerprint: fingerprint(self.head.method.as_str(), path, body) }))
+    }
+
+    /// Waits for the caller's turn at the connections for lists.
+    pub(crate) async fn list_turn(&self) -> FairPermit<String> {
+        self.app.list_turns.acquire(self.subject.clone()).await
     }
 
     /// Reads the body, which has to be JSON unless it is empty. Parsing is left to the caller.

@@ -10,6 +10,7 @@ mod process;
 mod state;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,6 +49,8 @@ struct Inner {
     outcomes: Handles<(&'static str, &'static str), Counter>,
     token_life: Mutex<Option<Duration>>,
     deadlines: Mutex<Deadlines>,
+    /// Ids of keys that credentials need or needed, and that are not configured.
+    unconfigured_keys: Mutex<BTreeSet<String>>,
     /// Gauges that are read when somebody asks.
     watched: Mutex<Vec<(Gauge, Source)>>,
     turns: FairSemaphore<IpAddr>,
@@ -72,6 +75,7 @@ impl Metrics {
             outcomes: Handles::new(),
             token_life: Mutex::new(None),
             deadlines: Mutex::default(),
+            unconfigured_keys: Mutex::default(),
             watched: Mutex::default(),
             turns: FairSemaphore::new(1),
         }));

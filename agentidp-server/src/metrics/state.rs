@@ -1,9 +1,11 @@
 //! How the server is, and what it depends on.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agentidp_secrets::backends::DigestLoad;
 use agentidp_secrets::vault::auth::TokenLife;
+use metrics::Label;
 
 use super::names::{
     AUDIT_LOST, BUILD_INFO, CLOCK_DIFFERENCE, CREDENTIALS, DATABASE_UP, DATABASE_WRITABLE, DB_DURATION,
@@ -49,6 +51,22 @@ impl Metrics {
     /// So many active credentials need a backend that is not configured.
     pub fn unconfigured(&self, backend: &'static str, credentials: u64) {
         self.gauge(UNCONFIGURED, label("backend", backend)).set(credentials as f64);
+    }
+
+    /// So many active credentials need each of these keys of keyed digests, which are not configured. What was told before, and is
+    /// not among them, is over.
+    pub fn unconfigured_keys(&self, keys: BTreeMap<String, u64>) {
+        let mut told = locked(&self.0.unconfigured_keys);
+        for id in told.iter().filter(|id| !keys.contains_key(*id)) {
+            self.unconfigured_key(id, 0);
+        }
+        keys.iter().for_each(|(id, credentials)| self.unconfigured_key(id, *credentials));
+        told.extend(keys.into_keys());
+    }
+
+    fn unconfigured_key(&self, id: &str, credentials: u64) {
+        let labels = vec![Label::from_static_parts("backend", "keyed-digest"), Label::new("key", id.to_owned())];
+        self.gauge(UNCONFIGURED, labels).set(credentials as f64);
     }
 
     /// Of so many credentials the time is coming; how many there were before.

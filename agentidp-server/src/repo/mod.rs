@@ -38,11 +38,12 @@ pub use self::error::{RepoError, Result};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo};
 pub use self::ledger::{LedgerRepo, LedgerRow};
+pub(crate) use self::open::missing_file;
 pub use self::open::{open, open_observed};
 pub use self::retention::RetentionRepo;
 pub use self::row_cache::RowCacheOutcome;
 pub use self::usage::{Deadlines, Since, UsageRepo};
-pub use self::watch::QueryObserver;
+pub use self::watch::{LIST_CONNECTIONS, QueryObserver};
 
 /// The repositories of one database.
 #[derive(Clone)]
@@ -137,7 +138,7 @@ pub trait DriftRepo: Send + Sync + 'static {
 }
 
 /// Active credentials by what verifies them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "built by repositories")]
 pub struct Backends {
     /// Their row holds a bcrypt digest.
@@ -148,6 +149,8 @@ pub struct Backends {
     pub vault: u64,
     /// Their row holds a keyed digest.
     pub keyed: u64,
+    /// The same by the id of the key; of many ids those with the most.
+    pub keys: Vec<(String, u64)>,
 }
 
 /// Being the leader, until it is dropped or its connection to the database ends.
@@ -207,8 +210,12 @@ pub struct Schema {
     pub missing: Vec<i64>,
     /// The newest that is; none in an empty database.
     pub newest: Option<i64>,
+    /// Those that are applied, and that this server does not know: a newer one has used the database.
+    pub unknown: Vec<i64>,
     /// Whether this user may apply what is missing.
     pub may_migrate: bool,
+    /// Rights on tables that this user needs and lacks, as in `INSERT on audit_events`. Empty while migrations are missing.
+    pub lacking: Vec<String>,
 }
 
 /// The database itself.
@@ -225,7 +232,8 @@ pub trait DatabaseRepo: Send + Sync + 'static {
     /// What is missing of the schema, and whether this user may make it.
     async fn schema(&self) -> Result<Schema>;
 
-    /// Writes something of no meaning, to learn whether the database takes writes: it may be read-only, or its disk full.
+    /// Writes something of no meaning, to learn whether the database takes writes: it may be read-only, its disk full, or this
+    /// user not allowed to write the event that every login writes.
     async fn try_write(&self) -> Result<()>;
 
     /// Asks for a sign of life.

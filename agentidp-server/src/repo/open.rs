@@ -1,5 +1,6 @@
 //! From a database URL to the repositories.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentidp_secrets::{Clock, SystemClock};
@@ -29,6 +30,13 @@ pub async fn open_observed(url: &str, clock: Arc<dyn Clock>, observer: Arc<dyn Q
     } else {
         Err(RepoError::unavailable("open", "DATABASE_URL must begin with postgres://, postgresql:// or sqlite:"))
     }
+}
+
+/// The file of a SQLite database, where opening would make it.
+#[must_use]
+pub(crate) fn missing_file(url: &str) -> Option<PathBuf> {
+    let path = url.starts_with("sqlite:").then(|| sqlite::file(url)).flatten()?;
+    (!path.exists()).then_some(path)
 }
 
 fn is_postgres(url: &str) -> bool {

@@ -18,7 +18,7 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const CONNECTIONS: u32 = 8;
 
 /// Connections of their own for lists: a deep page takes seconds, and nothing else waits for it.
-pub(super) const LIST_CONNECTIONS: u32 = 2;
+pub const LIST_CONNECTIONS: u32 = 2;
 
 /// Hears how long each operation took, and what went wrong without anybody being told.
 pub trait QueryObserver: Send + Sync + 'static {

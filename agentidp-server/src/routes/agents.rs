@@ -46,7 +46,9 @@ async fn register(call: &mut Call<'_>) -> ApiResult<Agent> {
 /// `GET /agents`
 pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let (filter, page) = agent_list(call.query())?;
+    let turn = call.list_turn().await;
     let found = call.app.repos.agents.list(&filter, page).await?;
+    drop(turn);
     pages::answer(&call, "/agents", found, |agent| (agent.created_at, agent.agent_id), |agent| agent)
 }
 

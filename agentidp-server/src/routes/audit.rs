@@ -15,7 +15,9 @@ pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let (mut filter, page) = audit_list(call.query())?;
     let kept_since = call.app.now().minus(AuditEvent::RETENTION);
     filter.from = filter.from.max(Some(kept_since));
+    let turn = call.list_turn().await;
     let found = call.app.repos.audit.list(&filter, page).await?;
+    drop(turn);
     pages::answer(&call, "/audit", found, |event| (event.timestamp, event.event_id), |event| event)
 }
 

@@ -36,7 +36,9 @@ pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Resp
 pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     let (status, page) = credential_list(call.query())?;
     agents::find(call.app, agent_id).await?;
+    let turn = call.list_turn().await;
     let (found, now) = (call.app.repos.credentials.list(agent_id, status, page).await?, call.app.now());
+    drop(turn);
     let ids: Vec<_> = found.data.iter().map(|credential| credential.credential_id).collect();
     let used = call.app.repos.usage.usage(&ids).await?;
     let usage = |credential: &Credential| used.get(&credential.credential_id).copied().unwrap_or_default();

@@ -7,13 +7,14 @@ use crate::config::{Config, ConfigError};
 use crate::repo::RepoError;
 
 /// What to do where a text has this part: the words of SQLite and of the driver, and PostgreSQL's codes.
-const MENDS: [(&str, &str); 12] = [
+const MENDS: [(&str, &str); 13] = [
     // SQLITE_CANTOPEN.
     ("unable to open database file", "name a file in a folder that is there and that this user may write to"),
     ("(code 28P01)", "look at its user and password"),
     ("(code 28000)", "look at its user, and at pg_hba.conf of PostgreSQL"),
     ("(code 3D000)", "create it, or name another one"),
     ("(code 3F000)", "create the schema that search_path names"),
+    ("permission denied for table", "grant this role what it lacks: `agentidp-server check` names it"),
     (
         "(code 42501)",
         "run `agentidp-server migrate` as the owner of the tables, or grant this role CREATE on the schema",

@@ -9,6 +9,7 @@ mod digest_threads;
 mod error;
 mod layers;
 mod ledger;
+mod shortfall;
 mod signing;
 mod vault;
 
@@ -16,14 +17,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
-use agentidp_secrets::layers::WarmLayer;
-use agentidp_secrets::{Clock, SecretStore, SecretStoreBuilder, SharedBackend};
+use agentidp_secrets::layers::{FairSemaphore, WarmLayer};
+use agentidp_secrets::{Clock, MacKeys, SecretStore, SecretStoreBuilder, SharedBackend};
 use agentidp_secrets_sqlx::replicas::LeaseClock;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use error::StartError;
 pub(crate) use ledger::ledger;
+pub(crate) use shortfall::{lacking, newer, unconfigured};
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
@@ -36,10 +38,9 @@ use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
-use crate::repo::{self, Backends, Repos};
+use crate::repo::{self, LIST_CONNECTIONS, Repos};
 use crate::tokens::Tokens;
 use crate::vault_token::VaultToken;
-use crate::workers::census;
 
 /// Opens and migrates the database, reads the key, tries Vault, and puts all of it together. Deletions in Vault wait until
 /// the folder's ledger entry was watched for `ledger_watch`.
@@ -49,39 +50,17 @@ use crate::workers::census;
 pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
     let parts = Parts::open(config, clock).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
+    let schema = parts.repos.database.schema().await.map_err(|error| StartError::database(config, &error))?;
+    shortfall::warn_of_schema(&schema);
     let app = assemble(config, parts, ledger_watch).await?;
     ledger::refuse_the_folder_of_another(config, &app).await?;
-    warn_of_unconfigured(config, &app).await?;
+    shortfall::warn_of_unconfigured(config, &app).await?;
     // Before the first request: what it writes must not decide where the horizon of an older database begins.
     app.horizon
         .advance(&*app.repos.retention, &*app.clock)
         .await
         .map_err(|error| StartError::database(config, &error))?;
     Ok(app)
-}
-
-/// Logs how many active credentials no backend of this server can verify. It serves the others.
-async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
-    let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
-    census::tell(app, held);
-    census::deadlines(app).await;
-    for (backend, credentials, setting) in unconfigured(config, held) {
-        if credentials > 0 {
-            warn!(
-                credentials,
-                "{credentials} active credentials need {backend}, which is not configured: they get no tokens; set {setting}"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// The backends that are not configured, how many active credentials need each, and the setting.
-pub(crate) fn unconfigured(config: &Config, held: Backends) -> Vec<(&'static str, u64, &'static str)> {
-    let vault = (config.vault.is_none(), "vault-kv2", held.vault, "VAULT_ADDR");
-    let keyed = (config.digests.mac_keys.is_none(), "keyed-digest", held.keyed, "MAC_KEYS_FILE");
-    let missing = [vault, keyed].into_iter().filter(|(missing, ..)| *missing);
-    missing.map(|(_, backend, credentials, setting)| (backend, credentials, setting)).collect()
 }
 
 /// As [`build`], on the database as it is.
@@ -152,6 +131,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         clock,
         ledger_clock: Some(ledger_clock),
         horizon: Horizon::default(),
+        list_turns: FairSemaphore::new(LIST_CONNECTIONS as usize),
     };
     Ok(Arc::new(app))
 }
@@ -258,6 +238,7 @@ fn settings(config: &Config) -> Settings {
         reconcile_interval: config.reconcile.interval,
         upgrade_rate: config.upgrades.rate,
         upgrade_except: Arc::clone(&config.upgrades.except),
+        mac_key_ids: config.digests.mac_keys.iter().flat_map(MacKeys::ids).map(|id| id.to_string()).collect(),
         ..Settings::default()
     }
 }

@@ -31,7 +31,7 @@ pub async fn backlog(app: &App) {
 /// Counts the credentials by what verifies them, and those whose time is coming.
 pub async fn credentials(app: &App) {
     match app.repos.drift.backends().await {
-        Ok(held) => tell(app, held),
+        Ok(held) => tell(app, &held),
         Err(error) => debug!(%error, "the credentials could not be counted"),
     }
     deadlines(app).await;
@@ -57,13 +57,15 @@ pub(crate) async fn deadlines(app: &App) {
 }
 
 /// Tells the metrics, and which backends this server lacks.
-pub(crate) fn tell(app: &App, held: Backends) {
-    let Backends { bcrypt, argon2, keyed, vault } = held;
-    let counts = [("bcrypt", bcrypt), ("argon2", argon2), ("keyed-digest", keyed), ("vault-kv2", vault)];
+pub(crate) fn tell(app: &App, held: &Backends) {
+    let Backends { bcrypt, argon2, keyed, vault, keys } = held;
+    let counts = [("bcrypt", *bcrypt), ("argon2", *argon2), ("keyed-digest", *keyed), ("vault-kv2", *vault)];
     for (backend, credentials) in counts {
         app.metrics.credentials(backend, credentials);
         if !app.store.has(backend) {
             app.metrics.unconfigured(backend, credentials);
         }
     }
+    let lacking = keys.iter().filter(|(id, _)| !app.settings.mac_key_ids.contains(id));
+    app.metrics.unconfigured_keys(lacking.cloned().collect());
 }

@@ -219,6 +219,31 @@ async fn a_folder_that_cannot_be_written_to_fails() {
     assert!(failures(&table)[0].contains("AGENTIDP_DATA_DIR"), "{table}");
 }
 
+/// What stops `serve` is tried here.
+#[tokio::test]
+async fn a_folder_or_an_address_that_cannot_be_used_fails_and_nothing_is_made() {
+    let place = Place::new();
+    let database = ("DATABASE_URL", "sqlite:other.db");
+    let (code, table) = check(&place, &[database, ("AGENTIDP_DATA_DIR", "/proc/agentidp")]).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    assert!(failures(&table)[0].contains("cannot be generated at /proc/agentidp/jwt-key.pem"), "{table}");
+    let (code, table) = check(&place, &[("DATABASE_URL", "sqlite:/proc/other.db")]).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    let (code, table) = check(&place, &[database]).await;
+    assert!(code == Some(0) && table.contains("will be made at other.db"), "{table}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0, "a check makes nothing");
+
+    // An address of documentation only, which no machine has.
+    let (code, table) = check(&place, &[("HOST", "192.0.2.1")]).await;
+    assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
+    assert!(failures(&table)[0].contains("192.0.2.1:3000, which cannot be listened on"), "{table}");
+    let running = place.serve(&[]).await;
+    let port = running.origin.rsplit_once(':').unwrap().1;
+    let (code, table) = check(&place, &[("PORT", port)]).await;
+    assert_eq!(code, Some(0), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("note") && line.contains("is in use")), "{table}");
+}
+
 #[tokio::test]
 async fn a_role_that_may_not_create_tables_fails_while_migrations_are_missing() {
     let url = support::postgres().fresh_database().await;
@@ -249,7 +274,11 @@ async fn a_missing_migration_and_a_schema_that_is_newer_are_told_apart() {
     .await;
     let (code, table) = check(&place, &[]).await;
     assert_eq!(code, Some(0), "{table}");
+    let noted = table.lines().find(|line| line.starts_with("note") && line.contains("migrations"));
+    assert!(noted.is_some_and(|line| line.contains("does not know (9999)")), "{table}");
+    assert!(!place.log().contains("9999"), "{}", place.log());
     place.serve(&[]).await.stop().await;
+    assert_eq!(place.log().matches("migrations that this release does not know (9999)").count(), 1, "{}", place.log());
     sql(&place, "DELETE FROM _sqlx_migrations WHERE version = 15").await;
     let (code, table) = check(&place, &[]).await;
     assert_eq!((code, failures(&table).len()), (Some(1), 1), "{table}");
@@ -285,6 +314,35 @@ async fn rows_whose_backend_is_not_configured_are_counted_at_the_start_and_fail_
 /// No key that anybody would guess from one of its digits.
 fn hex_of_32_bytes() -> String {
     (1..=32_u8).map(|byte| format!("{:02x}", byte.wrapping_mul(37))).collect()
+}
+
+/// The ring has a key, and not the one of these rows: they verify nothing.
+#[tokio::test]
+async fn a_key_that_rows_need_and_no_setting_names_is_named() {
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let [first, second] = ["k1", "k2"].map(|id| format!("{id}:{}", hex_of_32_bytes()));
+    let backend = ("SECRET_BACKEND", "keyed-digest");
+    let running = place.serve(&[backend, ("MAC_KEYS", &first)]).await;
+    let client = running.agent_with_credential(&operator).await;
+    running.stop().await;
+    for (keys, is_lacking) in [(second.clone(), true), (String::new(), true), (format!("{second}\n{first}"), false)] {
+        let settings = [("MAC_KEYS", keys.as_str())];
+        let (code, table) = check(&place, &settings).await;
+        assert_eq!((code, failures(&table).len()), (Some(is_lacking.into()), usize::from(is_lacking)), "{table}");
+        assert_eq!(
+            table.contains("1 active credentials need its key k1, which is not configured"),
+            is_lacking,
+            "{table}"
+        );
+    }
+    let running = place.serve(&[("MAC_KEYS", &second)]).await;
+    let line = "1 active credentials need keyed-digest with the key k1, which is not configured";
+    assert_eq!(place.log().matches(line).count(), 1, "{}", place.log());
+    let metrics = reqwest::get(format!("{}/metrics", running.origin)).await.unwrap().text().await.unwrap();
+    let gauge = "agentidp_credentials_unconfigured{backend=\"keyed-digest\",key=\"k1\"} 1";
+    assert!(metrics.contains(gauge), "{metrics}");
+    assert_ne!(running.token(&client).await.0, 200);
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ mod replicas;
 #[cfg(feature = "fail-points")]
 mod restored;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod rolling;
 #[cfg(test)]
 mod runbook;

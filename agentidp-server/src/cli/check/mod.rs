@@ -17,7 +17,7 @@ use super::terminal::print;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ledger_clock::{Difference, LedgerClock};
-use crate::repo::{RepoError, Repos, Schema};
+use crate::repo::{self, RepoError, Repos, Schema};
 use crate::wiring::{self, StartError};
 
 /// Tries everything. Changes nothing but a secret of its own in Vault, which it deletes again.
@@ -27,6 +27,7 @@ pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
     for warning in config.warnings.iter().map(String::as_str).chain(config.issuer_warning()) {
         report.note("settings", warning);
     }
+    address(config, &mut report);
     signing_key(config, &mut report);
     database(config, &mut report).await;
     vault::check(config, &mut report).await;
@@ -37,7 +38,7 @@ pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
 fn signing_key(config: &Config, report: &mut Report) {
     let path = DataDir::key_path_in(&config.storage.data_dir);
     if config.jwt.private_key.is_none() && !path.exists() {
-        report.ok("signing key", format_args!("will be generated at {}", path.display()));
+        will_be(report, "signing key", "generated", &path, ("AGENTIDP_DATA_DIR", try_folder(&config.storage.data_dir)));
         return;
     }
     match wiring::tokens(config, config.issuer(), Arc::new(SystemClock::default())) {
@@ -47,19 +48,22 @@ fn signing_key(config: &Config, report: &mut Report) {
 }
 
 async fn database(config: &Config, report: &mut Report) {
-    let path = DataDir::database_path_in(&config.storage.data_dir);
-    if config.storage.database_url.is_none() && !path.exists() {
-        match try_folder(&config.storage.data_dir) {
-            Ok(()) => report.ok("database", format_args!("will be made at {}", path.display())),
-            Err(error) => report.fail(
-                "database",
-                format_args!(
-                    "cannot be made at {}: {error}; name a folder that this user may write to in AGENTIDP_DATA_DIR",
-                    path.display()
-                ),
-            ),
+    match &config.storage.database_url {
+        None => {
+            let path = DataDir::database_path_in(&config.storage.data_dir);
+            if !path.exists() {
+                let tried = ("AGENTIDP_DATA_DIR", try_folder(&config.storage.data_dir));
+                return will_be(report, "database", "made", &path, tried);
+            }
         }
-        return;
+        // Opening it would make it.
+        Some(url) => {
+            if let Some(path) = repo::missing_file(url.expose_secret()) {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                let tried = ("DATABASE_URL", try_file_in(folder.unwrap_or(Path::new("."))));
+                return will_be(report, "database", "made", &path, tried);
+            }
+        }
     }
     match open_repos(config).await {
         Ok(repos) => {
@@ -72,11 +76,39 @@ async fn database(config: &Config, report: &mut Report) {
     }
 }
 
+/// What the first start makes, if it can, and the setting that says where.
+fn will_be(report: &mut Report, what: &str, made: &str, path: &Path, (setting, tried): (&str, io::Result<()>)) {
+    let path = path.display();
+    match tried {
+        Ok(()) => report.ok(what, format_args!("will be {made} at {path}")),
+        Err(error) => report.fail(
+            what,
+            format_args!("cannot be {made} at {path}: {error}; name a folder that this user may write to in {setting}"),
+        ),
+    }
+}
+
+/// Whether the server may listen where it is told to. In use is no fault: by the server itself, as a rule.
+fn address(config: &Config, report: &mut Report) {
+    let (what, address) = ("address", config.listen.address());
+    match super::serve::bind(address) {
+        Ok(_) => report.ok(what, format_args!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            report
+                .note(what, format_args!("{address} is in use: a server runs there, and a second one would not start"));
+        }
+        Err(source) => report.fail(what, StartError::Listen { address, source }),
+    }
+}
+
 /// Makes a file in the folder, or where the folder would be made, and removes it again.
 fn try_folder(folder: &Path) -> io::Result<()> {
     let absolute = std::path::absolute(folder)?;
-    let existing = absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(&absolute);
-    let file = existing.join(format!(".agentidp-check-{}", std::process::id()));
+    try_file_in(absolute.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(&absolute))
+}
+
+fn try_file_in(folder: &Path) -> io::Result<()> {
+    let file = folder.join(format!(".agentidp-check-{}", std::process::id()));
     fs::File::create_new(&file)?;
     fs::remove_file(&file)
 }
@@ -93,28 +125,34 @@ async fn answering(repos: &Repos, config: &Config, report: &mut Report) -> Resul
     if !schema.missing.is_empty() {
         return Ok(());
     }
+    if let Some(problem) = wiring::lacking(&schema) {
+        report.fail("database rights", format_args!("this role {problem}"));
+    }
     match repos.database.try_write().await {
         Ok(()) => report.ok("database writes", "are taken"),
         Err(error) => report.fail("database writes", StartError::database(config, &error)),
     }
-    for (backend, credentials, setting) in wiring::unconfigured(config, repos.drift.backends().await?) {
-        if credentials > 0 {
-            report.fail(
-                format_args!("backend {backend}"),
-                format_args!("{credentials} active credentials need it, and it is not configured: set {setting}"),
-            );
-        }
+    for needed in wiring::unconfigured(config, &repos.drift.backends().await?) {
+        let (credentials, fix) = (needed.credentials, needed.fix());
+        let it = needed.key.as_ref().map_or("it".to_owned(), |key| format!("its key {key}"));
+        report.fail(
+            format_args!("backend {}", needed.backend),
+            format_args!("{credentials} active credentials need {it}, which is not configured: {fix}"),
+        );
     }
     Ok(())
 }
 
 fn migrations(schema: &Schema, report: &mut Report) {
     let what = "migrations";
-    let Schema { missing, newest, may_migrate } = schema;
+    let Schema { missing, newest, may_migrate, .. } = schema;
     let (count, newest) = (missing.len(), newest.unwrap_or_default());
     let gap: Vec<String> = missing.iter().filter(|version| **version < newest).map(ToString::to_string).collect();
     match (count, may_migrate) {
-        (0, _) => report.ok(what, "are all applied"),
+        (0, _) => match wiring::newer(schema) {
+            None => report.ok(what, "are all applied"),
+            Some(problem) => report.note(what, format_args!("are all applied, and the database has {problem}")),
+        },
         (_, false) => report.fail(
             what,
             format_args!(

@@ -27,6 +27,9 @@ pub(super) const LOCK_REGISTRATION: Option<&str> = Some("SELECT pg_advisory_xact
 pub(super) const LOCK_ABSENT: Option<&str> =
     Some("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 7302119404136205))");
 
+/// The id of the key in a keyed digest.
+pub(super) const KEY_ID: &str = "split_part(split_part(secret_hash, '$keyid=', 2), '$', 1)";
+
 /// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
 pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
 

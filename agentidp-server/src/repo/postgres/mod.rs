@@ -1,6 +1,7 @@
 //! PostgreSQL 14 or newer.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
@@ -16,6 +17,7 @@ use super::{DatabaseRepo, RepoError, Repos, Result, Schema};
 
 mod dialect;
 mod replicas;
+mod rights;
 #[path = "../shared/mod.rs"]
 mod shared;
 
@@ -31,9 +33,15 @@ const MAY_CREATE: &str = "SELECT coalesce(has_schema_privilege(current_schema(),
      (SELECT 1 FROM pg_tables WHERE schemaname = current_schema() AND tablename IN ('agents', '_sqlx_migrations') \
      AND NOT pg_has_role(current_user, tableowner, 'USAGE'))";
 
-/// Events for more pages than are left over in the files of the trail.
-const NEW_ROWS: &str = "INSERT INTO audit_events (event_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
-     SELECT gen_random_uuid(), 'auth.failed', 'failure', '', repeat('-', 1024), '{}', now() FROM generate_series(1, 64)";
+/// So many events. Without any it still asks whether this role may insert them.
+const EVENTS: &str = "INSERT INTO audit_events (event_id, action, outcome, ip_address, user_agent, metadata, timestamp) \
+     SELECT gen_random_uuid(), 'auth.failed', 'failure', '', repeat('-', 1024), '{}', now() FROM generate_series(1, $1)";
+
+/// For more pages than are left over in the files of the trail.
+const MANY_EVENTS: i32 = 64;
+
+/// One event in so many tries, because each leaves a dead row to the vacuum.
+const TRIES_PER_EVENT: u8 = 32;
 
 /// Longer than any statement here takes, shorter than a request may: whoever waits for a lock gives up.
 const STATEMENT_TIMEOUT: &str = "10s";
@@ -61,7 +69,7 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     let replicas = Some(replicas::replicas(store.write.clone()));
-    Ok(Repos { replicas, ..store.clone().into_repos(Database { store, options, reach }) })
+    Ok(Repos { replicas, ..store.clone().into_repos(Database::new(store, options, reach)) })
 }
 
 /// How a server's listener connects.
@@ -81,6 +89,38 @@ struct Database {
     store: shared::Store,
     options: PgConnectOptions,
     reach: Reach,
+    /// How often it was tried to write.
+    tries: AtomicU8,
+    /// Whether an event could not be inserted the last time.
+    refused: AtomicBool,
+}
+
+impl Database {
+    fn new(store: shared::Store, options: PgConnectOptions, reach: Reach) -> Self {
+        Self { store, options, reach, tries: AtomicU8::new(0), refused: AtomicBool::new(false) }
+    }
+
+    /// Inserts the event of a login, and takes it back.
+    async fn try_event(&self) -> Result<()> {
+        let is_full = self.reach.is_full();
+        let is_due = self.tries.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRIES_PER_EVENT);
+        let events = match is_full {
+            // On a full disk the row of a try may find the room of its former versions. What has no room then are new rows.
+            true => MANY_EVENTS,
+            false => i32::from(is_due || self.refused.load(Ordering::Relaxed)),
+        };
+        let work = async {
+            let mut tx = self.store.probe.begin().await?;
+            sqlx::query(EVENTS).bind(events).execute(&mut *tx).await?;
+            tx.rollback().await
+        };
+        let tried = self.store.watch.run("database.try_event", work).await;
+        self.refused.store(tried.is_err(), Ordering::Relaxed);
+        if is_full && tried.is_ok() {
+            self.reach.found_room();
+        }
+        tried
+    }
 }
 
 #[async_trait]
@@ -100,22 +140,14 @@ impl DatabaseRepo for Database {
     }
 
     async fn schema(&self) -> Result<Schema> {
-        self.store.schema(&MIGRATIONS, MAY_CREATE).await
+        let schema = self.store.schema(&MIGRATIONS, MAY_CREATE).await?;
+        let lacking = if schema.missing.is_empty() { rights::lacking(&self.store).await? } else { Vec::new() };
+        Ok(Schema { lacking, ..schema })
     }
 
     async fn try_write(&self) -> Result<()> {
         self.store.try_write().await?;
-        // On a full disk that row may still find the room of its former versions. What has no room then are new rows.
-        if self.reach.is_full() {
-            let work = async {
-                let mut tx = self.store.probe.begin().await?;
-                sqlx::raw_sql(NEW_ROWS).execute(&mut *tx).await?;
-                tx.rollback().await
-            };
-            self.store.watch.run("database.try_room", work).await?;
-            self.reach.found_room();
-        }
-        Ok(())
+        self.try_event().await
     }
 
     async fn ping(&self) -> Result<()> {

@@ -4,11 +4,27 @@ use async_trait::async_trait;
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
-use super::{Db, Store};
+use super::{Db, KEY_ID, Store};
 use crate::domain::{Credential, CredentialStatus, Timestamp};
 use crate::repo::columns::Id;
 use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
 use crate::repo::{Backends, DriftRepo, Leadership, Result, Waiting};
+
+/// Ids of keys that are told apart. No server has as many.
+const MOST_KEYS: i64 = 64;
+
+impl Store {
+    /// How many active credentials hold a keyed digest under each key.
+    async fn keys(&self) -> sqlx::Result<Vec<(String, u64)>> {
+        let mut query = QueryBuilder::<Db>::new("SELECT ");
+        query.push(KEY_ID).push(
+            " AS id, count(*) FROM credentials WHERE status = 'active' AND vault_path IS NULL \
+             AND secret_hash LIKE '$hmac-sha256$%' GROUP BY 1 ORDER BY 2 DESC LIMIT ",
+        );
+        let rows: Vec<(String, i64)> = query.push_bind(MOST_KEYS).build_query_as().fetch_all(&self.lists).await?;
+        Ok(rows.into_iter().map(|(id, count)| (id, count.unsigned_abs())).collect())
+    }
+}
 
 #[async_trait]
 impl DriftRepo for Store {
@@ -56,7 +72,8 @@ impl DriftRepo for Store {
             .await?;
             let [bcrypt, argon2, vault, keyed] =
                 [all - vault - keyed - argon2, argon2, vault, keyed].map(i64::unsigned_abs);
-            Ok(Backends { bcrypt, argon2, vault, keyed })
+            let keys = if keyed == 0 { Vec::new() } else { self.keys().await? };
+            Ok(Backends { bcrypt, argon2, vault, keyed, keys })
         };
         self.watch.again("drift.backends", work).await
     }

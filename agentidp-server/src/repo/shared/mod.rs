@@ -27,7 +27,7 @@ use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
 use super::dialect::{
-    BEGIN, Db, FOR_UPDATE, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, NOTE_USES, insert_events, overwrite,
+    BEGIN, Db, FOR_UPDATE, KEY_ID, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, NOTE_USES, insert_events, overwrite,
 };
 use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};
@@ -111,8 +111,11 @@ impl Store {
             let applied = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
             let applied: Vec<i64> = sqlx::query_scalar(applied).fetch_all(&self.probe).await.unwrap_or_default();
             let may_migrate = sqlx::query_scalar(may_create).fetch_one(&self.probe).await?;
-            let missing = known.iter().filter(|version| !applied.contains(version)).copied().collect();
-            Ok(Schema { missing, newest: applied.last().copied(), may_migrate })
+            let without = |these: &[i64], those: &[i64]| -> Vec<i64> {
+                these.iter().filter(|version| !those.contains(version)).copied().collect()
+            };
+            let (missing, unknown) = (without(&known, &applied), without(&applied, &known));
+            Ok(Schema { missing, newest: applied.last().copied(), unknown, may_migrate, lacking: Vec::new() })
         };
         self.watch.again("database.schema", work).await
     }

@@ -27,6 +27,10 @@ pub(super) const LOCK_REGISTRATION: Option<&str> = None;
 /// Every write transaction is alone.
 pub(super) const LOCK_ABSENT: Option<&str> = None;
 
+/// The id of the key in a keyed digest. The `$` behind it is there in every one.
+pub(super) const KEY_ID: &str = "substr(secret_hash, instr(secret_hash, '$keyid=') + 7, \
+     instr(substr(secret_hash, instr(secret_hash, '$keyid=') + 7), '$') - 1)";
+
 pub(super) const NOTE_USES: &str =
     note_uses!("SELECT value->>0, value->>1, value->>2 FROM json_each($1) WHERE true", "max");
 

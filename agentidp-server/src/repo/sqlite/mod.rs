@@ -1,5 +1,6 @@
 //! SQLite, the embedded default.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -8,10 +9,11 @@ use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
+use tracing::warn;
 
 use super::watch::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result, Schema};
-use crate::data_dir::private_file;
+use crate::data_dir::private_database;
 
 mod dialect;
 #[path = "../shared/mod.rs"]
@@ -37,10 +39,13 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
             .foreign_keys(true)
             // For other processes: those of this one queue for the single writing connection.
             .busy_timeout(ACQUIRE_TIMEOUT);
-        // SQLite would let others read the file. It gives those beside it the same mode. What cannot be opened is reported
-        // by SQLite.
-        if !url.contains(":memory:") {
-            let _ = private_file(options.get_filename());
+        // SQLite would let others read the file. What cannot be opened is reported by SQLite.
+        let file = options.get_filename();
+        if !url.contains(":memory:")
+            && let Err(error) = private_database(file)
+            && file.exists()
+        {
+            warn!(%error, "other users may read the database file {}, or those beside it: chmod go-rwx them", file.display());
         }
         // A commit that the disk had no room for leaves the driver in a transaction that SQLite has rolled back. Such a
         // connection is replaced: nothing could be written on it again.
@@ -58,6 +63,11 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let probe = write.clone();
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     Ok(store.clone().into_repos(Database { store }))
+}
+
+/// The file that a URL names.
+pub(super) fn file(url: &str) -> Option<PathBuf> {
+    SqliteConnectOptions::from_str(url).ok().map(|options| options.get_filename().to_owned())
 }
 
 /// Connects, and waits for another process that is just creating the file: while the journal mode changes, SQLite refuses
@@ -83,6 +93,20 @@ struct Database {
     store: shared::Store,
 }
 
+impl Database {
+    /// Inserts the event of a login, and takes it back.
+    async fn try_event(&self) -> Result<()> {
+        const EVENT: &str = "INSERT INTO audit_events (event_id, action, outcome, ip_address, user_agent, timestamp) \
+             VALUES ('', 'auth.failed', 'failure', '', '', '')";
+        let work = async {
+            let mut tx = self.store.begin().await?;
+            sqlx::raw_sql(EVENT).execute(&mut *tx).await?;
+            tx.rollback().await
+        };
+        self.store.watch.run("database.try_event", work).await
+    }
+}
+
 #[async_trait]
 impl DatabaseRepo for Database {
     async fn migrate(&self) -> Result<()> {
@@ -106,13 +130,14 @@ impl DatabaseRepo for Database {
 
     async fn try_write(&self) -> Result<()> {
         if self.store.try_write().await.is_ok() {
-            return Ok(());
+            return self.try_event().await;
         }
         // On a full disk the log of writes cannot grow, and SQLite would begin it anew only after a commit. What it holds is
         // moved to where pages are already: then the log has room again, for a revocation also.
         let checkpoint = async { sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&self.store.probe).await };
         self.store.watch.run("database.checkpoint", checkpoint).await?;
-        self.store.try_write().await
+        self.store.try_write().await?;
+        self.try_event().await
     }
 
     async fn ping(&self) -> Result<()> {
