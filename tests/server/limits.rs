@@ -105,20 +105,19 @@ async fn behind_a_trusted_proxy_each_client_has_its_share_of_the_places() {
     let served = Served::within(Bounds { connections: 1, ..Bounds::default() }, &site.app).await;
     let ask = async |client: &str| {
         let forwarded = format!("Host: a\r\nX-Forwarded-For: 198.51.100.1, {client}");
-        let wire = served.client(&held_request(&site).replace("Host: a", &forwarded)).await;
-        tokio::spawn(wire.rest())
+        served.client(&held_request(&site).replace("Host: a", &forwarded)).await
     };
     let waits = async |count: usize| {
         let line = format!("agentidp_requests_waiting {count}");
         until(&line, async || site.app.metrics.render().lines().any(|found| found == line)).await;
     };
-    let mut flood = vec![ask("203.0.113.1").await];
+    let mut flood = vec![tokio::spawn(ask("203.0.113.1").await.rest())];
     until("the first one to have its place", async || entered.load(Ordering::SeqCst) == 1).await;
     for count in 1..8 {
-        flood.push(ask("203.0.113.1").await);
+        flood.push(tokio::spawn(ask("203.0.113.1").await.rest()));
         waits(count).await;
     }
-    let other = ask("203.0.113.2").await;
+    let other = tokio::spawn(ask("203.0.113.2").await.rest());
     waits(8).await;
     permits.add_permits(3);
     until("the other one's answer", async || other.is_finished()).await;

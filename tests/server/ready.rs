@@ -72,7 +72,9 @@ async fn probes_are_answered_from_memory() {
 async fn a_server_whose_logins_cannot_be_recorded_is_not_ready() {
     let site = Site::bcrypt().await;
     let database = sqlx::SqlitePool::connect(&site.url).await.unwrap();
-    let run = async |sql: &'static str| drop(sqlx::raw_sql(sql).execute(&database).await.unwrap());
+    let run = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&database).await.unwrap();
+    };
     assert_eq!(ready(&site).await.0, 200);
     run("CREATE TRIGGER refuse BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'no room'); END").await;
     assert_eq!(ready(&site).await, (503, checks("yes", "refuses_writes", "current")));
