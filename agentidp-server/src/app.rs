@@ -141,6 +141,14 @@ pub struct VaultPlace {
     pub prefix: String,
 }
 
+impl VaultPlace {
+    /// What the paths in rows begin with whose secrets are in it.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("{}/data/{}/", self.mount, self.prefix)
+    }
+}
+
 impl App {
     /// What issues, verifies, rotates and ends credentials.
     pub fn life(&self) -> &Life {

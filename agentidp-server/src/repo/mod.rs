@@ -132,6 +132,9 @@ pub trait DriftRepo: Send + Sync + 'static {
     /// How many active credentials each backend verifies.
     async fn backends(&self) -> Result<Backends>;
 
+    /// How many active credentials have their secret in Vault, and not below this path.
+    async fn outside(&self, path: &str) -> Result<u64>;
+
     /// Becomes the one leader among the servers on this database; none while another one is. A server whose database is
     /// its own always is.
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>>;

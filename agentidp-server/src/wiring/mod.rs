@@ -30,7 +30,7 @@ pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
 use self::data_dir::{data_dir, unusable};
-use crate::app::{App, Settings, VaultPlace};
+use crate::app::{App, Settings};
 use crate::config::{Config, NewSecrets, Vault};
 use crate::dependencies::Dependencies;
 use crate::horizon::Horizon;
@@ -113,10 +113,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         store,
         upgrades: config.upgrades.on_verify,
         life: OnceLock::new(),
-        vault: config
-            .vault
-            .as_ref()
-            .map(|vault| VaultPlace { mount: vault.mount.clone(), prefix: vault.prefix.clone() }),
+        vault: config.vault.as_ref().map(vault::place),
         vault_client: vault_token.as_ref().map(VaultToken::client).cloned(),
         vault_token,
         gate,

@@ -5,9 +5,10 @@ use std::fmt;
 use tracing::{error, warn};
 
 use super::StartError;
+use super::vault::place;
 use crate::app::App;
 use crate::config::Config;
-use crate::repo::{Backends, Schema};
+use crate::repo::{self, Backends, DriftRepo, Schema};
 use crate::workers::census;
 
 /// Logs what the schema has that this server does not know, and what this server may not do with it.
@@ -42,10 +43,15 @@ pub(crate) fn lacking(schema: &Schema) -> Option<String> {
 
 /// Logs how many active credentials no backend of this server can verify.
 pub(super) async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(), StartError> {
-    let held = app.repos.drift.backends().await.map_err(|error| StartError::database(config, &error))?;
-    census::tell(app, &held);
+    let counted = async {
+        let held = app.repos.drift.backends().await?;
+        census::tell(app, &held);
+        unconfigured(config, &*app.repos.drift, &held).await
+    };
+    let unconfigured = counted.await.map_err(|error| StartError::database(config, &error))?;
+    census::outside(app).await;
     census::deadlines(app).await;
-    for needed in unconfigured(config, &held) {
+    for needed in unconfigured {
         let (credentials, fix) = (needed.credentials, needed.fix());
         warn!(
             credentials,
@@ -60,40 +66,68 @@ pub(super) async fn warn_of_unconfigured(config: &Config, app: &App) -> Result<(
 pub(crate) struct Unconfigured {
     /// The backend.
     pub(crate) backend: &'static str,
-    /// The id of its key, where that is what is missing.
-    pub(crate) key: Option<String>,
+    part: Part,
     /// How many need it.
     pub(crate) credentials: u64,
 }
 
+/// What of it is missing.
+#[derive(Debug)]
+enum Part {
+    /// All of it.
+    All,
+    /// The key of this id.
+    Key(String),
+    /// Another folder than this one.
+    Folder(String),
+}
+
 impl Unconfigured {
+    /// What is missing, where the backend is named before.
+    pub(crate) fn part(&self) -> String {
+        match &self.part {
+            Part::All => "it".to_owned(),
+            Part::Key(id) => format!("its key {id}"),
+            Part::Folder(ours) => format!("a folder in it other than {ours}"),
+        }
+    }
+
     /// What to do.
     pub(crate) fn fix(&self) -> String {
-        match &self.key {
-            Some(key) => format!("add the key {key} to MAC_KEYS_FILE"),
-            None => "set VAULT_ADDR".to_owned(),
+        match &self.part {
+            Part::All => "set VAULT_ADDR".to_owned(),
+            Part::Key(id) => format!("add the key {id} to MAC_KEYS_FILE"),
+            Part::Folder(_) => "correct VAULT_KV_MOUNT and VAULT_PREFIX, or rotate these credentials".to_owned(),
         }
     }
 }
 
 impl fmt::Display for Unconfigured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
-            Some(key) => write!(f, "{} with the key {key}", self.backend),
-            None => f.write_str(self.backend),
+        match &self.part {
+            Part::All => f.write_str(self.backend),
+            Part::Key(id) => write!(f, "{} with the key {id}", self.backend),
+            Part::Folder(ours) => write!(f, "{} in a folder other than {ours}", self.backend),
         }
     }
 }
 
-/// The backends and keys that are not configured, of those that active credentials need.
-pub(crate) fn unconfigured(config: &Config, held: &Backends) -> Vec<Unconfigured> {
-    let vault = Unconfigured { backend: "vault-kv2", key: None, credentials: held.vault };
-    let vault = (config.vault.is_none() && held.vault > 0).then_some(vault);
+/// The backends, keys and folders that are not configured, of those that active credentials need.
+pub(crate) async fn unconfigured(
+    config: &Config,
+    drift: &dyn DriftRepo,
+    held: &Backends,
+) -> repo::Result<Vec<Unconfigured>> {
+    let (part, credentials) = match &config.vault {
+        None => (Part::All, held.vault),
+        Some(vault) => (Part::Folder(vault.folder()), drift.outside(&place(vault).path()).await?),
+    };
+    let vault = (credentials > 0).then_some(Unconfigured { backend: "vault-kv2", part, credentials });
     let has = |id: &str| config.digests.mac_keys.iter().any(|keys| keys.ids().any(|known| known.to_string() == id));
     let keys = held.keys.iter().filter(|(id, _)| !has(id)).map(|(id, credentials)| Unconfigured {
         backend: "keyed-digest",
-        key: Some(id.clone()),
+        part: Part::Key(id.clone()),
         credentials: *credentials,
     });
-    vault.into_iter().chain(keys).collect()
+    Ok(vault.into_iter().chain(keys).collect())
 }

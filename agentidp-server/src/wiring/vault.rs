@@ -8,7 +8,13 @@ use agentidp_secrets::vault::{Setting, UnreadableFile, VaultKv2};
 use agentidp_secrets::{Clock, Error, ErrorKind};
 
 use super::StartError;
+use crate::app::VaultPlace;
 use crate::config::{self, ConfigError, SecretId, Vault};
+
+/// Where secrets live in it.
+pub(super) fn place(settings: &Vault) -> VaultPlace {
+    VaultPlace { mount: settings.mount.clone(), prefix: settings.prefix.clone() }
+}
 
 /// The client, without any layer around it. Nothing is sent yet.
 ///

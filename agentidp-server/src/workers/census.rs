@@ -34,7 +34,17 @@ pub async fn credentials(app: &App) {
         Ok(held) => tell(app, &held),
         Err(error) => debug!(%error, "the credentials could not be counted"),
     }
+    outside(app).await;
     deadlines(app).await;
+}
+
+/// Counts the credentials that point out of the configured folder in Vault: they get no tokens.
+pub(crate) async fn outside(app: &App) {
+    let Some(place) = &app.vault else { return };
+    match app.repos.drift.outside(&place.path()).await {
+        Ok(credentials) => app.metrics.unconfigured("vault-kv2", credentials),
+        Err(error) => debug!(%error, "the credentials in other folders could not be counted"),
+    }
 }
 
 /// Counts the credentials whose time is coming. An expiry is no outage for whoever hears of it before.

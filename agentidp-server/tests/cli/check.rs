@@ -316,6 +316,32 @@ fn hex_of_32_bytes() -> String {
     (1..=32_u8).map(|byte| format!("{:02x}", byte.wrapping_mul(37))).collect()
 }
 
+/// The settings name another folder than the rows.
+#[tokio::test]
+async fn rows_in_another_folder_are_counted_at_the_start_and_fail_the_check() {
+    let (bao, place) = (support::bao(), Place::new());
+    let (mount, operator) = (bao.fresh_mount(2).await, place.operator(&[]).await);
+    let vault = [("VAULT_ADDR", bao.address()), ("VAULT_TOKEN", bao.root_token()), ("VAULT_KV_MOUNT", &mount.name)];
+    let running = place.serve(&vault).await;
+    let client = running.agent_with_credential(&operator).await;
+    running.stop().await;
+    assert_eq!(check(&place, &vault).await.0, Some(0));
+    let elsewhere = [&vault[..], &[("VAULT_PREFIX", "other")]].concat();
+    let (code, table) = check(&place, &elsewhere).await;
+    let needs = format!("1 active credentials need a folder in it other than {}/other", mount.name);
+    assert!(code == Some(1) && table.contains(&needs) && table.contains("VAULT_PREFIX"), "{table}");
+    let running = place.serve(&elsewhere).await;
+    assert_eq!(
+        place.log().matches("1 active credentials need vault-kv2 in a folder other").count(),
+        1,
+        "{}",
+        place.log()
+    );
+    let metrics = reqwest::get(format!("{}/metrics", running.origin)).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("agentidp_credentials_unconfigured{backend=\"vault-kv2\"} 1"), "{metrics}");
+    assert_ne!(running.token(&client).await.0, 200);
+}
+
 /// The ring has a key, and not the one of these rows: they verify nothing.
 #[tokio::test]
 async fn a_key_that_rows_need_and_no_setting_names_is_named() {

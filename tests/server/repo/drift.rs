@@ -61,4 +61,7 @@ async fn credentials_are_counted_by_what_verifies_them(db: Database) {
     let keys = [("k1", 2), ("2027-01", 1)].map(|(id, count)| (id.to_owned(), count)).to_vec();
     let expected = Backends { bcrypt: 1, argon2: 1, vault: 1, keyed: 3, keys };
     assert_eq!(db.repos.drift.backends().await.unwrap(), expected);
+    for (path, count) in [("secret/data/", 0), ("secret/data/a", 0), ("secret/data/b/", 1), ("s%/data/", 1)] {
+        assert_eq!(db.repos.drift.outside(path).await.unwrap(), count, "{path}");
+    }
 }

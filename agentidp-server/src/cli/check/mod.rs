@@ -132,9 +132,9 @@ async fn answering(repos: &Repos, config: &Config, report: &mut Report) -> Resul
         Ok(()) => report.ok("database writes", "are taken"),
         Err(error) => report.fail("database writes", StartError::database(config, &error)),
     }
-    for needed in wiring::unconfigured(config, &repos.drift.backends().await?) {
-        let (credentials, fix) = (needed.credentials, needed.fix());
-        let it = needed.key.as_ref().map_or("it".to_owned(), |key| format!("its key {key}"));
+    let held = repos.drift.backends().await?;
+    for needed in wiring::unconfigured(config, &*repos.drift, &held).await? {
+        let (credentials, it, fix) = (needed.credentials, needed.part(), needed.fix());
         report.fail(
             format_args!("backend {}", needed.backend),
             format_args!("{credentials} active credentials need {it}, which is not configured: {fix}"),

@@ -78,6 +78,17 @@ impl DriftRepo for Store {
         self.watch.again("drift.backends", work).await
     }
 
+    async fn outside(&self, path: &str) -> Result<u64> {
+        let work = || async {
+            // Unlike LIKE, this reads no wildcards in the path.
+            let count = "SELECT count(*) FROM credentials WHERE status = 'active' AND vault_path IS NOT NULL \
+                         AND substr(vault_path, 1, length($1)) <> $1";
+            let count: i64 = sqlx::query_scalar(count).bind(path).fetch_one(&self.lists).await?;
+            Ok(count.unsigned_abs())
+        };
+        self.watch.again("drift.outside", work).await
+    }
+
     async fn lead(&self) -> Result<Option<Box<dyn Leadership>>> {
         self.watch.again("drift.lead", || super::super::dialect::lead(&self.write)).await
     }
