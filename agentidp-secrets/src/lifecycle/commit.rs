@@ -161,6 +161,10 @@ impl<L: Ledger> Lifecycle<L> {
                     return Err(Why::Changed);
                 }
                 let after = Row { revision: Some(attempt), ..row.clone() };
+                if note.is_of(attempt) && !note.debts.is_empty() {
+                    // It was given up.
+                    return Err(Why::WriteLost);
+                }
                 let is_used = note.is_of_another(attempt);
                 self.redeem(None, &after, attempt, note)?;
                 if is_used { Err(Why::Changed) } else { Ok(after) }

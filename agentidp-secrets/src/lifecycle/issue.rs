@@ -1,8 +1,10 @@
 //! A new credential.
 
 use super::commit::{Committed, Why, Write};
+use super::digest::SecretDigest;
+use super::given_up::occupied;
 use super::ledger::{Change, Ledger};
-use super::note::{DebtKind, OpenWriteKind};
+use super::note::OpenWriteKind;
 use super::rows::{Revision, Row, State};
 use super::{Event, Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
@@ -26,7 +28,9 @@ impl<L: Ledger> Lifecycle<L> {
     ///
     /// # Errors
     /// [`Failure`]: `Exists`; `Busy` when it took so long that the place was given up; `Backend`, `Ledger`, `Unknown`. Then no
-    /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background.
+    /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background: this secret
+    /// only. `Backend` with `Conflict` where the place holds another one, as after a restore of the database that takes its sequence of
+    /// ids back: it stays, so choose another id.
     pub async fn issue(&self, key: &CredentialKey, change: impl Change<L>) -> Result<Shown, Failure<L::Error>> {
         let (life, key, secret) = (self.clone(), key.clone(), self.0.store.generate(key)?);
         self.uncut(async move { life.issue_secret(&key, secret, Origin::Generated, &change).await }).await
@@ -39,13 +43,18 @@ impl<L: Ledger> Lifecycle<L> {
         origin: Origin,
         change: &dyn Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
+        let digest = match origin {
+            Origin::Generated => SecretDigest::of(&secret, self.0.store.formats())?,
+            // Another program may have written the same secret.
+            Origin::Brought => None,
+        };
         let attempt = match self.place(key)? {
             Some(place) => {
                 let new = |state: &State, _| match state {
                     State::Absent => Ok((OpenWriteKind::Create, 0)),
                     State::Active(_) | State::Ended => Err(Why::Changed),
                 };
-                match self.open(key, &place, None, new).await {
+                match self.open(key, &place, digest.as_ref(), new).await {
                     Ok(lease) => lease.attempt,
                     Err(Failure::Busy) => return Err(Failure::Exists),
                     Err(failure) => return Err(failure),
@@ -57,13 +66,15 @@ impl<L: Ledger> Lifecycle<L> {
         let stored = match primary.store(key, &secret).await {
             Ok(stored) => stored,
             Err(error) => {
-                if origin == Origin::Brought && error.kind() == ErrorKind::Conflict {
-                    // Another program was first: what lies there is its.
+                let is_conflict = error.kind() == ErrorKind::Conflict;
+                if is_conflict && (origin == Origin::Brought || self.is_anothers(key, &secret).await) {
+                    // What lies there is not ours, and stays.
                     self.abandon(key, attempt).await;
                 } else {
                     // Whatever the backend has written is deleted in the background: just now it may not be able to.
-                    self.give_up(key, attempt).await;
+                    self.give_up(key, attempt, digest.as_ref()).await;
                 }
+                let error = if is_conflict && origin == Origin::Generated { occupied() } else { error };
                 let error = error.with_operation(Operation::Store).with_backend(primary.info().id.clone());
                 return Err(Failure::Backend(error));
             }
@@ -74,7 +85,7 @@ impl<L: Ledger> Lifecycle<L> {
         match self.commit(key, &write, attempt, change).await {
             Ok(Committed::Done(row)) => Ok(Shown { secret, row: *row }),
             Ok(Committed::Lost(why)) => {
-                self.give_up(key, attempt).await;
+                self.give_up(key, attempt, digest.as_ref()).await;
                 self.purge_now(key).await;
                 if why == Why::WriteLost {
                     // So slow that the place is being deleted, or was before this write: it is deleted once more.
@@ -88,23 +99,12 @@ impl<L: Ledger> Lifecycle<L> {
                     Failure::Unknown(_) => {}
                     // It may be a refusal of the caller's, with database and backend in good health.
                     _ => {
-                        self.give_up(key, attempt).await;
+                        self.give_up(key, attempt, digest.as_ref()).await;
                         self.purge_now(key).await;
                     }
                 }
                 Err(failure)
             }
         }
-    }
-
-    /// The new credential is given up: what lies at its place is owed to be deleted.
-    async fn give_up(&self, key: &CredentialKey, attempt: Revision) {
-        let Ok(Some(place)) = self.place(key) else { return };
-        self.in_time(key, |state, note, now| {
-            if *state == State::Absent && (note.open.is_none() || note.redeem(attempt)) {
-                note.owe(place.clone(), DebtKind::Delete, now);
-            }
-        })
-        .await;
     }
 }

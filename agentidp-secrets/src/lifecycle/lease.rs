@@ -107,15 +107,17 @@ impl<L: Ledger> Lifecycle<L> {
                 Ok(planned) => planned,
                 Err(why) => return Asked::Refused(why),
             };
-            if kind == OpenWriteKind::Create && note.is_of_another(attempt) {
+            let is_owed = *state == State::Absent && !note.debts.is_empty();
+            if is_owed || kind == OpenWriteKind::Create && note.is_of_another(attempt) {
                 return Asked::Refused(Why::Changed);
             }
             let unrepaired = note.awaits_repair(now).filter(|elsewhere| elsewhere != place && !displaces);
             if let Some(elsewhere) = unrepaired {
                 return Asked::Unrepaired(elsewhere);
             }
-            // Only what becomes the next version in place may be adopted later.
-            let own = digest.filter(|_| matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair)).cloned();
+            // Only what becomes the next version in place may be adopted later; what is written for a new credential, deleted.
+            let is_recognised = matches!(kind, OpenWriteKind::Rotate | OpenWriteKind::Repair | OpenWriteKind::Create);
+            let own = digest.filter(|_| is_recognised).cloned();
             let life = if kind == OpenWriteKind::Create { CREATE_LEASE } else { LEASE };
             let lease_until = now + life;
             let write = OpenWrite {

@@ -45,6 +45,7 @@ mod event;
 mod failure;
 mod flaw;
 mod gate;
+mod given_up;
 mod import;
 mod issue;
 mod lease;

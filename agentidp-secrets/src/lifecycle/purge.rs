@@ -205,18 +205,22 @@ impl<L: Ledger> Lifecycle<L> {
         }
     }
 
-    /// Says whether the place was forgotten.
+    /// Says whether the place was forgotten, or nothing has to be there.
     async fn carry_out(&self, key: &CredentialKey, claim: &Claim, bound: Duration) -> Result<bool, Failure<L::Error>> {
         let outcome = match timeout(bound, self.forget(key, claim)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::new(ErrorKind::Unavailable, "the backend is slow to forget").into()),
         };
         let error = match outcome {
-            Ok(()) => {
+            Ok(false) => {
+                self.edit(key, |_, note, _| note.let_be(claim)).await?;
+                return Ok(true);
+            }
+            Ok(true) => {
                 self.edit(key, |_, note, now| {
                     note.done(claim, now);
-                    if self.has(Flaw::DeletesOnce) {
-                        note.debts.retain(|debt| debt.kind != DebtKind::Delete);
+                    if claim.debt.kind == DebtKind::Delete && self.has(Flaw::DeletesOnce) {
+                        note.paid(&claim.debt.place);
                     }
                 })
                 .await?;
@@ -234,14 +238,16 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(false)
     }
 
-    async fn forget(&self, key: &CredentialKey, claim: &Claim) -> Result<(), Failure<L::Error>> {
+    /// Says no where nothing of what was owed is there, and another's is.
+    async fn forget(&self, key: &CredentialKey, claim: &Claim) -> Result<bool, Failure<L::Error>> {
         let backend = self.backend_at(key, &claim.debt.place)?;
         let forgets = self.has(Flaw::DeletesLeftPlaces) || self.has(Flaw::WaitsForDeletions);
         match claim.debt.kind {
-            DebtKind::Blank if forgets => Ok(backend.forget(key).await?),
-            DebtKind::Delete => Ok(backend.forget(key).await?),
-            DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, claim).await,
+            DebtKind::Delete => return self.delete(key, backend, claim).await,
+            DebtKind::Blank if forgets => backend.forget(key).await?,
+            DebtKind::Blank | DebtKind::Rest => self.blank(key, backend, claim).await?,
         }
+        Ok(true)
     }
 }
 

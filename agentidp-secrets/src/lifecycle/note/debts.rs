@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::parts::{Debt, DebtKind, Note};
+use super::parts::{Debt, DebtKind, Note, OpenWrite};
+use crate::lifecycle::digest::SecretDigest;
 use crate::lifecycle::rows::State;
 use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
 
 /// A place is deleted once more so long after each deletion. Vault ends a request after 90 s unless set; the later ones catch
 /// what a proxy or a paused machine held back.
@@ -16,6 +18,14 @@ const REPEATED_AFTER: [Duration; 3] =
 pub(crate) struct Claim {
     pub(crate) debt: Debt,
     pub(crate) until: SystemTime,
+    /// By what is recognised what may be deleted there. Where there is none, all is.
+    pub(crate) written: Vec<SecretDigest>,
+}
+
+impl Claim {
+    pub(crate) fn recognises(&self, secret: &ClientSecret) -> bool {
+        self.written.iter().any(|digest| digest.is_of(secret))
+    }
 }
 
 impl Note {
@@ -41,6 +51,26 @@ impl Note {
         for place in places {
             self.owe(place, DebtKind::Delete, now);
         }
+    }
+
+    /// A new credential is given up: what was written for it is deleted. Its digest stays as long as that is owed, for the place may be
+    /// another database's by then.
+    pub(crate) fn give_up(&mut self, dead: OpenWrite, now: SystemTime) {
+        self.owe(dead.place.clone(), DebtKind::Delete, now);
+        self.open = Some(OpenWrite { lease_until: now, ..dead }).filter(OpenWrite::recognises);
+    }
+
+    /// Nothing at the place is ours.
+    pub(crate) fn let_be(&mut self, claim: &Claim) {
+        if self.holds(claim) {
+            self.paid(&claim.debt.place);
+        }
+    }
+
+    /// Nothing has to become of the place any more.
+    pub(crate) fn paid(&mut self, place: &StoredSecret) {
+        self.void(place);
+        self.open.take_if(|open| open.recognises() && open.place == *place);
     }
 
     /// What a crash left becomes a debt: a new credential that was never committed, whose id is never used again, and what is kept
@@ -71,7 +101,13 @@ impl Note {
             return;
         }
         if let Some(dead) = self.open.take_if(|open| !open.is_held(now)) {
-            self.owe(dead.place, DebtKind::Delete, now);
+            if *state == State::Absent && self.debts.iter().any(|debt| debt.place == dead.place) {
+                self.open = Some(dead).filter(OpenWrite::recognises);
+            } else if *state == State::Absent {
+                self.give_up(dead, now);
+            } else {
+                self.owe(dead.place, DebtKind::Delete, now);
+            }
         }
         for debt in self.debts.iter_mut().filter(|debt| debt.kind != DebtKind::Delete) {
             (debt.kind, debt.due) = (DebtKind::Delete, now);
@@ -82,7 +118,10 @@ impl Note {
     pub(crate) fn claim(&mut self, now: SystemTime, until: SystemTime, may: impl Fn(&Debt) -> bool) -> Option<Claim> {
         let debt = self.debts.iter_mut().find(|debt| debt.is_due(now) && may(debt))?;
         (debt.claimed_until, debt.due) = (Some(until), until);
-        Some(Claim { debt: debt.clone(), until })
+        let debt = debt.clone();
+        let dead = self.open.iter().filter(|open| open.recognises() && open.place == debt.place);
+        let written = dead.flat_map(|open| open.digests.iter().cloned()).collect();
+        Some(Claim { debt, until, written })
     }
 
     /// Tries what is due not before `until`.
@@ -109,7 +148,7 @@ impl Note {
         match debt.kind {
             DebtKind::Delete => match REPEATED_AFTER.get(debt.deletions as usize) {
                 Some(wait) => (debt.due, debt.deletions, debt.attempts) = (now + *wait, debt.deletions + 1, 0),
-                None => drop(self.debts.swap_remove(index)),
+                None => self.paid(&claim.debt.place),
             },
             DebtKind::Blank | DebtKind::Rest => debt.kind = DebtKind::Rest,
         }

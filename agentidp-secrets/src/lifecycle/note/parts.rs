@@ -35,7 +35,8 @@ pub struct OpenWrite {
     pub base: u64,
     /// Whose it is. The commit makes it the row's revision.
     pub attempt: Revision,
-    /// Of the secrets that were about to be written for this base.
+    /// Of the generated secrets that were about to be written for this base. Of a new credential it is kept until what it has left is
+    /// deleted.
     pub digests: Vec<SecretDigest>,
     /// When another may take it over.
     pub lease_until: SystemTime,
@@ -99,7 +100,9 @@ impl Note {
     /// When somebody has to look at it; none when it waits for the credential's next change.
     #[must_use]
     pub fn due(&self) -> Option<SystemTime> {
-        let awaited = |open: &&OpenWrite| open.kind == OpenWriteKind::Create || open.is_repair();
+        let is_owed = |open: &OpenWrite| self.debts.iter().any(|debt| debt.place == open.place);
+        let awaited =
+            |open: &&OpenWrite| open.kind == OpenWriteKind::Create && !is_owed(open) || open.is_repair();
         let open = self.open.iter().filter(awaited).map(|open| open.lease_until);
         let owed = self.debts.iter().filter(|debt| debt.kind != DebtKind::Rest).map(|debt| debt.due);
         open.chain(owed).min()
@@ -122,6 +125,11 @@ impl Note {
 impl OpenWrite {
     pub(super) fn is_held(&self, now: SystemTime) -> bool {
         self.lease_until > now && self.lease_until <= now + LONGEST_LEASE
+    }
+
+    /// Whether it tells what was written for a new credential.
+    pub(super) fn recognises(&self) -> bool {
+        self.kind == OpenWriteKind::Create && !self.digests.is_empty()
     }
 
     pub(super) fn is_repair(&self) -> bool {

@@ -1,5 +1,6 @@
 //! The sequences over the ledger and the backend that keep everything in memory.
 
+mod another;
 mod idle;
 mod instances;
 

@@ -1,0 +1,64 @@
+//! What an issue has left whose row was never committed. It is deleted only where it is recognised: the credential id may be used
+//! by another database too, such as one that this was restored from.
+
+use super::digest::SecretDigest;
+use super::ledger::Ledger;
+use super::note::{Claim, OpenWrite, OpenWriteKind};
+use super::rows::{Revision, State};
+use super::{Failure, Lifecycle};
+use crate::backend::{Held, SharedBackend};
+use crate::credential::CredentialKey;
+use crate::error::{Error, ErrorKind};
+use crate::secret::ClientSecret;
+
+impl<L: Ledger> Lifecycle<L> {
+    /// The new credential is given up: what was written for it is owed to be deleted.
+    pub(super) async fn give_up(&self, key: &CredentialKey, attempt: Revision, digest: Option<&SecretDigest>) {
+        let Ok(Some(place)) = self.place(key) else { return };
+        self.in_time(key, |state, note, now| {
+            if *state == State::Absent && (note.open.is_none() || note.is_of(attempt)) {
+                let (place, digests) = (place.clone(), digest.cloned().into_iter().collect());
+                let kind = OpenWriteKind::Create;
+                note.give_up(OpenWrite { kind, place, base: 0, attempt, digests, lease_until: now }, now);
+            }
+        })
+        .await;
+    }
+
+    /// Whether the place, where a first write has found something, is known to hold no secret of ours. Where nobody can look, it is
+    /// not ours.
+    pub(super) async fn is_anothers(&self, key: &CredentialKey, ours: &ClientSecret) -> bool {
+        match self.0.store.primary_backend().inspect(key, None).await {
+            Ok(Held::Version { secret, .. }) => !secret.is_some_and(|secret| secret.ct_eq(ours)),
+            Ok(Held::Nothing) => false,
+            Err(error) => error.kind() == ErrorKind::InvalidConfig,
+        }
+    }
+
+    /// Deletes a place, where what may be deleted lies there. Says no where another has written there: that stays.
+    pub(super) async fn delete(
+        &self,
+        key: &CredentialKey,
+        backend: &SharedBackend,
+        claim: &Claim,
+    ) -> Result<bool, Failure<L::Error>> {
+        if !claim.written.is_empty() {
+            match backend.inspect(key, None).await {
+                // It may still arrive, and is looked for again.
+                Ok(Held::Nothing) => return Ok(true),
+                Ok(Held::Version { secret: Some(secret), .. }) if claim.recognises(&secret) => {}
+                Ok(Held::Version { .. }) => return Ok(false),
+                // It cannot say what it holds.
+                Err(error) if error.kind() == ErrorKind::InvalidConfig => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        backend.forget(key).await?;
+        Ok(true)
+    }
+}
+
+pub(super) fn occupied() -> Error {
+    let message = "the place of the credential holds a secret already that this database does not know: choose another credential id";
+    Error::new(ErrorKind::Conflict, message)
+}
