@@ -144,7 +144,8 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     /// numbered versions can say it, and the default refuses.
     ///
     /// # Contract
-    /// Changes nothing. A server with replicas reads from the one that is never behind.
+    /// Changes nothing. A server with replicas reads from the one that is never behind. Versions count from 1; nobody asks for version 0,
+    /// which some servers take for the latest.
     ///
     /// # Errors
     /// `InvalidConfig` when the backend cannot say; `Denied`, `Throttled`, `Unavailable` as their kinds say. That nothing is

@@ -142,6 +142,8 @@ impl SecretBackend for Memory {
     async fn inspect(&self, key: &CredentialKey, version: Option<u64>) -> Result<Held> {
         let secrets = self.secrets();
         let Some(versions) = secrets.get(key) else { return Ok(Held::Nothing) };
+        // Vault takes 0 for the latest.
+        let version = version.filter(|version| *version > 0);
         let number = version.map_or(versions.latest(), |version| usize::try_from(version).unwrap_or(usize::MAX));
         Ok(match versions.get(number) {
             Some(secret) => {

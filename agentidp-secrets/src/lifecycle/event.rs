@@ -49,6 +49,9 @@ pub enum Event {
     Forgotten(CredentialKey),
     /// A backend did not forget such a secret, and is asked again after this time.
     NotForgotten(CredentialKey, Error, Duration),
+    /// A backend could not be asked for the current secret that was being written anew when its process ended, and is asked again after
+    /// this time.
+    NotRepaired(CredentialKey, Error, Duration),
     /// The rows and a backend differ: told by a comparison in the background.
     Differs(Difference),
     /// A comparison came to no end.
@@ -82,7 +85,8 @@ impl Event {
             | Self::NotUpgraded { key, .. }
             | Self::OverlapEnded(key)
             | Self::Forgotten(key)
-            | Self::NotForgotten(key, ..) => Some(key),
+            | Self::NotForgotten(key, ..)
+            | Self::NotRepaired(key, ..) => Some(key),
             Self::Differs(_) | Self::NotCompared(_) | Self::LedgerFailed(_) => None,
         }
     }
@@ -111,6 +115,12 @@ impl fmt::Display for Event {
                 f,
                 "a backend did not forget a secret; it no longer authenticates, and the backend is asked again in {} s: \
                  {error}",
+                wait.as_secs()
+            ),
+            Self::NotRepaired(_, error, wait) => write!(
+                f,
+                "a secret was being written anew when its process ended, and the backend cannot be asked for it; it is asked again in \
+                 {} s: {error}",
                 wait.as_secs()
             ),
             Self::Differs(difference) => write!(f, "a row and a backend differ: {difference}"),

@@ -165,27 +165,27 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Does what is due of one credential; how many places were forgotten, and how many were not.
     async fn purge(&self, key: &CredentialKey, bound: Duration) -> Result<(usize, usize), Failure<L::Error>> {
-        let (mut forgotten, mut failed) = (0, 0);
-        while let Some(job) = self.claim(key).await? {
+        let (mut forgotten, mut failed, mut may_repair) = (0, 0, true);
+        while let Some(job) = self.claim(key, may_repair).await? {
             match job {
                 Job::Forget(claim) => match self.carry_out(key, &claim, bound).await? {
                     true => forgotten += 1,
                     false => failed += 1,
                 },
                 Job::FinishRepair(place) => {
-                    self.finish_repair(key, &place).await?;
-                    break;
+                    may_repair = false;
+                    failed += usize::from(!self.repair_or_put_off(key, &place).await?);
                 }
             }
         }
         Ok((forgotten, failed))
     }
 
-    async fn claim(&self, key: &CredentialKey) -> Result<Option<Job>, Failure<L::Error>> {
+    async fn claim(&self, key: &CredentialKey, may_repair: bool) -> Result<Option<Job>, Failure<L::Error>> {
         self.edit(key, |state, note, now| {
             let secrets = state.active().and_then(|row| row.secrets.as_ref());
             note.settle_dead(state, &secrets.map(|secrets| self.counting(secrets, now)).unwrap_or_default(), now);
-            if let (State::Active(_), Some(place)) = (state, note.awaits_repair(now)) {
+            if let (State::Active(_), Some(place), true) = (state, note.repair_due(now), may_repair) {
                 return Some(Job::FinishRepair(place));
             }
             let waits =
@@ -203,6 +203,27 @@ impl<L: Ledger> Lifecycle<L> {
         if let Err(failure) = put_off.await {
             self.tell(&Event::LedgerFailed(failure.to_string().into()));
         }
+    }
+
+    /// Finishes a repair that was left, or tries it again later, and says whether it has not failed.
+    async fn repair_or_put_off(&self, key: &CredentialKey, place: &StoredSecret) -> Result<bool, Failure<L::Error>> {
+        let error = match self.finish_repair(key, place).await {
+            // A write of another is under way, and looks after it.
+            Ok(()) | Err(Failure::Busy | Failure::Ended) => return Ok(true),
+            Err(Failure::Backend(error)) => error,
+            Err(failure) => return Err(failure),
+        };
+        let wait = self
+            .edit(key, |_, note, now| {
+                let attempts = note.failed_repairs(place);
+                let wait = if error.kind() == ErrorKind::Malformed { ELSEWHERE_WAIT } else { wait_after(attempts) };
+                note.repair_failed(place, now + wait);
+                wait
+            })
+            .await?;
+        let error = error.with_operation(Operation::Rotate).with_backend(place.backend().clone());
+        self.tell(&Event::NotRepaired(key.clone(), error, wait));
+        Ok(false)
     }
 
     /// Says whether the place was forgotten, or nothing has to be there.

@@ -23,8 +23,8 @@ struct Uncommitted {
     /// The row that it is to replace the secret of.
     before: Row,
     new: NewSecret,
+    previous: Option<Previous>,
     attempt: Revision,
-    now: SystemTime,
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -37,7 +37,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// Rotations that race are carried out one after the other: each returned secret was valid until the next one.
     ///
     /// # Errors
-    /// [`Failure`]; then the old secret works as before, and nothing was shown.
+    /// [`Failure`]; then the old secret works as before, and nothing was shown. `Unknown` and `Cut`: the old secret may not work any more.
     pub async fn rotate(
         &self,
         key: &CredentialKey,
@@ -57,11 +57,10 @@ impl<L: Ledger> Lifecycle<L> {
         for _ in 0..ATTEMPTS {
             let secret = self.0.store.generate(key)?;
             let written = match self.place(key)? {
-                Some(place) => self.write_at(key, &place, secret).await?,
-                None => Some(self.write_digest(key, secret).await?),
+                Some(place) => self.write_at(key, &place, secret, overlap).await?,
+                None => Some(self.write_digest(key, secret, overlap).await?),
             };
-            let Some(Uncommitted { before, new, attempt, now }) = written else { continue };
-            let previous = self.previous(&before, overlap, now).await?;
+            let Some(Uncommitted { before, new, previous, attempt }) = written else { continue };
             let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous };
             let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
             let write = Write::Replace { before: before.revision, after, rotates: true };
@@ -91,13 +90,19 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Puts a digest in the record, which touches nothing but the row.
-    async fn write_digest(&self, key: &CredentialKey, secret: ClientSecret) -> Result<Uncommitted, Failure<L::Error>> {
+    async fn write_digest(
+        &self,
+        key: &CredentialKey,
+        secret: ClientSecret,
+        overlap: Duration,
+    ) -> Result<Uncommitted, Failure<L::Error>> {
         let (before, now) = self.active(key).await?;
         self.refuse_unknown(&before)?;
+        let previous = self.previous(&before, overlap, now).await?;
         let primary = self.0.store.primary_backend();
         let stored = primary.store(key, &secret).await.map_err(|error| rotating(error, primary))?;
         let new = self.new_secret(key, stored, secret);
-        Ok(Uncommitted { before, new, attempt: Revision::fresh()?, now })
+        Ok(Uncommitted { before, new, previous, attempt: Revision::fresh()? })
     }
 
     /// Writes the next version at the credential's place. Nothing when the row had to be changed first: then look again.
@@ -106,6 +111,7 @@ impl<L: Ledger> Lifecycle<L> {
         key: &CredentialKey,
         place: &StoredSecret,
         secret: ClientSecret,
+        overlap: Duration,
     ) -> Result<Option<Uncommitted>, Failure<L::Error>> {
         let digest = SecretDigest::of(&secret, self.0.store.formats())?;
         let plan = |state: &State, _| match state {
@@ -123,9 +129,16 @@ impl<L: Ledger> Lifecycle<L> {
             return Ok(None);
         }
         let (attempt, now) = (lease.attempt, lease.now);
+        let previous = match self.previous(&before, overlap, now).await {
+            Ok(previous) => previous,
+            Err(failure) => {
+                self.close(&lease).await;
+                return Err(failure);
+            }
+        };
         let Some(secrets) = before.secrets.as_ref().filter(|_| lease.kind == OpenWriteKind::Rotate) else {
             let new = self.write_moving_in(&lease, secret).await?;
-            return Ok(Some(Uncommitted { before, new, attempt, now }));
+            return Ok(Some(Uncommitted { before, new, previous, attempt }));
         };
         if lease.has_repair() {
             match self.repaired(&lease).await {
@@ -137,7 +150,7 @@ impl<L: Ledger> Lifecycle<L> {
         // What counts until the commit has to stay.
         let oldest = self.oldest(secrets, place, now).unwrap_or(lease.base);
         match self.write_in_place(&mut lease, &secrets.current, oldest, secret).await? {
-            Written::New(new) => Ok(Some(Uncommitted { before, new, attempt, now })),
+            Written::New(new) => Ok(Some(Uncommitted { before, new, previous, attempt })),
             Written::Repaired(stored) => self.pin_to(&before, stored, &lease).await.map(|_| None),
         }
     }
@@ -233,6 +246,10 @@ impl<L: Ledger> Lifecycle<L> {
         let asked = self.ask(key, place, Revision::fresh()?, None, false, plan).await?;
         let Asked::Ours(mut lease) = asked else { return Ok(()) };
         let Some(before) = lease.row.clone() else { return Ok(()) };
+        if lease.base == 0 {
+            // The credential has left the place since: there is nothing to repair.
+            return self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await;
+        }
         match self.repaired(&lease).await {
             Ok(Some(stored)) => self.pin_to(&before, stored, &lease).await.map(drop),
             Ok(None) => match self.repair_again(&mut lease).await? {

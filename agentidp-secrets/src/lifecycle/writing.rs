@@ -205,6 +205,10 @@ impl<L: Ledger> Lifecycle<L> {
         before: &Row,
         latest: u64,
     ) -> Result<Option<StoredSecret>, Failure<L::Error>> {
+        if lease.base == 0 {
+            self.close(lease).await;
+            return Ok(None);
+        }
         let oldest = before.secrets.as_ref().and_then(|secrets| self.oldest(secrets, &lease.place, lease.now));
         let window = match self.look(lease, oldest.unwrap_or(lease.base)).await {
             Ok((window, _)) => window,

@@ -101,11 +101,36 @@ impl Note {
     #[must_use]
     pub fn due(&self) -> Option<SystemTime> {
         let is_owed = |open: &OpenWrite| self.debts.iter().any(|debt| debt.place == open.place);
-        let awaited =
-            |open: &&OpenWrite| open.kind == OpenWriteKind::Create && !is_owed(open) || open.is_repair();
-        let open = self.open.iter().filter(awaited).map(|open| open.lease_until);
+        let awaited = |open: &&OpenWrite| open.kind == OpenWriteKind::Create && !is_owed(open) || open.is_repair();
+        let open = self.open.iter().filter(awaited).map(|open| self.put_off_until(open).max(open.lease_until));
         let owed = self.debts.iter().filter(|debt| debt.kind != DebtKind::Rest).map(|debt| debt.due);
         open.chain(owed).min()
+    }
+
+    /// A repair that has failed is not tried before: its place's debt says when.
+    fn put_off_until(&self, repair: &OpenWrite) -> SystemTime {
+        let rests = |debt: &&Debt| debt.kind == DebtKind::Rest && debt.place == repair.place;
+        self.debts.iter().find(rests).map_or(SystemTime::UNIX_EPOCH, |debt| debt.due)
+    }
+
+    /// The place of an unfinished repair that is to be tried now.
+    pub(crate) fn repair_due(&self, now: SystemTime) -> Option<StoredSecret> {
+        let place = self.awaits_repair(now)?;
+        self.open.as_ref().is_some_and(|open| self.put_off_until(open) <= now).then_some(place)
+    }
+
+    /// How often it was tried in vain.
+    pub(crate) fn failed_repairs(&self, place: &StoredSecret) -> u32 {
+        self.debts.iter().find(|debt| debt.place == *place).map_or(0, |debt| debt.attempts)
+    }
+
+    /// It failed; try again at `next`. The place is kept in mind with that.
+    pub(crate) fn repair_failed(&mut self, place: &StoredSecret, next: SystemTime) {
+        self.keep_in_mind(place.clone());
+        let rests = |debt: &&mut Debt| debt.kind == DebtKind::Rest && debt.place == *place;
+        if let Some(debt) = self.debts.iter_mut().find(rests) {
+            (debt.due, debt.attempts) = (next, debt.attempts.saturating_add(1));
+        }
     }
 
     /// Whether a write to the place, or what has to become of it, is noted.

@@ -3,6 +3,7 @@
 mod another;
 mod idle;
 mod instances;
+mod repairs;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
