@@ -10,6 +10,7 @@ use super::note::{DebtKind, Note};
 use super::rows::{Revision, Row, State};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
+use crate::record::StoredSecret;
 use crate::store::CredentialSecrets;
 
 /// How long a lost answer to a commit is looked for: a healthy database takes some milliseconds.
@@ -176,14 +177,14 @@ impl<L: Ledger> Lifecycle<L> {
                 }
                 let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };
                 self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
-                if let (Some(before), Some(after)) = (&row.secrets, &after.secrets) {
-                    self.owe_left(before, after, note, now);
+                if let Some(after) = &after.secrets {
+                    self.owe_left(self.places_of(row), after, note, now);
                 }
                 Ok(after)
             }
             Write::End => {
                 let row = active()?;
-                note.end(row.secrets.iter().flat_map(|secrets| self.places(secrets)), now);
+                note.end(self.places_of(row), now);
                 Ok(row.clone())
             }
         }
@@ -215,11 +216,11 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Owes what has to become of the places that the credential leaves: at once, or when its previous secret is over.
-    fn owe_left(&self, before: &CredentialSecrets, after: &CredentialSecrets, note: &mut Note, now: SystemTime) {
+    fn owe_left(&self, before: Vec<StoredSecret>, after: &CredentialSecrets, note: &mut Note, now: SystemTime) {
         let kept = self.points_to(&after.current).map(|to| to.place);
         let previous = after.previous.as_ref();
         let until = previous.and_then(|previous| Some((self.points_to(&previous.stored)?.place, previous.valid_until)));
-        for place in self.places(before) {
+        for place in before {
             if kept.as_ref() == Some(&place) {
                 continue;
             }

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use super::Lifecycle;
 use super::ledger::Ledger;
+use super::rows::Row;
 use crate::backend::{Custody, Pointer, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -55,6 +56,14 @@ impl<L: Ledger> Lifecycle<L> {
             Err(_) => Some(record.clone()),
         };
         records.filter_map(place).collect()
+    }
+
+    /// The same of a row. One that cannot be read may point to each place that there is for its key.
+    pub(super) fn places_of(&self, row: &Row) -> Vec<StoredSecret> {
+        match &row.secrets {
+            Some(secrets) => self.places(secrets),
+            None => self.0.store.backends().filter_map(|backend| backend.place(&row.key)).collect(),
+        }
     }
 
     /// The places where something counts now; with its end for a previous secret.

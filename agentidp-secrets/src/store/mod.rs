@@ -109,7 +109,7 @@ impl SecretStore {
         .await
     }
 
-    fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
+    pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         iter::once(&self.0.primary).chain(&self.0.accepted)
     }
 

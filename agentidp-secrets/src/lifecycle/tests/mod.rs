@@ -4,6 +4,7 @@ mod another;
 mod idle;
 mod instances;
 mod repairs;
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
