@@ -11,7 +11,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// secret by then, another one is asked again until it has.
     ///
     /// # Errors
-    /// [`Failure`]: `NotFound`, `Ended`, `Ledger`, `Unknown`.
+    /// [`Failure`]: `NotFound`, `Ended`, `Ledger`, `Unknown`, `Cut`.
     pub async fn end(&self, key: &CredentialKey, change: impl Change<L>) -> Result<(), Failure<L::Error>> {
         let (life, key) = (self.clone(), key.clone());
         self.uncut(async move {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::error::Error;
 
-/// Why a sequence did not succeed. Unless it says otherwise, nothing has changed: the old secret works, and nothing was shown.
+/// Why a sequence did not succeed. But for `Unknown` and `Cut` nothing has changed: the old secret works, and nothing was shown.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Failure<E> {
@@ -29,6 +29,10 @@ pub enum Failure<E> {
     /// The database was lost at the commit, and cannot be asked whether it was carried out. The row will tell. No secret was
     /// shown: where the commit was carried out, rotate once more.
     Unknown(E),
+    /// The sequence came to no end: its task panicked, perhaps in the caller's [`Change`](super::Change) or
+    /// [`acknowledge`](super::Ledger::acknowledge), or the spawner dropped it. As with `Unknown` the row will tell whether the change was
+    /// committed, and no secret was shown. A change that was committed may not be obeyed by every replica yet.
+    Cut,
 }
 
 impl<E> From<Error> for Failure<E> {
@@ -51,6 +55,9 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
             Self::Backend(error) => error.fmt(f),
             Self::Ledger(error) => error.fmt(f),
             Self::Unknown(error) => write!(f, "nobody knows whether the change was committed: {error}"),
+            Self::Cut => f.write_str(
+                "the sequence came to no end, since its task panicked or was dropped: nobody knows whether the change was committed",
+            ),
         }
     }
 }

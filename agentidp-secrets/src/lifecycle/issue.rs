@@ -27,8 +27,8 @@ impl<L: Ledger> Lifecycle<L> {
     /// Choose a fresh credential id for each call: an id whose issue failed is not used again.
     ///
     /// # Errors
-    /// [`Failure`]: `Exists`; `Busy` when it took so long that the place was given up; `Backend`, `Ledger`, `Unknown`. Then no
-    /// credential exists, except as `Unknown` says, and what a backend may have written is deleted in the background: this secret
+    /// [`Failure`]: `Exists`; `Busy` when it took so long that the place was given up; `Backend`, `Ledger`, `Unknown`, `Cut`. Then
+    /// no credential exists, except as the last two say, and what a backend may have written is deleted in the background: this secret
     /// only. `Backend` with `Conflict` where the place holds another one, as after a restore of the database that takes its sequence of
     /// ids back: it stays, so choose another id.
     pub async fn issue(&self, key: &CredentialKey, change: impl Change<L>) -> Result<Shown, Failure<L::Error>> {

@@ -6,7 +6,7 @@
 //!
 //! | sequence | steps |
 //! |---|---|
-//! | [`issue`](Lifecycle::issue) | open the write → write to the backend → commit the row, which redeems the open write → show |
+//! | [`issue`](Lifecycle::issue) | open the write, with a digest of the new secret → write to the backend → commit the row, which redeems the open write → show |
 //! | [`import`](Lifecycle::import) of a secret that the caller brings | look that the place is empty → as `issue`; nothing is shown |
 //! | [`take_over`](Lifecycle::take_over) of another program's record | open, without a write → read the version that it means → commit its number |
 //! | [`rotate`](Lifecycle::rotate) | open the write, with a digest of the new secret → write the next version → commit it where the row is unchanged → show. The row pins its version, so the old secret works until the commit |
@@ -27,7 +27,8 @@
 //! right on top of the one that the row pins, whose secret has a noted digest, was generated and never shown; it is committed
 //! as the new secret, so that no number of failed commits evicts the one that counts. Anything else is written over by
 //! compare-and-set. Only the place of a credential that has ended, or was never committed, is deleted: nothing that arrives
-//! late can hurt a credential that counts. What a credential that moved away leaves is pushed out by blank versions.
+//! late can hurt a credential that counts. Of one that was never committed only a secret with its noted digest is deleted: another
+//! one is another database's. What a credential that moved away leaves is pushed out by blank versions.
 //!
 //! A secret is shown after its commit and never before. Each sequence runs in a task of its own, so that a caller that hangs up
 //! cannot cut it between two steps.
@@ -74,7 +75,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::inventory::Inventory;
 use crate::record::BackendId;
 use crate::secret::ClientSecret;
@@ -279,10 +280,7 @@ impl<L: Ledger> Lifecycle<L> {
             // The caller may have hung up.
             let _ = done.send(sequence.await);
         }));
-        outcome.await.unwrap_or_else(|_| {
-            let message = "a sequence came to no end: its task panicked, or the spawner dropped it";
-            Err(Failure::Backend(Error::new(ErrorKind::Internal, message)))
-        })
+        outcome.await.unwrap_or(Err(Failure::Cut))
     }
 
     fn may_delete(&self, at: &BackendId) -> bool {

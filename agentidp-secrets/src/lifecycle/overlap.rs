@@ -105,7 +105,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// ```
     ///
     /// # Errors
-    /// [`Failure::Ledger`] where rows or their usage cannot be read, `Backend` and `Unknown`. What was ended until then has ended.
+    /// [`Failure::Ledger`] where rows or their usage cannot be read, `Backend`, `Unknown` and `Cut`. What was ended until then has ended.
     pub async fn end_idle_overlaps<C: Change<L>>(
         &self,
         idle: Duration,

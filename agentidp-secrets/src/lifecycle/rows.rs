@@ -152,7 +152,7 @@ pub struct ClientRows {
     pub known: Option<Arc<Known>>,
     /// Up to when changes are in them.
     pub as_of: AsOf,
-    /// Whether they were in memory already, so that the database may have newer ones.
+    /// Whether they were in memory already, or are a read replica's, so that the database may have newer ones.
     pub from_memory: bool,
 }
 
@@ -161,6 +161,13 @@ impl ClientRows {
     #[must_use]
     pub fn read(known: Option<Known>) -> Self {
         Self { known: known.map(Arc::new), as_of: AsOf::default(), from_memory: false }
+    }
+
+    /// Rows that the database may have newer ones of, such as those of a read replica: they are read again before they refuse anybody.
+    /// Only for [`Freshness::Cached`].
+    #[must_use]
+    pub fn behind(known: Option<Known>) -> Self {
+        Self { from_memory: true, ..Self::read(known) }
     }
 }
 

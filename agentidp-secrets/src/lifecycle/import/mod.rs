@@ -47,7 +47,7 @@ impl<L: Ledger> Lifecycle<L> {
     ///
     /// # Errors
     /// [`Failure`]: `Exists`; `Backend` with `Malformed` when the record cannot be read or points elsewhere, and with `NotFound` when
-    /// nothing is kept there; `Busy`, `Ledger`, `Unknown`.
+    /// nothing is kept there; `Busy`, `Ledger`, `Unknown`, `Cut`.
     pub async fn take_over(
         &self,
         key: &CredentialKey,

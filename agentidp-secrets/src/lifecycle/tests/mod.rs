@@ -1,6 +1,7 @@
 //! The sequences over the ledger and the backend that keep everything in memory.
 
 mod another;
+mod cut;
 mod idle;
 mod instances;
 mod repairs;

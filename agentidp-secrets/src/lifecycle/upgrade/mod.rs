@@ -176,7 +176,7 @@ fn is_outage<E>(failure: &Failure<E>) -> bool {
             error.kind(),
             ErrorKind::Denied | ErrorKind::InvalidConfig | ErrorKind::Throttled | ErrorKind::Unavailable
         ),
-        Failure::Ledger(_) | Failure::Unknown(_) => true,
+        Failure::Ledger(_) | Failure::Unknown(_) | Failure::Cut => true,
         _ => false,
     }
 }

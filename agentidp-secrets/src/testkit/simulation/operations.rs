@@ -77,7 +77,7 @@ impl World {
                     self.shown(&shown.secret);
                 }
             }
-            Err(Failure::Unknown(_)) => {}
+            Err(Failure::Unknown(_) | Failure::Cut) => {}
             Err(_) => {
                 operation.has_failed = true;
                 if committed > 0 {

@@ -130,6 +130,8 @@ flaws! {
     RowsShowEnded: an_ended_row_never_comes_back;
     /// Returns rows that have expired.
     RowsShowExpired: an_expired_row_does_not_authenticate;
+    /// Serves rows that are behind as if they were read for the call.
+    ServesBehind: rows_read_anew_hold_what_was_committed;
     /// Serves rows from memory, however fresh they have to be.
     ServesOldRows: rows_read_anew_hold_what_was_committed;
     /// Goes back in time.

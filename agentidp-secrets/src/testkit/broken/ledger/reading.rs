@@ -38,11 +38,11 @@ impl BrokenLedger {
     pub(super) async fn rows_of(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, MemoryError> {
         let from_memory = match self.flaw {
             Some(Flaw::ServesOldRows) => true,
-            Some(Flaw::NeverForgets) => freshness == Freshness::Cached,
+            Some(Flaw::NeverForgets | Flaw::ServesBehind) => freshness == Freshness::Cached,
             _ => false,
         };
         if let Some(served) = self.state().served.get(client).filter(|_| from_memory) {
-            return Ok(ClientRows { from_memory: true, ..served.clone() });
+            return Ok(ClientRows { from_memory: !self.has(Flaw::ServesBehind), ..served.clone() });
         }
         let rows = self.inner.rows(client, freshness).await?;
         let rows = self.misread(client, rows)?;

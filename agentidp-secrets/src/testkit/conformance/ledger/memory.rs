@@ -20,6 +20,11 @@ pub(crate) async fn rows_read_anew_hold_what_was_committed<H: LedgerHarness>(har
             let is_read = freshness != Freshness::Latest || !rows.from_memory;
             holds(is_read, "`rows`: the latest rows are read for the call, and say so");
         }
+        row = site.plain(row.key.clone());
+        site.committed(&[Write::Replace(row.clone())]).await;
+        let rows = set_up("rows", reader.rows(&site.client, Freshness::Cached).await);
+        let is_told = rows.from_memory || first(&rows) == row.revision;
+        holds(is_told, "`rows`: rows that are behind the database, a read replica's too, say `from_memory`");
     }
 }
 
