@@ -59,6 +59,8 @@ async fn a_created_secret_whose_commit_failed_is_not_shown_and_not_kept() {
     let again = vaulted.site.app.now().plus(Duration::from_secs(90));
     let [(_, credential)] = vaulted.site.app.repos.changes.due(again, 9).await.unwrap().try_into().unwrap();
     assert!(!vaulted.in_vault(agent, credential).await, "what was written is deleted on the spot");
+    let now = vaulted.site.app.now();
+    assert!(vaulted.site.app.repos.changes.due(now, 9).await.unwrap().is_empty(), "and nobody looks until it is again");
     assert_eq!(vaulted.pending().await, 0);
 }
 

@@ -47,9 +47,13 @@ impl DriftRepo for Store {
             let (due, all): (i64, i64) = sqlx::query_as(
                 "SELECT (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0 AND due_at <= $1) \
                  + (SELECT count(*) FROM purge_jobs WHERE due_at <= $1) \
-                 + (SELECT count(*) FROM open_writes WHERE kind = 'create' AND lease_until <= $1), \
+                 + (SELECT count(*) FROM open_writes w WHERE kind = 'create' AND lease_until <= $1 \
+                 AND NOT EXISTS (SELECT 1 FROM purge_debts o \
+                 WHERE o.credential_id = w.credential_id AND o.vault_path = w.vault_path)), \
                  (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0) \
-                 + (SELECT count(*) FROM purge_jobs) + (SELECT count(*) FROM open_writes WHERE kind = 'create')",
+                 + (SELECT count(*) FROM purge_jobs) \
+                 + (SELECT count(*) FROM open_writes w WHERE kind = 'create' AND NOT EXISTS (SELECT 1 FROM purge_debts o \
+                 WHERE o.credential_id = w.credential_id AND o.vault_path = w.vault_path))",
             )
             .bind(now)
             .fetch_one(&self.read)

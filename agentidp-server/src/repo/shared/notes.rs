@@ -152,7 +152,8 @@ async fn delete(connection: &mut Connection, statement: &'static str, credential
 }
 
 /// Credentials with a debt that is due, or a write whose holder is gone: a new credential's, a repair's, and any of a credential
-/// that a server of an older release, or SQL by hand, has ended.
+/// that a server of an older release, or SQL by hand, has ended. A write of a new one that was given up only says what may be deleted, as
+/// its debt asks; and a repair that failed waits as long as the place's.
 pub(super) async fn due(connection: &mut Connection, now: Timestamp, limit: u32) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
     let due: Vec<(Id, Id)> = sqlx::query_as(
         "SELECT client_id, credential_id FROM (\
@@ -161,7 +162,9 @@ pub(super) async fn due(connection: &mut Connection, now: Timestamp, limit: u32)
          AND c.status = 'active')) \
          UNION ALL SELECT client_id, credential_id, lease_until FROM open_writes w WHERE (lease_until <= $1 OR lease_until > $2) \
          AND (digests LIKE '%current:%' OR NOT EXISTS (SELECT 1 FROM credentials c \
-         WHERE c.credential_id = w.credential_id AND c.status = 'active'))) due \
+         WHERE c.credential_id = w.credential_id AND c.status = 'active')) \
+         AND NOT EXISTS (SELECT 1 FROM purge_debts o WHERE o.credential_id = w.credential_id AND o.vault_path = w.vault_path \
+         AND (w.kind = 'create' OR o.kind = 'rest' AND o.due_at > $1))) due \
          GROUP BY client_id, credential_id ORDER BY min(due_at), credential_id LIMIT $3",
     )
     .bind(now)
@@ -175,7 +178,9 @@ pub(super) async fn due(connection: &mut Connection, now: Timestamp, limit: u32)
 pub(super) async fn pending(connection: &mut Connection) -> sqlx::Result<u64> {
     let pending: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM purge_debts WHERE kind <> 'rest' AND deletions = 0) \
-         + (SELECT count(*) FROM purge_jobs) + (SELECT count(*) FROM open_writes WHERE kind = 'create')",
+         + (SELECT count(*) FROM purge_jobs) \
+         + (SELECT count(*) FROM open_writes w WHERE kind = 'create' AND NOT EXISTS (SELECT 1 FROM purge_debts o \
+         WHERE o.credential_id = w.credential_id AND o.vault_path = w.vault_path))",
     )
     .fetch_one(connection)
     .await?;
