@@ -47,7 +47,7 @@ async fn answer(
     match store.verify_any(credentials, candidate).await {
         Ok(proof) => {
             let (key, secrets) = &credentials[proof.index];
-            format!("200, proved by {} ({})", key.credential_id(), secrets.current.backend())
+            format!("200, proved by {} ({})", key.credential_id(), store.backend_of(&secrets.current))
         }
         Err(VerifyError::Mismatch) => "401, wrong".to_owned(),
         // While a backend is down a wrong secret cannot be told from one that only that backend knows.

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::backends::forms;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use crate::backend_id::BackendId;
@@ -42,19 +41,19 @@ impl BackendId {
 /// `Debug` shows the backend only, because a digest is sensitive too. Equality is not in constant time: a record is not a
 /// secret to guess at.
 ///
-/// Never find a row again by [`to_text`](Self::to_text) of the record that was parsed from it: a row of an older system holds
-/// `$2b$…`, and the text of its record is `{bcrypt}$2b$…`. Compare a revision column, or the text exactly as it was read;
-/// [`guide::coexistence`](crate::guide::coexistence) has both under "The row".
+/// To find a row again, compare a revision column, or the text exactly as it was read:
+/// [`guide::coexistence`](crate::guide::coexistence) has both under "The row". What the store gives back for a row of an older system
+/// is another text: `{bcrypt}$2b$…` where the row held `$2b$…`.
 ///
 /// ```
 /// use agentidp_secrets::{BackendId, StoredSecret};
 ///
 /// let record = StoredSecret::parse("{vault-kv2}secret/data/agentidp/agents/a/credentials/c?version=3")?;
 /// assert_eq!(record.backend(), &BackendId::VAULT_KV2);
-/// // Rows of older systems carry no id.
+/// // Rows of older systems carry no id: the store asks its backends whose they are.
 /// let bare = StoredSecret::parse("$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy")?;
-/// assert_eq!(bare.backend(), &BackendId::BCRYPT);
-/// assert!(bare.to_text().starts_with("{bcrypt}$2b$"), "another text than the row's");
+/// assert_eq!(bare.backend(), &BackendId::UNCLAIMED);
+/// assert!(bare.to_text().starts_with("$2b$"));
 /// # Ok::<(), agentidp_secrets::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -78,7 +77,8 @@ impl StoredSecret {
         Self { backend, ..self }
     }
 
-    /// The backend that wrote this record.
+    /// The backend that wrote this record, as its text says; [unclaimed](BackendId::UNCLAIMED) where the text says nothing.
+    /// [`SecretStore::backend_of`](crate::SecretStore::backend_of) finds out whose that is.
     #[must_use]
     pub fn backend(&self) -> &BackendId {
         &self.backend
@@ -101,16 +101,13 @@ impl StoredSecret {
     /// The text form, `{backend}payload`; of an unclaimed record the text that was parsed. Sensitive where the payload is a digest.
     #[must_use]
     pub fn to_text(&self) -> String {
-        if self.is_unclaimed() {
-            return self.payload.to_string();
-        }
-        format!("{{{}}}{}", self.backend, self.payload)
+        self.text().into_owned()
     }
 
-    /// Reads the text form; a text without an id is [identified](Self::identify).
+    /// Reads the text form.
     ///
-    /// Any other one line of text is an [unclaimed](BackendId::UNCLAIMED) record: a row of other software, which the store
-    /// shows to its [backends](crate::SecretBackend::recognises).
+    /// Any other one line of text is an [unclaimed](BackendId::UNCLAIMED) record: a bare digest, a bare Vault path, or a row of
+    /// other software, which the store shows to its [backends](crate::SecretBackend::recognises).
     ///
     /// # Errors
     /// `Malformed` when the text is empty, longer than [`MAX_TEXT_LEN`](Self::MAX_TEXT_LEN), or has a control character and
@@ -127,28 +124,15 @@ impl StoredSecret {
             let message = "the record is empty, or has a control character and names no backend";
             return Err(Error::new(ErrorKind::Malformed, message));
         }
-        Ok(Self::identify(text).unwrap_or_else(|| Self::new(BackendId::UNCLAIMED, text)))
+        Ok(Self::new(BackendId::UNCLAIMED, text))
     }
 
-    /// Recognises a bare bcrypt, argon2 or keyed digest or a bare Vault path, as rows hold them that have no place for a
-    /// backend's id.
-    ///
-    /// Only the beginning of a digest is looked at; the backend decides whether the rest is sound. A Vault path is
-    /// `mount/data/...`, without a leading slash. Every other form belongs to a backend that
-    /// [recognises](crate::SecretBackend::recognises) it, and only the store can say to which.
-    #[must_use]
-    pub fn identify(text: &str) -> Option<Self> {
-        forms::backend_of(text).map(|backend| Self::new(backend, text))
-    }
-
-    /// The text as a row of other software holds it: without the id where it can be read without.
-    pub(crate) fn as_foreign_text(&self) -> Cow<'_, str> {
-        let is_bare = self.is_unclaimed() || forms::backend_of(&self.payload).as_ref() == Some(&self.backend);
-        if is_bare { Cow::Borrowed(&self.payload) } else { self.to_text().into() }
-    }
-
-    fn is_unclaimed(&self) -> bool {
-        self.backend == BackendId::UNCLAIMED
+    pub(crate) fn text(&self) -> Cow<'_, str> {
+        if self.backend == BackendId::UNCLAIMED {
+            Cow::Borrowed(&self.payload)
+        } else {
+            format!("{{{}}}{}", self.backend, self.payload).into()
+        }
     }
 }
 
@@ -175,34 +159,6 @@ impl<'de> Deserialize<'de> for StoredSecret {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn bare_texts_are_identified() {
-        let table = [
-            ("$2a$10$rest", Some(BackendId::BCRYPT)),
-            ("$2b$10$rest", Some(BackendId::BCRYPT)),
-            ("$2x$10$rest", Some(BackendId::BCRYPT)),
-            ("$2y$10$rest", Some(BackendId::BCRYPT)),
-            ("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
-            ("$hmac-sha256$v=1$keyid=k1$salt$mac", Some(BackendId::KEYED_DIGEST)),
-            ("$hmac-sha512$v=1$keyid=k1$salt$mac", None),
-            ("secret/data/agentidp/agents/a/credentials/c", Some(BackendId::VAULT_KV2)),
-            ("team/kv/data/agentidp/agents/a/credentials/c?version=3", Some(BackendId::VAULT_KV2)),
-            ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
-            ("$argon2d$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
-            ("$argon2$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),
-            ("$2c$10$rest", None),
-            ("/secret/data/a", None),
-            ("secret//data/a", None),
-            ("secret/data/", None),
-            ("data/secret", None),
-            ("plain secret", None),
-            ("", None),
-        ];
-        for (text, expected) in table {
-            assert_eq!(StoredSecret::identify(text).map(|record| record.backend), expected, "{text}");
-        }
-    }
 
     #[test]
     fn an_id_is_a_kind_and_maybe_an_instance() {
@@ -239,9 +195,15 @@ mod tests {
 
     #[test]
     fn a_text_of_other_software_is_an_unclaimed_record_and_stays_as_it_is() {
-        for text in
-            ["{SSHA256}czO44OTV", "{argon2@SpringSecurity_v5_8}$argon2id$", "pbkdf2_sha256$1$salt$hash", "{}", "{"]
-        {
+        for text in [
+            "$2b$10$rest",
+            "a/data/b",
+            "{SSHA256}czO44OTV",
+            "{argon2@SpringSecurity_v5_8}$argon2id$",
+            "pbkdf2_sha256$1$salt$hash",
+            "{}",
+            "{",
+        ] {
             let record = StoredSecret::parse(text).unwrap();
             assert_eq!((record.backend(), record.payload()), (&BackendId::UNCLAIMED, text));
             assert_eq!(record.to_text(), text);

@@ -2,7 +2,7 @@
 //! checked by them, needs them installed: `scripts/interop`.
 
 use agentidp_secrets::backends::Bcrypt;
-use agentidp_secrets::{ClientSecret, CredentialKey, SecretBackend, StoredSecret, Verdict};
+use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, SecretBackend, StoredSecret, Verdict};
 
 const DIGITS: &str = "sk_live_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const ALL_F: &str = "sk_live_ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff";
@@ -25,7 +25,7 @@ async fn bcrypt_digests_of_node_and_python_verify() {
     let bcrypt = Bcrypt::builder().build().unwrap();
     let key = CredentialKey::parse("agent", "credential").unwrap();
     for (maker, secret, digest) in FOREIGN {
-        let record = StoredSecret::identify(digest).unwrap();
+        let record = StoredSecret::new(BackendId::BCRYPT, digest);
         let verdict = async |candidate: String| {
             bcrypt
                 .verify(&key, &record, &ClientSecret::from(candidate))

@@ -153,6 +153,37 @@ async fn a_comparison_reads_the_layout() {
 }
 
 #[tokio::test]
+async fn entries_may_lie_at_the_root_of_a_mount() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let at = |token: &str| VaultKv2::builder(bao.address(), token).mount(&mount.name).prefix("");
+    let policy = at("t").layout("{client}/{credential}").build().unwrap();
+    bao.write_policy(&mount.name, &(policy.policy() + &policy.listing_policy())).await;
+    let vault = at(&mount.policy_token).layout("{client}/{credential}").build().unwrap();
+    let path = format!("{}/data/agent-7/c1", mount.name);
+    write(&path, json!({ "clientSecret": "theirs", "owner": "they" })).await;
+    write(&format!("{}/data/agent-8/c1", mount.name), json!({ "clientSecret": "orphan" })).await;
+
+    let store = SecretStore::builder(vault.clone()).build().unwrap();
+    let life = Lifecycle::new(store, MemoryLedger::new(), |task| drop(tokio::spawn(task)));
+    let key = CredentialKey::parse("agent-7", "c1").unwrap();
+    life.take_over(&key, &StoredSecret::parse(&path).unwrap(), ()).await.unwrap();
+    let rotated = life.rotate(&key, HOUR, ()).await.unwrap();
+    for secret in [&"theirs".into(), &rotated.secret] {
+        let decision = life.authenticate(key.client_id(), secret).await.unwrap();
+        assert!(matches!(decision, Decision::Proved(_)));
+    }
+    assert_eq!(read(&path).await, json!({ "clientSecret": rotated.secret.expose_secret(), "owner": "they" }));
+    let mut found = Vec::new();
+    let mut tell = |difference: &Difference| found.push(difference.to_string());
+    life.compare(&vault, Mode::DryRun, &mut tell).await.unwrap();
+    assert!(found.len() == 1 && found[0].starts_with("path_without_row: "), "{found:?}");
+    life.end(&key, ()).await.unwrap();
+    life.round().await;
+    assert!(bao.read_root(&path).await.is_none_or(|read| read.data.is_null()), "nothing is left of it");
+}
+
+#[tokio::test]
 async fn whose_the_folder_is_lies_beside_the_clients_of_a_short_layout() {
     let bao = support::bao();
     let mount = bao.fresh_mount(2).await;

@@ -1,9 +1,10 @@
-//! By what one knows a bare text: the forms of the backends here. Always compiled, so that a row reads alike in every build.
+//! By what one knows a bare text of the backends here.
 
 use crate::backend_id::BackendId;
 
-/// The backend whose bare form this is. The store asks its backends about every other form.
-pub(crate) fn backend_of(text: &str) -> Option<BackendId> {
+/// The backend that a text looks like which no backend of a store recognises: for the error that says which one is missing. Always
+/// compiled, so that it reads alike in every build.
+pub(crate) fn looks_like(text: &str) -> Option<BackendId> {
     if is_bare_bcrypt(text) {
         Some(BackendId::BCRYPT)
     } else if is_bare_argon2(text) {

@@ -53,7 +53,7 @@ impl<L: Ledger> Lifecycle<L> {
             Ok((backend, record)) => Some(backend.points_to(&record)?.place),
             // Damaged: it points nowhere.
             Err(error) if error.kind() == ErrorKind::Malformed => None,
-            Err(_) => Some(record.clone()),
+            Err(_) => Some(self.0.store.under_its_id(record)),
         };
         records.filter_map(place).collect()
     }

@@ -36,7 +36,7 @@ impl SecretStore {
             let revoked = self.revoke_one(key, record).await;
             // A record that its backend cannot read says nothing about what lies at the key's place.
             if !revoked.as_ref().is_err_and(|error| error.kind() == ErrorKind::Malformed) {
-                asked.push(record.backend());
+                asked.push(self.backend_of(record));
             }
             outcome = outcome.and(revoked);
         }
@@ -64,11 +64,11 @@ impl SecretStore {
         backend.revoke(key, &stored).await.map_err(failed(Operation::Revoke, stored.backend()))
     }
 
-    async fn forget_except(&self, key: &CredentialKey, asked: &[&BackendId]) -> Result<()> {
+    async fn forget_except(&self, key: &CredentialKey, asked: &[BackendId]) -> Result<()> {
         let mut outcome = Ok(());
         for backend in self.backends() {
             let info = backend.info();
-            if info.custody == Custody::Backend && !asked.contains(&&info.id) {
+            if info.custody == Custody::Backend && !asked.contains(&info.id) {
                 outcome = outcome.and(backend.forget(key).await.map_err(failed(Operation::Revoke, &info.id)));
             }
         }

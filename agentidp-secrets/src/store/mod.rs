@@ -2,6 +2,7 @@
 
 mod any;
 mod builder;
+mod claim;
 mod decoy;
 mod end;
 mod failed;
@@ -13,7 +14,6 @@ mod unknown;
 mod verbs;
 mod verify;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use self::decoy::Decoy;
 use self::failed::failed;
 use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
-use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::error::{Operation, Result};
 use crate::format::SecretFormats;
 use crate::keys::MacKeys;
-use crate::record::{BackendId, StoredSecret};
+use crate::record::BackendId;
 
 pub use self::any::VerifiedAny;
 pub use self::builder::SecretStoreBuilder;
@@ -125,36 +125,6 @@ impl SecretStore {
 
     pub(crate) fn primary_backend(&self) -> &SharedBackend {
         &self.0.primary
-    }
-
-    /// The backend of a record, and the record as that backend takes it.
-    ///
-    /// # Errors
-    /// `UnknownBackend` when the record names a backend that this store was not given, and `Malformed` when it names none;
-    /// in both cases no backend of the store recognises the text.
-    pub(crate) fn claim<'a>(
-        &self,
-        operation: Operation,
-        stored: &'a StoredSecret,
-    ) -> Result<(&SharedBackend, Cow<'a, StoredSecret>)> {
-        if let Some(backend) = self.named(stored.backend()) {
-            return Ok((backend, Cow::Borrowed(stored)));
-        }
-        let text = stored.as_foreign_text();
-        if let Some(backend) = self.backends().find(|backend| backend.recognises(&text)) {
-            return Ok((backend, Cow::Owned(StoredSecret::new(backend.info().id.clone(), text))));
-        }
-        let id = stored.backend();
-        let error = if *id == BackendId::UNCLAIMED {
-            let message = "no backend of this store recognises the record; give the store one that does, or rotate";
-            Error::new(ErrorKind::Malformed, message)
-        } else {
-            let message = format!(
-                "the record was written by the backend `{id}`, which this store was not given: give it, under this id"
-            );
-            Error::new(ErrorKind::UnknownBackend, message)
-        };
-        Err(failed(operation, id)(error))
     }
 
     /// The backend with this id, if this store was given it.

@@ -81,8 +81,8 @@ impl SecretStore {
     /// secret.
     ///
     /// Commit the new record, then show the secret, once. Commit where the row is still the one that was read: compare its
-    /// revision, a column with a fresh random value after every write of the secret's columns. Never compare the text of a
-    /// parsed record: see [`StoredSecret`]. Until the commit the old record keeps working.
+    /// revision, a column with a fresh random value after every write of the secret's columns. Until the commit the
+    /// old record keeps working.
     ///
     /// Alone, each commit that is lost uses up one of the versions that the backend keeps. When all are used, the secret of the
     /// row is evicted and its client is locked out. [`Lifecycle::rotate`](crate::lifecycle::Lifecycle::rotate) commits what an
@@ -236,7 +236,7 @@ impl SecretStore {
     async fn held(&self, key: &CredentialKey, current: &StoredSecret, grace: Duration) -> Result<Option<StoredSecret>> {
         // Leaving a backend that this store was not given would strand the old secret there, silently.
         self.refuse_unknown(current)?;
-        if *current.backend() != self.primary().id && grace.is_zero() {
+        if self.backend_of(current) != self.primary().id && grace.is_zero() {
             // The place that the record points to is not written, and the record ends with the commit.
             return Ok(Some(current.clone()));
         }
@@ -276,14 +276,17 @@ impl SecretStore {
         secret: &ClientSecret,
     ) -> Result<StoredSecret> {
         let primary = &self.0.primary;
-        let in_place = if *current.backend() == primary.info().id {
-            match primary.rotate(key, current, secret).await {
-                Err(error) if error.kind() == ErrorKind::Malformed => None,
-                outcome => Some(outcome),
+        let in_place = match self.claim(Operation::Rotate, current) {
+            Ok((backend, current)) if backend.info().id == primary.info().id => {
+                match primary.rotate(key, &current, secret).await {
+                    Err(error) if error.kind() == ErrorKind::Malformed => None,
+                    outcome => Some(outcome),
+                }
             }
-        } else {
-            self.refuse_unknown(current)?;
-            None
+            _ => {
+                self.refuse_unknown(current)?;
+                None
+            }
         };
         let stored = match in_place {
             Some(outcome) => outcome,

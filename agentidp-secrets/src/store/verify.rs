@@ -103,8 +103,11 @@ impl SecretStore {
         for record in trial.records() {
             match self.check(trial.key, record.stored, candidate).await {
                 Ok((Verdict::Mismatch, info)) => level |= self.0.decoy.is_matched_by(info, candidate),
-                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), _)) => {
-                    return Attempt { outcome: Ok(self.verified(trial.key, record, verdict, candidate)), level };
+                Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), info)) => {
+                    return Attempt {
+                        outcome: Ok(self.verified(trial.key, record, (verdict, info), candidate)),
+                        level,
+                    };
                 }
                 Err(error) if is_gone(&error) => {
                     gone = gone.or(Some(error).filter(|_| record.generation == Generation::Current));
@@ -123,7 +126,8 @@ impl SecretStore {
             match backend.recall(trial.key, &stored, candidate) {
                 Some(Verdict::Mismatch) => level |= self.0.decoy.is_matched_by(backend.info(), candidate),
                 Some(verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale)) => {
-                    return Remembered::Proved(self.verified(trial.key, record, verdict, candidate));
+                    let said = (verdict, backend.info());
+                    return Remembered::Proved(self.verified(trial.key, record, said, candidate));
                 }
                 None => break,
             }
@@ -132,8 +136,14 @@ impl SecretStore {
         Remembered::Open { level, rest }
     }
 
-    fn verified(&self, key: &CredentialKey, record: &Record<'_>, verdict: Verdict, proved: &ClientSecret) -> Verified {
-        let outdated = verdict == Verdict::MatchOutdated || *record.stored.backend() != self.primary().id;
+    fn verified(
+        &self,
+        key: &CredentialKey,
+        record: &Record<'_>,
+        (verdict, by): (Verdict, &BackendInfo),
+        proved: &ClientSecret,
+    ) -> Verified {
+        let outdated = verdict == Verdict::MatchOutdated || by.id != self.primary().id;
         let stale = verdict == Verdict::MatchStale;
         // Nothing is written on the word of a memory.
         let selector = if stale { None } else { self.selector_to_keep(key, record, proved) };

@@ -31,7 +31,7 @@ pub struct VaultKv2Config {
     /// The mount of the KV engine, version 2. Default `secret`.
     #[serde(default = "default_mount")]
     pub mount: String,
-    /// Our folder on the mount. Default `agentidp`.
+    /// Our folder on the mount. Default `agentidp`. Empty, with a layout of your own, it is the whole mount.
     #[serde(default = "default_prefix")]
     pub prefix: String,
     /// Where below the prefix a credential's entry lies. Default `agents/{client}/credentials/{credential}`.

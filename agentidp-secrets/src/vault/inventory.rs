@@ -120,7 +120,7 @@ impl VaultKv2 {
 
     async fn listed(&self, below: &str, after: Option<&str>, limit: usize) -> Result<NamePage, Failure> {
         let folder = &self.site.folder;
-        let path = format!("{}/metadata/{}/{below}", folder.mount(), folder.prefix()).trim_end_matches('/').to_owned();
+        let path = format!("{}/metadata/{}", folder.mount(), folder.below(below)).trim_end_matches('/').to_owned();
         let request = Request {
             query: Some(listing(after, limit)),
             // A standby that is behind would not name what was written last.

@@ -138,7 +138,7 @@ impl VaultKv2 {
     }
 
     fn ledger_path(&self) -> String {
-        format!("{}/{NAME}", self.site.folder.prefix())
+        self.site.folder.below(NAME)
     }
 }
 

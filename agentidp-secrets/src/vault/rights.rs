@@ -42,7 +42,7 @@ impl Right {
     /// The path pattern that the policy must allow it on.
     pub(crate) fn pattern(self, folder: &Folder) -> String {
         let branch = if matches!(self, Self::Purge | Self::List) { "metadata" } else { "data" };
-        format!("{}/{branch}/{}/*", folder.mount(), folder.prefix())
+        format!("{}/{branch}/{}", folder.mount(), folder.below("*"))
     }
 }
 

@@ -24,10 +24,16 @@ pub enum Setting {
     ClientCert,
     /// Its key.
     ClientKey,
+    /// The name of this Vault.
+    Instance,
     /// The file with the JWT of a service account.
     JwtFile,
     /// The role of a service account.
     KubernetesRole,
+    /// Where an entry lies.
+    Layout,
+    /// The member of an entry that holds the secret.
+    Member,
     /// The mount of the KV engine.
     Mount,
     /// The namespace.
@@ -60,8 +66,11 @@ impl Setting {
         Self::CaCert,
         Self::ClientCert,
         Self::ClientKey,
+        Self::Instance,
         Self::JwtFile,
         Self::KubernetesRole,
+        Self::Layout,
+        Self::Member,
         Self::Mount,
         Self::Namespace,
         Self::PlainHttp,
@@ -85,8 +94,11 @@ impl Setting {
             Self::CaCert => "`VaultKv2Builder::ca_cert_pem`",
             Self::ClientCert => "`VaultKv2Builder::client_cert`",
             Self::ClientKey => "the key of `ClientCert::new`",
+            Self::Instance => "`VaultKv2Builder::instance`",
             Self::JwtFile => "`Kubernetes::jwt_file`",
             Self::KubernetesRole => "the role of `Kubernetes::new`",
+            Self::Layout => "`VaultKv2Builder::layout`",
+            Self::Member => "`VaultKv2Builder::member`",
             Self::Mount => "`VaultKv2Builder::mount`",
             Self::Namespace => "`VaultKv2Builder::namespace`",
             Self::PlainHttp => "`VaultKv2Builder::danger_allow_plain_http`",

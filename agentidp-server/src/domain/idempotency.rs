@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_record_is_recognised_and_not_shown() {
-        let record = |text: &str| StoredSecret::identify(text).unwrap();
+        let record = |text: &str| StoredSecret::parse(text).unwrap();
         let (one, other) = (record("$2b$10$canary"), record("$2b$10$other"));
         assert_eq!(record_sha256(&one), record_sha256(&one));
         assert_ne!(record_sha256(&one), record_sha256(&other));

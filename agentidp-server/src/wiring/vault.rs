@@ -98,6 +98,8 @@ fn name_of(setting: Setting) -> &'static str {
         Setting::TlsServerName => "VAULT_TLS_SERVER_NAME",
         Setting::Token => "VAULT_TOKEN",
         Setting::TokenFile => "VAULT_TOKEN_FILE",
+        // Of these a server has no choice.
+        Setting::Instance | Setting::Layout | Setting::Member => setting.method(),
     }
 }
 

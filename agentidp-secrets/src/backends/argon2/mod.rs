@@ -60,11 +60,11 @@ impl Argon2id {
     /// Longest secret in bytes. argon2 has no such limit; ours keeps a request from buying work with length.
     pub const MAX_SECRET_LEN: usize = 4096;
 
-    /// Whether a digest of these parameters is weaker than a new one, or of another kind.
+    /// Whether a digest is weaker than a new one, of another kind, or in another software's form.
     fn is_outdated(&self, stored: &Stored) -> bool {
         let today = self.argon2.params();
         let weaker = stored.params.m_cost() < today.m_cost() || stored.params.t_cost() < today.t_cost();
-        weaker || stored.algorithm != Algorithm::Argon2id || stored.version != Version::V0x13
+        weaker || stored.is_wrapped || stored.algorithm != Algorithm::Argon2id || stored.version != Version::V0x13
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Bounds {
 
 /// A digest within the bounds.
 pub(super) struct Stored {
+    /// Whether other software wrote something around it.
+    pub(super) is_wrapped: bool,
     pub(super) algorithm: Algorithm,
     pub(super) version: Version,
     pub(super) params: Params,
@@ -40,8 +42,8 @@ impl Bounds {
 
     /// Parses the whole digest and bounds its parameters, before any memory is taken or work is done.
     pub(super) fn read(&self, text: &str) -> Result<Stored> {
-        let text = forms::argon2_in(text).ok_or_else(damaged)?;
-        let digest = PasswordHash::new(text).map_err(|_| damaged())?;
+        let bare = forms::argon2_in(text).ok_or_else(damaged)?;
+        let digest = PasswordHash::new(bare).map_err(|_| damaged())?;
         let params = Params::try_from(&digest).map_err(|_| damaged())?;
         let algorithm = Algorithm::new(digest.algorithm.as_str()).map_err(|_| damaged())?;
         // A digest without a version is of version 16: the field came with version 19.
@@ -66,7 +68,8 @@ impl Bounds {
             );
             return Err(Error::new(ErrorKind::Malformed, message));
         }
-        Ok(Stored { algorithm, version, params, salt: salt.to_vec(), output: output.as_bytes().to_vec() })
+        let (salt, output) = (salt.to_vec(), output.as_bytes().to_vec());
+        Ok(Stored { is_wrapped: bare != text, algorithm, version, params, salt, output })
     }
 }
 

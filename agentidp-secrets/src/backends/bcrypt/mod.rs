@@ -82,9 +82,9 @@ impl Bcrypt {
     #[cfg(not(feature = "bcrypt-lanes"))]
     const LANES: usize = 1;
 
-    fn verdict(&self, cost: u32, matches: bool) -> Verdict {
+    fn verdict(&self, digest: &str, cost: u32, matches: bool) -> Verdict {
         match matches {
-            true if cost < self.cost => Verdict::MatchOutdated,
+            true if cost < self.cost || bare(digest) != digest => Verdict::MatchOutdated,
             true => Verdict::Match,
             false => Verdict::Mismatch,
         }
@@ -138,7 +138,7 @@ impl Digester for Bcrypt {
     fn verify(&self, _key: &CredentialKey, digest: &str, candidate: &ClientSecret) -> Result<Verdict> {
         let cost = self.sound(digest)?.get_cost();
         bcrypt::verify(candidate.expose_secret(), bare(digest))
-            .map(|matches| self.verdict(cost, matches))
+            .map(|matches| self.verdict(digest, cost, matches))
             .map_err(|_| Error::new(ErrorKind::Internal, "a sound bcrypt digest could not be computed"))
     }
 
@@ -147,7 +147,7 @@ impl Digester for Bcrypt {
         let parts = self.sound(digest)?;
         let secret = candidate.expose_secret().as_bytes();
         let [output] = lanes::bcrypt(parts.get_cost(), [secret], [parts.get_salt_raw()]);
-        Ok(self.verdict(parts.get_cost(), text::ends_in(bare(digest), &output)))
+        Ok(self.verdict(digest, parts.get_cost(), text::ends_in(bare(digest), &output)))
     }
 
     /// The cost: lanes that run in lock step end together.
@@ -179,7 +179,7 @@ impl Bcrypt {
         // A lane without a sound digest runs along for nobody.
         let outputs = lanes::bcrypt(cost, secrets, salts.each_ref().map(|salt| *salt.as_ref().unwrap_or(&[0; 16])));
         let decide = |((attempt, salt), output): ((&Attempt<'_>, Result<_>), _)| {
-            salt.map(|_| self.verdict(cost, text::ends_in(bare(attempt.digest), &output)))
+            salt.map(|_| self.verdict(attempt.digest, cost, text::ends_in(bare(attempt.digest), &output)))
         };
         attempts.into_iter().zip(salts).zip(outputs).map(decide).collect()
     }

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use crate::error::Error;
 use crate::lifecycle::report::Reported;
 use crate::record::BackendId;
+use crate::store::Generation;
 
 /// A credential of a bulk move.
 #[derive(Clone, Debug)]
@@ -42,6 +43,6 @@ impl Moved {
     #[must_use]
     pub fn previous_stays(&self) -> Option<(&BackendId, SystemTime)> {
         let previous = self.reported.row.secrets.as_ref()?.previous.as_ref()?;
-        Some((previous.stored.backend(), previous.valid_until))
+        Some((self.reported.owner_of(Generation::Previous)?, previous.valid_until))
     }
 }

@@ -21,7 +21,7 @@ impl<L: Ledger> Lifecycle<L> {
             Ok(_) if self.0.store.is_elsewhere(&row.key, &secrets.current) => {
                 let message = "the record points to another mount or folder than its backend's: give the store that backend, or rotate";
                 let error = Error::new(ErrorKind::Malformed, message).with_operation(Operation::Reveal);
-                Some(MoveOutcome::Failed(error.with_backend(secrets.current.backend().clone())))
+                Some(MoveOutcome::Failed(error.with_backend(self.0.store.backend_of(&secrets.current))))
             }
             Ok((backend, _)) if backend.info().id == self.0.store.primary().id => Some(MoveOutcome::AlreadyThere),
             Ok(_) if self.0.upgrades.policy.excepts(row.key.client_id()) => Some(MoveOutcome::Excepted),

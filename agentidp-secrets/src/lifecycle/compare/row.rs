@@ -15,7 +15,7 @@ use crate::lifecycle::rows::{Row, State};
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
-use crate::store::CredentialSecrets;
+use crate::store::{CredentialSecrets, SecretStore};
 
 /// Rows that are looked up at a time: more in flight only wait in the backend.
 const AT_A_TIME: usize = 8;
@@ -61,7 +61,7 @@ impl<L: Ledger> Lifecycle<L> {
         let Some(secrets) = row.secrets.as_ref().filter(|secrets| !damaged(&secrets.current)) else {
             return Ok(Some(Difference::of_row(Kind::RowUnreadable, row)));
         };
-        let Some(seen) = look_at(inventory, row, secrets).await? else { return Ok(None) };
+        let Some(seen) = look_at(self.store(), inventory, row, secrets).await? else { return Ok(None) };
         let may_adopt = self.may_adopt(&inventory.info().id);
         self.edit(&row.key, |state, note, now| self.judge(row, secrets, &seen, may_adopt, state, note, now)).await
     }
@@ -99,11 +99,12 @@ impl<L: Ledger> Lifecycle<L> {
 
 /// What a row's records mean at the backend, if they point there.
 async fn look_at<E>(
+    store: &SecretStore,
     inventory: &dyn Inventory,
     row: &Row,
     secrets: &CredentialSecrets,
 ) -> Result<Option<Seen>, Failure<E>> {
-    if let Some(state) = state_of(inventory, row, &secrets.current).await? {
+    if let Some(state) = state_of(store, inventory, row, &secrets.current).await? {
         let seen = match state {
             Ok(RecordState::Sound) => None,
             Ok(RecordState::Behind { latest }) => {
@@ -128,7 +129,7 @@ async fn look_at<E>(
         }
     }
     let Some(previous) = &secrets.previous else { return Ok(None) };
-    let state = state_of(inventory, row, &previous.stored).await?;
+    let state = state_of(store, inventory, row, &previous.stored).await?;
     let is_there = matches!(state, None | Some(Ok(RecordState::Sound | RecordState::Behind { .. })));
     Ok((!is_there).then(|| Kind::PreviousMissing.into()))
 }
@@ -138,14 +139,16 @@ struct Elsewhere;
 
 /// None for a record of another backend.
 async fn state_of<E>(
+    store: &SecretStore,
     inventory: &dyn Inventory,
     row: &Row,
     record: &StoredSecret,
 ) -> Result<Option<Result<RecordState, Elsewhere>>, Failure<E>> {
-    if *record.backend() != inventory.info().id {
+    let claimed = store.claim(Operation::Pin, record).ok();
+    let Some((_, record)) = claimed.filter(|(backend, _)| backend.info().id == inventory.info().id) else {
         return Ok(None);
-    }
-    match inventory.record_state(&row.key, record).await {
+    };
+    match inventory.record_state(&row.key, &record).await {
         Ok(state) => Ok(Some(Ok(state))),
         Err(error) if error.kind() == ErrorKind::Malformed => Ok(Some(Err(Elsewhere))),
         Err(error) => Err(error.into()),

@@ -11,7 +11,7 @@ use super::usage::Usage;
 use super::{Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::error::Operation;
-use crate::record::{BackendId, StoredSecret};
+use crate::record::BackendId;
 use crate::store::{Generation, SecretStore};
 
 /// Credentials of one read.
@@ -28,8 +28,15 @@ pub struct Reported {
     /// When it was made, where the ledger knows it. Nothing without [`Lifecycle::with_usage`].
     pub created_at: Option<SystemTime>,
     read_at: SystemTime,
-    parameters: Option<String>,
-    previous_parameters: Option<String>,
+    current: Option<Made>,
+    previous: Option<Made>,
+}
+
+/// How a record was made.
+#[derive(Clone, Debug)]
+struct Made {
+    by: BackendId,
+    with: Option<String>,
 }
 
 impl Reported {
@@ -39,13 +46,14 @@ impl Reported {
         read_at: SystemTime,
         store: &SecretStore,
     ) -> Self {
-        let read = Self { row, usage, created_at, read_at, parameters: None, previous_parameters: None };
-        let parameters = |generation| {
-            let (backend, record) = store.claim(Operation::Verify, read.record_of(generation)?).ok()?;
-            backend.info().parameters(&record)
+        let made = |generation| {
+            let record = row.secrets.as_ref()?.record(generation)?;
+            let claimed = store.claim(Operation::Verify, record).ok();
+            let with = claimed.and_then(|(backend, record)| backend.info().parameters(&record));
+            Some(Made { by: store.backend_of(record), with })
         };
-        let [parameters, previous_parameters] = [Generation::Current, Generation::Previous].map(parameters);
-        Self { parameters, previous_parameters, ..read }
+        let [current, previous] = [Generation::Current, Generation::Previous].map(made);
+        Self { row, usage, created_at, read_at, current, previous }
     }
 
     /// What keeps its secret; none where the row cannot be read.
@@ -57,16 +65,13 @@ impl Reported {
     /// What keeps one of its secrets that count; none where there is none in the row.
     #[must_use]
     pub fn backend_of(&self, generation: Generation) -> Option<&BackendId> {
-        self.record_of(generation).map(StoredSecret::backend)
+        self.counting(generation).map(|made| &made.by)
     }
 
     /// How the record of one of its secrets was made, such as `cost=10`; none where its backend does not tell.
     #[must_use]
     pub fn parameters_of(&self, generation: Generation) -> Option<&str> {
-        match generation {
-            Generation::Current => self.parameters.as_deref(),
-            Generation::Previous => self.previous_parameters.as_deref(),
-        }
+        self.counting(generation)?.with.as_deref()
     }
 
     /// Whether a secret of its client is refused as soon as this backend is gone: the current one, or the previous one while that
@@ -108,11 +113,23 @@ impl Reported {
         self.usage.since.max(self.created_at)
     }
 
-    fn record_of(&self, generation: Generation) -> Option<&StoredSecret> {
+    /// What keeps one of its secrets, or kept it: the time of the previous one may be over.
+    pub(super) fn owner_of(&self, generation: Generation) -> Option<&BackendId> {
+        self.made(generation).map(|made| &made.by)
+    }
+
+    fn counting(&self, generation: Generation) -> Option<&Made> {
         if generation == Generation::Previous {
             self.previous_until()?;
         }
-        self.row.secrets.as_ref()?.record(generation)
+        self.made(generation)
+    }
+
+    fn made(&self, generation: Generation) -> Option<&Made> {
+        match generation {
+            Generation::Current => self.current.as_ref(),
+            Generation::Previous => self.previous.as_ref(),
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Uses that are noted and not written yet.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use quick_cache::DefaultHashBuilder;
 use tokio::sync::Notify;
 
 use super::record::Use;
@@ -25,7 +25,7 @@ const BATCH: usize = 1000;
 
 #[derive(Debug, Default)]
 pub(crate) struct Noted {
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     parts: [Mutex<Part>; PARTS],
     count: AtomicUsize,
     many: Notify,
@@ -38,7 +38,8 @@ struct Part {
     writing: Uses,
 }
 
-type Uses = HashMap<CredentialKey, Vec<Times>>;
+/// Two of the standard library's hashes of a key would be most of what it costs a login to be noted.
+type Uses = HashMap<CredentialKey, Vec<Times>, DefaultHashBuilder>;
 
 /// Uses by one state of the row. A rotation makes another state, so the latest use of each secret tells all of them. Uses by two states
 /// are kept apart: there may have been a rotation between them, also one by another process.
@@ -85,7 +86,7 @@ impl Noted {
 
     /// What was begun is written.
     pub(super) fn written(&self) {
-        self.parts.iter().for_each(|part| locked(part).writing = Uses::new());
+        self.parts.iter().for_each(|part| locked(part).writing = Uses::default());
     }
 
     /// What is noted of a credential, also while it is being written.

@@ -1,6 +1,7 @@
 //! Records of other software: the backends say whose they are.
 
 use super::*;
+use crate::backends::KeyedDigest;
 use crate::layer::{Layer, stack};
 use crate::layers::{BreakerLayer, Event, LimitLayer, ObserveLayer, Observer, RetryLayer, TimeoutLayer, WarmLayer};
 use crate::testkit::FaultLayer;
@@ -78,6 +79,59 @@ async fn a_bare_form_of_ours_goes_to_the_backend_that_takes_it_where_ours_is_mis
     let builder = SecretStore::builder(Memory::new()).accepts(foreign("theirs", "$2b$"));
     let proof = builder.build().unwrap().verify(&key(), &row("$2b$secret"), &"secret".into()).await;
     assert!(proof.is_ok());
+}
+
+#[tokio::test]
+async fn a_bare_form_of_ours_goes_to_the_primary_where_that_takes_it_too() {
+    let keys = MacKeys::parse(&format!("k1:{}", "0123456789abcdef".repeat(4))).unwrap();
+    let store =
+        SecretStore::builder(foreign("theirs", "$hmac-sha256$")).accepts(KeyedDigest::new(keys)).build().unwrap();
+    let row = row("$hmac-sha256$secret");
+    assert_eq!(store.backend_of(&row.current), BackendId::parse("theirs").unwrap());
+    let proof = store.verify(&key(), &row, &"secret".into()).await.unwrap();
+    assert!(!proof.outdated, "it is of the primary");
+    let rotated = store.rotate(&key(), &row, GRACE).await.unwrap();
+    assert_eq!(rotated.previous.unwrap().stored.to_text(), "{theirs}$hmac-sha256$secret");
+}
+
+#[tokio::test]
+async fn a_bare_path_of_a_vault_that_is_not_given_is_no_damaged_row() {
+    let row = row("secret/data/agentidp/agents/a/credentials/c");
+    for grace in [Duration::ZERO, GRACE] {
+        let error = store().rotate(&key(), &row, grace).await.unwrap_err();
+        assert_eq!((error.kind(), error.backend()), (ErrorKind::UnknownBackend, Some(&BackendId::VAULT_KV2)));
+    }
+}
+
+/// For the error: who is missing.
+#[test]
+fn what_nobody_claims_is_told_by_the_forms_of_this_librarys_backends() {
+    let store = SecretStore::builder(Memory::new()).build().unwrap();
+    let table = [
+        ("$2a$10$rest", Some(BackendId::BCRYPT)),
+        ("$2b$10$rest", Some(BackendId::BCRYPT)),
+        ("$2x$10$rest", Some(BackendId::BCRYPT)),
+        ("$2y$10$rest", Some(BackendId::BCRYPT)),
+        ("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+        ("$hmac-sha256$v=1$keyid=k1$salt$mac", Some(BackendId::KEYED_DIGEST)),
+        ("$hmac-sha512$v=1$keyid=k1$salt$mac", None),
+        ("secret/data/agentidp/agents/a/credentials/c", Some(BackendId::VAULT_KV2)),
+        ("team/kv/data/agentidp/agents/a/credentials/c?version=3", Some(BackendId::VAULT_KV2)),
+        ("$argon2i$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+        ("$argon2d$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", Some(BackendId::ARGON2)),
+        ("$argon2$v=19$m=1,t=1,p=1$c2FsdA$aGFzaA", None),
+        ("$2c$10$rest", None),
+        ("/secret/data/a", None),
+        ("secret//data/a", None),
+        ("secret/data/", None),
+        ("data/secret", None),
+        ("plain secret", None),
+        ("", None),
+    ];
+    for (text, expected) in table {
+        let record = StoredSecret::new(BackendId::UNCLAIMED, text);
+        assert_eq!(store.backend_of(&record), expected.unwrap_or(BackendId::UNCLAIMED), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::backend::{Custody, SecretBackend, Verdict};
 use crate::backends::{DigestBackend, Digester, Memory};
 use crate::clock::ManualClock;
 use crate::credential::CredentialKey;
-use crate::error::VerifyError;
+use crate::error::{Error, ErrorKind, VerifyError};
 use crate::keys::MacKeys;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;

@@ -56,7 +56,8 @@ impl VaultKv2Builder {
         self
     }
 
-    /// Our folder on the mount. Default `agentidp`.
+    /// Our folder on the mount. Default `agentidp`. Empty, with a [`layout`](Self::layout) of your own, it is the whole mount: let nothing
+    /// else write there.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.config.prefix = prefix.into();
         self
@@ -66,7 +67,7 @@ impl VaultKv2Builder {
     /// one `{credential}`. Default `agents/{client}/credentials/{credential}`.
     ///
     /// For entries that other software has written: with the prefix `apps` and the layout `{client}/{credential}` the secret is at
-    /// `secret/apps/CLIENT/CREDENTIAL`. Ids are escaped as in a [`VaultPath`](super::VaultPath). Both ids have to be in it: a path without
+    /// `secret/apps/CLIENT/CREDENTIAL`, and at `secret/CLIENT/CREDENTIAL` with an empty prefix. Ids are escaped as in a [`VaultPath`](super::VaultPath). Both ids have to be in it: a path without
     /// the credential would be that of the client's next credential too, whose secret the end of this one deletes.
     /// [Import](crate::lifecycle::Lifecycle::import) such secrets.
     ///
@@ -207,25 +208,22 @@ impl VaultKv2Builder {
     /// # Errors
     /// `InvalidConfig`, naming the setting. The message does not repeat the address, which may hold a password.
     pub fn build(self) -> Result<VaultKv2> {
-        let id = match &self.config.instance {
-            Some(name) => BackendId::VAULT_KV2
-                .with_instance(name)
-                .map_err(|_| invalid("the instance is 1 to 32 bytes of a-z 0-9 -: `VaultKv2Builder::instance`"))?,
+        let (config, names) = (&self.config, self.names);
+        let id = match &config.instance {
+            Some(name) => BackendId::VAULT_KV2.with_instance(name).map_err(|_| {
+                invalid(format!("the instance is 1 to 32 bytes of a-z 0-9 -: {}", names.of(Setting::Instance)))
+            })?,
             None => BackendId::VAULT_KV2,
         };
-        let config = &self.config;
-        let folder = parse_folder(&config.mount, &config.prefix, self.names)?.with_layout(match &config.layout {
-            Some(template) => Layout::parse(template)
-                .map_err(|flaw| invalid(format!("the layout {flaw}: `VaultKv2Builder::layout`")))?,
-            None => Layout::default(),
-        });
+        let folder = parse_folder(config, names)?;
         if !(1..=128).contains(&config.member.len()) || config.member.contains(char::is_control) {
-            let message =
-                "the name of the member is 1 to 128 bytes without a control character: `VaultKv2Builder::member`";
-            return Err(invalid(message));
+            let setting = names.of(Setting::Member);
+            return Err(invalid(format!(
+                "the name of the member is 1 to 128 bytes without a control character: {setting}"
+            )));
         }
         let member: Arc<str> = Arc::from(config.member.as_str());
-        let (names, versions_kept, keeps_others) = (self.names, config.versions_kept, config.keeps_other_members());
+        let (versions_kept, keeps_others) = (config.versions_kept, config.keeps_other_members());
         let Connected { session, address } = self.connect()?;
         let client = VaultrsKv { session, member: Arc::clone(&member), keeps_others };
         Ok(VaultKv2::over(id, Arc::new(client), Site { address, folder, member, names }, versions_kept))
@@ -287,18 +285,26 @@ pub(super) struct Connected {
     pub(super) address: String,
 }
 
-/// Slashes around are cut off, because Vault's own listings print `secret/`.
-fn parse_folder(mount: &str, prefix: &str, names: Names) -> Result<Folder> {
-    let (mount, prefix) = (mount.trim_matches('/'), prefix.trim_matches('/'));
+/// Slashes around mount and prefix are cut off, because Vault's own listings print `secret/`.
+fn parse_folder(config: &VaultKv2Config, names: Names) -> Result<Folder> {
+    let (mount, prefix) = (config.mount.trim_matches('/'), config.prefix.trim_matches('/'));
+    let layout = match &config.layout {
+        Some(template) => Layout::parse(template)
+            .map_err(|flaw| invalid(format!("the layout {flaw}: {}", names.of(Setting::Layout))))?,
+        None => Layout::default(),
+    };
     if !Folder::is_mount(mount) {
         let setting = names.of(Setting::Mount);
         return Err(invalid(format!(
             "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: {setting}"
         )));
     }
-    Folder::new(mount, prefix).ok_or_else(|| {
-        let setting = names.of(Setting::Prefix);
-        invalid(format!("the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments: {setting}"))
+    Folder::with_layout(mount, prefix, Arc::new(layout)).ok_or_else(|| {
+        let (setting, layout) = (names.of(Setting::Prefix), names.of(Setting::Layout));
+        invalid(format!(
+            "the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, or none with a layout of your own: \
+             {setting}, {layout}"
+        ))
     })
 }
 

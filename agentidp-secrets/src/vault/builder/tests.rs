@@ -66,7 +66,13 @@ fn other_settings_are_refused_by_name() {
     for template in ["", "{client}", "../{client}/{credential}", "{client}-{credential}", "a b/{client}/{credential}"] {
         assert!(refusal(local().layout(template)).contains("`VaultKv2Builder::layout`"), "{template}");
     }
-    assert!(local().prefix("apps").layout("{client}/{credential}").build().is_ok());
+    for prefix in ["apps", "", "/"] {
+        assert!(local().prefix(prefix).layout("{client}/{credential}").build().is_ok(), "{prefix}");
+    }
+    for layout in [None, Some("agents/{client}/credentials/{credential}")] {
+        let whole_mount = layout.map_or_else(local, |layout| local().layout(layout)).prefix("");
+        assert!(refusal(whole_mount).contains("`VaultKv2Builder::layout`"), "the documented layout has a prefix");
+    }
     for member in ["", "a\nb", &"x".repeat(129)] {
         assert!(refusal(local().member(member)).contains("`VaultKv2Builder::member`"), "{member}");
     }
@@ -93,6 +99,11 @@ fn other_settings_are_refused_by_name() {
 fn a_program_has_settings_called_by_its_own_names() {
     let named = |setting| if setting == Setting::Mount { "kv_mount in idp.toml" } else { "idp.toml" };
     assert!(refusal(local().mount("a//b").setting_names(named)).ends_with(": kv_mount in idp.toml"));
+    let others = [local().layout("x"), local().member(""), local().instance("EU"), local().prefix("a b")];
+    for builder in others {
+        let text = refusal(builder.setting_names(named));
+        assert!(text.contains("idp.toml") && !text.contains("Builder"), "{text}");
+    }
 }
 
 #[test]

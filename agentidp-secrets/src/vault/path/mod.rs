@@ -111,7 +111,7 @@ impl VaultPath {
         &self.folder.mount
     }
 
-    /// Our folder on the mount.
+    /// Our folder on the mount; empty where a layout of your own has none.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.folder.prefix
@@ -135,7 +135,7 @@ impl VaultPath {
 
     /// The path as the KV engine sees it, below its `data/` or `metadata/`.
     pub(crate) fn below_mount(&self) -> String {
-        format!("{}/{}", self.folder.prefix, self.folder.layout.path(&self.key))
+        self.folder.below(&self.folder.layout.path(&self.key))
     }
 }
 
@@ -179,12 +179,19 @@ impl Folder {
     const MAX_LEN: usize = 128;
 
     pub(crate) fn new(mount: &str, prefix: &str) -> Option<Self> {
-        let sound = Self::is_mount(mount) && Self::is_folder(prefix);
-        sound.then(|| Self { mount: Arc::from(mount), prefix: Arc::from(prefix), layout: Arc::default() })
+        Self::with_layout(mount, prefix, Arc::default())
     }
 
-    pub(crate) fn with_layout(self, layout: Layout) -> Self {
-        Self { layout: Arc::new(layout), ..self }
+    /// Only what other software has laid out may have no prefix.
+    pub(crate) fn with_layout(mount: &str, prefix: &str, layout: Arc<Layout>) -> Option<Self> {
+        let is_prefix = if prefix.is_empty() { *layout != Layout::default() } else { Self::is_folder(prefix) };
+        let sound = Self::is_mount(mount) && is_prefix;
+        sound.then(|| Self { mount: Arc::from(mount), prefix: Arc::from(prefix), layout })
+    }
+
+    /// What has this path below our folder, as the KV engine sees it.
+    pub(crate) fn below(&self, path: &str) -> String {
+        if self.prefix.is_empty() { path.to_owned() } else { format!("{}/{path}", self.prefix) }
     }
 
     /// Whether a path on this mount can be told apart again: `a/data/data/b` has two readings.
@@ -201,10 +208,6 @@ impl Folder {
 
     pub(crate) fn mount(&self) -> &str {
         &self.mount
-    }
-
-    pub(crate) fn prefix(&self) -> &str {
-        &self.prefix
     }
 
     pub(crate) fn layout(&self) -> &Layout {
@@ -227,7 +230,7 @@ fn parse_path(layout: &Arc<Layout>, text: &str) -> Option<VaultPath> {
     // A mount may be called `data` itself, so the first segment is never the separator.
     let data = folder.iter().skip(1).position(|segment| *segment == "data")? + 1;
     let (mount, prefix) = (folder.get(..data)?.join("/"), folder.get(data + 1..)?.join("/"));
-    let folder = Folder { layout: Arc::clone(layout), ..Folder::new(&mount, &prefix)? };
+    let folder = Folder::with_layout(&mount, &prefix, Arc::clone(layout))?;
     Some(folder.path(&layout.key(own)?))
 }
 

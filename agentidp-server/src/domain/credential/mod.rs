@@ -219,10 +219,10 @@ impl SecretColumns {
                 ..Self::default()
             });
         }
-        match StoredSecret::identify(payload) {
-            Some(digest) if digest == *record => Ok(Self { secret_hash: Some(payload.to_owned()), ..Self::default() }),
-            _ => Err(Error::new(ErrorKind::Malformed, "the record's backend has no column in this schema")),
+        if digest_backend(payload).as_ref() == Some(record.backend()) {
+            return Ok(Self { secret_hash: Some(payload.to_owned()), ..Self::default() });
         }
+        Err(Error::new(ErrorKind::Malformed, "the record's backend has no column in this schema"))
     }
 
     /// The record in these columns: the path where there is one, else the digest.
@@ -244,20 +244,30 @@ impl SecretColumns {
                 };
                 Ok(StoredSecret::new(BackendId::VAULT_KV2, payload))
             }
-            (None, Some(digest)) => StoredSecret::identify(digest)
-                .filter(|record| record.backend() != &BackendId::VAULT_KV2)
-                .ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::Malformed,
-                        "secret_hash is no bcrypt, argon2id or keyed digest: rotate the credential",
-                    )
-                }),
+            (None, Some(digest)) => match digest_backend(digest) {
+                Some(backend) => Ok(StoredSecret::new(backend, digest.as_str())),
+                None => {
+                    let message = "secret_hash is no bcrypt, argon2id or keyed digest: rotate the credential";
+                    Err(Error::new(ErrorKind::Malformed, message))
+                }
+            },
             (None, None) => Err(Error::new(
                 ErrorKind::Malformed,
                 "the row has neither secret_hash nor vault_path: rotate the credential",
             )),
         }
     }
+}
+
+/// Whose digest is in `secret_hash`: the column has no place for a backend's id.
+fn digest_backend(digest: &str) -> Option<BackendId> {
+    const HEADS: [(&[&str], BackendId); 3] = [
+        (&["$2a$", "$2b$", "$2x$", "$2y$"], BackendId::BCRYPT),
+        (&["$argon2id$", "$argon2i$", "$argon2d$"], BackendId::ARGON2),
+        (&["$hmac-sha256$"], BackendId::KEYED_DIGEST),
+    ];
+    let whose = HEADS.into_iter().find(|(heads, _)| heads.iter().any(|head| digest.starts_with(head)));
+    whose.map(|(_, backend)| backend)
 }
 
 fn bad_version() -> Error {

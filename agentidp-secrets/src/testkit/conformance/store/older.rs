@@ -10,30 +10,26 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 
-/// A backend whose bare payloads [`StoredSecret::identify`] recognises. Its digest is the standard library's hash: nothing to
-/// keep a secret with.
+const HEAD: &str = "$older-system$";
+
+/// A backend that recognises its bare payloads. Its digest is the standard library's hash: nothing to keep a secret with.
 #[derive(Debug)]
 pub(super) struct OlderSystem {
     info: BackendInfo,
-    head: &'static str,
 }
 
 impl OlderSystem {
-    /// One that can stand beside this primary.
-    pub(super) fn beside(primary: &BackendInfo) -> Self {
-        let (id, head) = if primary.id == BackendId::BCRYPT {
-            (BackendId::ARGON2, "$argon2id$")
-        } else {
-            (BackendId::BCRYPT, "$2b$")
-        };
-        Self { info: BackendInfo::new(id, Custody::Record).with_quick_digest(), head }
+    #[expect(clippy::expect_used, reason = "the id is a constant")]
+    pub(super) fn new() -> Self {
+        let id = BackendId::of("conformance-older-system").expect("it is kebab-case");
+        Self { info: BackendInfo::new(id, Custody::Record).with_quick_digest() }
     }
 
     /// What the older system has in its row for a secret.
     pub(super) fn row_of(&self, secret: &ClientSecret) -> String {
         let mut hasher = DefaultHasher::new();
         secret.expose_secret().hash(&mut hasher);
-        format!("{}{:016x}", self.head, hasher.finish())
+        format!("{HEAD}{:016x}", hasher.finish())
     }
 
     fn record(&self, secret: &ClientSecret) -> StoredSecret {
@@ -45,6 +41,10 @@ impl OlderSystem {
 impl SecretBackend for OlderSystem {
     fn info(&self) -> &BackendInfo {
         &self.info
+    }
+
+    fn recognises(&self, text: &str) -> bool {
+        text.starts_with(HEAD)
     }
 
     async fn store(&self, _key: &CredentialKey, secret: &ClientSecret) -> Result<StoredSecret> {
