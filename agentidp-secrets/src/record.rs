@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::backends::forms;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use crate::backend_id::BackendId;
@@ -125,6 +126,13 @@ impl StoredSecret {
             return Err(Error::new(ErrorKind::Malformed, message));
         }
         Ok(Self::new(BackendId::UNCLAIMED, text))
+    }
+
+    /// Who has written a record that no backend of a store claims, as far as one can see. A guess will do: it keeps a rotation from
+    /// taking a bare path of a Vault that is not configured for a damaged row, and from leaving the old secret there.
+    pub(crate) fn seems_of(&self) -> BackendId {
+        let guess = || forms::looks_like(&self.payload).unwrap_or(BackendId::UNCLAIMED);
+        if self.backend == BackendId::UNCLAIMED { guess() } else { self.backend.clone() }
     }
 
     pub(crate) fn text(&self) -> Cow<'_, str> {

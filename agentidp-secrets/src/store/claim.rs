@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::SecretStore;
 use super::failed::failed;
 use crate::backend::SharedBackend;
-use crate::backends::forms;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::{BackendId, StoredSecret};
 
@@ -27,7 +26,7 @@ impl SecretStore {
     /// ```
     #[must_use]
     pub fn backend_of(&self, stored: &StoredSecret) -> BackendId {
-        self.claimed(stored).map_or_else(|| missing(stored), |(backend, _)| backend.info().id.clone())
+        self.claimed(stored).map_or_else(|| stored.seems_of(), |(backend, _)| backend.info().id.clone())
     }
 
     /// The backend of a record, and the record as that backend takes it.
@@ -41,7 +40,7 @@ impl SecretStore {
         stored: &'a StoredSecret,
     ) -> Result<(&SharedBackend, Cow<'a, StoredSecret>)> {
         self.claimed(stored).ok_or_else(|| {
-            let id = missing(stored);
+            let id = stored.seems_of();
             let error = if id == BackendId::UNCLAIMED {
                 let message = "no backend of this store recognises the record; give the store one that does, or rotate";
                 Error::new(ErrorKind::Malformed, message)
@@ -68,14 +67,4 @@ impl SecretStore {
         let backend = self.backends().find(|backend| backend.recognises(&text))?;
         Some((backend, Cow::Owned(StoredSecret::new(backend.info().id.clone(), text))))
     }
-}
-
-/// Who seems to have written a record that no backend of the store claims. A guess would do for nothing but an error: it keeps a
-/// rotation from taking a bare path of a Vault that is not configured for a damaged row, and leaving the old secret there.
-fn missing(stored: &StoredSecret) -> BackendId {
-    let id = stored.backend();
-    if *id != BackendId::UNCLAIMED {
-        return id.clone();
-    }
-    forms::looks_like(stored.payload()).unwrap_or(BackendId::UNCLAIMED)
 }
