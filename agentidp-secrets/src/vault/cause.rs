@@ -62,7 +62,10 @@ impl Cause {
             }
             Self::Other => format!("the connection to Vault at {address} failed"),
             Self::Oversized => {
-                format!("{address} answered with more than 64 KiB: is {} right?", names.of(Setting::Address))
+                format!(
+                    "{address} answered with more than 64 KiB, or listed more than 4 MiB of names: is {} right?",
+                    names.of(Setting::Address)
+                )
             }
             Self::Refused => format!(
                 "Vault at {address} refuses connections: is it running, is {} right?",

@@ -18,7 +18,7 @@ use crate::record::StoredSecret;
 pub use crate::inventory::{NamePage, RecordState};
 
 /// So many names fit into an answer, also where each is the longest that an id has: 765 bytes and a slash, between quotes.
-const ALWAYS_FIT: usize = 80;
+const ALWAYS_FIT: usize = 5000;
 
 #[derive(Deserialize)]
 struct Keys {
@@ -83,8 +83,9 @@ impl VaultKv2 {
     /// [`VaultPath`](super::VaultPath), which [`client_named`](Inventory::client_named) reads. Needs the
     /// [listing policy](Self::listing_policy).
     ///
-    /// OpenBao lists in parts. HashiCorp Vault answers with all names at once, and more than 64 KiB of them (1,600 clients)
-    /// are refused.
+    /// OpenBao lists in parts. HashiCorp Vault answers with all names at once, and more than 4 MiB of them (100,000
+    /// clients) are refused. Both go through all names for each answer, which takes seconds where there are many: ask for 20,000 at a
+    /// time. An answer has 60 seconds.
     ///
     /// # Errors
     /// `Denied` without the right; `Unavailable` when Vault cannot be asked or its answer is too long.
@@ -125,6 +126,7 @@ impl VaultKv2 {
             query: Some(listing(after, limit)),
             // A standby that is behind would not name what was written last.
             of_active: true,
+            is_listing: true,
             ..Request::get(path)
         };
         let listed = match self.vault.session.send(request).await {

@@ -15,6 +15,9 @@ use crate::lifecycle::rows::{Revision, State};
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 
+/// Clients of one list: Vault goes through all there are for each.
+const NAMES: usize = 20_000;
+
 /// Clients whose places are looked at at a time. Each takes a connection to the database, and logins need the others.
 const AT_A_TIME: usize = 3;
 
@@ -35,7 +38,7 @@ impl<L: Ledger> Pass<'_, L> {
     pub(super) async fn compare_places(&self) -> Result<Option<Error>, Failure<L::Error>> {
         let mut after = None;
         loop {
-            let page = match self.inventory.clients(after.as_deref(), PAGE).await {
+            let page = match self.inventory.clients(after.as_deref(), NAMES).await {
                 Ok(page) => page,
                 // It is a right of its own.
                 Err(error) if error.kind() == ErrorKind::Denied => return Ok(Some(error)),

@@ -212,11 +212,9 @@ fn encode(endpoint: &impl Endpoint) -> Result<Request, Failure> {
     Ok(Request {
         is_read: method == Method::GET,
         method,
-        path: endpoint.path().trim_start_matches('/').to_owned(),
         query: endpoint.query().map_err(|_| unencodable)?.filter(|query| !query.is_empty()),
         body: endpoint.body().map_err(|_| unencodable)?.map(|body| Bytes::from_owner(Zeroizing::new(body))),
-        of_active: false,
-        of_token: false,
+        ..Request::get(endpoint.path().trim_start_matches('/').to_owned())
     })
 }
 

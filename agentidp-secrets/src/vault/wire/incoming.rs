@@ -9,14 +9,17 @@ use crate::vault::cause::Cause;
 use crate::vault::failure::Failure;
 
 /// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
-const MAX_ANSWER: usize = 64 * 1024;
+pub(super) const MAX_ANSWER: usize = 64 * 1024;
 
-/// Reads the body up to the limit, into a buffer that never moves, so that no copy is left behind unwiped.
-pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(MAX_ANSWER);
-    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(MAX_ANSWER)));
+/// Longest list of names that is read: 100,000 UUIDs.
+pub(super) const MAX_LISTING: usize = 4 * 1024 * 1024;
+
+/// Reads the body up to `most` bytes, into a buffer that never moves, so that no copy is left behind unwiped.
+pub(super) async fn read_body(mut answer: reqwest::Response, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(most);
+    let mut body = Zeroizing::new(Vec::with_capacity(announced.min(most)));
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
-        if chunk.len() > MAX_ANSWER - body.len() {
+        if chunk.len() > most - body.len() {
             return Err(Failure::Lost(Cause::Oversized));
         }
         body.extend_from_slice(&chunk);

@@ -18,6 +18,8 @@ pub(crate) struct Request {
     pub(crate) of_token: bool,
     /// Whether it changes nothing: then it has the time of a read, and may be sent to another node when its answer is lost.
     pub(crate) is_read: bool,
+    /// Whether the answer is as long as there is much, and takes as long.
+    pub(crate) is_listing: bool,
 }
 
 /// An answer, read whole.
@@ -28,12 +30,20 @@ pub(crate) struct Answer {
 
 impl Request {
     pub(crate) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: None, body: None, of_active: false, of_token: false, is_read: true }
+        Self {
+            method: Method::GET,
+            path,
+            query: None,
+            body: None,
+            of_active: false,
+            of_token: false,
+            is_read: true,
+            is_listing: false,
+        }
     }
 
     pub(crate) fn post(path: String, body: Bytes) -> Self {
-        let body = Some(body);
-        Self { method: Method::POST, path, query: None, body, of_active: false, of_token: false, is_read: false }
+        Self { method: Method::POST, body: Some(body), is_read: false, ..Self::get(path) }
     }
 
     /// A question that has a body.

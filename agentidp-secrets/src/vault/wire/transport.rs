@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::address::{Address, Way};
 use super::answer;
 use super::connections::{Connections, Dial};
-use super::incoming::{failure, read_body};
+use super::incoming::{MAX_ANSWER, MAX_LISTING, failure, read_body};
 use super::index::NewestIndex;
 use super::message::{Answer, Request};
 use super::nodes::Nodes;
@@ -22,6 +22,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::vault::cause::Cause;
 use crate::vault::failure::Failure;
 use crate::vault::setting::Setting;
+
+/// Longest time that a list of names may take: nobody's login waits for it, and OpenBao decrypts every name there is for each part
+/// (10 to 16 seconds with a million).
+const LISTING_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Pause before nodes that wait for an election are all asked again, so much plus up to three times as much: an election
 /// took 1.7 to 5.5 s, and one look costs each node a tenth of a millisecond.
@@ -181,7 +185,7 @@ impl Transport {
         token: Option<&HeaderValue>,
         timeout: Duration,
     ) -> Result<Answer, Failure> {
-        let reading = request.is_read;
+        let (reading, most) = (request.is_read, if request.is_listing { MAX_LISTING } else { MAX_ANSWER });
         let prepared = self.prepare(node, request, token, timeout);
         let answer = self.connections.client(node).execute(prepared).await.map_err(|error| failure(&error))?;
         if let Some(index) = answer.headers().get(INDEX) {
@@ -192,7 +196,7 @@ impl Transport {
                 self.index.note(index);
             }
         }
-        Ok(Answer { status: answer.status().as_u16(), body: read_body(answer).await? })
+        Ok(Answer { status: answer.status().as_u16(), body: read_body(answer, most).await? })
     }
 
     /// The node that calls itself active, among several.
@@ -215,11 +219,15 @@ impl Transport {
             .await
             .ok()
             .filter(|answer| answer.status() == StatusCode::OK)?;
-        serde_json::from_slice(&read_body(answer).await.ok()?).ok()
+        serde_json::from_slice(&read_body(answer, MAX_ANSWER).await.ok()?).ok()
     }
 
     fn time_for(&self, request: &Request) -> Duration {
-        if request.is_read { self.read_timeout } else { self.write_timeout }
+        match request {
+            Request { is_listing: true, .. } => self.read_timeout.max(LISTING_TIMEOUT),
+            Request { is_read: true, .. } => self.read_timeout,
+            _ => self.write_timeout,
+        }
     }
 
     fn prepare(
