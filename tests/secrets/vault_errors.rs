@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use agentidp_secrets::vault::{VaultKv2, VaultKv2Builder};
-use agentidp_secrets::{ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, StoredSecret};
+use agentidp_secrets::{BackendId, ClientSecret, CredentialKey, Error, ErrorKind, SecretBackend, StoredSecret};
 use serde_json::json;
 
 use crate::support::bao::{Bao, Mount};
@@ -31,7 +31,7 @@ fn secret() -> ClientSecret {
 /// The path of the credential, and a version of it where one is meant.
 fn record(mount: &str, version: Option<u64>) -> StoredSecret {
     let pin = version.map(|version| format!("?version={version}")).unwrap_or_default();
-    StoredSecret::parse(&format!("{mount}/data/agentidp/agents/a/credentials/c{pin}")).unwrap()
+    StoredSecret::new(BackendId::VAULT_KV2, format!("{mount}/data/agentidp/agents/a/credentials/c{pin}"))
 }
 
 async fn read(vault: &VaultKv2, stored: &StoredSecret) -> Error {

@@ -88,7 +88,7 @@ async fn ids_of_every_kind_live_in_openbao_on_raft() {
     lives_on(&Bao::start_own().await).await;
 }
 
-/// A listing of the longest ids is longer than an answer may be: it comes in smaller parts.
+/// Their names are more than the 64 KiB that any other answer may have.
 #[tokio::test]
 async fn many_of_the_longest_ids_are_listed() {
     let bao = support::bao();
@@ -98,9 +98,8 @@ async fn many_of_the_longest_ids_are_listed() {
         let path = VaultPath::for_key(&mount.name, "agentidp", &CredentialKey::parse(&client, "c").unwrap()).unwrap();
         bao.write_root(&path.to_string(), "s").await;
     }
-    let first = vault.clients(None, 1000).await.unwrap();
-    let rest = vault.clients(first.next.as_deref(), 1000).await.unwrap();
-    assert_eq!((first.names.len() + rest.names.len(), rest.next), (90, None));
+    let listed = vault.clients(None, 1000).await.unwrap();
+    assert!(listed.names.len() == 90 && listed.next.is_none() && listed.names.concat().len() > 64 * 1024);
 }
 
 /// What lies in Vault under a name that no id has is somebody else's, whichever id it would be without the escape.
