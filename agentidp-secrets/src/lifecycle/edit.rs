@@ -49,9 +49,21 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(outcome)
     }
 
+    /// Overlaps end by the ledger's time: it is read, unless that was done lately.
+    pub(super) async fn follow_time(&self) -> Result<(), L::Error> {
+        if !self.0.store.follows() {
+            let mut tx = self.0.ledger.begin().await?;
+            self.now(&mut tx).await?;
+        }
+        Ok(())
+    }
+
     /// The ledger's time in whole milliseconds, which is what a note keeps.
     pub(super) async fn now(&self, tx: &mut L::Tx) -> Result<SystemTime, L::Error> {
-        let since = self.0.ledger.now(tx).await?.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let asked = self.0.store.instant();
+        let now = self.0.ledger.now(tx).await?;
+        self.0.store.follow(now, asked);
+        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))
     }

@@ -126,6 +126,8 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Does once what is due, up to 32 credentials. What fails is tried again later.
     pub async fn round(&self) -> Round {
+        // Where it fails, so does what comes next, and says so.
+        drop(self.follow_time().await);
         let keys = match self.0.ledger.due(BATCH).await {
             Ok(keys) => keys,
             Err(error) => {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::decoy::Decoy;
+use super::time::LedgerTime;
 use super::{Inner, SecretStore};
 use crate::backend::{BackendInfo, SecretBackend, SharedBackend, shared};
 use crate::clock::{Clock, SystemClock};
@@ -45,7 +46,8 @@ impl SecretStoreBuilder {
         self
     }
 
-    /// Sets the clock by which grace periods end; the machine's unless set.
+    /// Sets the clock by which grace periods end; the machine's unless set. In a [`Lifecycle`](crate::lifecycle::Lifecycle) the time is
+    /// the ledger's, which each transaction and each round reads; this clock carries it on.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -105,7 +107,16 @@ impl SecretStoreBuilder {
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
         let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref(), &formats)?;
-        Ok(SecretStore(Arc::new(Inner { primary, accepted, clock, selector_keys, formats, looks_up, decoy })))
+        Ok(SecretStore(Arc::new(Inner {
+            primary,
+            accepted,
+            clock,
+            ledger_time: LedgerTime::default(),
+            selector_keys,
+            formats,
+            looks_up,
+            decoy,
+        })))
     }
 }
 

@@ -10,6 +10,7 @@ mod import;
 mod lifecycle;
 mod place;
 mod select;
+mod time;
 mod unknown;
 mod verbs;
 mod verify;
@@ -17,12 +18,12 @@ mod verify;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use futures_util::future::join_all;
 
 use self::decoy::Decoy;
 use self::failed::failed;
+use self::time::LedgerTime;
 use crate::backend::{BackendInfo, SharedBackend};
 use crate::clock::Clock;
 use crate::error::{Operation, Result};
@@ -68,6 +69,7 @@ struct Inner {
     primary: SharedBackend,
     accepted: Vec<SharedBackend>,
     clock: Arc<dyn Clock>,
+    ledger_time: LedgerTime,
     selector_keys: Option<MacKeys>,
     formats: SecretFormats,
     /// Whether selectors are bound to no client.
@@ -111,16 +113,6 @@ impl SecretStore {
 
     pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         iter::once(&self.0.primary).chain(&self.0.accepted)
-    }
-
-    /// The time by which overlaps end.
-    pub(crate) fn now(&self) -> SystemTime {
-        self.0.clock.now()
-    }
-
-    /// A reading of the clock that never goes back.
-    pub(crate) fn instant(&self) -> Instant {
-        self.0.clock.instant()
     }
 
     pub(crate) fn primary_backend(&self) -> &SharedBackend {

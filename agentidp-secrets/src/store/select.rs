@@ -98,8 +98,7 @@ impl<'a> Selection<'a> {
     ) -> (Trial<'a>, Trial<'a>) {
         let none = Trial { index, key, first: None, second: None };
         let (mut chosen, mut open) = (none, none);
-        let clock = &self.store.0.clock;
-        for record in secrets.valid_at(|| clock.now()) {
+        for record in secrets.valid_at(|| self.store.now()) {
             match self.standing(key.client_id(), &record) {
                 Standing::Chosen => chosen.push(record),
                 Standing::Open => open.push(record),

@@ -225,7 +225,7 @@ impl SecretStore {
     }
 
     fn end_of(&self, grace: Duration) -> Result<SystemTime> {
-        self.0.clock.now().checked_add(grace).ok_or_else(|| {
+        self.now().checked_add(grace).ok_or_else(|| {
             Error::new(ErrorKind::InvalidConfig, "the grace period ends after the end of time; shorten it")
                 .with_operation(Operation::Rotate)
         })

@@ -5,6 +5,7 @@ mod cut;
 mod idle;
 mod instances;
 mod repairs;
+mod skewed;
 mod unreadable;
 
 use std::sync::Arc;

@@ -127,9 +127,10 @@ async fn repairs_that_fail_take_nobodys_turn() {
     }
     site.clock.advance(Duration::from_secs(1));
     let eu = Instance::new("eu", Arc::new(Memory::new())).unwrap();
-    site.life.issue(&site.key, ()).await.unwrap();
-    let left = eu.place(&site.key).unwrap();
-    site.life.edit(&site.key, |_, note, now| note.owe(left.clone(), DebtKind::Blank, now)).await.unwrap();
+    let last = CredentialKey::parse("agent-9", "credential").unwrap();
+    site.life.issue(&last, ()).await.unwrap();
+    let left = eu.place(&last).unwrap();
+    site.life.edit(&last, |_, note, now| note.owe(left.clone(), DebtKind::Blank, now)).await.unwrap();
     let life = life(&site, SecretStore::builder(stack(Arc::clone(&site.memory), &[&faults])).accepts(eu));
     faults.always(Operation::Pin, Fault::Fail(ErrorKind::Unavailable));
     let mut forgotten = 0;
