@@ -179,14 +179,19 @@ impl MountBackend {
             } else {
                 let is_up_to_date = from_active || !world.chance.happens(standby);
                 let now = world.clock.elapsed();
-                Some(world.mounts.get_mut(self.mount).map_or(Held::Nothing, |mount| {
+                let mut lingers = None;
+                let held = world.mounts.get_mut(self.mount).map_or(Held::Nothing, |mount| {
                     let number = version.unwrap_or_else(|| mount.latest(key));
                     let old = mount.standby(now, is_up_to_date).get(key).and_then(|place| place.get(number)).cloned();
-                    match old.or_else(|| mount.read(key, number).cloned()) {
+                    let is = mount.read(key, number).cloned();
+                    lingers = old.clone().flatten().filter(|_| is.is_none());
+                    match old.or(is) {
                         Some(secret) => Held::Version { version: number, stored: self.record(key, number), secret },
                         None => Held::Nothing,
                     }
-                }))
+                });
+                world.lingers(lingers);
+                Some(held)
             }
         };
         let Some(held) = held else {

@@ -95,7 +95,8 @@ impl World {
         let mut since = self.oracle.epochs.get(from..).unwrap_or_default().iter();
         let is_right = match decision {
             Decision::Proved(proof) => {
-                since.any(|epoch| counts(epoch, Some(proof.key())) && !epoch.suspended.contains(client))
+                let lingers = self.oracle.lingering.contains(secret.expose_secret());
+                lingers || since.any(|epoch| counts(epoch, Some(proof.key())) && !epoch.suspended.contains(client))
             }
             // By rows that were read before the clock was put back a secret counts that does not count any more.
             Decision::NotActive => {
@@ -116,6 +117,14 @@ impl World {
         });
         if !is_right {
             self.violate(LINEARIZABLE, |world| format!("{client} with {}", world.alias(Some(secret))));
+        }
+    }
+
+    /// A standby has shown what is deleted already. Where the database was put back to before the end of that credential, nobody there
+    /// can know better.
+    pub(super) fn lingers(&mut self, secret: Option<ClientSecret>) {
+        if let Some(secret) = secret.filter(|_| self.counts.restores > 0) {
+            self.oracle.lingering.insert(secret.expose_secret().to_owned());
         }
     }
 

@@ -69,6 +69,8 @@ pub(super) struct Oracle {
     pub(super) idle: BTreeMap<(TaskId, CredentialKey), Idle>,
     /// The next time at which a previous secret ends by itself.
     pub(super) until: Option<SystemTime>,
+    /// What a standby has shown after its deletion, in a database that was put back.
+    pub(super) lingering: BTreeSet<String>,
 }
 
 /// A credential as it was when last looked at.
