@@ -51,7 +51,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Overlaps end by the ledger's time: it is read, unless that was done lately.
     pub(super) async fn follow_time(&self) -> Result<(), L::Error> {
-        if !self.0.store.follows() {
+        if !self.0.store.time().follows() {
             let mut tx = self.0.ledger.begin().await?;
             self.now(&mut tx).await?;
         }
@@ -62,7 +62,7 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) async fn now(&self, tx: &mut L::Tx) -> Result<SystemTime, L::Error> {
         let asked = self.0.store.instant();
         let now = self.0.ledger.now(tx).await?;
-        self.0.store.follow(now, asked);
+        self.0.store.time().follow(now, asked);
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Ok(SystemTime::UNIX_EPOCH + Duration::from_millis(millis))

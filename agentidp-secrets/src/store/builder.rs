@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::decoy::Decoy;
-use super::time::LedgerTime;
+use super::time::StoreTime;
 use super::{Inner, SecretStore};
 use crate::backend::{BackendInfo, SecretBackend, SharedBackend, shared};
 use crate::clock::{Clock, SystemClock};
@@ -110,8 +110,7 @@ impl SecretStoreBuilder {
         Ok(SecretStore(Arc::new(Inner {
             primary,
             accepted,
-            clock,
-            ledger_time: LedgerTime::default(),
+            time: StoreTime::of(clock),
             selector_keys,
             formats,
             looks_up,

@@ -18,14 +18,14 @@ mod verify;
 use std::fmt;
 use std::iter;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use futures_util::future::join_all;
 
 use self::decoy::Decoy;
 use self::failed::failed;
-use self::time::LedgerTime;
+use self::time::StoreTime;
 use crate::backend::{BackendInfo, SharedBackend};
-use crate::clock::Clock;
 use crate::error::{Operation, Result};
 use crate::format::SecretFormats;
 use crate::keys::MacKeys;
@@ -68,8 +68,7 @@ pub struct SecretStore(Arc<Inner>);
 struct Inner {
     primary: SharedBackend,
     accepted: Vec<SharedBackend>,
-    clock: Arc<dyn Clock>,
-    ledger_time: LedgerTime,
+    time: StoreTime,
     selector_keys: Option<MacKeys>,
     formats: SecretFormats,
     /// Whether selectors are bound to no client.
@@ -113,6 +112,20 @@ impl SecretStore {
 
     pub(crate) fn backends(&self) -> impl Iterator<Item = &SharedBackend> {
         iter::once(&self.0.primary).chain(&self.0.accepted)
+    }
+
+    pub(crate) fn time(&self) -> &StoreTime {
+        &self.0.time
+    }
+
+    /// The time by which overlaps end.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.time.now()
+    }
+
+    /// A reading of the clock that never goes back.
+    pub(crate) fn instant(&self) -> Instant {
+        self.0.time.instant()
     }
 
     pub(crate) fn primary_backend(&self) -> &SharedBackend {

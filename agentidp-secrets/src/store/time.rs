@@ -1,10 +1,10 @@
 //! The time by which overlaps end: the store's clock, or the ledger's as far as a lifecycle has read it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::SecretStore;
+use crate::clock::Clock;
 
 /// A reading that took longer says too little.
 const SLOWEST: Duration = Duration::from_secs(1);
@@ -15,19 +15,25 @@ const FRESH: Duration = Duration::from_secs(15);
 /// What a ledger keeps of a time.
 const GRAIN: Duration = Duration::from_millis(1);
 
-/// What is known of a ledger's clock.
-#[derive(Debug, Default)]
-pub(super) struct LedgerTime {
-    /// By how many microseconds it is ahead of the store's.
+/// A clock that follows a ledger's.
+#[derive(Debug)]
+pub(crate) struct StoreTime {
+    clock: Arc<dyn Clock>,
+    /// By how many microseconds the ledger's clock is ahead.
     ahead: AtomicI64,
-    /// When it was read last.
+    /// When that was read last.
     read_at: Mutex<Option<Instant>>,
 }
 
-impl SecretStore {
+impl StoreTime {
+    /// Follows no ledger yet.
+    pub(super) fn of(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ahead: AtomicI64::new(0), read_at: Mutex::default() }
+    }
+
     /// The time by which overlaps end.
     pub(crate) fn now(&self) -> SystemTime {
-        let (now, ahead) = (self.0.clock.now(), self.0.ledger_time.ahead.load(Ordering::Relaxed));
+        let (now, ahead) = (self.clock.now(), self.ahead.load(Ordering::Relaxed));
         let distance = Duration::from_micros(ahead.unsigned_abs());
         let moved = if ahead < 0 { now.checked_sub(distance) } else { now.checked_add(distance) };
         moved.unwrap_or(now)
@@ -35,7 +41,7 @@ impl SecretStore {
 
     /// A reading of the clock that never goes back.
     pub(crate) fn instant(&self) -> Instant {
-        self.0.clock.instant()
+        self.clock.instant()
     }
 
     /// From now on the time is that of a ledger, which was asked at `asked` and has just said `at_ledger`.
@@ -45,19 +51,18 @@ impl SecretStore {
         if uncertain * 2 > SLOWEST {
             return;
         }
-        let ahead = micros_ahead(at_ledger + uncertain, self.0.clock.now());
-        let time = &self.0.ledger_time;
+        let ahead = micros_ahead(at_ledger + uncertain, self.clock.now());
         // Within what is uncertain anyway time goes on as it did: it would go back and forth by milliseconds.
-        let moved = Duration::from_micros(ahead.abs_diff(time.ahead.load(Ordering::Relaxed)));
+        let moved = Duration::from_micros(ahead.abs_diff(self.ahead.load(Ordering::Relaxed)));
         if moved > uncertain + GRAIN {
-            time.ahead.store(ahead, Ordering::Relaxed);
+            self.ahead.store(ahead, Ordering::Relaxed);
         }
-        *time.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(received);
+        *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(received);
     }
 
     /// Whether a ledger's clock was read lately.
     pub(crate) fn follows(&self) -> bool {
-        let read_at = *self.0.ledger_time.read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
         read_at.is_some_and(|at| self.instant().saturating_duration_since(at) < FRESH)
     }
 }

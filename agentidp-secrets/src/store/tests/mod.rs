@@ -16,7 +16,7 @@ use tokio::sync::Barrier;
 use super::*;
 use crate::backend::{Custody, SecretBackend, Verdict};
 use crate::backends::{DigestBackend, Digester, Memory};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, VerifyError};
 use crate::keys::MacKeys;
