@@ -51,7 +51,7 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Overlaps end by the ledger's time: it is read, unless that was done lately.
     pub(super) async fn follow_time(&self) -> Result<(), L::Error> {
-        if !self.0.store.time().follows() {
+        if self.0.store.time().is_due() {
             let mut tx = self.0.ledger.begin().await?;
             self.now(&mut tx).await?;
         }

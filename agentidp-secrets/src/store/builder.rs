@@ -18,7 +18,7 @@ use crate::keys::MacKeys;
 pub struct SecretStoreBuilder {
     primary: SharedBackend,
     accepted: Vec<SharedBackend>,
-    clock: Arc<dyn Clock>,
+    time: StoreTime,
     selector_keys: Option<MacKeys>,
     formats: SecretFormats,
     looks_up: bool,
@@ -30,7 +30,7 @@ impl SecretStore {
         SecretStoreBuilder {
             primary: shared(primary),
             accepted: Vec::new(),
-            clock: Arc::new(SystemClock),
+            time: StoreTime::until_known(Arc::new(SystemClock)),
             selector_keys: None,
             formats: SecretFormats::default(),
             looks_up: false,
@@ -46,11 +46,17 @@ impl SecretStoreBuilder {
         self
     }
 
-    /// Sets the clock by which grace periods end; the machine's unless set. In a [`Lifecycle`](crate::lifecycle::Lifecycle) the time is
-    /// the ledger's, which each transaction and each round reads; this clock carries it on.
+    /// Sets the clock by which grace periods end. Unless set it is the machine's, which in a
+    /// [`Lifecycle`](crate::lifecycle::Lifecycle) follows the ledger's: each transaction and each round reads that.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.time = StoreTime::of(clock);
         self
+    }
+
+    /// As without a clock, on a machine with this one.
+    #[cfg(test)]
+    pub(crate) fn machine_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { time: StoreTime::until_known(clock), ..self }
     }
 
     /// Sets keys for [`Selector`](crate::Selector)s. The store then gives one with every record that it makes or proves,
@@ -89,7 +95,7 @@ impl SecretStoreBuilder {
     /// primary [only verifies](crate::BackendInfo::reads_only), or cannot hold secrets of the form of new ones;
     /// or when keys are to be looked up without selector keys.
     pub fn build(self) -> Result<SecretStore> {
-        let Self { primary, accepted, clock, selector_keys, formats, looks_up } = self;
+        let Self { primary, accepted, time, selector_keys, formats, looks_up } = self;
         let mut seen = HashSet::from([primary.info().id.clone()]);
         if let Some(twice) = accepted.iter().map(|backend| &backend.info().id).find(|id| !seen.insert((*id).clone())) {
             let message = format!(
@@ -107,15 +113,7 @@ impl SecretStoreBuilder {
             return Err(Error::new(ErrorKind::InvalidConfig, message));
         }
         let decoy = Decoy::of(&primary, &accepted, selector_keys.as_ref(), &formats)?;
-        Ok(SecretStore(Arc::new(Inner {
-            primary,
-            accepted,
-            time: StoreTime::of(clock),
-            selector_keys,
-            formats,
-            looks_up,
-            decoy,
-        })))
+        Ok(SecretStore(Arc::new(Inner { primary, accepted, time, selector_keys, formats, looks_up, decoy })))
     }
 }
 

@@ -19,6 +19,8 @@ const GRAIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct StoreTime {
     clock: Arc<dyn Clock>,
+    /// Whether it is the machine's, and nobody has said whose time counts.
+    may_follow: bool,
     /// By how many microseconds the ledger's clock is ahead.
     ahead: AtomicI64,
     /// When that was read last.
@@ -26,9 +28,14 @@ pub(crate) struct StoreTime {
 }
 
 impl StoreTime {
-    /// Follows no ledger yet.
+    /// Time by this clock and no other.
     pub(super) fn of(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ahead: AtomicI64::new(0), read_at: Mutex::default() }
+        Self { clock, may_follow: false, ahead: AtomicI64::new(0), read_at: Mutex::default() }
+    }
+
+    /// Time by this clock, until a ledger's is known.
+    pub(super) fn until_known(clock: Arc<dyn Clock>) -> Self {
+        Self { may_follow: true, ..Self::of(clock) }
     }
 
     /// The time by which overlaps end.
@@ -48,7 +55,7 @@ impl StoreTime {
     pub(crate) fn follow(&self, at_ledger: SystemTime, asked: Instant) {
         let received = self.instant();
         let uncertain = received.saturating_duration_since(asked) / 2;
-        if uncertain * 2 > SLOWEST {
+        if !self.may_follow || uncertain * 2 > SLOWEST {
             return;
         }
         let ahead = micros_ahead(at_ledger + uncertain, self.clock.now());
@@ -60,10 +67,10 @@ impl StoreTime {
         *self.read_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(received);
     }
 
-    /// Whether a ledger's clock was read lately.
-    pub(crate) fn follows(&self) -> bool {
+    /// Whether a ledger's clock has to be read: it was not lately.
+    pub(crate) fn is_due(&self) -> bool {
         let read_at = *self.read_at.lock().unwrap_or_else(PoisonError::into_inner);
-        read_at.is_some_and(|at| self.instant().saturating_duration_since(at) < FRESH)
+        self.may_follow && read_at.is_none_or(|at| self.instant().saturating_duration_since(at) >= FRESH)
     }
 }
 

@@ -9,8 +9,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn replicas(second_starts_at: SystemTime) -> (Site, Lifecycle<MemoryLedger>, Arc<ManualClock>) {
     let site = site();
     let off = Arc::new(ManualClock::at(second_starts_at));
-    let store =
-        SecretStore::builder(Arc::clone(&site.memory)).clock(Arc::clone(&off) as Arc<dyn Clock>).build().unwrap();
+    let store = SecretStore::builder(Arc::clone(&site.memory))
+        .machine_clock(Arc::clone(&off) as Arc<dyn Clock>)
+        .build()
+        .unwrap();
     let second = Lifecycle::new(store, site.ledger.clone(), |task| drop(tokio::spawn(task)));
     (site, second, off)
 }
