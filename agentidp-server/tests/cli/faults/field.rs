@@ -180,6 +180,12 @@ impl Field {
             assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
         }
         assert!(said.contains("purges: 0 due"), "nothing is left to be done: {said}");
+        // What was given up of a new credential stays noted for as long as its deletion.
+        self.sql(
+            "DELETE FROM open_writes WHERE kind = 'create' AND credential_id IN (SELECT credential_id FROM purge_debts \
+             WHERE kind = 'delete' AND deletions > 0 AND claimed_until IS NULL)",
+        )
+        .await;
         self.sql("DELETE FROM purge_debts WHERE kind = 'delete' AND deletions > 0 AND claimed_until IS NULL").await;
     }
 
