@@ -25,8 +25,8 @@ impl<L: Ledger> Lifecycle<L> {
         .await;
     }
 
-    /// Whether the place, where a first write has found something, is known to hold no secret of ours. Where nobody can look, it is
-    /// not ours.
+    /// Whether the place, where a first write has found something, holds no secret of ours. It is not ours either where the backend
+    /// cannot say what it holds.
     pub(super) async fn is_anothers(&self, key: &CredentialKey, ours: &ClientSecret) -> bool {
         match self.0.store.primary_backend().inspect(key, None).await {
             Ok(Held::Version { secret, .. }) => !secret.is_some_and(|secret| secret.ct_eq(ours)),

@@ -35,7 +35,7 @@ pub use self::difference::{Counts, Difference, DifferenceKind};
 pub use self::remove::{MOST_PLACES, Removal};
 pub use self::settle::Settlement;
 
-/// Rows, and names of a listing, in memory at a time. A thousand names make an answer of 40 KB.
+/// Rows, and credentials of one client, in memory at a time.
 const PAGE: usize = 1000;
 
 /// Whether a comparison changes anything.

@@ -48,9 +48,12 @@ impl Reported {
     ) -> Self {
         let made = |generation| {
             let record = row.secrets.as_ref()?.record(generation)?;
-            let claimed = store.claim(Operation::Verify, record).ok();
-            let with = claimed.and_then(|(backend, record)| backend.info().parameters(&record));
-            Some(Made { by: store.backend_of(record), with })
+            Some(match store.claim(Operation::Verify, record) {
+                Ok((backend, record)) => {
+                    Made { by: backend.info().id.clone(), with: backend.info().parameters(&record) }
+                }
+                Err(_) => Made { by: record.seems_of(), with: None },
+            })
         };
         let [current, previous] = [Generation::Current, Generation::Previous].map(made);
         Self { row, usage, created_at, read_at, current, previous }
