@@ -170,24 +170,35 @@ impl<L: Ledger> Lifecycle<L> {
                 self.redeem(None, &after, attempt, note)?;
                 if is_used { Err(Why::Changed) } else { Ok(after) }
             }
-            Write::Replace { before, after, .. } => {
+            Write::Replace { before, after, rotates } => {
                 let row = active()?;
                 if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
+                    return Err(Why::Changed);
+                }
+                if *rotates && self.may_evict_previous(after, note) {
                     return Err(Why::Changed);
                 }
                 let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };
                 self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
                 if let Some(after) = &after.secrets {
-                    self.owe_left(self.places_of(row), after, note, now);
+                    self.owe_left(self.places(row), after, note, now);
                 }
                 Ok(after)
             }
             Write::End => {
                 let row = active()?;
-                note.end(self.places_of(row), now);
+                note.end(self.places(row), now);
                 Ok(row.clone())
             }
         }
+    }
+
+    /// Whether a repair is open at the place of the previous secret. It may push out the version that the row is to keep.
+    fn may_evict_previous(&self, after: &Row, note: &Note) -> bool {
+        let previous = after.secrets.as_ref().and_then(|secrets| secrets.previous.as_ref());
+        previous
+            .and_then(|previous| self.points_to(&previous.stored))
+            .is_some_and(|to| note.repairs() == Some(to.place))
     }
 
     /// The revision of a row that is written.

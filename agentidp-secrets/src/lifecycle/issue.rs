@@ -54,7 +54,7 @@ impl<L: Ledger> Lifecycle<L> {
                     State::Absent => Ok((OpenWriteKind::Create, 0)),
                     State::Active(_) | State::Ended => Err(Why::Changed),
                 };
-                match self.open(key, &place, digest.as_ref(), new).await {
+                match self.open(key, &place, digest.as_ref(), false, new).await {
                     Ok(lease) => lease.attempt,
                     Err(Failure::Busy) => return Err(Failure::Exists),
                     Err(failure) => return Err(failure),

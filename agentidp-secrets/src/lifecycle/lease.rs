@@ -63,12 +63,14 @@ pub(super) enum Asked {
 }
 
 impl<L: Ledger> Lifecycle<L> {
-    /// Opens a write, after those that are under way.
+    /// Opens a write, after those that are under way. If the current secret is to count on, an unfinished repair of it elsewhere has to be
+    /// finished first.
     pub(super) async fn open(
         &self,
         key: &CredentialKey,
         place: &StoredSecret,
         digest: Option<&SecretDigest>,
+        counts_on: bool,
         plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
     ) -> Result<Lease, Failure<L::Error>> {
         let (attempt, begun, mut pause) = (Revision::fresh()?, Instant::now(), FIRST_PAUSE);
@@ -76,15 +78,20 @@ impl<L: Ledger> Lifecycle<L> {
         loop {
             match self.ask(key, place, attempt, digest, displaces, &plan).await? {
                 Asked::Unrepaired(elsewhere) => {
-                    // Should its backend be gone, the credential leaves it without.
-                    let _ = self.finish_repair(key, &elsewhere).await;
-                    displaces = true;
-                    continue;
+                    let finished = self.finish_repair(key, &elsewhere).await;
+                    if !counts_on {
+                        // Should its backend be gone, the credential leaves it without.
+                        displaces = true;
+                        continue;
+                    }
+                    finished?;
                 }
                 Asked::Ours(lease) => return Ok(*lease),
                 Asked::Refused(why) => return Err(why.into()),
-                Asked::Busy if begun.elapsed() + pause > LONGEST_WAIT => return Err(Failure::Busy),
                 Asked::Busy => {}
+            }
+            if begun.elapsed() + pause > LONGEST_WAIT {
+                return Err(Failure::Busy);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -44,26 +44,22 @@ impl<L: Ledger> Lifecycle<L> {
         backend.points_to(&stored)
     }
 
-    /// The places that these records point to. Of a backend that this store was not given the record itself is noted: it may
-    /// be configured again.
-    pub(super) fn places(&self, secrets: &CredentialSecrets) -> Vec<StoredSecret> {
+    /// The places that the records of a row point to. Of a backend that this store was not given the record itself is noted: it
+    /// may be configured again. A record that cannot be read may point to each place that there is for the key.
+    pub(super) fn places(&self, row: &Row) -> Vec<StoredSecret> {
+        let everywhere = || self.0.store.backends().filter_map(|backend| backend.place(&row.key)).collect();
+        let Some(secrets) = &row.secrets else { return everywhere() };
         let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
         let records = std::iter::once(&secrets.current).chain(previous);
-        let place = |record: &StoredSecret| match self.0.store.claim(Operation::Revoke, record) {
-            Ok((backend, record)) => Some(backend.points_to(&record)?.place),
-            // Damaged: it points nowhere.
-            Err(error) if error.kind() == ErrorKind::Malformed => None,
-            Err(_) => Some(self.0.store.under_its_id(record)),
+        let places = |record: &StoredSecret| match self.0.store.claim(Operation::Revoke, record) {
+            Ok((backend, record)) => {
+                let read = backend.points_to(&record).map(|to| to.place);
+                read.or_else(|| backend.place(&row.key)).into_iter().collect()
+            }
+            Err(error) if error.kind() == ErrorKind::Malformed => everywhere(),
+            Err(_) => vec![self.0.store.under_its_id(record)],
         };
-        records.filter_map(place).collect()
-    }
-
-    /// The same of a row. One that cannot be read may point to each place that there is for its key.
-    pub(super) fn places_of(&self, row: &Row) -> Vec<StoredSecret> {
-        match &row.secrets {
-            Some(secrets) => self.places(secrets),
-            None => self.0.store.backends().filter_map(|backend| backend.place(&row.key)).collect(),
-        }
+        records.flat_map(places).collect()
     }
 
     /// The places where something counts now; with its end for a previous secret.

@@ -96,6 +96,9 @@ impl<L: Ledger> Lifecycle<L> {
         secret: ClientSecret,
         overlap: Duration,
     ) -> Result<Uncommitted, Failure<L::Error>> {
+        if let Some(place) = self.edit(key, |_, note, _| note.repairs()).await?.filter(|_| !overlap.is_zero()) {
+            self.finish_repair(key, &place).await?;
+        }
         let (before, now) = self.active(key).await?;
         self.refuse_unknown(&before)?;
         let previous = self.previous(&before, overlap, now).await?;
@@ -119,7 +122,7 @@ impl<L: Ledger> Lifecycle<L> {
             State::Absent => Err(Why::Absent),
             State::Ended => Err(Why::Ended),
         };
-        let mut lease = self.open(key, place, digest.as_ref(), plan).await?;
+        let mut lease = self.open(key, place, digest.as_ref(), !overlap.is_zero(), plan).await?;
         let Some(before) = lease.row.clone() else { return Err(Failure::Ended) };
         if let Err(failure) = self.refuse_unknown(&before) {
             self.close(&lease).await;

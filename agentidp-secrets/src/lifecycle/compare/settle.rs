@@ -154,7 +154,7 @@ impl<L: Ledger> Lifecycle<L> {
             Some(_) => Err(Why::Changed),
             None => Err(Why::Ended),
         };
-        match self.open(key, place, None, plan).await {
+        match self.open(key, place, None, false, plan).await {
             Ok(lease) => Ok(lease.row.clone().map(|row| (lease, row))),
             // The row is another one by now.
             Err(Failure::Busy | Failure::Ended) => Ok(None),

@@ -73,7 +73,7 @@ impl<L: Ledger> Lifecycle<L> {
                     State::Absent => Ok((OpenWriteKind::Pin, 0)),
                     State::Active(_) | State::Ended => Err(Why::Changed),
                 };
-                match self.open(key, &place, None, plan).await {
+                match self.open(key, &place, None, false, plan).await {
                     Ok(lease) => lease.attempt,
                     Err(Failure::Busy) => return Err(Failure::Exists),
                     Err(failure) => return Err(failure),

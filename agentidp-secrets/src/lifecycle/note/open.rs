@@ -99,6 +99,11 @@ impl Note {
         open.is_some_and(|open| open.digests.iter().any(|digest| digest.is_of(secret)))
     }
 
+    /// The place of a repair that is not committed.
+    pub(crate) fn repairs(&self) -> Option<StoredSecret> {
+        self.open.as_ref().filter(|open| open.is_repair()).map(|open| open.place.clone())
+    }
+
     /// The place of an unfinished repair whose writer is gone.
     pub(crate) fn awaits_repair(&self, now: SystemTime) -> Option<StoredSecret> {
         let dead = self.open.as_ref().filter(|open| open.is_repair() && !open.is_held(now));

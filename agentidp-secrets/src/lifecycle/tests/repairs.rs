@@ -12,7 +12,7 @@ use crate::error::{ErrorKind, Operation};
 use crate::lifecycle::digest::SecretDigest;
 use crate::lifecycle::note::{DebtKind, OpenWrite, OpenWriteKind};
 use crate::lifecycle::rows::{Revision, Row};
-use crate::lifecycle::{Event, Lifecycle, MemoryLedger};
+use crate::lifecycle::{Decision, Event, Failure, Lifecycle, MemoryLedger};
 use crate::secret::ClientSecret;
 use crate::stack;
 use crate::store::{SecretStore, SecretStoreBuilder};
@@ -75,6 +75,33 @@ async fn a_repair_of_a_place_that_the_credential_has_left_is_dropped() {
     assert_eq!(site.ledger.entry(&site.key).state, state, "no older secret takes the place of the digest");
     assert_eq!(state.active().unwrap().revision, third.row.revision);
     assert_eq!(digests.round().await.due, 0);
+}
+
+/// The repair has pushed out the version that the row pins: the old secret is known by the repair alone.
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_counts_on_through_a_rotation_is_not_left_to_an_unfinished_repair() {
+    for digests in [true, false] {
+        let memory: SharedBackend = Arc::new(Memory::keeping(2));
+        let site = over(&clock(), |_| SecretStore::builder(Arc::clone(&memory)));
+        let (site, faults) = (Site { memory: Arc::clone(&memory), ..site }, FaultLayer::new());
+        let first = site.life.issue(&site.key, ()).await.unwrap();
+        leave_repair(&site, &site.key, 1, &first.secret).await;
+        memory.overwrite(&site.key, 1, Some(&"never committed".into())).await.unwrap();
+        memory.overwrite(&site.key, 2, Some(&first.secret)).await.unwrap();
+        let primary: SharedBackend =
+            if digests { Arc::new(quick()) } else { Arc::new(Instance::new("eu", Arc::new(Memory::new())).unwrap()) };
+        let moved = life(&site, SecretStore::builder(primary).accepts(stack(memory, &[&faults])));
+
+        faults.always(Operation::Pin, Fault::Fail(ErrorKind::Unavailable));
+        let refused = moved.rotate(&site.key, HOUR, ()).await;
+        assert!(matches!(refused, Err(Failure::Backend(error)) if error.kind() == ErrorKind::Unavailable));
+        faults.heal();
+        let second = moved.rotate(&site.key, HOUR, ()).await.unwrap();
+        for secret in [&first.secret, &second.secret] {
+            let decision = moved.authenticate(site.key.client_id(), secret).await.unwrap();
+            assert!(matches!(decision, Decision::Proved(_)), "digests: {digests}");
+        }
+    }
 }
 
 #[tokio::test]

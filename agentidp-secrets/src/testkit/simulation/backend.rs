@@ -22,6 +22,9 @@ use crate::secret::ClientSecret;
 /// How long a replica waits for an answer.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// A first write that arrives later than that, by the database's clock, meets no deletion any more.
+const LOOKED_FOR: Duration = Duration::from_secs(90 + 3600 + 86_400);
+
 /// A mount with versions, as a replica reaches it.
 pub(super) struct MountBackend {
     info: BackendInfo,
@@ -129,16 +132,17 @@ impl MountBackend {
 
     fn later(&self, time: Duration, key: &CredentialKey, change: &Change) {
         let (site, mount, key, change) = (self.site.clone(), self.mount, key.clone(), change.clone());
-        let restores = {
+        let (restores, sent_at) = {
             let mut world = site.world.lock();
             world.counts.late += 1;
-            world.counts.restores
+            (world.counts.restores, world.now())
         };
         let sent = change.clone();
         let arrive = async move {
             site.lateness(time).await;
             let mut world = site.world.lock();
-            if world.counts.restores == restores {
+            let is_too_late = matches!(change, Change::Write { cas: 0, .. }) && world.now() > sent_at + LOOKED_FOR;
+            if world.counts.restores == restores && !is_too_late {
                 world.carry_out(mount, &key, &change);
             }
         };

@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
+/// Longer than every lease.
+pub(super) const LEASE: Duration = Duration::from_secs(1900);
+
 /// The time of the database and of the replicas: tokio's, and what it has jumped by.
 #[derive(Debug)]
 pub(super) struct WorldClock {

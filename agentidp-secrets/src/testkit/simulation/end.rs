@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use super::clock::LEASE;
 use super::moves;
 use super::operations::Audit;
 use super::replica::{Cluster, Replica};
@@ -20,9 +21,6 @@ const ROUNDS: usize = 400;
 
 /// Time between two rounds.
 const PERIOD: Duration = Duration::from_secs(5);
-
-/// Longer than every lease.
-const LEASE: Duration = Duration::from_secs(1900);
 
 const DRAINED: &str = "debts have drained";
 const STUCK: &str = "nothing stays stuck";
@@ -73,14 +71,21 @@ pub(super) async fn settle(cluster: &Cluster) {
 /// A comparison finds nothing that somebody has to mend: after whatever went wrong rows and mounts belong together.
 async fn compare(cluster: &Cluster) {
     let Some(replica) = replica(cluster) else { return };
-    let has_restored = cluster.world.lock().counts.restores > 0;
     let told = replica.compare(Mode::DryRun).await;
+    let (has_restored, over) = {
+        let world = cluster.world.lock();
+        let over = world.oracle.seen.iter().filter(|(_, seen)| seen.is_over).map(|(key, _)| key.clone());
+        (world.counts.restores > 0, over.collect::<Vec<_>>())
+    };
     let is_wrong = |difference: &&Difference| {
         use DifferenceKind as Kind;
         let harmless = [Kind::VersionUnfinished, Kind::VersionBehind, Kind::PathNotPointedTo];
         let lost =
             [Kind::PathWithoutRow, Kind::RowWithoutPath, Kind::VersionMissing, Kind::PreviousMissing, Kind::Unreadable];
-        !(harmless.contains(&difference.kind) || has_restored && lost.contains(&difference.kind))
+        // Over once; then the clock jumped back to before its end.
+        let was_over =
+            difference.kind == Kind::PreviousMissing && difference.key().is_some_and(|key| over.contains(&key));
+        !(harmless.contains(&difference.kind) || has_restored && lost.contains(&difference.kind) || was_over)
     };
     let wrong: Vec<_> = told.iter().flatten().filter(is_wrong).map(ToString::to_string).collect();
     if told.is_none() || !wrong.is_empty() {
