@@ -1,4 +1,4 @@
-//! The data directory: the embedded database and the generated key, for the owner's eyes only.
+//! The data directory: the embedded database and the generated keys, for the owner's eyes only.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 /// Names of what is in it.
 const DATABASE: &str = "agentidp.db";
 const KEY: &str = "jwt-key.pem";
+const SELECTOR_KEYS: &str = "selector-keys";
 
 /// The directory, which exists.
 #[derive(Clone, Debug)]
@@ -59,17 +60,27 @@ impl DataDir {
     where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let mut file = private_file(&self.key_path())?;
-        // Held until the file is closed.
-        file.lock()?;
-        let mut pem = Zeroizing::new(String::new());
-        file.read_to_string(&mut pem)?;
-        if pem.is_empty() {
-            pem = generate().map_err(io::Error::other)?;
-            file.write_all(pem.as_bytes())?;
-            file.sync_all()?;
-        }
-        Ok(pem)
+        kept(&self.key_path(), generate)
+    }
+
+    /// The keys of selectors, in the form of the setting; made and kept as the key above.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or no key can be generated.
+    pub fn selector_keys<E>(
+        &self,
+        generate: impl FnOnce() -> Result<Zeroizing<String>, E>,
+    ) -> io::Result<Zeroizing<String>>
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        kept(&Self::selector_keys_path_in(&self.0), generate)
+    }
+
+    /// Where the file of those keys is, in the directory at `path`.
+    #[must_use]
+    pub fn selector_keys_path_in(path: &Path) -> PathBuf {
+        path.join(SELECTOR_KEYS)
     }
 
     /// Where the key file is.
@@ -97,6 +108,24 @@ pub(crate) fn private_database(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the file holds; made by `generate` where there is nothing.
+fn kept<E>(path: &Path, generate: impl FnOnce() -> Result<Zeroizing<String>, E>) -> io::Result<Zeroizing<String>>
+where
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut file = private_file(path)?;
+    // Held until the file is closed.
+    file.lock()?;
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text)?;
+    if text.is_empty() {
+        text = generate().map_err(io::Error::other)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+    }
+    Ok(text)
 }
 
 /// Opens a file for reading and writing; makes it where it is missing. Nobody but the owner may read it, whoever made

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use agentidp_secrets::SystemClock;
 use tokio::net::TcpSocket;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::deletions::watch_time;
 use super::stop_signal::stop_signal;
@@ -35,6 +35,9 @@ pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
     let app = wiring::build(config, Arc::new(SystemClock::default()), watch_time()).await?;
     if let Some(warning) = config.issuer_warning() {
         warn!("{warning}");
+    }
+    if let Some(advice) = config.selector_advice() {
+        info!("{advice}");
     }
     let listener = socket.listen(BACKLOG).map_err(refused)?;
     // Ahead of the line that says we listen, so that whoever waits for it may stop us.

@@ -157,6 +157,24 @@ impl Config {
         )
     }
 
+    /// Whether this server makes the keys of selectors by itself, in the data directory, as it makes its signing key. Where that one
+    /// is given there may be no directory to write to.
+    #[must_use]
+    pub fn makes_selector_keys(&self) -> bool {
+        self.digests.mac_keys.is_none() && self.jwt.private_key.is_none()
+    }
+
+    /// What a server should be told that has no keys for selectors.
+    #[must_use]
+    pub fn selector_advice(&self) -> Option<&'static str> {
+        let lacks = self.digests.mac_keys.is_none() && !self.makes_selector_keys();
+        lacks.then_some(
+            "MAC_KEYS_FILE is unset, so rows have no selectors, and a wrong secret for a client that has not logged in since the \
+             start costs a digest: write `k1:` and what `openssl rand -hex 32` prints into a file, and name it on every server \
+             of the database",
+        )
+    }
+
     fn derives_issuer(&self) -> bool {
         !self.storage.is_postgres() && !self.listen.host.is_unspecified()
     }

@@ -9,6 +9,7 @@ mod digest_threads;
 mod error;
 mod layers;
 mod ledger;
+mod selector_keys;
 mod shortfall;
 mod signing;
 mod vault;
@@ -25,6 +26,7 @@ use tracing::warn;
 
 pub use error::StartError;
 pub(crate) use ledger::ledger;
+pub(crate) use selector_keys::selector_keys;
 pub(crate) use shortfall::{lacking, newer, unconfigured};
 pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
@@ -197,7 +199,7 @@ pub async fn secret_store(
     };
     let accepted = accepted.into_iter().flatten().chain([argon2]);
     let store = accepted.fold(SecretStore::builder(primary), SecretStoreBuilder::accepts);
-    let store = config.digests.mac_keys.iter().cloned().fold(store, SecretStoreBuilder::selector_keys);
+    let store = selector_keys(config)?.into_iter().fold(store, SecretStoreBuilder::selector_keys);
     Ok((store.clock(Arc::clone(clock)).build()?, token))
 }
 

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-use crate::binary::{Place, Running, claims};
+use crate::binary::{Client, Place, Running, claims};
 use crate::support::process::until;
 use crate::support::{self, Bao};
 
@@ -51,7 +51,10 @@ async fn what_is_kept_is_for_the_owner_only() {
     let place = Place::new();
     place.serve(&[]).await.stop().await;
     let mode = |name: &str| std::fs::metadata(place.data(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(""), mode("jwt-key.pem"), mode("agentidp.db")), (0o700, 0o600, 0o600));
+    assert_eq!(
+        (mode(""), mode("jwt-key.pem"), mode("selector-keys"), mode("agentidp.db")),
+        (0o700, 0o600, 0o600, 0o600)
+    );
 }
 
 #[tokio::test]
@@ -193,6 +196,34 @@ async fn postgresql_is_brought_up_to_date_and_served() {
     running.signal("TERM").await;
     assert_eq!(running.rest().await, Vec::<String>::new(), "only the embedded default explains itself");
     assert!(place.run(&["check"], &settings).await.status.success());
+}
+
+const OTHER_KEYS: &str = "k1:8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92";
+
+/// Selectors are there without a setting: after a restart nothing is known of any secret but that.
+#[tokio::test]
+async fn a_wrong_secret_costs_no_digest_where_the_server_makes_its_keys() {
+    let place = Place::new();
+    let operator = place.operator(&[]).await;
+    let running = place.serve(&[]).await;
+    let client = running.agent_with_credential(&operator).await;
+    running.stop().await;
+    for (settings, digests) in [(&[][..], false), (&[("MAC_KEYS", OTHER_KEYS)], true)] {
+        let running = place.serve(settings).await;
+        let mut other = client.secret.clone();
+        let last = if other.pop() == Some('a') { 'b' } else { 'a' };
+        other.push(last);
+        let wrong = Client { id: client.id.clone(), credential: client.credential.clone(), secret: other };
+        assert_eq!(running.token(&wrong).await.0, 401);
+        let text = reqwest::get(format!("{}/metrics", running.origin)).await.unwrap().text().await.unwrap();
+        assert_eq!(
+            text.contains("agentidp_verifications_total{backend=\"bcrypt\",outcome=\"mismatch\"} 1"),
+            digests,
+            "{text}"
+        );
+        assert_eq!(running.token(&client).await.0, 200);
+        running.stop().await;
+    }
 }
 
 #[tokio::test]

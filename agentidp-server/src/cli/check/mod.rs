@@ -24,11 +24,13 @@ use crate::wiring::{self, StartError};
 pub(super) async fn check(config: &Config) -> Result<ExitCode, StartError> {
     let mut report = Report::default();
     report.ok("settings", "understood");
-    for warning in config.warnings.iter().map(String::as_str).chain(config.issuer_warning()) {
+    let warnings = config.warnings.iter().map(String::as_str);
+    for warning in warnings.chain(config.issuer_warning()).chain(config.selector_advice()) {
         report.note("settings", warning);
     }
     address(config, &mut report);
     signing_key(config, &mut report);
+    selector_keys(config, &mut report);
     database(config, &mut report).await;
     vault::check(config, &mut report).await;
     print(&report)?;
@@ -44,6 +46,16 @@ fn signing_key(config: &Config, report: &mut Report) {
     match wiring::tokens(config, config.issuer(), Arc::new(SystemClock::default())) {
         Ok(_) => report.ok("signing key", "can sign"),
         Err(error) => report.fail("signing key", error),
+    }
+}
+
+/// A file that is missing is made by the start, beside the signing key.
+fn selector_keys(config: &Config, report: &mut Report) {
+    if config.makes_selector_keys() && DataDir::selector_keys_path_in(&config.storage.data_dir).exists() {
+        match wiring::selector_keys(config) {
+            Ok(_) => report.ok("selector keys", "can be read"),
+            Err(error) => report.fail("selector keys", error),
+        }
     }
 }
 
