@@ -3,7 +3,7 @@
 //! A bcrypt is one chain of dependent table look-ups, so a core that computes one mostly waits for its cache. Two to
 //! four independent ones, a step of each in turn, fill those waits: four take little longer than one.
 //!
-//! The `bcrypt` crate makes all digests, and is what every lane is tested against. A single lane is as fast as the crate.
+//! The `bcrypt` crate makes all digests, and is what every lane is tested against.
 
 use std::iter::zip;
 
