@@ -29,7 +29,7 @@ pub mod vault;
 #[cfg_attr(docsrs, doc(cfg(feature = "testkit")))]
 pub mod testkit;
 
-pub use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, SharedBackend, Verdict};
+pub use crate::backend::{BackendInfo, Custody, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::credential::{ClientId, CredentialId, CredentialKey};
 pub use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Error, ErrorKind, Held, Layer, Operation, Pointer, Result, SecretBackend,
-    SharedBackend, StoredSecret, Verdict,
+    BackendInfo, ClientId, ClientSecret, CredentialKey, Error, ErrorKind, Held, Layer, Operation, Pointer, Recall,
+    Result, SecretBackend, SharedBackend, StoredSecret, Verdict,
 };
 use async_trait::async_trait;
 
@@ -101,6 +101,10 @@ impl SecretBackend for Late {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        self.inner.recall_for(client, candidate)
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

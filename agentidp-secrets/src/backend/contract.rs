@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::answer::{Held, Pointer, Verdict};
 use super::info::{BackendInfo, Custody};
-use crate::credential::CredentialKey;
+use super::recall::Recall;
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
@@ -21,9 +22,9 @@ use crate::secret::ClientSecret;
 /// the key's, and layers label and cache by it.
 ///
 /// # Implementing it
-/// A one-way function is less work as a `Digester`. A wrapper implements all fifteen methods and puts
-/// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) disables
-/// the cache behind it, and one that does not forward [`pin`](Self::pin),
+/// A one-way function is less work as a `Digester`. A wrapper implements all sixteen methods and puts
+/// `#[deny(clippy::missing_trait_methods)]` on its `impl`: a wrapper that does not forward [`recall`](Self::recall) and
+/// [`recall_for`](Self::recall_for) disables the cache behind it, or makes it slower, and one that does not forward [`pin`](Self::pin),
 /// [`inspect`](Self::inspect), [`overwrite`](Self::overwrite), [`reveal`](Self::reveal), [`forget`](Self::forget) or
 /// [`recognises`](Self::recognises) takes them from the store. Run the conformance suite
 /// of feature `testkit` over the result: it is this page as code.
@@ -114,6 +115,19 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         let _ = (key, stored, candidate);
         None
+    }
+
+    /// Opens what is remembered for one candidate of a client, to look at several records.
+    ///
+    /// [`SecretStore::verify_any`](crate::SecretStore::verify_any) looks at all of a client's credentials through it. A backend
+    /// that computes something of the candidate overrides it, to compute that once. The default calls [`recall`](Self::recall)
+    /// for each record.
+    ///
+    /// # Contract
+    /// For each record the answer of [`recall`](Self::recall).
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        let _ = client;
+        Box::new(Each { backend: self, candidate })
     }
 
     /// Returns the record of the one secret that `stored` means now.
@@ -277,4 +291,16 @@ pub trait SecretBackend: fmt::Debug + Send + Sync + 'static {
 pub(crate) fn keeps_no_versions(info: &BackendInfo) -> Error {
     Error::new(ErrorKind::InvalidConfig, "the backend keeps no numbered versions of a secret")
         .with_backend(info.id.clone())
+}
+
+/// Asks the backend for each record: the default.
+pub(crate) struct Each<'a, B: ?Sized> {
+    pub(crate) backend: &'a B,
+    pub(crate) candidate: &'a ClientSecret,
+}
+
+impl<B: SecretBackend + ?Sized> Recall for Each<'_, B> {
+    fn recall(&mut self, key: &CredentialKey, stored: &StoredSecret) -> Option<Verdict> {
+        self.backend.recall(key, stored, self.candidate)
+    }
 }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::answer::{Held, Pointer, Verdict};
 use super::contract::SecretBackend;
 use super::info::BackendInfo;
-use crate::credential::CredentialKey;
+use super::recall::Recall;
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::Result;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
@@ -54,6 +55,10 @@ impl<B: SecretBackend + ?Sized> SecretBackend for Arc<B> {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         (**self).recall(key, stored, candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        (**self).recall_for(client, candidate)
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, Recall, SecretBackend, Verdict};
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::error::{Error, Result};
 use crate::inventory::{Inventory, NamePage, RecordState};
@@ -68,6 +68,18 @@ impl<B: SecretBackend> Instance<B> {
     }
 }
 
+/// What the backend itself remembers.
+struct Inwards<'a, B> {
+    instance: &'a Instance<B>,
+    inner: Box<dyn Recall + 'a>,
+}
+
+impl<B: SecretBackend> Recall for Inwards<'_, B> {
+    fn recall(&mut self, key: &CredentialKey, stored: &StoredSecret) -> Option<Verdict> {
+        self.inner.recall(key, &self.instance.inwards(stored))
+    }
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<B: SecretBackend> SecretBackend for Instance<B> {
@@ -99,6 +111,10 @@ impl<B: SecretBackend> SecretBackend for Instance<B> {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, &self.inwards(stored), candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        Box::new(Inwards { instance: self, inner: self.inner.recall_for(client, candidate) })
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

@@ -6,6 +6,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::SecretStore;
 use super::lifecycle::{CredentialSecrets, Verified};
+use super::memories::Memories;
 use super::select::{Selection, Trial};
 use super::verify::{Remembered, is_gone};
 use crate::credential::CredentialKey;
@@ -41,7 +42,7 @@ impl SecretStore {
     /// Decides whether `candidate` is the secret of any of a client's credentials. Pass the ones that are active and
     /// not expired; with none the answer is a mismatch that costs what any mismatch does.
     ///
-    /// What is [remembered](crate::SecretBackend::recall) of any credential is looked at before a backend is asked. Then
+    /// What is [remembered](crate::SecretBackend::recall_for) of any credential is looked at before a backend is asked. Then
     /// backends are asked side by side and the first match ends it: an outage of one backend never hides a match on
     /// another. The credentials of one backend are tried in turn, or as many at a time as it has
     /// [lanes](crate::BackendInfo::lanes). A backend that fails in a way that a retry could mend has its turn ended,
@@ -86,7 +87,7 @@ impl SecretStore {
         credentials: &[(CredentialKey, CredentialSecrets)],
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
-        let (mut missed, mut rest) = (Missed::default(), Vec::new());
+        let (mut missed, mut rest) = (Missed::default(), Vec::with_capacity(credentials.len()));
         let mut selection = Selection::new(self, candidate);
         for (index, (key, secrets)) in credentials.iter().enumerate() {
             let (chosen, open) = selection.sort(index, key, secrets);
@@ -109,16 +110,10 @@ impl SecretStore {
             }
         }
         // Before any is asked about, so that no backend that is down or slow stands before what is known.
-        let mut asked = Vec::new();
-        for trial in rest {
-            match self.attempt_from_memory(trial, candidate) {
-                Remembered::Proved(verified) => return Ok(VerifiedAny { index: trial.index, verified }),
-                Remembered::Open { level, rest } => {
-                    missed.level |= level;
-                    asked.extend(rest.first().is_some().then_some(rest));
-                }
-            }
-        }
+        let asked = match self.all_from_memory(rest, candidate, &mut missed) {
+            Ok(proved) => return Ok(proved),
+            Err(asked) => asked,
+        };
         if !asked.is_empty() {
             let down = |share: &Share<'_>| missed.errors.iter().any(|(_, error)| shows_down(error, share.backend));
             let up = self.shares(&asked).into_iter().filter(|share| !down(share));
@@ -142,6 +137,28 @@ impl SecretStore {
                 Err(VerifyError::Mismatch)
             }
         }
+    }
+
+    /// The match among what is remembered, or else the credentials that have to be asked about.
+    fn all_from_memory<'a>(
+        &'a self,
+        trials: Vec<Trial<'a>>,
+        candidate: &'a ClientSecret,
+        missed: &mut Missed,
+    ) -> Result<VerifiedAny, Vec<Trial<'a>>> {
+        let (mut memories, mut asked) = (Memories::new(candidate), Vec::new());
+        for trial in trials {
+            match self
+                .attempt_from_memory(trial, candidate, |backend, stored| memories.recall(backend, trial.key, stored))
+            {
+                Remembered::Proved(verified) => return Ok(VerifiedAny { index: trial.index, verified }),
+                Remembered::Open { level, rest } => {
+                    missed.level |= level;
+                    asked.extend(rest.first().is_some().then_some(rest));
+                }
+            }
+        }
+        Err(asked)
     }
 
     /// Tries the credentials of one backend in turn, or as many at a time as it has lanes.

@@ -8,6 +8,7 @@ mod end;
 mod failed;
 mod import;
 mod lifecycle;
+mod memories;
 mod place;
 mod select;
 mod time;

@@ -3,8 +3,9 @@
 use super::SecretStore;
 use super::failed::failed;
 use super::lifecycle::{CredentialSecrets, Generation, Verified};
+use super::memories::Memories;
 use super::select::{Record, Selection, Trial};
-use crate::backend::{BackendInfo, Verdict};
+use crate::backend::{BackendInfo, SharedBackend, Verdict};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result, VerifyError};
 use crate::record::StoredSecret;
@@ -88,7 +89,13 @@ impl SecretStore {
 
     /// Tries the records by what is remembered of them, then asks about the rest. Without any it is a mismatch.
     pub(super) async fn attempt(&self, trial: Trial<'_>, candidate: &ClientSecret) -> Attempt {
-        match self.attempt_from_memory(trial, candidate) {
+        let (key, mut memories) = (trial.key, Memories::new(candidate));
+        let remembered = if trial.records().nth(1).is_some() {
+            self.attempt_from_memory(trial, candidate, |backend, stored| memories.recall(backend, key, stored))
+        } else {
+            self.attempt_from_memory(trial, candidate, |backend, stored| backend.recall(key, stored, candidate))
+        };
+        match remembered {
             Remembered::Proved(verified) => Attempt { outcome: Ok(verified), level: false },
             Remembered::Open { level, rest } => {
                 let asked = self.ask(&rest, candidate).await;
@@ -119,12 +126,17 @@ impl SecretStore {
     }
 
     /// Tries the records by what is remembered of them, and asks nobody.
-    pub(super) fn attempt_from_memory<'a>(&self, trial: Trial<'a>, candidate: &ClientSecret) -> Remembered<'a> {
+    pub(super) fn attempt_from_memory<'a>(
+        &'a self,
+        trial: Trial<'a>,
+        candidate: &ClientSecret,
+        mut recall: impl FnMut(&'a SharedBackend, &StoredSecret) -> Option<Verdict>,
+    ) -> Remembered<'a> {
         let (mut level, mut rest) = (false, trial);
         while let Some(record) = rest.first() {
             let Ok((backend, stored)) = self.claim(Operation::Verify, record.stored) else { break };
-            match backend.recall(trial.key, &stored, candidate) {
-                Some(Verdict::Mismatch) => level |= self.0.decoy.is_matched_by(backend.info(), candidate),
+            match recall(backend, &stored) {
+                Some(Verdict::Mismatch) => level = level || self.0.decoy.is_matched_by(backend.info(), candidate),
                 Some(verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale)) => {
                     let said = (verdict, backend.info());
                     return Remembered::Proved(self.verified(trial.key, record, said, candidate));

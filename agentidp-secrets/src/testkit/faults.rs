@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
-use crate::credential::CredentialKey;
+use crate::backend::{BackendInfo, Each, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
 use crate::record::StoredSecret;
@@ -174,6 +174,10 @@ impl SecretBackend for Faulty {
     /// Nothing, so that every verification meets its fault.
     fn recall(&self, _: &CredentialKey, _: &StoredSecret, _: &ClientSecret) -> Option<Verdict> {
         None
+    }
+
+    fn recall_for<'a>(&'a self, _client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        Box::new(Each { backend: self, candidate })
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use agentidp_secrets::lifecycle::{CommitError, Entry, Known, Note, Row};
 use agentidp_secrets::{
-    BackendInfo, ClientSecret, CredentialKey, Held, Layer, Pointer, Result as StoreResult, SecretBackend,
-    SharedBackend, StoredSecret, Verdict,
+    BackendInfo, ClientId, ClientSecret, CredentialKey, Held, Layer, Pointer, Recall, Result as StoreResult,
+    SecretBackend, SharedBackend, StoredSecret, Verdict,
 };
 use agentidp_server::app::App;
 use agentidp_server::domain::idempotency::Claim;
@@ -187,6 +187,10 @@ impl SecretBackend for Mortal<SharedBackend> {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        self.inner.recall_for(client, candidate)
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> StoreResult<StoredSecret> {

@@ -28,6 +28,8 @@ mod lanes;
 mod text;
 
 use bcrypt::HashParts;
+// Its feature has the `bcrypt` crate wipe its key schedules.
+use blowfish as _;
 
 #[cfg(feature = "bcrypt-lanes")]
 use super::digest::Attempt;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::circuit::{Circuit, Refusal, Signal};
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
-use crate::credential::CredentialKey;
+use crate::backend::{BackendInfo, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
 use crate::record::StoredSecret;
@@ -91,6 +91,10 @@ impl SecretBackend for Breaker {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        self.inner.recall_for(client, candidate)
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

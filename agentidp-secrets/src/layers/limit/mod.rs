@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::fair::{FairPermit, FairSemaphore};
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
 use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::layer::Layer;
@@ -129,6 +129,10 @@ impl SecretBackend for Limit {
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         self.inner.recall(key, stored, candidate)
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        self.inner.recall_for(client, candidate)
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

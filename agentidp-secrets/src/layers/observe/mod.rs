@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
+use crate::backend::{BackendInfo, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
 use crate::clock::{Clock, SystemClock};
-use crate::credential::CredentialKey;
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{ErrorKind, Operation, Result};
 use crate::layer::Layer;
 use crate::record::{BackendId, StoredSecret};
@@ -165,6 +165,31 @@ impl Drop for Report<'_> {
     }
 }
 
+/// Reports each record that is recalled. Opening the memory counts towards the first.
+struct Recalling<'a> {
+    observe: &'a Observe,
+    inner: Box<dyn Recall + 'a>,
+    /// When the work on the next record began: at the end of the last one, if that was recalled.
+    started: Option<Instant>,
+}
+
+impl Recall for Recalling<'_> {
+    fn recall(&mut self, key: &CredentialKey, stored: &StoredSecret) -> Option<Verdict> {
+        let ObserveLayer { observer, clock } = &self.observe.layer;
+        let started = self.started.take().unwrap_or_else(|| clock.instant());
+        let verdict = self.inner.recall(key, stored)?;
+        let ended = clock.instant();
+        self.started = Some(ended);
+        observer.record(&Event {
+            operation: Operation::Verify,
+            backend: self.observe.inner.info().id.clone(),
+            outcome: verdict.into(),
+            elapsed: ended.saturating_duration_since(started),
+        });
+        Some(verdict)
+    }
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl SecretBackend for Observe {
@@ -200,6 +225,11 @@ impl SecretBackend for Observe {
             drop(Report { observe: self, operation: Operation::Verify, started, outcome: verdict.into() });
         }
         recalled
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        let started = self.layer.clock.instant();
+        Box::new(Recalling { observe: self, inner: self.inner.recall_for(client, candidate), started: Some(started) })
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

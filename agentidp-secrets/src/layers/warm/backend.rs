@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use futures_util::future::ready;
 
 use super::flights::{Answer, Flights};
-use super::proofs::{Proofs, Question};
-use crate::backend::{BackendInfo, Held, Pointer, SecretBackend, SharedBackend, Verdict};
-use crate::credential::CredentialKey;
+use super::proofs::{Attempt, Proofs, Question};
+use crate::backend::{BackendInfo, Held, Pointer, Recall, SecretBackend, SharedBackend, Verdict};
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{ErrorKind, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
@@ -33,9 +33,14 @@ impl Warm {
     /// A secret that the backend has just stored is proved: the new record verifies it by contract.
     fn learn_stored(&self, key: &CredentialKey, stored: &StoredSecret, secret: &ClientSecret, written: Written) {
         if self.inner.info().is_pinned(stored) {
-            let question = self.proofs.question(self.realm, key, stored, secret).at(written.epoch);
+            let question = self.question(key, stored, secret).at(written.epoch);
             self.proofs.learn(&question, Verdict::Match, self.inner.info().remote, written.asked);
         }
+    }
+
+    pub(super) fn question(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Question {
+        let attempt = self.proofs.attempt(key.client_id(), candidate);
+        self.proofs.question(attempt, self.realm, key, stored)
     }
 
     /// The call that answers the question: one that is under way, or a new one.
@@ -66,13 +71,30 @@ impl Warm {
                     proofs.learn(&question, verdict, inner.info().remote, asked);
                     Ok(verdict)
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    proofs.decide_stale(&key, &question).ok_or(error)
-                }
+                Err(error) if error.kind() == ErrorKind::Unavailable => proofs.decide_stale(&question).ok_or(error),
                 Err(error) => Err(error),
             }
         };
         flights.announce(&question, call.boxed())
+    }
+}
+
+/// One MAC of the candidate, for all records of its client.
+struct Recalling<'a> {
+    warm: &'a Warm,
+    client: &'a ClientId,
+    candidate: &'a ClientSecret,
+    attempt: Attempt,
+}
+
+impl Recall for Recalling<'_> {
+    fn recall(&mut self, key: &CredentialKey, stored: &StoredSecret) -> Option<Verdict> {
+        let Self { warm, client, candidate, attempt } = *self;
+        if key.client_id() != client {
+            return warm.recall(key, stored, candidate);
+        }
+        let question = warm.proofs.question(attempt, warm.realm, key, stored);
+        warm.proofs.decide(&question).or_else(|| warm.inner.recall(key, stored, candidate))
     }
 }
 
@@ -110,7 +132,7 @@ impl SecretBackend for Warm {
     }
 
     async fn verify(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Result<Verdict> {
-        let question = self.proofs.question(self.realm, key, stored, candidate);
+        let question = self.question(key, stored, candidate);
         if let Some(verdict) = self.proofs.decide(&question) {
             return Ok(verdict);
         }
@@ -121,8 +143,12 @@ impl SecretBackend for Warm {
     }
 
     fn recall(&self, key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
-        let question = self.proofs.question(self.realm, key, stored, candidate);
+        let question = self.question(key, stored, candidate);
         self.proofs.decide(&question).or_else(|| self.inner.recall(key, stored, candidate))
+    }
+
+    fn recall_for<'a>(&'a self, client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        Box::new(Recalling { warm: self, client, candidate, attempt: self.proofs.attempt(client, candidate) })
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

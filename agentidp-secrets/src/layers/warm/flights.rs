@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 
-use super::proofs::{Question, Tag};
+use super::proofs::{Question, QuestionId};
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use crate::backend::Verdict;
 use crate::error::Result;
@@ -14,13 +14,13 @@ use crate::error::Result;
 /// A call that all who asked the same question drive together: there is none whose going would strand the others.
 pub(super) type Answer = Shared<BoxFuture<'static, Result<Verdict>>>;
 
-/// The calls under way, by the tag of their candidate, which stands for the record too.
+/// The calls under way, by what they ask.
 #[derive(Default)]
 pub(super) struct Flights(Mutex<List>);
 
 #[derive(Default)]
 pub(super) struct List {
-    under_way: HashMap<Tag, Flight>,
+    under_way: HashMap<QuestionId, Flight>,
     announced: u64,
 }
 
@@ -40,23 +40,23 @@ impl Flights {
     /// What the next call to be announced has to carry.
     pub(super) fn landing(self: &Arc<Self>, list: &mut List, question: &Question) -> Landing {
         list.announced += 1;
-        Landing { flights: Arc::clone(self), number: list.announced, tag: question.tag }
+        Landing { flights: Arc::clone(self), number: list.announced, id: question.id() }
     }
 }
 
 impl List {
     /// The call that asks this question, if one is under way.
     pub(super) fn find(&self, question: &Question) -> Option<Answer> {
-        let flight = self.under_way.get(&question.tag)?;
+        let flight = self.under_way.get(&question.id())?;
         if flight.epoch == question.epoch { flight.answer.upgrade() } else { None }
     }
 
-    /// Lets others find the call. One that was under the same tag keeps those that have found it.
+    /// Lets others find the call. One that was under the same id keeps those that have found it.
     pub(super) fn announce(&mut self, question: &Question, call: BoxFuture<'static, Result<Verdict>>) -> Answer {
         let call = call.shared();
         if let Some(answer) = call.downgrade() {
             let flight = Flight { number: self.announced, epoch: question.epoch, answer };
-            self.under_way.insert(question.tag, flight);
+            self.under_way.insert(question.id(), flight);
         }
         call
     }
@@ -66,15 +66,15 @@ impl List {
 pub(super) struct Landing {
     flights: Arc<Flights>,
     number: u64,
-    tag: Tag,
+    id: QuestionId,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut list = self.flights.lock();
-        // By now another call may be under the tag.
-        if list.under_way.get(&self.tag).is_some_and(|flight| flight.number == self.number) {
-            list.under_way.remove(&self.tag);
+        // By now another call may be under the id.
+        if list.under_way.get(&self.id).is_some_and(|flight| flight.number == self.number) {
+            list.under_way.remove(&self.id);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod flights;
+mod names;
 mod proofs;
 mod sync;
 
@@ -24,10 +25,11 @@ use crate::layer::Layer;
 /// time: a few hundred nanoseconds in place of a digest or a round trip, and the same work for both outcomes.
 ///
 /// # What it keeps
-/// For each proved record the MAC of its secret, HMAC-SHA-256 under a random key of this layer; never the secret, an
-/// unkeyed hash of it, or the record. The MAC is bound to the entry's place, and the place is a keyed hash too
-/// (SipHash-2-4, 128 bits, under another random key) of backend, client, credential and record, each with its length
-/// before it. An entry takes about 100 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used go.
+/// For each proved record the MAC of its secret, 128 bits of HMAC-SHA-256 under a random key of this layer; never the
+/// secret, an unkeyed hash of it, or the record. The MAC is bound to the client, so one MAC of a candidate serves for all of a
+/// client's credentials. The entry is found by a name of 128 bits: NH (RFC 4418's, over 64-bit words) of client, backend, credential and
+/// record with their lengths, under a random key of its own. Two records meet with a probability of at most 2⁻⁶³. An entry takes
+/// about 90 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used ones go.
 ///
 /// It learns from proofs and from nothing else: from a match, and from a secret that the backend has just stored, which
 /// its new record verifies by contract. A mismatch or an error leaves no trace: wrong candidates can neither make an

@@ -1,6 +1,5 @@
 //! What is kept of a proof, and where.
 
-use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,30 +7,32 @@ use hmac::{Hmac, KeyInit, Mac};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 use sha2::Sha256;
-use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::names::{ClientName, Names, RecordName, two};
 use super::sync::{AtomicU32, LEAST_EPOCHS, Ordering};
 use crate::backend::Verdict;
 use crate::clock::Clock;
-use crate::credential::CredentialKey;
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 /// Every proof that is held, and what is needed to ask for one.
 pub(super) struct Proofs {
-    /// SipHash-2-4: made for short inputs under a secret key, and three times faster on a record than a MAC of SHA-2.
-    place: SipHasher24,
+    names: Names,
     /// HMAC-SHA-256 with its key, one block long, taken in: a candidate costs three runs of the compression function,
     /// which CPUs have instructions for. BLAKE3 gains little on so few bytes, and is a larger dependency.
     mac: Hmac<Sha256>,
-    held: Cache<Place, Proof>,
+    held: Cache<RecordName, Proof>,
     /// How often each credential was forgotten. Several may share a counter: then forgetting one costs another a proof.
     epochs: Box<[AtomicU32]>,
     lifetimes: Lifetimes,
     clock: Arc<dyn Clock>,
+    /// How many MACs were computed.
+    #[cfg(test)]
+    pub(super) macs: std::sync::atomic::AtomicUsize,
 }
 
 /// For how long a proof of a record in a backend's custody counts, from when the backend was asked.
@@ -43,27 +44,36 @@ pub(super) struct Lifetimes {
     pub(super) stale: Duration,
 }
 
-/// A candidate for a record, at one epoch of the credential. `Copy`, for nothing in it can be read back.
+/// The first 128 bits of a MAC of a secret, bound to the client.
+pub(super) type Tag = [u64; 2];
+
+/// A candidate for a client. `Copy`, for nothing in it can be read back.
 #[derive(Clone, Copy)]
-pub(super) struct Question {
-    place: Place,
-    pub(super) epoch: u32,
-    pub(super) tag: Tag,
+pub(super) struct Attempt {
+    client: ClientName,
+    tag: Tag,
 }
 
-/// Keyed hash of whose record it is, at which backend, and what it says.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Place([u8; 16]);
+/// A candidate for a record, at one epoch of the credential.
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    tag: Tag,
+    record: RecordName,
+    /// The credential's counter.
+    counter: u32,
+    pub(super) epoch: u32,
+}
 
-/// MAC of a secret, bound to the place of its record.
-pub(super) type Tag = [u8; 32];
+/// What stands for a candidate and the record that it is for.
+pub(super) type QuestionId = (RecordName, Tag);
 
+/// That a secret is a record's.
 #[derive(Clone)]
 struct Proof {
     tag: Tag,
     /// When the backend has to be asked again; never, for a digest.
     end: Option<Instant>,
-    /// It counts as long as this is the credential's epoch, which makes forgetting one step, whatever is under way.
+    /// It counts as long as this is what the credential's counter says, which makes forgetting one step, whatever is under way.
     epoch: u32,
     outdated: bool,
 }
@@ -78,7 +88,7 @@ impl Lifetimes {
 impl Proof {
     /// Whether the candidate is the proven secret, in constant time.
     fn is_of(&self, question: &Question) -> bool {
-        self.tag.ct_eq(&question.tag).into()
+        self.tag.as_slice().ct_eq(question.tag.as_slice()).into()
     }
 }
 
@@ -87,48 +97,58 @@ impl Question {
     pub(super) fn at(self, epoch: u32) -> Self {
         Self { epoch, ..self }
     }
+
+    pub(super) fn id(&self) -> QuestionId {
+        (self.record, self.tag)
+    }
 }
 
 impl Proofs {
     pub(super) fn new(capacity: usize, lifetimes: Lifetimes, clock: Arc<dyn Clock>) -> Result<Self> {
-        let (mut place, mut mac) = (Zeroizing::new([0; 16]), Zeroizing::new([0; 64]));
-        let no_randomness = "the operating system gave no randomness for the keys of warm verification";
-        getrandom::fill(place.as_mut_slice())
-            .and_then(|()| getrandom::fill(mac.as_mut_slice()))
-            .map_err(|_| Error::new(ErrorKind::Internal, no_randomness))?;
+        let names = Names::new()?;
+        let mut mac = Zeroizing::new([0; 64]);
+        getrandom::fill(mac.as_mut_slice()).map_err(|_| {
+            Error::new(ErrorKind::Internal, "the operating system gave no randomness for the keys of warm verification")
+        })?;
         // About as many epochs as entries: forgetting one credential then costs about one other its proof.
         let epochs = capacity.max(LEAST_EPOCHS).next_power_of_two();
         let epochs = (0..epochs).map(|_| AtomicU32::new(0)).collect();
         Ok(Self {
-            place: SipHasher24::new_with_key(&place),
+            names,
             mac: Hmac::new((&*mac).into()),
             held: bounded(capacity)?,
             epochs,
             lifetimes,
             clock,
+            #[cfg(test)]
+            macs: std::sync::atomic::AtomicUsize::new(0),
         })
     }
 
-    /// Names the record, and computes the candidate's tag.
+    /// Names the client, and computes the candidate's tag.
+    pub(super) fn attempt(&self, client: &ClientId, candidate: &ClientSecret) -> Attempt {
+        let client = self.names.client(client);
+        Attempt { client, tag: self.tag(client, candidate) }
+    }
+
+    /// Names the record.
     pub(super) fn question(
         &self,
+        attempt: Attempt,
         realm: u64,
         key: &CredentialKey,
         stored: &StoredSecret,
-        candidate: &ClientSecret,
     ) -> Question {
-        let mut place = self.credential(key);
-        let epoch = self.epoch(&place).load(Ordering::Acquire);
-        place.write_u64(realm);
-        write_part(&mut place, stored.backend().as_str());
-        write_part(&mut place, stored.payload());
-        let place = Place(place.finish128().as_bytes());
-        Question { place, epoch, tag: self.tag(place, candidate) }
+        let credential = self.names.credential(attempt.client, key.credential_id());
+        let counter = self.counter(credential.counter());
+        // Before anything is looked up.
+        let epoch = self.epochs[counter as usize].load(Ordering::Acquire);
+        Question { tag: attempt.tag, record: credential.record(realm, stored), counter, epoch }
     }
 
     /// The verdict, where a proof that counts is held. The work is the same whether the candidate is right or wrong.
     pub(super) fn decide(&self, question: &Question) -> Option<Verdict> {
-        let proof = self.held.get(&question.place)?;
+        let proof = self.held.get(&question.record)?;
         let over = proof.end.is_some_and(|end| self.clock.instant() >= end);
         if over || proof.epoch != question.epoch {
             return None;
@@ -141,13 +161,13 @@ impl Proofs {
     }
 
     /// What to say of a pinned record whose backend cannot be asked, where a proof of it is still within the stale
-    /// window. `key` is asked for its present epoch: a revocation counts also if it came while the backend was asked.
+    /// window. The credential's present epoch counts, so a revocation does too that came while the backend was asked.
     ///
     /// A mismatch is one whatever has happened in the backend: the record meant this one secret, or by now none.
-    pub(super) fn decide_stale(&self, key: &CredentialKey, question: &Question) -> Option<Verdict> {
-        let proof = self.held.get(&question.place)?;
+    pub(super) fn decide_stale(&self, question: &Question) -> Option<Verdict> {
+        let proof = self.held.get(&question.record)?;
         let end = proof.end?.checked_add(self.lifetimes.stale)?;
-        let epoch = self.epoch(&self.credential(key)).load(Ordering::Acquire);
+        let epoch = self.epochs[question.counter as usize].load(Ordering::Acquire);
         if self.clock.instant() >= end || proof.epoch != epoch {
             return None;
         }
@@ -167,20 +187,20 @@ impl Proofs {
             // What another such layer remembers is no proof.
             Verdict::MatchStale | Verdict::Mismatch => return,
         };
-        self.held.insert(question.place, Proof { tag: question.tag, end, epoch: question.epoch, outdated });
+        self.held.insert(question.record, Proof { tag: question.tag, end, epoch: question.epoch, outdated });
     }
 
     /// Forgets the credential now, and again when the guard goes: a proof that was under way meanwhile may be of what
     /// was before.
     pub(super) fn forgetting(&self, key: &CredentialKey) -> Forgetting<'_> {
-        let epoch = self.epoch(&self.credential(key));
+        let epoch = self.credential_epoch(key);
         let now = epoch.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
         Forgetting { epoch, now, kept: false }
     }
 
     /// Forgets the credential when the guard goes, unless it [keeps](Forgetting::keep) what is known.
     pub(super) fn replacing(&self, key: &CredentialKey) -> Forgetting<'_> {
-        let epoch = self.epoch(&self.credential(key));
+        let epoch = self.credential_epoch(key);
         Forgetting { epoch, now: epoch.load(Ordering::Acquire), kept: false }
     }
 
@@ -192,31 +212,29 @@ impl Proofs {
         self.held.len()
     }
 
-    /// The keyed hash of the credential; the record's continues from here.
-    fn credential(&self, key: &CredentialKey) -> SipHasher24 {
-        let mut place = self.place;
-        write_part(&mut place, key.client_id().as_str());
-        write_part(&mut place, key.credential_id().as_str());
-        place
+    fn credential_epoch(&self, key: &CredentialKey) -> &AtomicU32 {
+        let credential = self.names.credential(self.names.client(key.client_id()), key.credential_id());
+        &self.epochs[self.counter(credential.counter()) as usize]
     }
 
-    fn epoch(&self, credential: &SipHasher24) -> &AtomicU32 {
-        let mask = self.epochs.len() - 1;
-        &self.epochs[credential.finish() as usize & mask]
+    fn counter(&self, number: u64) -> u32 {
+        (number as usize & (self.epochs.len() - 1)) as u32
     }
 
-    fn tag(&self, place: Place, candidate: &ClientSecret) -> Tag {
+    fn tag(&self, client: ClientName, candidate: &ClientSecret) -> Tag {
+        #[cfg(test)]
+        self.macs.fetch_add(1, Ordering::Relaxed);
         let secret = candidate.expose_secret().as_bytes();
         let mut mac = self.mac.clone();
-        mac.update(&place.0);
-        mac.update(&(secret.len() as u64).to_le_bytes());
+        mac.update(&client.0);
         mac.update(secret);
-        mac.finalize().into_bytes().into()
+        let mac = mac.finalize().into_bytes();
+        two(&std::array::from_fn(|at| mac[at]))
     }
 }
 
 /// Without room for entries that have gone, which would be half as much memory again: what comes back is proved anew.
-fn bounded(capacity: usize) -> Result<Cache<Place, Proof>> {
+fn bounded(capacity: usize) -> Result<Cache<RecordName, Proof>> {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(capacity)
         .weight_capacity(capacity as u64)
@@ -224,12 +242,6 @@ fn bounded(capacity: usize) -> Result<Cache<Place, Proof>> {
         .build()
         .map_err(|_| Error::new(ErrorKind::Internal, "the cache of warm verification could not be made"))?;
     Ok(Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default()))
-}
-
-/// Its length first, so that no two lists of parts hash the same bytes.
-fn write_part(hasher: &mut SipHasher24, part: &str) {
-    hasher.write_u64(part.len() as u64);
-    hasher.write(part.as_bytes());
 }
 
 /// Forgets when it is dropped, however the call ended.
@@ -258,16 +270,5 @@ impl Drop for Forgetting<'_> {
         if !self.kept {
             self.epoch.fetch_add(1, Ordering::AcqRel);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The rest of an entry is the cache's: its links and its index take about 25 bytes more.
-    #[test]
-    fn an_entry_is_small() {
-        assert!(size_of::<(Place, Proof)>() <= 80, "{}", size_of::<(Place, Proof)>());
     }
 }

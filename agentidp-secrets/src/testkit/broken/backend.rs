@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use super::flaw::Flaw;
 use super::keeping::Material;
 use super::state::BrokenBackend;
-use crate::backend::{BackendInfo, Custody, Held, Pointer, SecretBackend, Verdict, keeps_no_versions};
-use crate::credential::CredentialKey;
+use crate::backend::{BackendInfo, Custody, Each, Held, Pointer, Recall, SecretBackend, Verdict, keeps_no_versions};
+use crate::credential::{ClientId, CredentialKey};
 use crate::error::{ErrorKind, Operation, Result};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
@@ -96,6 +96,10 @@ impl SecretBackend for BrokenBackend {
     fn recall(&self, _key: &CredentialKey, stored: &StoredSecret, candidate: &ClientSecret) -> Option<Verdict> {
         let flaws = [Flaw::RecallAdmitsAll, Flaw::RecallOutlivesRevocation];
         self.was_proved(stored, candidate, flaws).then_some(Verdict::Match)
+    }
+
+    fn recall_for<'a>(&'a self, _client: &'a ClientId, candidate: &'a ClientSecret) -> Box<dyn Recall + 'a> {
+        Box::new(Each { backend: self, candidate })
     }
 
     async fn pin(&self, key: &CredentialKey, stored: &StoredSecret) -> Result<StoredSecret> {

@@ -122,12 +122,14 @@ pub(crate) async fn recall_agrees_with_verify(harness: &dyn Harness) {
     let pairs = [(stored, secret), (stored, &new_secret), (&rotated, secret), (&rotated, &new_secret)];
     for (record, candidate) in pairs {
         let recalled = backend.recall(key, record, candidate);
+        let among = backend.recall_for(key.client_id(), candidate).recall(key, record);
+        holds(among == recalled, "`recall_for` says what `recall` does");
         let verified = set_up("verify", backend.verify(key, record, candidate).await);
         holds(recalled.is_none_or(|verdict| verdict == verified), "`recall` says what `verify` would, or nothing");
     }
     set_up("revoke", backend.revoke(key, &rotated).await);
     for (record, candidate) in pairs {
-        let recalled = backend.recall(key, record, candidate);
+        let recalled = backend.recall_for(key.client_id(), candidate).recall(key, record);
         let verified = backend.verify(key, record, candidate).await.ok();
         holds(recalled.is_none() || recalled == verified, "`recall`: what was revoked is not remembered");
     }

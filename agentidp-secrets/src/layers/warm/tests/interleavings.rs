@@ -38,6 +38,9 @@ mod backend;
 #[path = "../flights.rs"]
 mod flights;
 #[expect(clippy::duplicate_mod, reason = "the same text over other locks is what this is about")]
+#[path = "../names.rs"]
+mod names;
+#[expect(clippy::duplicate_mod, reason = "the same text over other locks is what this is about")]
 #[path = "../proofs.rs"]
 mod proofs;
 

@@ -5,6 +5,7 @@ mod forgetting;
 mod interleavings;
 mod keeping_the_contract;
 mod lifetimes;
+mod many;
 mod recalling;
 mod telling_apart;
 mod while_cold;

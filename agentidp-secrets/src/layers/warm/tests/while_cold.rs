@@ -128,7 +128,7 @@ async fn open_warm() -> (Warm, Arc<Counting>, CredentialKey, StoredSecret) {
 async fn what_landed_between_the_two_looks_is_not_asked_again() {
     let (warm, inner, key, stored) = open_warm().await;
     let right = ClientSecret::from("right");
-    let question = warm.proofs.question(warm.realm, &key, &stored, &right);
+    let question = warm.question(&key, &stored, &right);
     assert_eq!(warm.proofs.decide(&question), None, "the first look");
     assert_eq!(warm.verify(&key, &stored, &right).await.unwrap(), Verdict::Match);
     assert_eq!(warm.ask(question, &key, &stored, &right).await.unwrap(), Verdict::Match, "the second");
