@@ -6,8 +6,8 @@
 //!
 //! **Cost**: each step doubles the time; cost 10 takes about 60 ms of a core, and four digests that are verified at once
 //! take 60 to 80 ms together (feature `bcrypt-lanes`, on by default). The first verification in a process takes ten
-//! milliseconds more, to find out which of two ways is the quicker one here for a digest with none beside it. A generated secret carries 256 bits, so a higher
-//! cost buys nothing but time; it is there for secrets that people chose.
+//! milliseconds more, to find out which of two ways is the quicker one here for a digest with none beside it. A generated
+//! secret carries 256 bits, so a higher cost buys nothing but time; it is there for secrets that people chose.
 //!
 //! **Fails** with `Malformed` on a damaged digest, or a cost below 4 or above
 //! [`max_stored_cost`](BcryptBuilder::max_stored_cost), before any work is done; and with `InvalidSecret` when a secret
