@@ -63,8 +63,10 @@ impl<L: Ledger> Lifecycle<L> {
         if to.place.backend() == left.backend() {
             return Ok(());
         }
+        // A backend that was restored may have lost the version that the row pins; then no blank one lies over it.
+        let lies_over = |version| version == latest && to.version.is_none_or(|pinned| pinned <= version);
         match self.backend_at(key, &to.place)?.inspect(key, None).await? {
-            Held::Version { secret: None, version, .. } if version == latest => {
+            Held::Version { secret: None, version, .. } if lies_over(version) => {
                 let message = format!(
                     "`{}` and `{}` seem to be one place under two names: give the store one of them only",
                     left.backend(),

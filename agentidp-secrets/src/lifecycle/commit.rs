@@ -10,7 +10,6 @@ use super::note::{DebtKind, Note};
 use super::rows::{Revision, Row, State};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
-use crate::record::StoredSecret;
 use crate::store::CredentialSecrets;
 
 /// How long a lost answer to a commit is looked for: a healthy database takes some milliseconds.
@@ -175,13 +174,13 @@ impl<L: Ledger> Lifecycle<L> {
                 if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
                     return Err(Why::Changed);
                 }
-                if *rotates && self.may_evict_previous(after, note) {
+                if *rotates && !note.is_of(attempt) && self.may_evict_previous(after, note) {
                     return Err(Why::Changed);
                 }
                 let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };
                 self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
                 if let Some(after) = &after.secrets {
-                    self.owe_left(self.places(row), after, note, now);
+                    self.owe_left(row, after, note, now);
                 }
                 Ok(after)
             }
@@ -226,17 +225,15 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(())
     }
 
-    /// Owes what has to become of the places that the credential leaves: at once, or when its previous secret is over.
-    fn owe_left(&self, before: Vec<StoredSecret>, after: &CredentialSecrets, note: &mut Note, now: SystemTime) {
-        let kept = self.points_to(&after.current).map(|to| to.place);
-        let previous = after.previous.as_ref();
-        let until = previous.and_then(|previous| Some((self.points_to(&previous.stored)?.place, previous.valid_until)));
-        for place in before {
-            if kept.as_ref() == Some(&place) {
-                continue;
-            }
-            let due = until.as_ref().filter(|(held, _)| *held == place).map_or(now, |(_, until)| *until);
-            note.owe(place, DebtKind::Blank, due);
+    /// Owes what has to become of the places that the credential leaves: at once, or when its previous secret is over. Nothing at a
+    /// place where its current record may point.
+    fn owe_left(&self, before: &Row, after: &CredentialSecrets, note: &mut Note, now: SystemTime) {
+        let may_point_to = |record| self.may_point_to(&before.key, record);
+        let (kept, previous) = (may_point_to(&after.current), after.previous.as_ref());
+        let held = previous.map(|previous| may_point_to(&previous.stored)).unwrap_or_default();
+        for place in self.places(before).into_iter().filter(|place| !kept.contains(place)) {
+            let until = previous.filter(|_| held.contains(&place)).map_or(now, |previous| previous.valid_until);
+            note.owe(place, DebtKind::Blank, until);
         }
     }
 

@@ -79,8 +79,15 @@ impl<L: Ledger> Lifecycle<L> {
             match self.ask(key, place, attempt, digest, displaces, &plan).await? {
                 Asked::Unrepaired(elsewhere) => {
                     let finished = self.finish_repair(key, &elsewhere).await;
-                    if !counts_on {
+                    let error = if let Err(Failure::Backend(error)) = &finished { Some(error.kind()) } else { None };
+                    let leaves = match error {
+                        // There is nothing to be kept.
+                        Some(ErrorKind::Malformed) => true,
+                        Some(ErrorKind::UnknownBackend) => false,
                         // Should its backend be gone, the credential leaves it without.
+                        _ => !counts_on,
+                    };
+                    if leaves {
                         displaces = true;
                         continue;
                     }
@@ -98,7 +105,24 @@ impl<L: Ledger> Lifecycle<L> {
         }
     }
 
-    /// The same, asked once. A write to another place than that of an unfinished repair takes its place only if it `displaces` it:
+    /// Has an unfinished repair finished, for a secret that is to count on without a write of its own.
+    pub(super) async fn finish_repairs(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
+        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        while let Some(place) = self.edit(key, |_, note, _| note.repairs()).await? {
+            match self.finish_repair(key, &place).await {
+                Err(Failure::Backend(error)) if error.kind() == ErrorKind::Malformed => break,
+                finished => finished?,
+            }
+            if begun.elapsed() + pause > LONGEST_WAIT {
+                return Err(Failure::Busy);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// As [`open`](Self::open), asked once. A write to another place than that of an unfinished repair takes its place only if it `displaces` it:
     /// the secret that counts may be known by the repair alone.
     pub(super) async fn ask(
         &self,
@@ -170,7 +194,12 @@ impl<L: Ledger> Lifecycle<L> {
         base: u64,
         digest: Option<&SecretDigest>,
     ) -> Result<(), Failure<L::Error>> {
-        let plan = |state: &State, _| if state.active().is_some() { Ok((kind, base)) } else { Err(Why::Ended) };
+        let before = lease.row.as_ref().and_then(|row| row.revision);
+        let plan = |state: &State, _| match state.active() {
+            Some(row) if row.revision == before => Ok((kind, base)),
+            Some(_) => Err(Why::Changed),
+            None => Err(Why::Ended),
+        };
         match self.ask(&lease.key, &lease.place, lease.attempt, digest, true, plan).await? {
             Asked::Ours(again) => {
                 let left = again.left.clone().or_else(|| lease.left.take());

@@ -44,22 +44,34 @@ impl<L: Ledger> Lifecycle<L> {
         backend.points_to(&stored)
     }
 
-    /// The places that the records of a row point to. Of a backend that this store was not given the record itself is noted: it
-    /// may be configured again. A record that cannot be read may point to each place that there is for the key.
+    /// The places that the records of a row may point to.
     pub(super) fn places(&self, row: &Row) -> Vec<StoredSecret> {
-        let everywhere = || self.0.store.backends().filter_map(|backend| backend.place(&row.key)).collect();
-        let Some(secrets) = &row.secrets else { return everywhere() };
-        let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
-        let records = std::iter::once(&secrets.current).chain(previous);
-        let places = |record: &StoredSecret| match self.0.store.claim(Operation::Revoke, record) {
+        match &row.secrets {
+            Some(secrets) => records(secrets).flat_map(|record| self.may_point_to(&row.key, record)).collect(),
+            None => self.everywhere(&row.key),
+        }
+    }
+
+    /// Where a record may point. Of a backend that this store was not given it is the record itself: the backend may be configured
+    /// again. A record that cannot be read may point to each place that there is for the key.
+    pub(super) fn may_point_to(&self, key: &CredentialKey, record: &StoredSecret) -> Vec<StoredSecret> {
+        match self.0.store.claim(Operation::Revoke, record) {
             Ok((backend, record)) => {
                 let read = backend.points_to(&record).map(|to| to.place);
-                read.or_else(|| backend.place(&row.key)).into_iter().collect()
+                read.or_else(|| backend.place(key)).into_iter().collect()
             }
-            Err(error) if error.kind() == ErrorKind::Malformed => everywhere(),
+            Err(error) if error.kind() == ErrorKind::Malformed => self.everywhere(key),
             Err(_) => vec![self.0.store.under_its_id(record)],
-        };
-        records.flat_map(places).collect()
+        }
+    }
+
+    fn everywhere(&self, key: &CredentialKey) -> Vec<StoredSecret> {
+        self.0.store.backends().filter_map(|backend| backend.place(key)).collect()
+    }
+
+    /// A place of a debt. One that was noted while its backend was not configured is a whole record.
+    pub(super) fn place_of(&self, noted: &StoredSecret) -> StoredSecret {
+        self.points_to(noted).map_or_else(|| noted.clone(), |to| to.place)
     }
 
     /// The places where something counts now; with its end for a previous secret.
@@ -80,11 +92,14 @@ impl<L: Ledger> Lifecycle<L> {
     /// The oldest version that counts at a place.
     pub(super) fn oldest(&self, secrets: &CredentialSecrets, place: &StoredSecret, now: SystemTime) -> Option<u64> {
         let secrets = without_past(secrets, now);
-        let previous = secrets.previous.as_ref().map(|previous| &previous.stored);
-        let records = std::iter::once(&secrets.current).chain(previous);
-        let versions = records.filter_map(|record| self.points_to(record)).filter(|to| to.place == *place);
+        let versions = records(&secrets).filter_map(|record| self.points_to(record)).filter(|to| to.place == *place);
         versions.filter_map(|to| to.version).min()
     }
+}
+
+/// Those of one credential.
+fn records(secrets: &CredentialSecrets) -> impl Iterator<Item = &StoredSecret> {
+    std::iter::once(&secrets.current).chain(secrets.previous.as_ref().map(|previous| &previous.stored))
 }
 
 /// The same without a previous secret whose time is over.

@@ -186,6 +186,7 @@ impl<L: Ledger> Lifecycle<L> {
     async fn claim(&self, key: &CredentialKey, may_repair: bool) -> Result<Option<Job>, Failure<L::Error>> {
         self.edit(key, |state, note, now| {
             let secrets = state.active().and_then(|row| row.secrets.as_ref());
+            note.name_places(|noted| self.place_of(noted));
             note.settle_dead(state, &secrets.map(|secrets| self.counting(secrets, now)).unwrap_or_default(), now);
             if let (State::Active(_), Some(place), true) = (state, note.repair_due(now), may_repair) {
                 return Some(Job::FinishRepair(place));

@@ -96,8 +96,8 @@ impl<L: Ledger> Lifecycle<L> {
         secret: ClientSecret,
         overlap: Duration,
     ) -> Result<Uncommitted, Failure<L::Error>> {
-        if let Some(place) = self.edit(key, |_, note, _| note.repairs()).await?.filter(|_| !overlap.is_zero()) {
-            self.finish_repair(key, &place).await?;
+        if !overlap.is_zero() {
+            self.finish_repairs(key).await?;
         }
         let (before, now) = self.active(key).await?;
         self.refuse_unknown(&before)?;
@@ -143,12 +143,8 @@ impl<L: Ledger> Lifecycle<L> {
             let new = self.write_moving_in(&lease, secret).await?;
             return Ok(Some(Uncommitted { before, new, previous, attempt }));
         };
-        if lease.has_repair() {
-            match self.repaired(&lease).await {
-                Ok(Some(stored)) => return self.pin_to(&before, stored, &lease).await.map(|_| None),
-                Ok(None) => {}
-                Err(error) => return Err(self.failed(&lease, error.with_operation(Operation::Rotate)).await),
-            }
+        if lease.has_repair() && self.finish_leased(&before, &mut lease, !overlap.is_zero()).await? {
+            return Ok(None);
         }
         // What counts until the commit has to stay.
         let oldest = self.oldest(secrets, place, now).unwrap_or(lease.base);
@@ -245,22 +241,33 @@ impl<L: Ledger> Lifecycle<L> {
         key: &CredentialKey,
         place: &StoredSecret,
     ) -> Result<(), Failure<L::Error>> {
+        self.refuse_unknown(&self.active(key).await?.0)?;
         let plan = |state: &State, _| -> Plan { Ok(self.plan(state.active().ok_or(Why::Ended)?, place)) };
         let asked = self.ask(key, place, Revision::fresh()?, None, false, plan).await?;
         let Asked::Ours(mut lease) = asked else { return Ok(()) };
         let Some(before) = lease.row.clone() else { return Ok(()) };
-        if lease.base == 0 {
-            // The credential has left the place since: there is nothing to repair.
-            return self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await;
+        // From a place that the credential has left there is nothing to repair.
+        if lease.base > 0 && self.finish_leased(&before, &mut lease, true).await? {
+            return Ok(());
         }
-        match self.repaired(&lease).await {
-            Ok(Some(stored)) => self.pin_to(&before, stored, &lease).await.map(drop),
-            Ok(None) => match self.repair_again(&mut lease).await? {
-                Some(stored) => self.pin_to(&before, stored, &lease).await.map(drop),
-                None => self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await,
-            },
-            Err(error) => Err(self.failed(&lease, error.with_operation(Operation::Rotate)).await),
-        }
+        self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await
+    }
+
+    /// Has the row pin what an earlier attempt wrote of its secret anew, and says whether there was such a version. If the secret is to
+    /// count on, a write that may still arrive and push it out gets no chance.
+    pub(super) async fn finish_leased(
+        &self,
+        before: &Row,
+        lease: &mut Lease,
+        counts_on: bool,
+    ) -> Result<bool, Failure<L::Error>> {
+        let repaired = match self.repaired(lease).await {
+            Ok(None) if counts_on => self.repair_again(lease).await?,
+            Ok(repaired) => repaired,
+            Err(error) => return Err(self.failed(lease, error.with_operation(Operation::Rotate)).await),
+        };
+        let Some(stored) = repaired else { return Ok(false) };
+        self.pin_to(before, stored, lease).await.map(|_| true)
     }
 
     /// The credential has ended meanwhile: what was written after the deletion has to go as well.

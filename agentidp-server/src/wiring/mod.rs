@@ -54,6 +54,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let schema = parts.repos.database.schema().await.map_err(|error| StartError::database(config, &error))?;
     shortfall::warn_of_schema(&schema);
+    selector_keys::make(config);
     let app = assemble(config, parts, ledger_watch).await?;
     ledger::refuse_the_folder_of_another(config, &app).await?;
     shortfall::warn_of_unconfigured(config, &app).await?;

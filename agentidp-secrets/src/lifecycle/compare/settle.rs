@@ -79,9 +79,13 @@ impl<L: Ledger> Lifecycle<L> {
         overlap: Duration,
         change: &dyn Change<L>,
     ) -> Result<bool, Failure<L::Error>> {
-        let Some((lease, before)) = self.open_unchanged(key, place, revision, OpenWriteKind::Pin).await? else {
+        let counts_on = !overlap.is_zero();
+        let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Pin, counts_on).await?;
+        let Some((mut lease, before)) = opened else { return Ok(false) };
+        if counts_on && lease.has_repair() && self.finish_leased(&before, &mut lease, counts_on).await? {
+            // The row is another one by now.
             return Ok(false);
-        };
+        }
         let held = match self.backend_at(key, place)?.inspect(key, None).await {
             Ok(held) => held,
             Err(error) => return Err(self.failed(&lease, error).await),
@@ -122,7 +126,7 @@ impl<L: Ledger> Lifecycle<L> {
         latest: u64,
         change: &dyn Change<L>,
     ) -> Result<bool, Failure<L::Error>> {
-        let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Rotate).await?;
+        let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Rotate, false).await?;
         let Some((mut lease, before)) = opened else { return Ok(false) };
         let Some(stored) = self.repair_over(&mut lease, &before, latest).await? else { return Ok(false) };
         self.commit_pinned(&before, stored, &lease, change).await
@@ -148,13 +152,14 @@ impl<L: Ledger> Lifecycle<L> {
         place: &StoredSecret,
         revision: Option<Revision>,
         kind: OpenWriteKind,
+        counts_on: bool,
     ) -> Result<Option<(Lease, Row)>, Failure<L::Error>> {
         let plan = |state: &State, _| match state.active() {
             Some(row) if row.revision == revision => Ok((kind, self.plan(row, place).1)),
             Some(_) => Err(Why::Changed),
             None => Err(Why::Ended),
         };
-        match self.open(key, place, None, false, plan).await {
+        match self.open(key, place, None, counts_on, plan).await {
             Ok(lease) => Ok(lease.row.clone().map(|row| (lease, row))),
             // The row is another one by now.
             Err(Failure::Busy | Failure::Ended) => Ok(None),

@@ -38,6 +38,20 @@ impl Note {
         }
     }
 
+    /// Names the places as `place_of` does. What is owed at one place under two names is owed once: the more, and the later.
+    pub(crate) fn name_places(&mut self, place_of: impl Fn(&StoredSecret) -> StoredSecret) {
+        let weight = |kind| [DebtKind::Rest, DebtKind::Blank, DebtKind::Delete].iter().position(|known| *known == kind);
+        for debt in std::mem::take(&mut self.debts) {
+            let debt = Debt { place: place_of(&debt.place), ..debt };
+            match self.debts.iter_mut().find(|known| known.place == debt.place) {
+                Some(known) if weight(known.kind) < weight(debt.kind) => *known = debt,
+                Some(known) if known.kind == debt.kind => known.due = known.due.max(debt.due),
+                Some(_) => {}
+                None => self.debts.push(debt),
+            }
+        }
+    }
+
     /// What is owed at a place that counts is void.
     pub(crate) fn void(&mut self, place: &StoredSecret) {
         self.debts.retain(|debt| debt.place != *place);

@@ -59,3 +59,19 @@ async fn a_rotation_of_a_row_that_cannot_be_read_leaves_no_secret_behind() {
         assert!(matches!(site.memory.inspect(&site.key, None).await.unwrap(), Held::Nothing));
     }
 }
+
+/// A replica without the backend ends the overlap; one that has it pays the debts.
+#[tokio::test]
+async fn what_still_counts_is_not_pushed_out_where_another_replica_cannot_read_it() {
+    let site = over(&clock(), SecretStore::builder);
+    let first = site.life.issue(&site.key, ()).await.unwrap();
+    let second = site.life.rotate(&site.key, Duration::from_secs(3600), ()).await.unwrap();
+    let poorer = SecretStore::builder(quick()).clock(std::sync::Arc::<crate::clock::ManualClock>::clone(&site.clock));
+    let poorer = Lifecycle::new(poorer.build().unwrap(), site.ledger.clone(), |task| drop(tokio::spawn(task)));
+    poorer.end_previous(&site.key, ()).await.unwrap();
+    for _ in 0..3 {
+        site.life.round().await;
+        site.clock.advance(Duration::from_secs(3600));
+    }
+    assert!(site.works(&second.secret).await && !site.works(&first.secret).await);
+}

@@ -142,7 +142,7 @@ impl MountBackend {
             site.lateness(time).await;
             let mut world = site.world.lock();
             let is_too_late = matches!(change, Change::Write { cas: 0, .. }) && world.now() > sent_at + LOOKED_FOR;
-            if world.counts.restores == restores && !is_too_late {
+            if world.counts.restores == restores && !(is_too_late && world.is_forgotten(&key)) {
                 world.carry_out(mount, &key, &change);
             }
         };

@@ -148,6 +148,12 @@ impl World {
         self.clock.now()
     }
 
+    /// Whether the credential is not active, and nothing is owed of it any more.
+    pub(super) fn is_forgotten(&self, key: &CredentialKey) -> bool {
+        let entry = self.ledger.entry(key);
+        entry.state.active().is_none() && entry.note.is_none_or(|note| note.debts.is_empty())
+    }
+
     /// Carries a change of a mount out, and looks at what became of everything.
     pub(super) fn carry_out(&mut self, mount: usize, key: &CredentialKey, change: &Change) -> Option<u64> {
         if let Change::Delete = change {
