@@ -4,15 +4,18 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import re
 import signal
-import subprocess
 import sys
 import time
 import traceback
+import uuid
 from pathlib import Path
 
+import change
+import coldstart
+import figures
+import machine
 import memory
 import overload
 import plan
@@ -20,7 +23,7 @@ import report
 import seed
 from measure import FOREIGN_LIMIT, Parties, Traffic, every_once, measure, one_load, prove
 from servers import Servers, approle
-from world import ROOT, Bao, Failed, Postgres, World
+from world import Bao, Failed, Postgres, World
 
 # Seconds of one measurement; those with bcrypt in each request answer tens of requests a second and need longer.
 SECONDS, SLOW_SECONDS = 3, 6
@@ -38,6 +41,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, help="how many rounds (3)")
     parser.add_argument("--only", metavar="PATTERN", help="measure only rows whose key matches this regular expression")
     parser.add_argument("--list", action="store_true", help="print the rows' keys and stop")
+    parser.add_argument(
+        "--check", action="store_true", help="write no page; exit 1 when a figure is not reached that docs/performance.md says is")
     parser.add_argument("--report", metavar="FILE", type=Path, help="only write the page again from a run's results")
     parser.add_argument("--out", metavar="FOLDER", type=Path, help="write page and chart there, and leave docs/ and README.md")
     return parser.parse_args()
@@ -56,7 +61,7 @@ class Run:
             re.search(options.only, row.key) if options.only else not (options.quick and row.long_warm_up))]
         self.failures = []
         self.servers = {}
-        self.results = {"machine": machine(), "rows": [], "signer": {}, "idle_mib": {}, "quick": options.quick}
+        self.results = {"machine": machine.machine(), "rows": [], "signer": {}, "idle_mib": {}, "quick": options.quick}
 
     def tried(self, what, work):
         """Runs a part. One that fails costs its own rows only; the run goes on and says so at its end."""
@@ -76,7 +81,7 @@ class Run:
         say("starting PostgreSQL and OpenBao")
         self.postgres, self.bao = Postgres(self.world), Bao(self.world, "openbao")
         self.kit = Servers(self.world, self.postgres, self.bao)
-        self.results["machine"]["versions"] = versions(self.postgres, self.kit)
+        self.results["machine"]["versions"] = machine.versions(self.postgres, self.kit)
         for database in ("load", "few", "many"):
             self.kit.migrate(database)
         self.token = seed.operator_token(self.kit.ours_binary, self.kit.environment(), self.world.folder)
@@ -220,10 +225,28 @@ class Run:
         cold = [found["rps"] for found in self.results["rows"] if (found["row"], found["connections"]) == ("cold-bcrypt", plan.AT)]
         if not cold:
             raise Failed("what can be hashed is not known: `cold-bcrypt` was not measured")
-        self.empty_audit()
-        server = self.kit.ours("overload")
         rounds, seconds = (1, 5) if self.options.quick else (2, 8)
-        self.results["overload"] = overload.run(server, self.world.folder, max(cold), rounds, seconds)
+        self.guesses()
+        for key, guesses, variant in (
+                ("overload", "wrong-flood20", {}), ("overload-selectors", "wrong-any", {"keyed": True})):
+            self.empty_audit()
+            server = self.kit.ours(key, **variant)
+            self.results[key] = overload.run(server, self.world.folder, max(cold), rounds, seconds, guesses)
+            self.world.stop(server.processes[0])
+
+    def guesses(self):
+        """Wrong secrets for clients whose rows have selectors, and as many for clients that there are not."""
+        known = seed.clients_file(self.world.folder, "wrong-selected20").read_text().splitlines(keepends=True)
+        unknown = [f"{uuid.uuid4()} {line.split()[1]}\n" for line in known]
+        lines = (line for pair in zip(known, unknown) for line in pair)
+        seed.clients_file(self.world.folder, "wrong-any").write_text("".join(lines))
+
+    def coldstart(self):
+        self.results["coldstart"] = coldstart.run(self.kit, self.token)
+
+    def change(self):
+        self.results["change"] = {
+            str(replicas): change.run(self.kit, self.token, f"change-{replicas}", replicas) for replicas in (1, 3)}
 
     def memory(self):
         """Of either cache while the other is off."""
@@ -233,31 +256,6 @@ class Run:
             server = self.kit.ours(f"memory-{cache}", database="many", **variant)
             self.results.setdefault("memory", {})[cache] = memory.run(server, first)
             self.world.stop(server.processes[0])
-
-
-def machine():
-    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
-    system = re.search(r'^PRETTY_NAME="(.*)"$', Path("/etc/os-release").read_text(), re.M)
-    memory_kib = int(re.search(r"^MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(), re.M).group(1))
-    return {
-        "cpu": cpu.group(1) if cpu else platform.machine(), "cores": os.cpu_count(), "memory_gib": round(memory_kib / 2**20),
-        "system": system.group(1) if system else "Linux", "kernel": platform.release().split("-")[0],
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def versions(postgres, kit):
-    first = lambda *command: subprocess.run(command, capture_output=True, text=True).stdout.strip().split("\n")[0]
-    packages = {name: json.loads((kit.peers / name / "package.json").read_text())["dependencies"] for name in ("node", "oidc-provider")}
-    python = (Path(__file__).parent.parent / "peers/python/requirements.txt").read_text()
-    return {
-        "commit": first("git", "-C", ROOT, "rev-parse", "--short", "HEAD"), "rustc": first("rustc", "--version").split()[1],
-        "PostgreSQL": postgres.psql("postgres", "show server_version").split()[0],
-        "OpenBao": first(os.environ["BAO"], "version").split()[1].lstrip("v"),
-        "node": first("node", "--version").lstrip("v"), "Python": platform.python_version(),
-        "node_packages": {name: version for each in packages.values() for name, version in each.items()},
-        "python_packages": {name: version for name, version in re.findall(r"^(fastapi|uvicorn|uvloop|asyncpg|bcrypt|hvac|PyJWT)==(\S+)$", python, re.M)},
-    }
 
 
 def interrupted(*_):
@@ -281,7 +279,7 @@ def main():
             run.prepare()
             run.rounds()
             if not options.only:
-                for part in ("overload", "memory"):
+                for part in ("overload", "coldstart", "change", "memory"):
                     say(part)
                     run.tried(part, getattr(run, part))
     except KeyboardInterrupt:
@@ -295,11 +293,14 @@ def main():
     run.results["failures"] = run.failures
     kept.write_text(json.dumps(run.results, indent=1))
     print(report.tables(run.results))
-    if options.out or not options.only:
+    missed = figures.missed(run.results) if options.check else []
+    if options.out or not (options.only or options.check):
         report.write(run.results, options.out)
     for failure in run.failures:
         print(f"not measured: {failure}", file=sys.stderr)
-    return 1 if run.failures else 0
+    for figure in missed:
+        print(f"no longer reached: {figure}", file=sys.stderr)
+    return 1 if run.failures or missed else 0
 
 
 sys.exit(main())

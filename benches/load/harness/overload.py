@@ -57,10 +57,10 @@ def watched(server, traffic, seconds):
     return found
 
 
-def run(server, folder, hashed_a_second, rounds, seconds):
-    """`hashed_a_second` is what the cold server reached, in digests."""
+def run(server, folder, hashed_a_second, rounds, seconds, guesses="wrong-flood20"):
+    """`hashed_a_second` is what the cold server reached, in digests; `guesses` are the flood's clients and secrets."""
     warm = Traffic(clients=clients_file(folder, "bcrypt1"))
-    cold = clients_file(folder, "wrong-flood20")
+    cold = clients_file(folder, guesses)
     prove(server.urls[0], warm)
     rate = TIMES * hashed_a_second / CREDENTIALS
     alone, beside, fate = [], [], []

@@ -1,6 +1,5 @@
 """The page docs/performance.md, its chart, and the short table of README.md, all from one run's results."""
 
-import os
 import re
 import statistics
 from pathlib import Path
@@ -8,11 +7,9 @@ from pathlib import Path
 import chart
 import inprocess
 import plan
+from figures import Results, figures_table, head, line, target
 from measure import FOREIGN_LIMIT
 from world import ROOT
-
-MEMORY_IDLE_MIB, MEMORY_ENTRY_BYTES = 30, 128
-KEPT_THROUGHPUT, P99_TIMES, HEALTH_MS = 0.9, 2.0, 100.0
 
 CHART = (
     ("hello-world hyper", "limit", "hello"), ("ceiling: EdDSA signer and hyper", "limit", "ceiling-EdDSA"),
@@ -25,92 +22,6 @@ CHART = (
 )
 SHORT = ("hello", "ceiling-RS256", "bcrypt-EdDSA", "bcrypt-RS256", "cold-vault", "cold-bcrypt", "approle", "oidc", "node-vault",
          "node-bcrypt", "python-bcrypt")
-
-
-class Results:
-    def __init__(self, raw):
-        self.raw, self.rows = raw, raw["rows"]
-
-    def of(self, row, connections=plan.AT):
-        return [found for found in self.rows if (found["row"], found["connections"]) == (row, connections)]
-
-    def median(self, row, what="rps", connections=plan.AT):
-        values = [found[what] for found in self.of(row, connections)]
-        return statistics.median(values) if values else None
-
-    def ratio(self, row, over):
-        """The median of what each round gives by itself: drift of the machine is in both."""
-        below = {found["round"]: found["rps"] for found in self.of(over)}
-        ratios = [found["rps"] / below[found["round"]] for found in self.of(row) if below.get(found["round"])]
-        return statistics.median(ratios) if ratios else None
-
-
-    def by_cpu(self, row, over):
-        """The same ratio by what a request of each costs in processor time, of all that take part: what other processes do
-        on the machine hardly shows in it."""
-        cost = lambda key: statistics.median(sum(found["cpu_ms"].values()) for found in self.of(key))
-        return cost(over) / cost(row) if self.of(row) and self.of(over) else None
-
-    def disturbed(self, *rows):
-        return any(found["foreign"] > FOREIGN_LIMIT for row in rows for found in self.of(row))
-
-
-def target():
-    return Path(os.environ.get("TARGET", ROOT / "target"))
-
-
-def line(*cells):
-    return "| " + " | ".join(cells) + " |"
-
-
-def head(*cells):
-    return line(*cells) + "\n" + line(*("---" for _ in cells))
-
-
-# --- Figures to reach -----------------------------------------------------------------------------------------------
-
-
-def judged(what, value, limit, shown, least=True, unit="", by_cpu="", note=""):
-    """A line of the figures: what was measured, what was asked for, and whether it was reached."""
-    asked = f"{'≥' if least else '≤'} {limit:g}{unit}"
-    if value is None:
-        return line(what, "not measured", asked, "–", by_cpu)
-    reached = value >= limit if least else value <= limit
-    return line(what, shown.format(value) + unit + note, asked, "✓" if reached else "✗", by_cpu)
-
-
-def figures(results):
-    raw, lines = results.raw, [head("what", "measured", "asked for", "", "by processor time")]
-    for what, ratio, limit in inprocess.figures(inprocess.estimates(target())):
-        lines.append(judged(what, ratio, limit, "{:.2f}", least=False, unit="×"))
-    for each in plan.RATIOS:
-        value, by_cpu = results.ratio(each.row, each.over), results.by_cpu(each.row, each.over)
-        shown = lambda ratio: "{:,.0f}" if ratio and ratio >= 20 else "{:.2f}"
-        note = " \\*" if results.disturbed(each.row, each.over) else ""
-        by_cpu = f"{shown(by_cpu).format(by_cpu)}×" if by_cpu else ""
-        lines.append(judged(each.what, value, each.least, shown(value), unit="×", by_cpu=by_cpu, note=note))
-    lines.append(judged("memory of the idle server (PSS)", raw["idle_mib"].get("rs256"), MEMORY_IDLE_MIB, "{:.1f}", False, " MiB"))
-    memory = raw.get("memory", {}).get("warm", {})
-    lines.append(judged("memory of a warm entry", memory.get("bytes"), MEMORY_ENTRY_BYTES, "{:.0f}", False, " bytes"))
-    under = overload(results)
-    lines.append(judged("overload: throughput that warm clients keep", under.get("kept"), KEPT_THROUGHPUT, "{:.2f}", unit="×"))
-    lines.append(judged("overload: their p99, against alone", under.get("p99"), P99_TIMES, "{:.2f}", False, "×"))
-    lines.append(judged("overload: slowest answer of `/health`", under.get("health"), HEALTH_MS, "{:.0f}", False, " ms"))
-    return "\n".join(lines)
-
-
-def overload(results):
-    told = results.raw.get("overload")
-    if not told:
-        return {}
-    pairs = list(zip(told["alone"], told["beside"]))
-    median = lambda of: statistics.median(of(alone, beside) for alone, beside in pairs)
-    return {
-        "kept": median(lambda alone, beside: beside["rps"] / alone["rps"]),
-        "p99": median(lambda alone, beside: beside["p99_ms"] / alone["p99_ms"]),
-        "health": max(beside["health_ms"] for _, beside in pairs),
-        "own": median(lambda alone, beside: beside["own_cpu_ms"] / alone["own_cpu_ms"]),
-    }
 
 
 # --- Tables ---------------------------------------------------------------------------------------------------------
@@ -150,10 +61,21 @@ def signer(results):
     return "\n".join(lines)
 
 
+NOT_MEASURED = "Not measured in this run."
+
+FLOODS = {
+    "overload": "wrong secrets a second for clients with 20 unproved bcrypt credentials each, in rows without selectors, ten times the "
+                "digests that the cold server computes",
+    "overload-selectors": "wrong secrets a second, half of them for clients with 20 unproved bcrypt credentials each, in rows with "
+                          "selectors, half for clients that there are not",
+}
+
+
 def overload_text(results):
-    told = results.raw.get("overload")
-    if not told:
-        return "Not measured in this run."
+    return "\n\n".join(flood_text(results.raw[key], flood) for key, flood in FLOODS.items() if key in results.raw) or NOT_MEASURED
+
+
+def flood_text(told, flood):
     lines = [head("warm clients, 64 connections", "requests/s", "p50 ms", "p99 ms", "server CPU ms, without digests",
                   "cores busy with digests", "slowest `/health` ms", "errors")]
     for name, found in (("alone", told["alone"]), ("beside the flood", told["beside"])):
@@ -168,13 +90,31 @@ def overload_text(results):
     statuses = sorted({name for each in fate for name in each} - {"asked", "p50_ms", "Retry-After"})
     answers = ", ".join(f"{name}: {total(name):,}" for name in statuses)
     return "\n".join([
-        f"The flood: {told['rate']:.0f} wrong secrets a second for clients with 20 unproved bcrypt credentials each, ten times the "
-        f"digests that the cold server computes; {total('asked'):,} in all. What they got: {answers}; {total('Retry-After'):,} with "
+        f"The flood: {told['rate']:.0f} {flood}; {total('asked'):,} in all. What they got: {answers}; {total('Retry-After'):,} with "
         "`Retry-After`.", "", *lines, "",
         f"Clients that hang up 20 ms after they have asked, at the same rate ({leaving['fate'].get('left', 0):,} of them): PSS "
         f"{leaving['before']:.1f} MiB before, {leaving['first_third']:.1f} in the first third, {leaving['last_third']:.1f} in the "
         f"last, {leaving['most']:.1f} at most, {leaving['after']:.1f} after.",
     ])
+
+
+def cold_start_text(results):
+    told = results.raw.get("coldstart")
+    if not told:
+        return NOT_MEASURED
+    answers = ", ".join(f"{status}: {count:,}" for status, count in sorted(told["answers"].items()))
+    return (f"{plan.STARTING:,} clients with bcrypt digests after a restart, {plan.AT} requests in flight, each asking again when "
+            f"`Retry-After` says: all had their token after {told['seconds']:.0f} s. Answers: {answers}.")
+
+
+def change_text(results):
+    told = results.raw.get("change")
+    if not told:
+        return NOT_MEASURED
+    lines = [head("a rotation, acknowledged", "p50 ms", "p99 ms")]
+    for replicas, name in (("1", "one server"), ("3", "beside two idle replicas")):
+        lines.append(line(name, f"{told[replicas]['p50_ms']:.1f}", f"{told[replicas]['p99_ms']:.1f}"))
+    return "\n".join(lines)
 
 
 def memory_text(results):
@@ -192,8 +132,8 @@ def memory_text(results):
 def tables(raw):
     """What the run prints: the figures, and everything measured."""
     results = Results(raw)
-    parts = [figures(results)] + [measured(results, section) for section in ("main", "credentials", "agents", "replicas")]
-    return "\n\n".join([*parts, overload_text(results), memory_text(results)])
+    parts = [figures_table(results)] + [measured(results, section) for section in ("main", "credentials", "agents", "replicas")]
+    return "\n\n".join([*parts, overload_text(results), cold_start_text(results), change_text(results), memory_text(results)])
 
 
 # --- The page -------------------------------------------------------------------------------------------------------
@@ -237,7 +177,7 @@ At {plan.AT} connections; the median of the ratios of each round. *By processor 
 all that take part, client and database too: a second opinion that other processes on the machine do not touch. Where one
 of the two cannot keep all cores busy, as one process of Node or Python, throughput says more.
 
-{figures(results)}
+{figures_table(results)}
 
 \\* in at least one round others used more than {FOREIGN_LIMIT:.0f} % of the machine meanwhile.
 
@@ -271,6 +211,16 @@ costs, not what more machines bring. Each replica proves each client for itself.
 ## Overload
 
 {overload_text(results)}
+
+## Cold start
+
+{cold_start_text(results)}
+
+## Changes
+
+A change is acknowledged when every server obeys it.
+
+{change_text(results)}
 
 ## Memory
 

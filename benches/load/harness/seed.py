@@ -87,9 +87,9 @@ def keyed_digest(number):
     return f"$hmac-sha256$v=1$keyid={MAC_KEY_ID}${salt.hex()}${digest}"
 
 
-def selector(number):
+def selector(number, secret):
     """Without it each row would be written once more, when its secret is first proved."""
-    return f"{MAC_KEY_ID}:{mac('selector', numbered_id(number).encode(), NUMBERED_SECRET.encode())[:16]}"
+    return f"{MAC_KEY_ID}:{mac('selector', numbered_id(number).encode(), secret.encode())[:16]}"
 
 
 def numbered_id(number):
@@ -97,16 +97,16 @@ def numbered_id(number):
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
-def numbered(postgres, database, agents):
+def numbered(postgres, database, agents, secret=NUMBERED_SECRET):
     """Writes agents and a credential each straight into the tables, a million of them: indexes are made afterwards and
-    triggers told nothing. `agents` yields numbers with digests."""
+    triggers told nothing. `agents` yields numbers with digests of the secret."""
     indexes = postgres.psql(database, """
         select indexname, indexdef from pg_indexes where tablename in ('agents', 'credentials')
         and indexname not in (select conname from pg_constraint)""").split("\n")
     indexes = [line.split("|", 1) for line in indexes if line]
     drop = "\n".join(f"drop index {name};" for name, _ in indexes)
     create = "\n".join(f"{definition};" for _, definition in indexes)
-    rows = "".join(f"{numbered_id(number)}\t{digest}\t{selector(number)}\n" for number, digest in agents)
+    rows = "".join(f"{numbered_id(number)}\t{digest}\t{selector(number, secret)}\n" for number, digest in agents)
     postgres.psql(database, f"""
 begin;
 set local session_replication_role = replica;
