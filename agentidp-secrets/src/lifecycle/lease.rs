@@ -78,7 +78,8 @@ impl<L: Ledger> Lifecycle<L> {
         loop {
             match self.ask(key, place, attempt, digest, displaces, &plan).await? {
                 Asked::Unrepaired(elsewhere) => {
-                    let finished = self.finish_repair(key, &elsewhere).await;
+                    // Boxed, as below: rare, and deep.
+                    let finished = Box::pin(self.finish_repair(key, &elsewhere)).await;
                     let error = if let Err(Failure::Backend(error)) = &finished { Some(error.kind()) } else { None };
                     let leaves = match error {
                         // There is nothing to be kept.
@@ -109,7 +110,7 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) async fn finish_repairs(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
         let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
         while let Some(place) = self.edit(key, |_, note, _| note.repairs()).await? {
-            match self.finish_repair(key, &place).await {
+            match Box::pin(self.finish_repair(key, &place)).await {
                 Err(Failure::Backend(error)) if error.kind() == ErrorKind::Malformed => break,
                 finished => finished?,
             }

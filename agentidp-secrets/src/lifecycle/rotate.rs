@@ -38,6 +38,8 @@ impl<L: Ledger> Lifecycle<L> {
     ///
     /// # Errors
     /// [`Failure`]; then the old secret works as before, and nothing was shown. `Unknown` and `Cut`: the old secret may not work any more.
+    /// With an overlap also the error of another backend than the primary, if it does not answer and holds an old secret that is just
+    /// being written anew; without one the credential leaves it.
     pub async fn rotate(
         &self,
         key: &CredentialKey,
@@ -143,7 +145,7 @@ impl<L: Ledger> Lifecycle<L> {
             let new = self.write_moving_in(&lease, secret).await?;
             return Ok(Some(Uncommitted { before, new, previous, attempt }));
         };
-        if lease.has_repair() && self.finish_leased(&before, &mut lease, !overlap.is_zero()).await? {
+        if lease.has_repair() && Box::pin(self.finish_leased(&before, &mut lease, !overlap.is_zero())).await? {
             return Ok(None);
         }
         // What counts until the commit has to stay.
@@ -247,7 +249,7 @@ impl<L: Ledger> Lifecycle<L> {
         let Asked::Ours(mut lease) = asked else { return Ok(()) };
         let Some(before) = lease.row.clone() else { return Ok(()) };
         // From a place that the credential has left there is nothing to repair.
-        if lease.base > 0 && self.finish_leased(&before, &mut lease, true).await? {
+        if lease.base > 0 && Box::pin(self.finish_leased(&before, &mut lease, true)).await? {
             return Ok(());
         }
         self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await
