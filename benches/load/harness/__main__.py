@@ -32,6 +32,8 @@ QUICK_SECONDS, QUICK_SLOW_SECONDS = 2, 4
 PEER_WARM_UP = 5
 # A million rows take a while to be read at random.
 ROWS_WARM_UP = 120
+# What comes after the rows.
+PARTS = ("overload", "coldstart", "change", "memory")
 SIGNATURES = {"RS256": 4_000, "EdDSA": 40_000}
 
 
@@ -39,7 +41,7 @@ def arguments():
     parser = argparse.ArgumentParser(prog="benches/load/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round at 1 and 64 connections, and shorter: a look only")
     parser.add_argument("--rounds", type=int, help="how many rounds (3)")
-    parser.add_argument("--only", metavar="PATTERN", help="measure only rows whose key matches this regular expression")
+    parser.add_argument("--only", metavar="PATTERN", help="measure only rows and parts whose key matches this regular expression")
     parser.add_argument("--list", action="store_true", help="print the rows' keys and stop")
     parser.add_argument(
         "--check", action="store_true", help="write no page; exit 1 when a figure is not reached that docs/performance.md says is")
@@ -265,7 +267,7 @@ def interrupted(*_):
 def main():
     options = arguments()
     if options.list:
-        print("\n".join(row.key for row in plan.ROWS))
+        print("\n".join([*(row.key for row in plan.ROWS), *PARTS]))
         return 0
     if options.report:
         report.write(json.loads(options.report.read_text()), options.out)
@@ -278,8 +280,8 @@ def main():
             run = Run(options, world)
             run.prepare()
             run.rounds()
-            if not options.only:
-                for part in ("overload", "coldstart", "change", "memory"):
+            for part in PARTS:
+                if not options.only or re.search(options.only, part):
                     say(part)
                     run.tried(part, getattr(run, part))
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ FIGURES = (
     ("warm verification in process / one MAC of the candidate", "warm", ("right/bcrypt", "wrong/bcrypt"), 3.0),
     ("`verify_any` over 20 warm credentials / one MAC of the candidate", "warm/store", ("right/20", "wrong/20"), 8.0),
     ("lone cold bcrypt verification / one call of the `bcrypt` crate", "bcrypt", ("right", "wrong"), 1.02),
-    ("lone cold argon2id verification / one call of the `argon2` crate", "argon2", ("right", "wrong"), 1.1),
+    ("lone cold argon2id verification / one call of the `argon2` crate", "argon2id", ("right", "wrong"), 1.1),
 )
 
 
