@@ -73,13 +73,11 @@ impl<L: Ledger> Lifecycle<L> {
         counts_on: bool,
         plan: impl Fn(&State, SystemTime) -> Plan + Send + Sync,
     ) -> Result<Lease, Failure<L::Error>> {
-        let (attempt, begun, mut pause) = (Revision::fresh()?, Instant::now(), FIRST_PAUSE);
-        let mut displaces = false;
+        let (attempt, mut patience, mut displaces) = (Revision::fresh()?, Patience::new(), false);
         loop {
             match self.ask(key, place, attempt, digest, displaces, &plan).await? {
                 Asked::Unrepaired(elsewhere) => {
-                    // Boxed, as below: rare, and deep.
-                    let finished = Box::pin(self.finish_repair(key, &elsewhere)).await;
+                    let finished = self.finish_repair(key, &elsewhere).await;
                     let error = if let Err(Failure::Backend(error)) = &finished { Some(error.kind()) } else { None };
                     let leaves = match error {
                         // There is nothing to be kept.
@@ -98,29 +96,8 @@ impl<L: Ledger> Lifecycle<L> {
                 Asked::Refused(why) => return Err(why.into()),
                 Asked::Busy => {}
             }
-            if begun.elapsed() + pause > LONGEST_WAIT {
-                return Err(Failure::Busy);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            patience.wait().await?;
         }
-    }
-
-    /// Has an unfinished repair finished, for a secret that is to count on without a write of its own.
-    pub(super) async fn finish_repairs(&self, key: &CredentialKey) -> Result<(), Failure<L::Error>> {
-        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
-        while let Some(place) = self.edit(key, |_, note, _| note.repairs()).await? {
-            match Box::pin(self.finish_repair(key, &place)).await {
-                Err(Failure::Backend(error)) if error.kind() == ErrorKind::Malformed => break,
-                finished => finished?,
-            }
-            if begun.elapsed() + pause > LONGEST_WAIT {
-                return Err(Failure::Busy);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        Ok(())
     }
 
     /// As [`open`](Self::open), asked once. A write to another place than that of an unfinished repair takes its place only if it `displaces` it:
@@ -254,6 +231,27 @@ impl<L: Ledger> Lifecycle<L> {
                 None
             }
         }
+    }
+}
+
+/// Waits between looks at what another holds, ever longer, for a bounded time.
+pub(super) struct Patience {
+    begun: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now(), pause: FIRST_PAUSE }
+    }
+
+    pub(super) async fn wait<E>(&mut self) -> Result<(), Failure<E>> {
+        if self.begun.elapsed() + self.pause > LONGEST_WAIT {
+            return Err(Failure::Busy);
+        }
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        Ok(())
     }
 }
 

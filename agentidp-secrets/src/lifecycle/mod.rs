@@ -58,6 +58,7 @@ mod overlap;
 mod packed;
 mod places;
 mod purge;
+mod repairs;
 mod report;
 mod reveal;
 mod rotate;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use super::commit::{Committed, Why, Write};
 use super::digest::SecretDigest;
 use super::flaw::Flaw;
-use super::lease::{Asked, Lease, Plan};
+use super::lease::Lease;
 use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
 use super::rows::{Revision, Row, State};
@@ -145,7 +145,7 @@ impl<L: Ledger> Lifecycle<L> {
             let new = self.write_moving_in(&lease, secret).await?;
             return Ok(Some(Uncommitted { before, new, previous, attempt }));
         };
-        if lease.has_repair() && Box::pin(self.finish_leased(&before, &mut lease, !overlap.is_zero())).await? {
+        if lease.has_repair() && self.finish_leased(&before, &mut lease, !overlap.is_zero()).await? {
             return Ok(None);
         }
         // What counts until the commit has to stay.
@@ -170,7 +170,7 @@ impl<L: Ledger> Lifecycle<L> {
     }
 
     /// Leaving a backend that this store was not given would strand the old secret there, silently.
-    fn refuse_unknown(&self, row: &Row) -> Result<(), Failure<L::Error>> {
+    pub(super) fn refuse_unknown(&self, row: &Row) -> Result<(), Failure<L::Error>> {
         let Some(secrets) = &row.secrets else { return Ok(()) };
         Ok(self.0.store.refuse_unknown(&secrets.current)?)
     }
@@ -235,41 +235,6 @@ impl<L: Ledger> Lifecycle<L> {
         let after = Row { secrets, ..before.clone() };
         let write = Write::Replace { before: before.revision, after, rotates: false };
         Ok(matches!(self.commit(&lease.key, &write, lease.attempt, change).await?, Committed::Done(_)))
-    }
-
-    /// Finishes what a process left that died while it wrote a current secret anew.
-    pub(super) async fn finish_repair(
-        &self,
-        key: &CredentialKey,
-        place: &StoredSecret,
-    ) -> Result<(), Failure<L::Error>> {
-        self.refuse_unknown(&self.active(key).await?.0)?;
-        let plan = |state: &State, _| -> Plan { Ok(self.plan(state.active().ok_or(Why::Ended)?, place)) };
-        let asked = self.ask(key, place, Revision::fresh()?, None, false, plan).await?;
-        let Asked::Ours(mut lease) = asked else { return Ok(()) };
-        let Some(before) = lease.row.clone() else { return Ok(()) };
-        // From a place that the credential has left there is nothing to repair.
-        if lease.base > 0 && Box::pin(self.finish_leased(&before, &mut lease, true)).await? {
-            return Ok(());
-        }
-        self.edit(key, |_, note, now| note.drop_repair(lease.attempt, now)).await
-    }
-
-    /// Has the row pin what an earlier attempt wrote of its secret anew, and says whether there was such a version. If the secret is to
-    /// count on, a write that may still arrive and push it out gets no chance.
-    pub(super) async fn finish_leased(
-        &self,
-        before: &Row,
-        lease: &mut Lease,
-        counts_on: bool,
-    ) -> Result<bool, Failure<L::Error>> {
-        let repaired = match self.repaired(lease).await {
-            Ok(None) if counts_on => self.repair_again(lease).await?,
-            Ok(repaired) => repaired,
-            Err(error) => return Err(self.failed(lease, error.with_operation(Operation::Rotate)).await),
-        };
-        let Some(stored) = repaired else { return Ok(false) };
-        self.pin_to(before, stored, lease).await.map(|_| true)
     }
 
     /// The credential has ended meanwhile: what was written after the deletion has to go as well.

@@ -19,7 +19,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct StoreTime {
     clock: Arc<dyn Clock>,
-    /// Whether it is the machine's, and nobody has said whose time counts.
+    /// Whether the clock is the machine's because the builder was given none.
     may_follow: bool,
     /// By how many microseconds the ledger's clock is ahead.
     ahead: AtomicI64,

@@ -167,7 +167,7 @@ impl Config {
     /// What a server should be told that has no keys for selectors.
     #[must_use]
     pub fn selector_advice(&self) -> Option<&'static str> {
-        let lacks = self.digests.mac_keys.is_none() && !self.makes_selector_keys();
+        let lacks = self.digests.mac_keys.is_none() && self.jwt.private_key.is_some();
         lacks.then_some(
             "MAC_KEYS_FILE is unset, so rows have no selectors, and a wrong secret for a client that has not logged in since the \
              start costs a digest: write `k1:` and what `openssl rand -hex 32` prints into a file, and name it on every server \

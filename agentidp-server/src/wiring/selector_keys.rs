@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_but_a_start_makes_one_and_a_folder_that_takes_none_stops_none() {
+    fn only_a_start_makes_one_and_goes_without_where_it_cannot_be_kept() {
         let place = tempfile::tempdir().unwrap();
         let data_dir = place.path().join("is a file");
         fs::write(&data_dir, "").unwrap();

@@ -29,7 +29,7 @@ use crate::layer::Layer;
 /// secret, an unkeyed hash of it, or the record. The MAC is bound to the client, so one MAC of a candidate serves for all of a
 /// client's credentials. The entry is found by a name of 128 bits: NH (RFC 4418's, over 64-bit words) of client, backend, credential and
 /// record with their lengths, under a random key of its own. Two records meet with a probability of at most 2⁻⁶³. An entry takes
-/// about 90 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used ones go.
+/// about 100 bytes; at the [capacity](WarmLayerBuilder::capacity) the least used ones go.
 ///
 /// It learns from proofs and from nothing else: from a match, and from a secret that the backend has just stored, which
 /// its new record verifies by contract. A mismatch or an error leaves no trace: wrong candidates can neither make an

@@ -71,8 +71,8 @@ impl Names {
 
 /// NH, the hash in UMAC (RFC 4418), over words of 64 bits: the sum of products of message and key, two words at a time.
 ///
-/// Whatever two messages are, their sums meet with a probability of at most 2⁻⁶³ over the key. This needs a key that stays
-/// secret and sums that nobody sees, and so they do: no name leaves the layer.
+/// Whatever two messages are, their sums meet with a probability of at most 2⁻⁶³ over the key, as long as the key is secret and nobody
+/// sees a sum. No name leaves the layer.
 #[derive(Clone)]
 pub(super) struct Naming<'a> {
     names: &'a Names,

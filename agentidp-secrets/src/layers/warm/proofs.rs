@@ -272,3 +272,14 @@ impl Drop for Forgetting<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rest of an entry is the cache's: its links and its index take about 25 bytes more.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<(RecordName, Proof)>() <= 80, "{}", size_of::<(RecordName, Proof)>());
+    }
+}

@@ -82,7 +82,7 @@ impl<L: Ledger> Lifecycle<L> {
         let counts_on = !overlap.is_zero();
         let opened = self.open_unchanged(key, place, revision, OpenWriteKind::Pin, counts_on).await?;
         let Some((mut lease, before)) = opened else { return Ok(false) };
-        if counts_on && lease.has_repair() && Box::pin(self.finish_leased(&before, &mut lease, counts_on)).await? {
+        if counts_on && lease.has_repair() && self.finish_leased(&before, &mut lease, counts_on).await? {
             // The row is another one by now.
             return Ok(false);
         }

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::{Site, clock, over, quick};
 use crate::backend::{Held, SecretBackend as _};
 use crate::backend_id::BackendId;
+use crate::clock::Clock as _;
 use crate::lifecycle::{Lifecycle, MemoryLedger, Row};
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
-use crate::store::{CredentialSecrets, SecretStore};
+use crate::store::{CredentialSecrets, Previous, SecretStore};
 
-/// What is left of a row that somebody has damaged: nothing that can be read, a text that no backend recognises, or a record
+/// What is left of a damaged row: nothing that can be read, a text that no backend recognises, or a record
 /// that its own backend cannot read.
 fn remains() -> [Option<CredentialSecrets>; 3] {
     let record = |id, text: &str| {
@@ -74,4 +75,20 @@ async fn what_still_counts_is_not_pushed_out_where_another_replica_cannot_read_i
         site.clock.advance(Duration::from_secs(3600));
     }
     assert!(site.works(&second.secret).await && !site.works(&first.secret).await);
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_out_where_a_record_that_stays_may_point() {
+    let site = over(&clock(), SecretStore::builder);
+    let shown = site.life.issue(&site.key, ()).await.unwrap();
+    let valid_until = site.clock.now() + Duration::from_secs(3600);
+    let previous =
+        Previous { stored: StoredSecret::new(BackendId::UNCLAIMED, "what was here"), selector: None, valid_until };
+    let current = StoredSecret::new(BackendId::MEMORY, "of a newer release");
+    let secrets = CredentialSecrets { current, selector: None, previous: Some(previous) };
+    site.ledger.put(Row::new(site.key.clone(), Some(secrets), shown.row.revision));
+    site.life.end_previous(&site.key, ()).await.unwrap();
+    site.life.round().await;
+    let held = site.memory.inspect(&site.key, None).await.unwrap();
+    assert!(held.secret().is_some_and(|held| held.ct_eq(&shown.secret)));
 }

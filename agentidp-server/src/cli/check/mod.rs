@@ -51,17 +51,20 @@ fn signing_key(config: &Config, report: &mut Report) {
 
 /// A start that cannot make them goes without.
 fn selector_keys(config: &Config, report: &mut Report) {
-    let (what, path) = ("selector keys", DataDir::selector_keys_path_in(&config.storage.data_dir));
     if !config.makes_selector_keys() {
         return;
     }
-    match (path.exists(), try_folder(&config.storage.data_dir)) {
-        (true, _) => match wiring::selector_keys(config) {
+    let (what, path) = ("selector keys", DataDir::selector_keys_path_in(&config.storage.data_dir));
+    if path.exists() {
+        match wiring::selector_keys(config) {
             Ok(_) => report.ok(what, "can be read"),
             Err(error) => report.fail(what, error),
-        },
-        (false, Ok(())) => report.ok(what, format_args!("will be generated at {}", path.display())),
-        (false, Err(error)) => report.note(what, format_args!("cannot be kept at {}: {error}", path.display())),
+        }
+        return;
+    }
+    match try_folder(&config.storage.data_dir) {
+        Ok(()) => report.ok(what, format_args!("will be generated at {}", path.display())),
+        Err(error) => report.note(what, format_args!("cannot be kept at {}: {error}", path.display())),
     }
 }
 
