@@ -50,7 +50,7 @@ impl SecretStore {
     /// digest say, its next credential is tried.
     ///
     /// With [selector keys](crate::SecretStoreBuilder::selector_keys) credentials whose [`Selector`](crate::Selector)
-    /// fits are tried before all others and those with another one not at all, whatever state their backends are in: one
+    /// fits are asked about before all others and those with another one not at all, whatever state their backends are in: one
     /// check for a right secret and none for a wrong one, once every row has its selector.
     ///
     /// Alone, this decides by the rows that the caller has read, and they may have changed meanwhile.
@@ -87,33 +87,34 @@ impl SecretStore {
         credentials: &[(CredentialKey, CredentialSecrets)],
         candidate: &ClientSecret,
     ) -> Result<VerifiedAny, VerifyError> {
-        let (mut missed, mut rest) = (Missed::default(), Vec::with_capacity(credentials.len()));
-        let mut selection = Selection::new(self, candidate);
+        let (mut missed, mut picked, mut asked) = (Missed::default(), Vec::new(), Vec::new());
+        let (mut selection, mut memories) = (Selection::new(self, candidate), Memories::new(candidate));
+        // Memory first, so that no backend that is down or slow stands before what is known.
         for (index, (key, secrets)) in credentials.iter().enumerate() {
             let (chosen, open) = selection.sort(index, key, secrets);
-            if chosen.first().is_some() {
-                match self.attempt(chosen, candidate).await.outcome {
-                    Ok(verified) => return Ok(VerifiedAny { index, verified }),
-                    Err(VerifyError::Mismatch) => {}
-                    Err(VerifyError::Backend(error)) => {
-                        let gone = is_gone(&error);
-                        missed.errors.push((index, error));
-                        // Nothing falls through an outage to another record of the same credential.
-                        if !gone {
-                            continue;
-                        }
+            if !chosen.is_empty() {
+                picked.push((chosen, open));
+            } else if let Some(proved) = self.proved_from_memory(open, &mut memories, &mut missed, &mut asked) {
+                return Ok(proved);
+            }
+        }
+        for (chosen, open) in picked {
+            match self.attempt(chosen, candidate).await.outcome {
+                Ok(verified) => return Ok(VerifiedAny { index: chosen.index, verified }),
+                Err(VerifyError::Mismatch) => {}
+                Err(VerifyError::Backend(error)) => {
+                    let gone = is_gone(&error);
+                    missed.errors.push((chosen.index, error));
+                    // Nothing falls through an outage to another record of the same credential.
+                    if !gone {
+                        continue;
                     }
                 }
             }
-            if open.first().is_some() {
-                rest.push(open);
+            if let Some(proved) = self.proved_from_memory(open, &mut memories, &mut missed, &mut asked) {
+                return Ok(proved);
             }
         }
-        // Before any is asked about, so that no backend that is down or slow stands before what is known.
-        let asked = match self.all_from_memory(rest, candidate, &mut missed) {
-            Ok(proved) => return Ok(proved),
-            Err(asked) => asked,
-        };
         if !asked.is_empty() {
             let down = |share: &Share<'_>| missed.errors.iter().any(|(_, error)| shows_down(error, share.backend));
             let up = self.shares(&asked).into_iter().filter(|share| !down(share));
@@ -139,26 +140,27 @@ impl SecretStore {
         }
     }
 
-    /// The match among what is remembered, or else the credentials that have to be asked about.
-    fn all_from_memory<'a>(
+    /// The match by what is remembered. Otherwise the records that have to be asked about are added to `asked`.
+    fn proved_from_memory<'a>(
         &'a self,
-        trials: Vec<Trial<'a>>,
-        candidate: &'a ClientSecret,
+        trial: Trial<'a>,
+        memories: &mut Memories<'a>,
         missed: &mut Missed,
-    ) -> Result<VerifiedAny, Vec<Trial<'a>>> {
-        let (mut memories, mut asked) = (Memories::new(candidate), Vec::new());
-        for trial in trials {
-            match self
-                .attempt_from_memory(trial, candidate, |backend, stored| memories.recall(backend, trial.key, stored))
-            {
-                Remembered::Proved(verified) => return Ok(VerifiedAny { index: trial.index, verified }),
-                Remembered::Open { level, rest } => {
-                    missed.level |= level;
-                    asked.extend(rest.first().is_some().then_some(rest));
+        asked: &mut Vec<Trial<'a>>,
+    ) -> Option<VerifiedAny> {
+        let (candidate, level) = (memories.candidate(), missed.level);
+        match self
+            .attempt_from_memory(trial, candidate, level, |backend, stored| memories.recall(backend, trial.key, stored))
+        {
+            Remembered::Proved(verified) => return Some(VerifiedAny { index: trial.index, verified }),
+            Remembered::Open { level, rest } => {
+                missed.level = level;
+                if !rest.is_empty() {
+                    asked.push(rest);
                 }
             }
         }
-        Err(asked)
+        None
     }
 
     /// Tries the credentials of one backend in turn, or as many at a time as it has lanes.

@@ -34,24 +34,13 @@ impl SecretStore {
     /// # Errors
     /// `UnknownBackend` when the record names a backend that this store was not given, or has the bare form of one; `Malformed` when
     /// nothing is known of it. In both cases no backend of the store recognises the text.
+    #[inline]
     pub(crate) fn claim<'a>(
         &self,
         operation: Operation,
         stored: &'a StoredSecret,
     ) -> Result<(&SharedBackend, Cow<'a, StoredSecret>)> {
-        self.claimed(stored).ok_or_else(|| {
-            let id = stored.seems_of();
-            let error = if id == BackendId::UNCLAIMED {
-                let message = "no backend of this store recognises the record; give the store one that does, or rotate";
-                Error::new(ErrorKind::Malformed, message)
-            } else {
-                let message = format!(
-                    "the record was written by the backend `{id}`, which this store was not given: give it, under this id"
-                );
-                Error::new(ErrorKind::UnknownBackend, message)
-            };
-            failed(operation, &id)(error)
-        })
+        self.claimed(stored).ok_or_else(|| unclaimed(operation, stored))
     }
 
     /// The record under the id of its [backend](Self::backend_of).
@@ -59,6 +48,7 @@ impl SecretStore {
         StoredSecret::new(self.backend_of(stored), stored.payload())
     }
 
+    #[inline]
     fn claimed<'a>(&self, stored: &'a StoredSecret) -> Option<(&SharedBackend, Cow<'a, StoredSecret>)> {
         if let Some(backend) = self.named(stored.backend()) {
             return Some((backend, Cow::Borrowed(stored)));
@@ -67,4 +57,19 @@ impl SecretStore {
         let backend = self.backends().find(|backend| backend.recognises(&text))?;
         Some((backend, Cow::Owned(StoredSecret::new(backend.info().id.clone(), text))))
     }
+}
+
+#[cold]
+fn unclaimed(operation: Operation, stored: &StoredSecret) -> Error {
+    let id = stored.seems_of();
+    let error = if id == BackendId::UNCLAIMED {
+        let message = "no backend of this store recognises the record; give the store one that does, or rotate";
+        Error::new(ErrorKind::Malformed, message)
+    } else {
+        let message = format!(
+            "the record was written by the backend `{id}`, which this store was not given: give it, under this id"
+        );
+        Error::new(ErrorKind::UnknownBackend, message)
+    };
+    failed(operation, &id)(error)
 }

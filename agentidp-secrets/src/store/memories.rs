@@ -16,6 +16,10 @@ impl<'a> Memories<'a> {
         Self { candidate, opened: Vec::new() }
     }
 
+    pub(super) fn candidate(&self) -> &'a ClientSecret {
+        self.candidate
+    }
+
     pub(super) fn recall(
         &mut self,
         backend: &'a SharedBackend,

@@ -1,6 +1,5 @@
 //! Which of a client's records are worth checking: what selectors say, before any record decides.
 
-use std::iter;
 use std::time::SystemTime;
 
 use super::SecretStore;
@@ -20,36 +19,62 @@ pub(super) struct Record<'a> {
     pub(super) selector: Option<&'a Selector>,
 }
 
-/// Records of one credential, in the order in which they are tried.
+/// Records of one credential, in the order in which they are tried. Small, since there is one for each credential of each login.
 #[derive(Clone, Copy)]
 pub(super) struct Trial<'a> {
     /// The credential's place in the caller's slice.
     pub(super) index: usize,
     pub(super) key: &'a CredentialKey,
-    first: Option<Record<'a>>,
-    second: Option<Record<'a>>,
+    secrets: &'a CredentialSecrets,
+    current: bool,
+    previous: bool,
 }
 
 impl<'a> Trial<'a> {
-    fn push(&mut self, record: Record<'a>) {
-        if self.first.is_none() {
-            self.first = Some(record);
-        } else {
-            self.second = Some(record);
+    /// The records that count by now.
+    fn of(
+        index: usize,
+        (key, secrets): (&'a CredentialKey, &'a CredentialSecrets),
+        now: impl FnOnce() -> SystemTime,
+    ) -> Self {
+        let previous = secrets.previous.as_ref().is_some_and(|previous| now() < previous.valid_until);
+        Self { index, key, secrets, current: true, previous }
+    }
+
+    fn without_any(self) -> Self {
+        Self { current: false, previous: false, ..self }
+    }
+
+    fn push(&mut self, generation: Generation) {
+        match generation {
+            Generation::Current => self.current = true,
+            Generation::Previous => self.previous = true,
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        !(self.current || self.previous)
+    }
+
     /// The record to be tried first, if there is any.
-    pub(super) fn first(&self) -> Option<&Record<'a>> {
-        self.first.as_ref()
+    pub(super) fn first(&self) -> Option<Record<'a>> {
+        self.records().next()
     }
 
     pub(super) fn without_first(self) -> Self {
-        Self { first: self.second, second: None, ..self }
+        Self { current: false, previous: self.current && self.previous, ..self }
     }
 
-    pub(super) fn records(&self) -> impl Iterator<Item = &Record<'a>> {
-        self.first.iter().chain(&self.second)
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'a>> + use<'a> {
+        let Self { secrets, current, previous, .. } = *self;
+        let present =
+            Record { generation: Generation::Current, stored: &secrets.current, selector: secrets.selector.as_ref() };
+        let previous = secrets.previous.as_ref().filter(|_| previous).map(|previous| Record {
+            generation: Generation::Previous,
+            stored: &previous.stored,
+            selector: previous.selector.as_ref(),
+        });
+        current.then_some(present).into_iter().chain(previous)
     }
 }
 
@@ -96,12 +121,15 @@ impl<'a> Selection<'a> {
         key: &'a CredentialKey,
         secrets: &'a CredentialSecrets,
     ) -> (Trial<'a>, Trial<'a>) {
-        let none = Trial { index, key, first: None, second: None };
-        let (mut chosen, mut open) = (none, none);
-        for record in secrets.valid_at(|| self.store.now()) {
+        let valid = Trial::of(index, (key, secrets), || self.store.now());
+        let (mut chosen, mut open) = (valid.without_any(), valid.without_any());
+        if self.store.0.selector_keys.is_none() {
+            return (chosen, valid);
+        }
+        for record in valid.records() {
             match self.standing(key.client_id(), &record) {
-                Standing::Chosen => chosen.push(record),
-                Standing::Open => open.push(record),
+                Standing::Chosen => chosen.push(record.generation),
+                Standing::Open => open.push(record.generation),
                 Standing::RuledOut => {}
             }
         }
@@ -174,19 +202,5 @@ impl SecretStore {
     /// another, which a selector beside it would rule out. A backend that is not configured cannot be asked.
     fn is_pinned(&self, stored: &StoredSecret) -> bool {
         self.claim(Operation::Verify, stored).map_or(true, |(backend, stored)| backend.info().is_pinned(&stored))
-    }
-}
-
-impl CredentialSecrets {
-    /// The records that count by now, in the order in which they are tried.
-    fn valid_at(&self, now: impl FnOnce() -> SystemTime) -> impl Iterator<Item = Record<'_>> {
-        let previous = self.previous.as_ref().filter(|previous| now() < previous.valid_until);
-        let current =
-            Record { generation: Generation::Current, stored: &self.current, selector: self.selector.as_ref() };
-        iter::once(current).chain(previous.map(|previous| Record {
-            generation: Generation::Previous,
-            stored: &previous.stored,
-            selector: previous.selector.as_ref(),
-        }))
     }
 }

@@ -69,7 +69,7 @@ impl SecretStore {
         }
         let (mut level, mut gone) = (false, None);
         let (chosen, open) = Selection::new(self, candidate).sort(0, key, secrets);
-        for trial in [chosen, open].into_iter().filter(|trial| trial.first().is_some()) {
+        for trial in [chosen, open].into_iter().filter(|trial| !trial.is_empty()) {
             let attempt = self.attempt(trial, candidate).await;
             level |= attempt.level;
             match attempt.outcome {
@@ -91,9 +91,9 @@ impl SecretStore {
     pub(super) async fn attempt(&self, trial: Trial<'_>, candidate: &ClientSecret) -> Attempt {
         let (key, mut memories) = (trial.key, Memories::new(candidate));
         let remembered = if trial.records().nth(1).is_some() {
-            self.attempt_from_memory(trial, candidate, |backend, stored| memories.recall(backend, key, stored))
+            self.attempt_from_memory(trial, candidate, false, |backend, stored| memories.recall(backend, key, stored))
         } else {
-            self.attempt_from_memory(trial, candidate, |backend, stored| backend.recall(key, stored, candidate))
+            self.attempt_from_memory(trial, candidate, false, |backend, stored| backend.recall(key, stored, candidate))
         };
         match remembered {
             Remembered::Proved(verified) => Attempt { outcome: Ok(verified), level: false },
@@ -112,7 +112,7 @@ impl SecretStore {
                 Ok((Verdict::Mismatch, info)) => level |= self.0.decoy.is_matched_by(info, candidate),
                 Ok((verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale), info)) => {
                     return Attempt {
-                        outcome: Ok(self.verified(trial.key, record, (verdict, info), candidate)),
+                        outcome: Ok(self.verified(trial.key, &record, (verdict, info), candidate)),
                         level,
                     };
                 }
@@ -125,21 +125,22 @@ impl SecretStore {
         Attempt { outcome: Err(gone.map_or(VerifyError::Mismatch, VerifyError::from)), level }
     }
 
-    /// Tries the records by what is remembered of them, and asks nobody.
+    /// Tries the records by what is remembered of them, and asks nobody. `level`: whether the work of an unknown client was done before.
     pub(super) fn attempt_from_memory<'a>(
         &'a self,
         trial: Trial<'a>,
         candidate: &ClientSecret,
+        mut level: bool,
         mut recall: impl FnMut(&'a SharedBackend, &StoredSecret) -> Option<Verdict>,
     ) -> Remembered<'a> {
-        let (mut level, mut rest) = (false, trial);
+        let mut rest = trial;
         while let Some(record) = rest.first() {
             let Ok((backend, stored)) = self.claim(Operation::Verify, record.stored) else { break };
             match recall(backend, &stored) {
                 Some(Verdict::Mismatch) => level = level || self.0.decoy.is_matched_by(backend.info(), candidate),
                 Some(verdict @ (Verdict::Match | Verdict::MatchOutdated | Verdict::MatchStale)) => {
                     let said = (verdict, backend.info());
-                    return Remembered::Proved(self.verified(trial.key, record, said, candidate));
+                    return Remembered::Proved(self.verified(trial.key, &record, said, candidate));
                 }
                 None => break,
             }
