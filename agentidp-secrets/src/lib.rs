@@ -7,6 +7,9 @@ pub mod backends;
 mod clock;
 mod credential;
 mod error;
+#[cfg(feature = "vault")]
+#[cfg_attr(docsrs, doc(cfg(feature = "vault")))]
+pub mod folder;
 mod format;
 #[cfg(any(feature = "sealed", feature = "vault"))]
 mod framed;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::layers::FairSemaphore;
 use agentidp_secrets::lifecycle::UpgradePolicy;
 use agentidp_secrets::{ClientId, Clock, SecretStore};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use crate::dependencies::Dependencies;
 use crate::domain::Timestamp;
 use crate::horizon::Horizon;
-use crate::ledger::{DeletionGate, Ledger};
+use crate::ledger::Ledger;
 use crate::ledger_clock::LedgerClock;
 use crate::life::{self, Life};
 use crate::metrics::Metrics;
@@ -45,7 +46,7 @@ pub struct App {
     /// The token that Vault knows the server by; none in bcrypt mode.
     pub vault_token: Option<VaultToken>,
     /// Whether anything may be deleted in Vault.
-    pub gate: DeletionGate,
+    pub gate: FolderGate,
     /// What opens and closes that gate; none in bcrypt mode.
     pub ledger: Option<Ledger>,
     /// The database.

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use agentidp_secrets::folder::{FolderGate, FolderState};
 use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row, UpgradePolicy, Usage,
     UsageLedger, Use,
@@ -18,7 +19,6 @@ use uuid::Uuid;
 use crate::domain::{Timestamp, ids, key};
 use crate::error::ApiError;
 use crate::fail_point::{self, Fate};
-use crate::ledger::{DeletionGate, LedgerState};
 use crate::metrics::Metrics;
 use crate::repo::{ChangeRepo, ChangeTx, CredentialRepo, DriftRepo, Repos, UsageRepo};
 
@@ -42,7 +42,7 @@ pub(crate) fn life(
     store: &SecretStore,
     repos: &Repos,
     clock: &Arc<dyn Clock>,
-    gate: &DeletionGate,
+    gate: &FolderGate,
     upgrades: UpgradePolicy,
     metrics: &Metrics,
 ) -> Life {
@@ -51,7 +51,7 @@ pub(crate) fn life(
     Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
         .with_upgrades(upgrades)
         .with_usage()
-        .with_gate(gate.clone())
+        .with_gate(EveryFolder(gate.clone()))
         .with_observer(move |event| {
             log(event);
             metrics.told(event);
@@ -205,14 +205,16 @@ impl UsageLedger for Database {
     }
 }
 
-impl Gate for DeletionGate {
+/// The gate of the first folder stands for those of a move, too.
+struct EveryFolder(FolderGate);
+
+impl Gate for EveryFolder {
     fn may_delete(&self, _at: &BackendId) -> bool {
-        Self::may_delete(self)
+        self.0.state() == FolderState::Agrees
     }
 
-    /// A restored database may hold a note of a secret that was shown since.
     fn may_adopt(&self, _at: &BackendId) -> bool {
-        matches!(self.state(), LedgerState::Agrees | LedgerState::Watching)
+        matches!(self.0.state(), FolderState::Agrees | FolderState::Watching)
     }
 }
 

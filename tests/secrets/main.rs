@@ -30,6 +30,8 @@ mod vault_errors;
 #[cfg(test)]
 mod vault_failover;
 #[cfg(test)]
+mod vault_folder;
+#[cfg(test)]
 mod vault_guide;
 #[cfg(test)]
 mod vault_ids;

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use agentidp_secrets::backends::{Bcrypt, VaultKv2};
+use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::layers::FairSemaphore;
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_secrets::{Clock, ManualClock, SecretStore, VerifyError, stack};
@@ -12,7 +13,6 @@ use agentidp_server::dependencies::Dependencies;
 use agentidp_server::domain::{Credential, Page, Scopes};
 use agentidp_server::horizon::Horizon;
 use agentidp_server::keys::{KeyAlgorithm, SigningKey};
-use agentidp_server::ledger::DeletionGate;
 use agentidp_server::metrics::Metrics;
 use agentidp_server::rate_limit::RateLimiter;
 use agentidp_server::repo;
@@ -276,7 +276,7 @@ fn an_app(repos: Repos, clock: &Arc<ManualClock>, metrics: Metrics) -> App {
         vault: None,
         vault_token: None,
         vault_client: None,
-        gate: DeletionGate::always_open(),
+        gate: FolderGate::always_open(),
         ledger: None,
         repos,
         tokens: Tokens::new(SigningKey::from_pem(signing_key()).unwrap(), Vec::new(), None, Arc::clone(&shared)),

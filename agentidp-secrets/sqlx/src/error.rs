@@ -63,7 +63,7 @@ impl fmt::Display for Error {
         match self {
             Self::Database(error) => describe(error, f),
             Self::Unreadable(column) => {
-                write!(f, "the column {column} of a credential cannot be read: find out what wrote it")
+                write!(f, "the column {column} cannot be read: find out what wrote it")
             }
             Self::Conflict(how) => write!(f, "a credential was changed beside the ledger: {how}"),
             Self::Shared(error) => error.fmt(f),

@@ -41,6 +41,9 @@ macro_rules! greatest {
     };
 }
 
+#[cfg(feature = "vault")]
+#[path = "folders.rs"]
+mod folders;
 #[path = "shared.rs"]
 mod shared;
 #[path = "usage.rs"]

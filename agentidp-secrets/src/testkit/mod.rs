@@ -8,6 +8,7 @@
 //! | the author of a backend or a layer | [`conformance!`](crate::conformance), [`checks`] |
 //! | code that uses a store, over your backend as its primary | [`store_conformance!`](crate::store_conformance), [`store_checks`] |
 //! | the author of a [`Ledger`](crate::lifecycle::Ledger) | [`ledger_conformance!`](crate::ledger_conformance), [`usage_conformance!`](crate::usage_conformance), [`LedgerHarness`] |
+//! | the author of `folder::FolderRows` | `check_folder_rows` |
 //! | code that must bear outages | [`FaultLayer`] |
 //! | code that calls a backend | [`MockSecretBackend`] |
 //! | types and logs that must not leak | [`assert_redacted`], [`assert_error_redacted`], [`assert_text_redacted`] |
@@ -28,6 +29,8 @@ pub mod broken;
 mod coding;
 mod conformance;
 mod faults;
+#[cfg(feature = "vault")]
+mod folder_rows;
 mod harness;
 mod ledger_harness;
 mod mock;
@@ -39,6 +42,8 @@ pub use self::conformance::{
     CallerFlaw, Check, CheckFuture, LedgerCheck, StoreCheck, checks, ledger_checks, store_checks,
 };
 pub use self::faults::{Fault, FaultLayer};
+#[cfg(feature = "vault")]
+pub use self::folder_rows::check_folder_rows;
 pub use self::harness::{BackendHarness, Harness, fresh_key};
 pub use self::ledger_harness::LedgerHarness;
 pub use self::mock::MockSecretBackend;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use agentidp_secrets::folder::{Comparison, Judgement, Others};
 use agentidp_secrets::vault::ledger::LedgerEntry;
 use agentidp_secrets::{Clock, SystemClock};
 
@@ -10,7 +11,7 @@ use super::database::open_repos;
 use super::deletions::watch_time;
 use super::terminal::{ask, fail, print};
 use crate::config::Config;
-use crate::ledger::{Comparison, Judgement, Ledger, Others};
+use crate::ledger::{Ledger, LedgerError};
 use crate::wiring::{self, StartError};
 
 /// Prints what was found and what will be done, asks, and does it.
@@ -45,6 +46,9 @@ async fn admit_to(ledger: &Ledger, others: Others, yes: bool) -> Result<ExitCode
         Ok(()) => {
             print("This database is admitted. Its servers delete in Vault after they have watched for two minutes.")?;
             Ok(ExitCode::SUCCESS)
+        }
+        Err(LedgerError::Changed) => {
+            fail("the ledger entry or this database's row was changed meanwhile: run the command again")
         }
         Err(error) => fail(error),
     }

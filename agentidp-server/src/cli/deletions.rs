@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use agentidp_secrets::folder::{FolderState, LOOK_PERIOD, WATCH_TIME};
 use tokio::time::sleep;
 use tracing::info;
 
 use crate::app::App;
-use crate::ledger::{LOOK_PERIOD, LedgerState, WATCH_TIME};
+use crate::ledger::advice;
 
 /// How long a process watches its folder before it deletes. A test that starts many servers sets it shorter.
 #[cfg(feature = "fail-points")]
@@ -22,13 +23,13 @@ pub(super) const fn watch_time() -> Duration {
 }
 
 /// Watches the folder's ledger entry until it is known whether this process may delete.
-pub(super) async fn decided(app: &App) -> LedgerState {
+pub(super) async fn decided(app: &App) -> FolderState {
     let Some(ledger) = &app.ledger else { return app.gate.state() };
     let mut state = ledger.look().await;
-    if state == LedgerState::Watching {
+    if state == FolderState::Watching {
         info!("watching the folder in Vault for two minutes before anything is deleted");
     }
-    while state == LedgerState::Watching {
+    while state == FolderState::Watching {
         sleep(LOOK_PERIOD).await;
         state = ledger.look().await;
     }
@@ -36,14 +37,14 @@ pub(super) async fn decided(app: &App) -> LedgerState {
 }
 
 /// Why nothing is deleted; none while deletions are allowed.
-pub(super) fn why_not(state: LedgerState) -> Option<String> {
+pub(super) fn why_not(state: FolderState) -> Option<String> {
     match state {
-        LedgerState::Agrees => None,
-        LedgerState::Watching | LedgerState::Unknown => {
+        FolderState::Agrees => None,
+        FolderState::Watching | FolderState::Unknown => {
             Some("nothing is deleted: this database could not be compared with its folder in Vault".to_owned())
         }
-        LedgerState::Disagrees(disagreement) => {
-            Some(format!("nothing is deleted: {disagreement}: {}", disagreement.advice()))
+        FolderState::Disagrees(disagreement) => {
+            Some(format!("nothing is deleted: {disagreement}: {}", advice(disagreement)))
         }
     }
 }

@@ -20,13 +20,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use agentidp_secrets::folder::Others;
 use clap::{Parser, Subcommand};
 use tracing::warn;
 
 use self::database::open_repos;
 use self::terminal::print;
 use crate::config::{Config, Environment, misspelt};
-use crate::ledger::Others;
 use crate::reconcile::Mode;
 use crate::telemetry;
 use crate::wiring::StartError;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agentidp_secrets::backends::DigestLoad;
+use agentidp_secrets::folder::FolderState;
 use agentidp_secrets::vault::auth::TokenLife;
 use metrics::Label;
 
@@ -13,7 +14,6 @@ use super::names::{
     PURGE_BACKLOG, ROW_CACHE, UNCONFIGURED, VAULT_BREAKER_OPEN, VAULT_TOKEN_ENDING, VAULT_TOKEN_RENEWALS, VAULT_UP,
 };
 use super::{Metrics, label, locked};
-use crate::ledger::LedgerState;
 use crate::ledger_clock::Difference;
 use crate::renewal::Renewal;
 use crate::repo::{Deadlines, QueryObserver, RowCacheOutcome, Waiting};
@@ -126,8 +126,8 @@ impl Metrics {
     }
 
     /// How the database and its folder in Vault stand to each other.
-    pub fn ledger(&self, state: LedgerState) {
-        for name in LedgerState::NAMES {
+    pub fn ledger(&self, state: FolderState) {
+        for name in FolderState::NAMES {
             self.gauge(LEDGER, label("state", name)).set(f64::from(u8::from(name == state.name())));
         }
     }

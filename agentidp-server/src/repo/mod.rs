@@ -37,7 +37,7 @@ pub use self::credentials::CredentialRepo;
 pub use self::error::{RepoError, Result};
 pub use self::group_commit::AuditMode;
 pub use self::idempotency::{Claimed, IdempotencyRepo};
-pub use self::ledger::{LedgerRepo, LedgerRow};
+pub use self::ledger::LedgerRepo;
 pub(crate) use self::open::missing_file;
 pub use self::open::{open, open_observed};
 pub use self::retention::RetentionRepo;

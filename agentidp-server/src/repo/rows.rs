@@ -1,12 +1,12 @@
 //! Rows as both databases return them, and what they are in the domain.
 
+use agentidp_secrets::folder::FolderRow;
 use agentidp_secrets::lifecycle::Row;
 use serde_json::Value;
 use sqlx::FromRow;
 use sqlx::types::Json;
 
 use super::columns::{Id, TextList};
-use super::ledger::LedgerRow;
 use crate::domain::{
     Agent, AgentStatus, AgentType, AuditAction, AuditEvent, Credential, CredentialStatus, DeploymentEnv, Outcome,
     PreviousColumns, SecretColumns, Timestamp, key,
@@ -56,19 +56,32 @@ impl From<AgentRow> for Agent {
 
 #[derive(FromRow)]
 pub(super) struct LedgerColumns {
-    identity: Id,
-    counter: i64,
-    mark: Option<Id>,
-    next_mark: Option<Id>,
+    pub(super) identity: Id,
+    pub(super) counter: i64,
+    pub(super) mark: Option<Id>,
+    pub(super) next_mark: Option<Id>,
 }
 
-impl From<LedgerColumns> for LedgerRow {
+impl LedgerColumns {
+    pub(super) fn of(row: &FolderRow) -> sqlx::Result<Self> {
+        let id = |text: &String| text.parse().map(Id).map_err(|error| sqlx::Error::Encode(Box::new(error)));
+        Ok(Self {
+            identity: id(&row.identity)?,
+            counter: row.counter.cast_signed(),
+            mark: row.mark.as_ref().map(id).transpose()?,
+            next_mark: row.next_mark.as_ref().map(id).transpose()?,
+        })
+    }
+}
+
+impl From<LedgerColumns> for FolderRow {
     fn from(row: LedgerColumns) -> Self {
+        let text = |id: Id| id.0.to_string();
         Self {
-            identity: row.identity.0,
+            identity: text(row.identity),
             counter: row.counter.unsigned_abs(),
-            mark: row.mark.map(|mark| mark.0),
-            next_mark: row.next_mark.map(|mark| mark.0),
+            mark: row.mark.map(text),
+            next_mark: row.next_mark.map(text),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agentidp_secrets::folder::FolderState;
 use hyper::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -10,7 +11,6 @@ use crate::app::App;
 use crate::dependencies::Vault;
 use crate::http::Response;
 use crate::http::respond::json;
-use crate::ledger::LedgerState;
 use crate::vault_token::VaultToken;
 
 /// How the server and what it depends on are.
@@ -41,7 +41,7 @@ pub(super) fn check(app: &App) -> Response {
     services.extend(vault.map(|vault| ("vault", word(vault))));
     let token_in_danger = app.vault_token.as_ref().is_some_and(VaultToken::is_in_danger);
     let ledger = app.ledger.as_ref().map(|ledger| ledger.gate().state());
-    let disagrees = matches!(ledger, Some(LedgerState::Disagrees(_)));
+    let disagrees = matches!(ledger, Some(FolderState::Disagrees(_)));
     let well = database.writes && vault != Some(false) && !token_in_danger && !disagrees;
     let health = Health {
         status: if well { "ok" } else { "degraded" },
@@ -49,7 +49,7 @@ pub(super) fn check(app: &App) -> Response {
         uptime: now.saturating_duration_since(app.started).as_secs(),
         services,
         problem: (database.answers && !database.writes).then_some("the database takes no writes"),
-        ledger: ledger.map(LedgerState::name),
+        ledger: ledger.map(FolderState::name),
     };
     json(if database.writes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use agentidp_secrets::Clock;
 use agentidp_secrets::backends::VaultKv2;
+use agentidp_secrets::folder::{Disagreement, FolderState};
 
 use super::StartError;
 use crate::app::App;
 use crate::config::{Config, ConfigError, Vault};
-use crate::ledger::{DeletionGate, Disagreement, Ledger, LedgerState};
+use crate::ledger::{Ledger, Rows, report};
 use crate::repo::Repos;
 
 /// What compares this database with the folder.
@@ -20,8 +21,8 @@ pub(crate) fn ledger(
     clock: &Arc<dyn Clock>,
     watch_time: Duration,
 ) -> Ledger {
-    let gate = DeletionGate::closed(Arc::clone(clock));
-    Ledger::new(vault, Arc::clone(&repos.ledger), settings.folder(), Arc::clone(clock), watch_time, gate)
+    let rows = Rows(Arc::clone(&repos.ledger));
+    Ledger::new(vault, rows, settings.folder(), Arc::clone(clock)).with_watch_time(watch_time).with_observer(report)
 }
 
 /// Looks for the first time. An empty database on the folder of another one is a wrong setting: what that database holds in
@@ -33,7 +34,7 @@ pub(super) async fn refuse_the_folder_of_another(config: &Config, app: &App) -> 
     let Some(ledger) = &app.ledger else { return Ok(()) };
     let state = ledger.look().await;
     app.metrics.ledger(state);
-    if state != LedgerState::Disagrees(Disagreement::NotAdmitted) {
+    if state != FolderState::Disagrees(Disagreement::NotAdmitted) {
         return Ok(());
     }
     let empty = app.repos.ledger.database_is_empty().await.map_err(|error| StartError::database(config, &error))?;

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use agentidp_secrets::backends::{Argon2id, Bcrypt, KeyedDigest};
+use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::layers::{FairSemaphore, WarmLayer};
 use agentidp_secrets::{Clock, MacKeys, SecretStore, SecretStoreBuilder, SharedBackend};
 use agentidp_secrets_sqlx::replicas::LeaseClock;
@@ -36,7 +37,6 @@ use crate::app::{App, Settings};
 use crate::config::{Config, NewSecrets, Vault};
 use crate::dependencies::Dependencies;
 use crate::horizon::Horizon;
-use crate::ledger::DeletionGate;
 use crate::ledger_clock::LedgerClock;
 use crate::metrics::Metrics;
 use crate::rate_limit::RateLimiter;
@@ -110,7 +110,7 @@ async fn assemble(config: &Config, parts: Parts, ledger_watch: Duration) -> Resu
         .as_ref()
         .zip(vault_token.as_ref())
         .map(|(settings, token)| ledger(settings, token.client().clone(), &repos, &clock, ledger_watch));
-    let gate = ledger.as_ref().map_or_else(DeletionGate::always_open, |ledger| ledger.gate().clone());
+    let gate = ledger.as_ref().map_or_else(FolderGate::always_open, |ledger| ledger.gate().clone());
     let app = App {
         settings: settings(config),
         store,

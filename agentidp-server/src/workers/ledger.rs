@@ -1,7 +1,8 @@
 //! Looking at the folder's ledger entry, in every server.
 
+pub(super) use agentidp_secrets::folder::LOOK_PERIOD as PERIOD;
+
 use crate::app::App;
-pub(super) use crate::ledger::LOOK_PERIOD as PERIOD;
 
 /// Looks once. What fails is logged and left to the next round.
 pub async fn round(app: &App) {

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use agentidp_secrets::ErrorKind;
+use agentidp_secrets::folder::{FolderRow, GATE_LEASE, Judgement};
 use agentidp_secrets::vault::ledger::{LedgerCounter, LedgerEntry};
-use agentidp_server::ledger::{GATE_LEASE, Judgement, LedgerState};
-use agentidp_server::repo::LedgerRow;
 
 use super::*;
 
@@ -16,15 +15,31 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    async fn note(&self) -> LedgerRow {
-        let repo = &self.server.site.app.repos.ledger;
-        let row = repo.find_or_insert(&self.folder, Uuid::new_v4()).await.unwrap();
-        repo.note(&self.folder, &row, Uuid::new_v4()).await.unwrap().unwrap()
+    async fn swap(&self, before: Option<&FolderRow>, after: FolderRow) -> FolderRow {
+        assert!(self.server.site.app.repos.ledger.swap(&self.folder, before, &after).await.unwrap());
+        after
     }
 
-    async fn write(&self, noted: &LedgerRow, version: u64) -> Result<u64, ErrorKind> {
-        let value = LedgerCounter { counter: noted.counter + 1, mark: noted.next_mark.unwrap().to_string() };
-        let counters = BTreeMap::from([(noted.identity.to_string(), value)]);
+    async fn note(&self) -> FolderRow {
+        let new = || FolderRow { identity: Uuid::new_v4().to_string(), counter: 0, mark: None, next_mark: None };
+        let row = match self.server.site.app.repos.ledger.find(&self.folder).await.unwrap() {
+            Some(row) => row,
+            None => self.swap(None, new()).await,
+        };
+        if row.next_mark.is_some() {
+            return row;
+        }
+        self.swap(Some(&row), FolderRow { next_mark: Some(Uuid::new_v4().to_string()), ..row.clone() }).await
+    }
+
+    async fn settle(&self, noted: &FolderRow) {
+        let (counter, mark) = (noted.counter + 1, noted.next_mark.clone());
+        self.swap(Some(noted), FolderRow { counter, mark, next_mark: None, ..noted.clone() }).await;
+    }
+
+    async fn write(&self, noted: &FolderRow, version: u64) -> Result<u64, ErrorKind> {
+        let value = LedgerCounter { counter: noted.counter + 1, mark: noted.next_mark.clone().unwrap() };
+        let counters = BTreeMap::from([(noted.identity.clone(), value)]);
         let vault = self.server.site.app.vault_client.as_ref().unwrap();
         vault.write_ledger_entry(&counters, version).await.map_err(|error| error.kind())
     }
@@ -54,15 +69,15 @@ async fn a_process_that_died_at_any_step_of_an_advance_agrees_when_it_starts_aga
                         at.write(&noted, version).await.unwrap();
                     }
                     if steps >= 3 {
-                        died.site.app.repos.ledger.settle(&at.folder, &noted).await.unwrap();
+                        at.settle(&noted).await;
                     }
                 }
                 let mut again = Server::at(&url, &mount).await;
                 let state = again.round().await;
                 let claims = !claimed && steps < 2;
-                let expected = if claims { LedgerState::Agrees } else { LedgerState::Watching };
+                let expected = if claims { FolderState::Agrees } else { FolderState::Watching };
                 assert_eq!(state, expected, "claimed {claimed}, {steps} steps");
-                assert_eq!(again.run(2 * MINUTE).await, LedgerState::Agrees, "claimed {claimed}, {steps} steps");
+                assert_eq!(again.run(2 * MINUTE).await, FolderState::Agrees, "claimed {claimed}, {steps} steps");
                 assert_eq!(again.ledger().compare().await.unwrap().judgement, Judgement::Current);
             }
         }
@@ -87,7 +102,7 @@ async fn a_write_that_arrives_late_changes_nothing() {
     let noted = at.note().await;
     assert_eq!(at.note().await, noted, "another process uses the mark that was noted");
     at.write(&noted, at.version().await).await.unwrap();
-    assert_eq!(server.round().await, LedgerState::Agrees);
+    assert_eq!(server.round().await, FolderState::Agrees);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,18 +113,18 @@ async fn while_vault_is_away_deletions_wait_and_then_go_on() {
     let (agent, credential, _) = credential(&server).await;
     vault.replace_token("s.dead").unwrap();
     server.revoke(agent, credential).await;
-    assert_eq!(server.run(5 * MINUTE).await, LedgerState::Unknown, "a server starts all the same");
+    assert_eq!(server.run(5 * MINUTE).await, FolderState::Unknown, "a server starts all the same");
     assert_eq!((server.jobs().await, server.site.get_health().await["ledger"].clone()), (1, json!("unknown")));
     vault.replace_token(mount.policy_token.as_str()).unwrap();
-    assert_eq!(server.run(STEP).await, LedgerState::Agrees, "it claims the folder");
+    assert_eq!(server.run(STEP).await, FolderState::Agrees, "it claims the folder");
     assert!(!exists(&mount, agent, credential).await);
 
     // An outage of an hour closes the gate after its lease, and opens it by itself.
     vault.replace_token("s.dead").unwrap();
-    assert_eq!(server.run(GATE_LEASE - STEP).await, LedgerState::Agrees);
-    assert_eq!(server.run(60 * MINUTE).await, LedgerState::Unknown);
+    assert_eq!(server.run(GATE_LEASE - STEP).await, FolderState::Agrees);
+    assert_eq!(server.run(60 * MINUTE).await, FolderState::Unknown);
     vault.replace_token(mount.policy_token.as_str()).unwrap();
-    assert_eq!(server.run(STEP).await, LedgerState::Agrees);
+    assert_eq!(server.run(STEP).await, FolderState::Agrees);
 }
 
 #[tokio::test(flavor = "multi_thread")]

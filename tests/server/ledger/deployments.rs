@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agentidp_server::ledger::{Disagreement, LedgerState, Others};
+use agentidp_secrets::folder::{Disagreement, FolderState, Others};
 
 use super::*;
 
@@ -14,7 +14,7 @@ async fn a_new_installation_claims_its_folder_and_deletes_at_once() {
     let mut server = Server::on_sqlite(&mount).await;
     let (agent, credential, _) = credential(&server).await;
     assert!(!server.may_delete(), "nothing was looked at yet");
-    assert_eq!(server.round().await, LedgerState::Agrees);
+    assert_eq!(server.round().await, FolderState::Agrees);
     server.revoke(agent, credential).await;
     assert!(!exists(&mount, agent, credential).await, "on the spot");
 }
@@ -31,9 +31,9 @@ async fn a_second_deployment_with_rows_of_its_own_touches_nothing_of_the_first()
     let (agent, own, _) = credential(&second).await;
     second.revoke(agent, own).await;
     run(&mut [&mut second, &mut first], HALF_AN_HOUR).await;
-    assert_eq!(second.site.app.gate.state(), LedgerState::Disagrees(Disagreement::NotAdmitted));
+    assert_eq!(second.site.app.gate.state(), FolderState::Disagrees(Disagreement::NotAdmitted));
     assert!(exists(&mount, agent, own).await && second.jobs().await == 1, "not even its own, until it is admitted");
-    assert_eq!(first.site.app.gate.state(), LedgerState::Agrees);
+    assert_eq!(first.site.app.gate.state(), FolderState::Agrees);
 
     let found = second.ledger().compare().await.unwrap();
     second.ledger().admit(&found, Others::Keep).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_copy_that_runs_beside_the_original_deletes_nothing() {
             run(&mut [&mut original, &mut copy], STEP).await;
             assert!(!copy.may_delete(), "copied {age} s ago");
         }
-        assert!(matches!(copy.site.app.gate.state(), LedgerState::Disagrees(_)), "copied {age} s ago");
+        assert!(matches!(copy.site.app.gate.state(), FolderState::Disagrees(_)), "copied {age} s ago");
         assert_eq!(copy.jobs().await, 1);
         assert!(original.may_delete() && original.site.accepts(agent, &secret).await, "copied {age} s ago");
     }
@@ -84,7 +84,7 @@ async fn of_an_original_and_a_copy_that_start_together_one_deletes() {
         assert!(!(one.may_delete() && two.may_delete()));
     }
     assert!(one.may_delete());
-    assert!(matches!(two.site.app.gate.state(), LedgerState::Disagrees(_)));
+    assert!(matches!(two.site.app.gate.state(), FolderState::Disagrees(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +100,7 @@ async fn an_original_that_hangs_has_a_closed_gate_before_a_copy_opens_its_own() 
             copy.run(STEP).await;
             assert!(!(original.may_delete() && copy.may_delete()));
         }
-        assert!(matches!(original.round().await, LedgerState::Disagrees(_)), "it is not the one any more");
+        assert!(matches!(original.round().await, FolderState::Disagrees(_)), "it is not the one any more");
         let found = original.ledger().compare().await.unwrap();
         original.ledger().admit(&found, Others::Keep).await.unwrap();
     }
@@ -111,7 +111,7 @@ async fn replicas_of_one_database_agree_and_advance_once_a_minute() {
     let (mount, url) = (support::bao().fresh_mount(2).await, support::postgres().fresh_database().await);
     let (mut one, mut two) = (Server::at(&url, &mount).await, Server::at(&url, &mount).await);
     one.round().await;
-    assert_eq!(two.round().await, LedgerState::Watching, "it did not claim the folder itself");
+    assert_eq!(two.round().await, FolderState::Watching, "it did not claim the folder itself");
     run(&mut [&mut one, &mut two], 3 * MINUTE).await;
     let counter = async || {
         let ledgers = entry(&mount).await["ledgers"].as_object().unwrap().clone();

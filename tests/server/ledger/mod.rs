@@ -7,9 +7,10 @@ mod restored;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::folder::FolderState;
 use agentidp_secrets::testkit::FaultLayer;
 use agentidp_server::app::App;
-use agentidp_server::ledger::{DeletionGate, Ledger, LedgerState, WATCH_TIME};
+use agentidp_server::ledger::{Ledger, Rows};
 use agentidp_server::workers;
 use agentidp_server::workers::reconcile::Reconciler;
 use reqwest::Method;
@@ -59,11 +60,11 @@ impl Server {
     }
 
     fn may_delete(&self) -> bool {
-        self.site.app.gate.may_delete()
+        self.site.app.gate.state() == FolderState::Agrees
     }
 
     /// One round of each worker.
-    pub(crate) async fn round(&mut self) -> LedgerState {
+    pub(crate) async fn round(&mut self) -> FolderState {
         let app = &self.site.app;
         workers::ledger::round(app).await;
         workers::purge::round(app).await;
@@ -72,7 +73,7 @@ impl Server {
     }
 
     /// Rounds for as long, one a [`STEP`].
-    pub(crate) async fn run(&mut self, time: Duration) -> LedgerState {
+    pub(crate) async fn run(&mut self, time: Duration) -> FolderState {
         run(&mut [self], time).await;
         self.site.app.gate.state()
     }
@@ -106,9 +107,10 @@ fn use_ledger(app: &mut App, mount: &Mount) {
 /// A gate that the entry of the folder on `mount` opens.
 pub(crate) fn add_ledger(app: &mut App, mount: &Mount) {
     let (vault, repo) = (app.vault_client.clone().unwrap(), Arc::clone(&app.repos.ledger));
-    app.gate = DeletionGate::closed(Arc::clone(&app.clock));
     let folder = format!("{}/agentidp", mount.name);
-    app.ledger = Some(Ledger::new(vault, repo, folder, Arc::clone(&app.clock), WATCH_TIME, app.gate.clone()));
+    let ledger = Ledger::new(vault, Rows(repo), folder, Arc::clone(&app.clock));
+    app.gate = ledger.gate().clone();
+    app.ledger = Some(ledger);
 }
 
 /// A credential with its secret.

@@ -1,7 +1,7 @@
 //! States that come back: an older database, an older Vault, an entry that is gone.
 
+use agentidp_secrets::folder::{Disagreement, FolderState, Others};
 use agentidp_server::domain::{Credential, SecretColumns};
-use agentidp_server::ledger::{Disagreement, LedgerState, Others};
 
 use super::*;
 
@@ -37,7 +37,7 @@ async fn every_deletion_stops_while_the_entry_is_another_one_and_an_operator_let
             }
             _ => write_entry(&mount, json!({ "ledgers": { "other": { "counter": 1, "mark": "m" } } })).await,
         }
-        assert_eq!(server.run(STEP).await, LedgerState::Disagrees(expected));
+        assert_eq!(server.run(STEP).await, FolderState::Disagrees(expected));
         server.revoke(agent, one).await;
         server.run(20 * MINUTE).await;
         assert!(exists(&mount, agent, one).await && server.jobs().await == 1, "{expected:?}");
@@ -47,8 +47,8 @@ async fn every_deletion_stops_while_the_entry_is_another_one_and_an_operator_let
 
         let found = server.ledger().compare().await.unwrap();
         server.ledger().admit(&found, Others::Keep).await.unwrap();
-        assert_eq!(server.run(STEP).await, LedgerState::Watching, "{expected:?}");
-        assert_eq!(server.run(2 * MINUTE).await, LedgerState::Agrees, "{expected:?}");
+        assert_eq!(server.run(STEP).await, FolderState::Watching, "{expected:?}");
+        assert_eq!(server.run(2 * MINUTE).await, FolderState::Agrees, "{expected:?}");
         assert!(!exists(&mount, agent, one).await && exists(&mount, agent, two).await, "{expected:?}");
         let health = server.site.get_health().await;
         assert_eq!((&health["status"], &health["ledger"]), (&json!("ok"), &json!("agrees")), "{expected:?}");
@@ -67,7 +67,7 @@ async fn an_older_database_deletes_nothing_and_admitting_it_stops_the_newer_one(
     let (later, _) = newer.site.credential(agent).await;
 
     let mut older = Server::at(&backup.url(), &mount).await;
-    assert_eq!(older.round().await, LedgerState::Disagrees(Disagreement::EntryNewer));
+    assert_eq!(older.round().await, FolderState::Disagrees(Disagreement::EntryNewer));
     older.revoke(agent, credential).await;
     older.run(20 * MINUTE).await;
     assert!(exists(&mount, agent, later).await && newer.site.accepts(agent, &secret).await);
@@ -91,11 +91,11 @@ async fn databases_that_are_gone_can_be_removed_from_the_entry() {
         server.ledger().admit(&found, others).await.unwrap();
         assert_eq!(server.ledger().compare().await.unwrap().others(), left);
     }
-    assert_eq!(gone.round().await, LedgerState::Disagrees(Disagreement::NotAdmitted));
+    assert_eq!(gone.round().await, FolderState::Disagrees(Disagreement::NotAdmitted));
     let found = server.ledger().compare().await.unwrap();
     gone.ledger().admit(&gone.ledger().compare().await.unwrap(), Others::Keep).await.unwrap();
-    let error = server.ledger().admit(&found, Others::Keep).await.unwrap_err();
-    assert!(error.to_string().contains("changed meanwhile"), "{error}");
+    let late = server.ledger().admit(&found, Others::Keep).await.unwrap_err();
+    assert!(late.to_string().contains("changed meanwhile"), "{late}");
 }
 
 /// The restored state is one between the write to Vault and its commit: of a new credential, and of a rotation.

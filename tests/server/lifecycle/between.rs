@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::lifecycle::DebtKind;
 use agentidp_secrets::testkit::Fault;
 use agentidp_secrets::{ErrorKind, Operation};
-use agentidp_server::ledger::DeletionGate;
 use agentidp_server::reconcile::{self, Drift, Mode};
 use agentidp_server::workers::purge;
 use reqwest::Method;
@@ -121,7 +121,7 @@ async fn a_repair_is_finished_while_deletions_are_stopped() {
     vaulted.commits.next_upgrade(Before::Outage);
     assert_eq!(vaulted.site.rotate(agent, credential).await.status, 503);
     let clock = Arc::clone(&vaulted.site.clock);
-    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
+    vaulted.site.change(|app| app.gate = FolderGate::closed(clock));
     vaulted.site.clock.advance(LEASE);
     purge::round(&vaulted.site.app).await;
     assert!(vaulted.site.accepts(agent, &secret).await);
@@ -135,11 +135,11 @@ async fn in_doubt_no_repair_is_begun_that_evicts_what_counts() {
     let (credential, secret) = vaulted.site.credential(agent).await;
     support::bao().write_root(&vaulted.path(agent, credential), "sk_live_by-hand").await;
     let clock = Arc::clone(&vaulted.site.clock);
-    vaulted.site.change(|app| app.gate = DeletionGate::closed(clock));
+    vaulted.site.change(|app| app.gate = FolderGate::closed(clock));
     let refused = vaulted.site.rotate(agent, credential).await.failure();
     assert_eq!(refused, (500, "VAULT_WRITE_ERROR".to_owned()));
     assert!(vaulted.site.accepts(agent, &secret).await, "nothing was written");
-    vaulted.site.change(|app| app.gate = DeletionGate::always_open());
+    vaulted.site.change(|app| app.gate = FolderGate::always_open());
     let reply = vaulted.site.rotate(agent, credential).await;
     assert_eq!(reply.status, 200, "{reply:?}");
     assert!(vaulted.site.accepts(agent, &reply.secret()).await);

@@ -1,9 +1,9 @@
 //! Credentials of every form after the upgrade.
 
 use agentidp_secrets::StoredSecret;
+use agentidp_secrets::folder::FolderState;
 use agentidp_server::domain::idempotency::{fingerprint, record_sha256};
 use agentidp_server::domain::{CredentialStatus, Scopes};
-use agentidp_server::ledger::LedgerState;
 use serde_json::Value;
 
 use super::*;
@@ -53,7 +53,7 @@ async fn every_secret_is_judged_as_before(before: Before) {
     let clients = before.fill().await;
     let mut server = before.start(&[]).await;
     server.judges(&clients).await;
-    assert_eq!(server.round().await, LedgerState::Agrees, "an unclaimed folder is claimed at the first start");
+    assert_eq!(server.round().await, FolderState::Agrees, "an unclaimed folder is claimed at the first start");
     for Client { form, row, .. } in &clients {
         assert_ne!(server.site.grant(row.client_id, "wrong").await.status, 200, "{form}");
         let now = server.site.row(row.client_id, row.credential_id).await;

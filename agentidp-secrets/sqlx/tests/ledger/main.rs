@@ -13,6 +13,8 @@ mod database_clock;
 #[path = "../../../../tests/server/deaf.rs"]
 mod deaf;
 #[cfg(test)]
+mod folders;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod instances;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentidp_secrets::folder::{Disagreement, Judgement, WATCH_TIME};
 use agentidp_secrets::vault::VaultKv2;
 use agentidp_secrets::vault::auth::{AuthKind, TokenStatus};
 use agentidp_secrets::vault::check::Right;
@@ -13,7 +14,7 @@ use super::report::Report;
 use crate::cli::database::open_repos;
 use crate::config::{Config, Vault};
 use crate::data_dir::DataDir;
-use crate::ledger::{Disagreement, Judgement, LedgerError, WATCH_TIME};
+use crate::ledger::{LedgerError, advice};
 use crate::wiring;
 
 const ADDRESS: &str = "Vault address";
@@ -76,7 +77,7 @@ async fn ledger(vault: &VaultKv2, config: &Config, settings: &Vault, report: &mu
     let compared = wiring::ledger(settings, vault.clone(), &repos, &clock, WATCH_TIME).compare().await;
     // A start brings the table that it is in.
     let current =
-        matches!(compared, Ok(_) | Err(LedgerError::Vault(_))) || repos.database.is_current().await.unwrap_or(false);
+        matches!(compared, Ok(_) | Err(LedgerError::Entry(_))) || repos.database.is_current().await.unwrap_or(false);
     repos.database.close().await;
     match compared {
         Ok(found) => match found.judgement {
@@ -85,7 +86,7 @@ async fn ledger(vault: &VaultKv2, config: &Config, settings: &Vault, report: &mu
             Judgement::Disagrees(disagreement) => disagrees(disagreement, report),
         },
         Err(_) if !current => report.note(LEDGER, "not known before the first start or `agentidp-server migrate`"),
-        Err(LedgerError::Vault(error)) => unread(&error, report),
+        Err(LedgerError::Entry(error)) => unread(&error, report),
         Err(error) => report.fail(LEDGER, error),
     }
 }
@@ -100,7 +101,7 @@ fn unread(error: &Error, report: &mut Report) {
 
 fn disagrees(disagreement: Disagreement, report: &mut Report) {
     report.fail(LEDGER, disagreement);
-    report.advise(format!("Nothing is deleted in Vault until this is decided: {}.\n", disagreement.advice()));
+    report.advise(format!("Nothing is deleted in Vault until this is decided: {}.\n", advice(disagreement)));
 }
 
 fn refused(vault: &VaultKv2, settings: &Vault, error: &Error, report: &mut Report) {

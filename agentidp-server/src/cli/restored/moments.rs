@@ -3,11 +3,11 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use agentidp_secrets::folder::{Comparison, Disagreement, Judgement};
 use agentidp_secrets::vault::ledger::LedgerEntry;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
-use crate::ledger::{Comparison, Disagreement, Judgement};
 
 /// How the two sides stand to each other.
 pub(super) struct Moments {
@@ -20,11 +20,11 @@ impl Moments {
     pub(super) fn of(found: &Comparison) -> Self {
         let row = &found.row;
         let counter = match &found.entry {
-            LedgerEntry::Live { counters, .. } => counters.get(&row.identity.to_string()),
+            LedgerEntry::Live { counters, .. } => counters.get(&row.identity),
             _ => None,
         };
-        let vault = counter.map(|known| (known.counter, known.mark.parse().ok().and_then(made_at)));
-        Self { judgement: found.judgement, database: (row.counter, row.mark.and_then(made_at)), vault }
+        let vault = counter.map(|known| (known.counter, made_at(&known.mark)));
+        Self { judgement: found.judgement, database: (row.counter, row.mark.as_deref().and_then(made_at)), vault }
     }
 
     pub(super) fn agree(&self) -> bool {
@@ -48,8 +48,8 @@ impl Moments {
 }
 
 /// Marks were random before they said when they were made.
-fn made_at(mark: Uuid) -> Option<Timestamp> {
-    let (seconds, nanos) = mark.get_timestamp()?.to_unix();
+fn made_at(mark: &str) -> Option<Timestamp> {
+    let (seconds, nanos) = mark.parse::<Uuid>().ok()?.get_timestamp()?.to_unix();
     Some((SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)).into())
 }
 

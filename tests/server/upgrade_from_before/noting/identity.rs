@@ -1,6 +1,6 @@
 //! Whose a folder in Vault is, as eeb7202 wrote it down.
 
-use agentidp_server::ledger::{Disagreement, LedgerState};
+use agentidp_secrets::folder::{Disagreement, FolderState};
 use reqwest::Method;
 use serde_json::json;
 
@@ -24,7 +24,7 @@ impl Before {
     }
 
     /// What becomes of a debt that is due.
-    async fn judged(&self) -> (LedgerState, bool) {
+    async fn judged(&self) -> (FolderState, bool) {
         let (row, _) = self.first_version().await;
         let row = Row { revoked_at: Some(began()), ..row };
         self.insert(&row).await;
@@ -33,25 +33,25 @@ impl Before {
         let state = server.round().await;
         assert!(self.in_vault(&row).await, "a new leader watches first");
         let after = server.run(seconds(300)).await;
-        assert_eq!(after == LedgerState::Agrees, !self.in_vault(&row).await);
-        (state, after == LedgerState::Agrees)
+        assert_eq!(after == FolderState::Agrees, !self.in_vault(&row).await);
+        (state, after == FolderState::Agrees)
     }
 }
 
 async fn a_folder_that_it_claimed_is_this_databases(before: Before) {
     let mark = Uuid::new_v4();
     before.claimed(None, (5, mark), mark).await;
-    assert_eq!(before.judged().await, (LedgerState::Watching, true));
+    assert_eq!(before.judged().await, (FolderState::Watching, true));
 }
 
 /// The server died after it had advanced the entry.
 async fn a_mark_that_it_noted_counts(before: Before) {
     let (mark, next) = (Uuid::new_v4(), Uuid::new_v4());
     before.claimed(Some(next), (6, next), mark).await;
-    assert_eq!(before.judged().await, (LedgerState::Watching, true));
+    assert_eq!(before.judged().await, (FolderState::Watching, true));
 }
 
 async fn another_mark_stops_deletions(before: Before) {
     before.claimed(None, (5, Uuid::new_v4()), Uuid::new_v4()).await;
-    assert_eq!(before.judged().await, (LedgerState::Disagrees(Disagreement::OtherMark), false));
+    assert_eq!(before.judged().await, (FolderState::Disagrees(Disagreement::OtherMark), false));
 }

@@ -3,29 +3,33 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use agentidp_secrets::Clock;
-
 use super::judge::Disagreement;
+use crate::clock::Clock;
+use crate::lifecycle::Gate;
+use crate::record::BackendId;
 
 /// How long the gate stays open after a look. A process that hangs has made its last advance a minute and a look
 /// before its last look at most, so its gate is closed before a copy has watched for [`WATCH_TIME`](super::WATCH_TIME).
 pub const GATE_LEASE: Duration = Duration::from_secs(40);
 
-/// Whether this process may delete in Vault right now. Clones share it.
+/// Whether this process may delete in a folder right now. Clones share it.
 ///
-/// It closes by itself when the process stops looking at the folder's ledger entry.
+/// It closes by itself when the process stops looking at the folder's ledger entry. As a [`Gate`] it answers for the backend of its
+/// [`Folder`](super::Folder); several in a `Vec` answer each for its own.
 #[derive(Clone, Debug)]
-pub struct DeletionGate(Option<Arc<Watched>>);
+pub struct FolderGate(Option<Arc<Watched>>);
 
 #[derive(Debug)]
 struct Watched {
+    /// Of all backends, where there is none.
+    backend: Option<BackendId>,
     clock: Arc<dyn Clock>,
     held: RwLock<Held>,
 }
 
 #[derive(Debug)]
 struct Held {
-    state: LedgerState,
+    state: FolderState,
     /// When the look began that the state is from.
     since: (Instant, SystemTime),
 }
@@ -33,7 +37,7 @@ struct Held {
 /// How this database and the folder's ledger entry stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "callers must handle each state")]
-pub enum LedgerState {
+pub enum FolderState {
     /// They agree: deletions are carried out.
     Agrees,
     /// They agree so far, and the process has not watched for long enough: deletions wait.
@@ -44,8 +48,8 @@ pub enum LedgerState {
     Disagrees(Disagreement),
 }
 
-impl LedgerState {
-    /// The names of all states, as `/health` and the metrics have them.
+impl FolderState {
+    /// The names of all states.
     pub const NAMES: [&'static str; 4] = ["agrees", "watching", "unknown", "disagrees"];
 
     /// Its name.
@@ -61,45 +65,63 @@ impl LedgerState {
     }
 }
 
-impl DeletionGate {
-    /// A gate that is always open: without Vault, and in tests that are about something else.
+impl FolderGate {
+    /// A gate that is always open: where this database is the only one that ever writes to its folders, and in tests.
     #[must_use]
     pub fn always_open() -> Self {
         Self(None)
     }
 
-    /// A gate that is closed until [`Ledger::look`](super::Ledger::look) opens it.
+    /// A gate for all backends, which is closed.
     #[must_use]
     pub fn closed(clock: Arc<dyn Clock>) -> Self {
+        Self::closed_for(None, clock)
+    }
+
+    /// A gate that is closed until [`Folder::look`](super::Folder::look) opens it.
+    pub(super) fn closed_for(backend: Option<BackendId>, clock: Arc<dyn Clock>) -> Self {
         let since = (clock.instant(), clock.now());
-        Self(Some(Arc::new(Watched { clock, held: RwLock::new(Held { state: LedgerState::Unknown, since }) })))
+        let held = RwLock::new(Held { state: FolderState::Unknown, since });
+        Self(Some(Arc::new(Watched { backend, clock, held })))
     }
 
-    /// Whether a deletion may begin.
+    /// How things stand; [`FolderState::Unknown`] once the last look is too long ago.
     #[must_use]
-    pub fn may_delete(&self) -> bool {
-        self.state() == LedgerState::Agrees
-    }
-
-    /// How things stand; [`LedgerState::Unknown`] once the last look is too long ago.
-    #[must_use]
-    pub fn state(&self) -> LedgerState {
-        let Some(watched) = &self.0 else { return LedgerState::Agrees };
+    pub fn state(&self) -> FolderState {
+        let Some(watched) = &self.0 else { return FolderState::Agrees };
         let held = watched.held.read().unwrap_or_else(PoisonError::into_inner);
         let (instant, time) = held.since;
         // The time of day as well: the other clock stands still while the machine sleeps.
         let measured = watched.clock.instant().saturating_duration_since(instant);
         let told = watched.clock.now().duration_since(time).unwrap_or_default();
         match held.state {
-            LedgerState::Agrees if measured.max(told) >= GATE_LEASE => LedgerState::Unknown,
+            FolderState::Agrees if measured.max(told) >= GATE_LEASE => FolderState::Unknown,
             state => state,
         }
     }
 
     /// Takes over what a look that began then has found.
-    pub(super) fn set(&self, state: LedgerState, since: (Instant, SystemTime)) {
+    pub(super) fn set(&self, state: FolderState, since: (Instant, SystemTime)) {
         if let Some(watched) = &self.0 {
             *watched.held.write().unwrap_or_else(PoisonError::into_inner) = Held { state, since };
         }
+    }
+}
+
+impl FolderGate {
+    fn is_about(&self, at: &BackendId) -> bool {
+        let backend = self.0.as_ref().and_then(|watched| watched.backend.as_ref());
+        backend.is_none_or(|backend| backend == at)
+    }
+}
+
+impl Gate for FolderGate {
+    fn may_delete(&self, at: &BackendId) -> bool {
+        !self.is_about(at) || self.state() == FolderState::Agrees
+    }
+
+    /// A restored database may hold a note of a secret that was shown since.
+    fn may_adopt(&self, at: &BackendId) -> bool {
+        !self.is_about(at) || matches!(self.state(), FolderState::Agrees | FolderState::Watching)
     }
 }

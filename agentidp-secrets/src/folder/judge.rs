@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use agentidp_secrets::vault::ledger::LedgerEntry;
-
-use crate::repo::LedgerRow;
+use super::row::FolderRow;
+use crate::vault::ledger::LedgerEntry;
 
 /// What a row and an entry that were read together say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ impl fmt::Display for Disagreement {
 
 /// Compares the row of a folder with the folder's entry.
 #[must_use]
-pub fn judge(row: &LedgerRow, entry: &LedgerEntry) -> Judgement {
+pub fn judge(row: &FolderRow, entry: &LedgerEntry) -> Judgement {
     let counters = match entry {
         LedgerEntry::Live { counters, .. } => counters,
         LedgerEntry::Absent if row.counter == 0 => return Judgement::Unclaimed,
@@ -68,13 +67,13 @@ pub fn judge(row: &LedgerRow, entry: &LedgerEntry) -> Judgement {
         LedgerEntry::Deleted { .. } => return Judgement::Disagrees(Disagreement::EntryDeleted),
         _ => return Judgement::Disagrees(Disagreement::EntryUnreadable),
     };
-    let Some(found) = counters.get(&row.identity.to_string()) else {
+    let Some(found) = counters.get(&row.identity) else {
         return Judgement::Disagrees(Disagreement::NotAdmitted);
     };
-    let has = |mark: Option<uuid::Uuid>| mark.is_some_and(|mark| mark.to_string() == found.mark);
-    if found.counter == row.counter && has(row.mark) {
+    let has = |mark: &Option<String>| mark.as_ref() == Some(&found.mark);
+    if found.counter == row.counter && has(&row.mark) {
         Judgement::Current
-    } else if found.counter == row.counter.saturating_add(1) && has(row.next_mark) {
+    } else if found.counter == row.counter.saturating_add(1) && has(&row.next_mark) {
         Judgement::Advanced
     } else {
         Judgement::Disagrees(match found.counter.cmp(&row.counter) {
@@ -87,24 +86,21 @@ pub fn judge(row: &LedgerRow, entry: &LedgerEntry) -> Judgement {
 
 #[cfg(test)]
 mod tests {
-    use agentidp_secrets::vault::ledger::LedgerCounter;
-    use uuid::Uuid;
-
     use super::*;
+    use crate::vault::ledger::LedgerCounter;
 
-    fn id(number: u128) -> Uuid {
-        Uuid::from_u128(number)
+    fn id(number: u128) -> String {
+        number.to_string()
     }
 
     /// The row of database 1, at 5 with mark 50, with or without mark 60 noted for 6.
-    fn row(next_mark: Option<Uuid>) -> LedgerRow {
-        LedgerRow { identity: id(1), counter: 5, mark: Some(id(50)), next_mark }
+    fn row(next_mark: Option<String>) -> FolderRow {
+        FolderRow { identity: id(1), counter: 5, mark: Some(id(50)), next_mark }
     }
 
     fn entry(counters: &[(u128, u64, u128)]) -> LedgerEntry {
-        let counter = |&(ledger, counter, mark): &(u128, u64, u128)| {
-            (id(ledger).to_string(), LedgerCounter { counter, mark: id(mark).to_string() })
-        };
+        let counter =
+            |&(ledger, counter, mark): &(u128, u64, u128)| (id(ledger), LedgerCounter { counter, mark: id(mark) });
         LedgerEntry::Live { version: 9, counters: counters.iter().map(counter).collect() }
     }
 
@@ -134,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_database_that_never_claimed_finds_nothing_or_what_it_noted() {
-        let new = LedgerRow { identity: id(1), counter: 0, mark: None, next_mark: Some(id(10)) };
+        let new = FolderRow { identity: id(1), counter: 0, mark: None, next_mark: Some(id(10)) };
         assert_eq!(judge(&new, &LedgerEntry::Absent), Judgement::Unclaimed);
         assert_eq!(judge(&new, &entry(&[(1, 1, 10)])), Judgement::Advanced);
         assert_eq!(judge(&new, &entry(&[(1, 1, 11)])), Judgement::Disagrees(Disagreement::EntryNewer));
