@@ -19,12 +19,6 @@ pub enum FolderError<E> {
     Changed,
 }
 
-impl<E> From<Error> for FolderError<E> {
-    fn from(error: Error) -> Self {
-        Self::Entry(error)
-    }
-}
-
 impl<E: fmt::Display> fmt::Display for FolderError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -15,7 +15,8 @@ pub const GATE_LEASE: Duration = Duration::from_secs(40);
 /// Whether this process may delete in a folder right now. Clones share it.
 ///
 /// It closes by itself when the process stops looking at the folder's ledger entry. As a [`Gate`] it answers for the backend of its
-/// [`Folder`](super::Folder); several in a `Vec` answer each for its own.
+/// [`Folder`](super::Folder), by that backend's id, and lets all others through: where a store has several Vaults, give the lifecycle a
+/// `Vec` with a gate for each.
 #[derive(Clone, Debug)]
 pub struct FolderGate(Option<Arc<Watched>>);
 

@@ -34,7 +34,7 @@
 //! use agentidp_secrets::{SecretStore, SystemClock};
 //!
 //! # fn example(vault: VaultKv2, store: SecretStore, ledger: impl Ledger, rows: impl FolderRows) {
-//! let folder = Folder::new(vault.clone(), rows, "secret/agentidp", Arc::new(SystemClock))
+//! let folder = Folder::new(vault.clone(), rows, "secret/agentidp", Arc::new(SystemClock::default()))
 //!     .with_observer(|state, problem| eprintln!("the folder in Vault: {}, {problem:?}", state.name()));
 //! let life = Lifecycle::new(store, ledger, |task| drop(tokio::spawn(task))).with_gate(folder.gate().clone());
 //! tokio::spawn(async move { folder.watch().await });

@@ -67,12 +67,13 @@ impl FolderRow {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads the text.
+    /// Reads the text, as it was written and not just one that means the same: it is replaced by a comparison of texts.
     ///
     /// # Errors
     /// `Malformed` when it is no row's.
     pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|_| {
+        let row: Option<Self> = serde_json::from_str(text).ok();
+        row.filter(|row| row.to_text() == text).ok_or_else(|| {
             Error::new(ErrorKind::Malformed, "the row of a folder in Vault cannot be read: find out what wrote it")
         })
     }
@@ -104,7 +105,11 @@ mod tests {
             assert_eq!(FolderRow::parse(&row.to_text()).unwrap(), row);
             assert!(row.to_text().len() < 300);
         }
-        assert_eq!(FolderRow::parse("{}").unwrap_err().kind(), ErrorKind::Malformed);
+        let spaced = noted.to_text().replace(',', ", ");
+        let later = noted.to_text().replace('}', ",\"more\":1}");
+        for other in ["", "{}", &spaced, &later] {
+            assert_eq!(FolderRow::parse(other).unwrap_err().kind(), ErrorKind::Malformed, "{other}");
+        }
     }
 
     #[test]

@@ -12,3 +12,42 @@ pub trait Gate: Send + Sync + 'static {
     /// secret to the backend either: what lies there would be written over.
     fn may_adopt(&self, at: &BackendId) -> bool;
 }
+
+/// All have to agree: gates for one backend each, where a store has several with custody.
+impl<G: Gate> Gate for Vec<G> {
+    fn may_delete(&self, at: &BackendId) -> bool {
+        self.iter().all(|gate| gate.may_delete(at))
+    }
+
+    fn may_adopt(&self, at: &BackendId) -> bool {
+        self.iter().all(|gate| gate.may_adopt(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of one backend.
+    struct Of(BackendId, bool);
+
+    impl Gate for Of {
+        fn may_delete(&self, at: &BackendId) -> bool {
+            self.0 != *at || self.1
+        }
+
+        fn may_adopt(&self, at: &BackendId) -> bool {
+            self.may_delete(at)
+        }
+    }
+
+    #[test]
+    fn several_gates_answer_each_for_its_own_backend() {
+        let [eu, us] = ["eu", "us"].map(|region| BackendId::VAULT_KV2.with_instance(region).unwrap());
+        for (eu_is_open, us_is_open) in [(true, true), (true, false), (false, true), (false, false)] {
+            let gates = vec![Of(eu.clone(), eu_is_open), Of(us.clone(), us_is_open)];
+            assert_eq!((gates.may_delete(&eu), gates.may_delete(&us)), (eu_is_open, us_is_open));
+            assert_eq!((gates.may_adopt(&eu), gates.may_adopt(&us)), (eu_is_open, us_is_open));
+        }
+    }
+}

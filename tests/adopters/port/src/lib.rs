@@ -5,6 +5,7 @@
 
 mod audit;
 mod error;
+mod folders;
 mod ledger;
 mod usage;
 

@@ -1,7 +1,7 @@
 //! The contract of a ledger. This is all that a ledger of yours needs, too.
 
 use adopter_port::AgentLedger;
-use agentidp_secrets::testkit::LedgerHarness;
+use agentidp_secrets::testkit::{LedgerHarness, check_folder_rows};
 use agentidp_secrets::{ClientId, CredentialId, CredentialKey};
 use async_trait::async_trait;
 
@@ -9,6 +9,11 @@ use crate::support::fresh_pool;
 
 agentidp_secrets::ledger_conformance!(agent_ledger, Database(AgentLedger(fresh_pool().await)));
 agentidp_secrets::usage_conformance!(agent_usage, Database(AgentLedger(fresh_pool().await)));
+
+#[tokio::test]
+async fn the_rows_of_folders_keep_their_contract() {
+    check_folder_rows(&AgentLedger(fresh_pool().await)).await;
+}
 
 struct Database(AgentLedger);
 
