@@ -85,7 +85,7 @@ async fn at_each_call(case: Case, fault: Fault, at_least: u32) {
             }
             until_it_gets_through(case, fault, at_least, EACH, |_| false).await;
             if fault == Fault::Die {
-                until_it_gets_through(case, Fault::DieWithin, 2 * at_least, EACH, |_| true).await;
+                until_it_gets_through(case, Fault::DieWithin, at_least, EACH, |_| true).await;
             }
         }
     }
