@@ -85,7 +85,9 @@ async fn at_each_call(case: Case, fault: Fault, at_least: u32) {
             }
             until_it_gets_through(case, fault, at_least, EACH, |_| false).await;
             if fault == Fault::Die {
-                until_it_gets_through(case, Fault::DieWithin, at_least, EACH, |_| true).await;
+                // A suspension writes the agent's row, and asks the ledger for nothing between begin and commit.
+                let calls = if matches!(case.act, Act::Suspend) { at_least } else { 2 * at_least };
+                until_it_gets_through(case, Fault::DieWithin, calls, EACH, |_| true).await;
             }
         }
     }
