@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use agentidp_secrets::folder::{FolderGate, FolderState};
+use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::lifecycle::{
     AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row, UpgradePolicy, Usage,
     UsageLedger, Use,
@@ -210,11 +210,11 @@ struct EveryFolder(FolderGate);
 
 impl Gate for EveryFolder {
     fn may_delete(&self, _at: &BackendId) -> bool {
-        self.0.state() == FolderState::Agrees
+        self.0.state().may_delete()
     }
 
     fn may_adopt(&self, _at: &BackendId) -> bool {
-        matches!(self.0.state(), FolderState::Agrees | FolderState::Watching)
+        self.0.state().may_adopt()
     }
 }
 

@@ -61,7 +61,7 @@ async fn a_copy_of_the_database_deletes_nothing_until_an_operator_admits_it() {
         matches!(decision.unwrap(), Decision::Proved(_))
     };
 
-    // Somebody tries the copy out.
+    // An operator tries the copy out.
     let copy = Deployment::new(&vault, ledger.copy(), rows.copy(), &clock);
     copy.life.end(&key, ()).await.unwrap();
     run(&clock, &[&original, &copy], 2 * WATCH_TIME).await;

@@ -64,6 +64,19 @@ impl FolderState {
             Self::Disagrees(_) => disagrees,
         }
     }
+
+    /// Whether this database may delete in the folder.
+    #[must_use]
+    pub fn may_delete(self) -> bool {
+        self == Self::Agrees
+    }
+
+    /// Whether this database may take over what it has noted of a write. A restored one may hold a note of a secret that was
+    /// shown since.
+    #[must_use]
+    pub fn may_adopt(self) -> bool {
+        matches!(self, Self::Agrees | Self::Watching)
+    }
 }
 
 impl FolderGate {
@@ -107,9 +120,7 @@ impl FolderGate {
             *watched.held.write().unwrap_or_else(PoisonError::into_inner) = Held { state, since };
         }
     }
-}
 
-impl FolderGate {
     fn is_about(&self, at: &BackendId) -> bool {
         let backend = self.0.as_ref().and_then(|watched| watched.backend.as_ref());
         backend.is_none_or(|backend| backend == at)
@@ -118,11 +129,10 @@ impl FolderGate {
 
 impl Gate for FolderGate {
     fn may_delete(&self, at: &BackendId) -> bool {
-        !self.is_about(at) || self.state() == FolderState::Agrees
+        !self.is_about(at) || self.state().may_delete()
     }
 
-    /// A restored database may hold a note of a secret that was shown since.
     fn may_adopt(&self, at: &BackendId) -> bool {
-        !self.is_about(at) || matches!(self.state(), FolderState::Agrees | FolderState::Watching)
+        !self.is_about(at) || self.state().may_adopt()
     }
 }

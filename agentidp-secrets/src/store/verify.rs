@@ -125,7 +125,8 @@ impl SecretStore {
         Attempt { outcome: Err(gone.map_or(VerifyError::Mismatch, VerifyError::from)), level }
     }
 
-    /// Tries the records by what is remembered of them, and asks nobody. `level`: whether the work of an unknown client was done before.
+    /// Tries the records by what is remembered of them, without a call to a backend. `level`: whether this login has already cost what
+    /// an unknown client does.
     pub(super) fn attempt_from_memory<'a>(
         &'a self,
         trial: Trial<'a>,

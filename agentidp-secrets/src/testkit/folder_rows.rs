@@ -15,7 +15,7 @@ pub async fn check_folder_rows(rows: &impl FolderRows) {
     let settled = FolderRow { counter: 1, mark: Some(id(10)), next_mark: None, ..new.clone() };
     let theirs = FolderRow { identity: id(2), counter: u64::MAX >> 1, mark: Some(id(20)), next_mark: Some(id(21)) };
 
-    assert_eq!(find(rows, folder).await, None, "a folder that nobody has claimed has no row");
+    assert_eq!(find(rows, folder).await, None, "a folder that this database has not claimed has no row");
     assert!(!swap(rows, folder, Some(&new), &noted).await, "without a row nothing is replaced");
     assert_eq!(find(rows, folder).await, None, "a swap without a row makes none");
     assert!(swap(rows, folder, None, &new).await, "the first row is inserted");

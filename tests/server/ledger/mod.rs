@@ -60,7 +60,7 @@ impl Server {
     }
 
     fn may_delete(&self) -> bool {
-        self.site.app.gate.state() == FolderState::Agrees
+        self.site.app.gate.state().may_delete()
     }
 
     /// One round of each worker.

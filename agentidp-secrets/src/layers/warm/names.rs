@@ -78,8 +78,8 @@ impl Names {
 
 /// NH, the hash in UMAC (RFC 4418), over words of 64 bits: the sum of products of message and key, two words at a time.
 ///
-/// Whatever two messages are, their sums meet with a probability of at most 2⁻⁶³ over the key, as long as the key is secret and nobody
-/// sees a sum. No name leaves the layer.
+/// Two different messages have one sum with a probability of at most 2⁻⁶³ over the key, for a sender who learns neither the key nor a
+/// sum. No name leaves the layer.
 #[derive(Clone)]
 pub(super) struct Naming<'a> {
     names: &'a Names,
