@@ -216,6 +216,10 @@ impl Gate for EveryFolder {
     fn may_adopt(&self, _at: &BackendId) -> bool {
         self.0.state().may_adopt()
     }
+
+    fn may_push_out(&self, _at: &BackendId) -> bool {
+        self.0.state().may_push_out()
+    }
 }
 
 /// What happens in the sequences, for the log.

@@ -1,4 +1,4 @@
-//! Two databases on one folder in Vault: a copy deletes nothing there, until an operator says that it is the right one.
+//! Two databases on one folder in Vault: a copy deletes and pushes out nothing there, until an operator says that it is the right one.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -61,6 +61,9 @@ async fn a_copy_of_the_database_deletes_nothing_until_an_operator_admits_it() {
         matches!(decision.unwrap(), Decision::Proved(_))
     };
 
+    let rotated = CredentialKey::parse("agent-7", "credential-2").unwrap();
+    let kept = original.life.issue(&rotated, ()).await.unwrap();
+
     // An operator tries the copy out.
     let copy = Deployment::new(&vault, ledger.copy(), rows.copy(), &clock);
     copy.life.end(&key, ()).await.unwrap();
@@ -70,6 +73,16 @@ async fn a_copy_of_the_database_deletes_nothing_until_an_operator_admits_it() {
         (FolderState::Agrees, FolderState::Disagrees(Disagreement::EntryNewer))
     );
     assert!(is_served().await, "what the copy has ended is the original's");
+
+    // Vault keeps ten versions: the copy fills the place up, and pushes none out.
+    for _ in 1..10 {
+        copy.life.rotate(&rotated, Duration::ZERO, ()).await.unwrap();
+    }
+    let refused = copy.life.rotate(&rotated, Duration::ZERO, ()).await;
+    assert!(matches!(refused, Err(Failure::Backend(error)) if error.kind() == ErrorKind::Conflict));
+    let decision = original.life.authenticate(rotated.client_id(), &kept.secret).await;
+    assert!(matches!(decision.unwrap(), Decision::Proved(_)), "what the copy has rotated is the original's");
+    original.life.rotate(&rotated, Duration::ZERO, ()).await.unwrap();
 
     // The operator decides for the copy.
     let found = copy.folder.compare().await.unwrap();

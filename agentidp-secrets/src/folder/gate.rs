@@ -77,6 +77,12 @@ impl FolderState {
     pub fn may_adopt(self) -> bool {
         matches!(self, Self::Agrees | Self::Watching)
     }
+
+    /// Whether a rotation may push out the oldest version of a place, which another database may vouch for where the two disagree.
+    #[must_use]
+    pub fn may_push_out(self) -> bool {
+        !matches!(self, Self::Disagrees(_))
+    }
 }
 
 impl FolderGate {
@@ -134,5 +140,9 @@ impl Gate for FolderGate {
 
     fn may_adopt(&self, at: &BackendId) -> bool {
         !self.is_about(at) || self.state().may_adopt()
+    }
+
+    fn may_push_out(&self, at: &BackendId) -> bool {
+        !self.is_about(at) || self.state().may_push_out()
     }
 }

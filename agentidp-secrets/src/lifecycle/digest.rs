@@ -30,7 +30,7 @@ impl SecretDigest {
     }
 
     /// Of `secret`, the current one, which a repair writes once more.
-    pub(super) fn of_current(secret: &ClientSecret, formats: &SecretFormats) -> Result<Option<Self>> {
+    pub(crate) fn of_current(secret: &ClientSecret, formats: &SecretFormats) -> Result<Option<Self>> {
         Ok(Self::of(secret, formats)?.map(|Self(digest)| Self(format!("{CURRENT}{digest}").into())))
     }
 

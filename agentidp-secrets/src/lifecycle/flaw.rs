@@ -38,4 +38,8 @@ pub enum Flaw {
     EndsUsedOverlaps,
     /// A comparison deletes what no row vouches for.
     DeletesUnknownPlaces,
+    /// A database that may be a copy rotates until what the original vouches for is evicted.
+    PushesOutInDoubt,
+    /// A write to another place forgets that the current secret was just being written anew, and known by that alone.
+    ForgetsRepairs,
 }

@@ -1,4 +1,4 @@
-//! Whether this database may be believed: what was cloned or restored deletes and takes over nothing.
+//! Whether this database may be believed: what was cloned or restored deletes, takes over and pushes out nothing.
 
 use crate::record::BackendId;
 
@@ -11,6 +11,11 @@ pub trait Gate: Send + Sync + 'static {
     /// Whether what was noted here of a write to the backend was never committed elsewhere. While it may have been, a login moves no
     /// secret to the backend either: what lies there would be written over.
     fn may_adopt(&self, at: &BackendId) -> bool;
+
+    /// Whether a rotation may push out the oldest version that the backend keeps. Not where another database may vouch for it: then a
+    /// rotation goes only where there is room, and not over a record that means the latest version. Say no only where it is known
+    /// that the two disagree, since rotations fail by it.
+    fn may_push_out(&self, at: &BackendId) -> bool;
 }
 
 /// All have to agree: gates for one backend each, where a store has several with custody.
@@ -21,6 +26,10 @@ impl<G: Gate> Gate for Vec<G> {
 
     fn may_adopt(&self, at: &BackendId) -> bool {
         self.iter().all(|gate| gate.may_adopt(at))
+    }
+
+    fn may_push_out(&self, at: &BackendId) -> bool {
+        self.iter().all(|gate| gate.may_push_out(at))
     }
 }
 
@@ -39,6 +48,10 @@ mod tests {
         fn may_adopt(&self, at: &BackendId) -> bool {
             self.may_delete(at)
         }
+
+        fn may_push_out(&self, at: &BackendId) -> bool {
+            self.may_delete(at)
+        }
     }
 
     #[test]
@@ -48,6 +61,7 @@ mod tests {
             let gates = vec![Of(eu.clone(), eu_is_open), Of(us.clone(), us_is_open)];
             assert_eq!((gates.may_delete(&eu), gates.may_delete(&us)), (eu_is_open, us_is_open));
             assert_eq!((gates.may_adopt(&eu), gates.may_adopt(&us)), (eu_is_open, us_is_open));
+            assert_eq!((gates.may_push_out(&eu), gates.may_push_out(&us)), (eu_is_open, us_is_open));
         }
     }
 }

@@ -121,6 +121,7 @@ impl<L: Ledger> Lifecycle<L> {
                 return Asked::Refused(Why::Changed);
             }
             let unrepaired = note.awaits_repair(now).filter(|elsewhere| elsewhere != place && !displaces);
+            let unrepaired = unrepaired.filter(|_| !self.has(Flaw::ForgetsRepairs));
             if let Some(elsewhere) = unrepaired {
                 return Asked::Unrepaired(elsewhere);
             }

@@ -9,7 +9,7 @@ use super::lease::Lease;
 use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
 use super::rows::{Revision, Row, State};
-use super::writing::{NewSecret, Written, rotating};
+use super::writing::{NewSecret, Written, means_the_latest, rotating};
 use super::{ATTEMPTS, Failure, Lifecycle, Shown};
 use crate::backend::Pointer;
 use crate::credential::CredentialKey;
@@ -130,8 +130,15 @@ impl<L: Ledger> Lifecycle<L> {
             self.close(&lease).await;
             return Err(failure);
         }
-        if lease.kind == OpenWriteKind::Pin && self.pin(&before, &mut lease).await? {
-            return Ok(None);
+        if lease.kind == OpenWriteKind::Pin {
+            // In a database that this one is a copy of, the record may still mean the latest version.
+            if !self.may_push_out(place.backend()) {
+                self.close(&lease).await;
+                return Err(rotating(means_the_latest(), self.0.store.primary_backend()).into());
+            }
+            if self.pin(&before, &mut lease).await? {
+                return Ok(None);
+            }
         }
         let (attempt, now) = (lease.attempt, lease.now);
         let previous = match self.previous(&before, overlap, now).await {

@@ -101,7 +101,7 @@ impl Revision {
     }
 
     /// A fresh one: 128 bits from the operating system.
-    pub(super) fn fresh() -> Result<Self> {
+    pub(crate) fn fresh() -> Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
             .map_err(|_| Error::new(ErrorKind::Internal, "the operating system gave no randomness for a revision"))?;

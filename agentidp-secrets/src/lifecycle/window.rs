@@ -17,6 +17,8 @@ pub(super) struct Window {
     /// Whether it is certain that neither the ledger nor the backend was restored: else what lies on top may have been committed in
     /// another life.
     pub(super) may_adopt: bool,
+    /// Whether no other database vouches for any version.
+    pub(super) may_push_out: bool,
     /// Whether the pinned version can still be read.
     pub(super) has_base: bool,
     /// Whether the version before the pinned one is still there; nothing where there never was one.
@@ -34,7 +36,8 @@ pub(super) enum Next {
     Write,
     /// Write the current secret over the latest version and have the row pin it, before the pinned version is evicted.
     Repair,
-    /// A repair would evict the pinned version, while it is not certain whether what lies on top counts: that is for the operator.
+    /// A repair would evict the pinned version, while it is not certain whether what lies on top counts; or another version would evict
+    /// one that another database may vouch for. That is for the operator.
     Wait,
     /// One more version would evict one that counts.
     Refuse,
@@ -44,6 +47,9 @@ impl Window {
     pub(super) fn next(&self) -> Next {
         if self.is_noted && self.may_adopt && self.latest == self.base + 1 {
             return Next::Adopt;
+        }
+        if !self.may_push_out && self.latest >= self.kept() {
+            return Next::Wait;
         }
         if self.oldest < self.base && self.evicts(self.oldest) {
             return Next::Refuse;
@@ -92,6 +98,7 @@ mod tests {
         latest: 4,
         is_noted: false,
         may_adopt: true,
+        may_push_out: true,
         has_base: true,
         has_older: Some(true),
         kept: 10,
@@ -117,6 +124,21 @@ mod tests {
         assert_eq!(noted.next(), Next::Write);
         assert_eq!(Window { kept: 3, ..noted }.next(), Next::Repair, "the pinned version stays");
         assert_eq!(Window { kept: 2, ..noted }.next(), Next::Wait);
+    }
+
+    /// The oldest one may be what the original of a copy vouches for.
+    #[test]
+    fn where_another_database_may_vouch_for_a_version_none_is_evicted() {
+        for latest in 0..30 {
+            for base in 1..30 {
+                let place = Window { base, oldest: base, latest, may_adopt: false, may_push_out: false, ..PLACE };
+                let has_room = latest < place.kept;
+                assert!(has_room || place.next() == Next::Wait, "{place:?}");
+                assert!(!has_room || base != latest || place.next() == Next::Write, "{place:?}");
+            }
+        }
+        let shows_less = Window { has_older: Some(false), may_push_out: false, ..PLACE };
+        assert_eq!(shows_less.next(), Next::Wait);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::backend::{Held, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind, Operation, Result as BackendResult};
-use crate::record::StoredSecret;
+use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
 use crate::selector::Selector;
 
@@ -47,7 +47,7 @@ impl<L: Ledger> Lifecycle<L> {
         let (backend, key) = (self.0.store.primary_backend(), lease.key.clone());
         let window = self.window(lease, oldest);
         // Without an earlier attempt the version that the row pins ought to be the latest.
-        if lease.left.is_none() && window.next() == Next::Write {
+        if lease.left.is_none() && window.next() == Next::Write && window.may_push_out {
             match backend.rotate(&key, record, &secret).await {
                 Ok(stored) => return Ok(Written::New(self.new_secret(&key, stored, secret))),
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -103,7 +103,7 @@ impl<L: Ledger> Lifecycle<L> {
         lease: &Lease,
         secret: ClientSecret,
     ) -> Result<NewSecret, Failure<L::Error>> {
-        let (backend, key) = (self.0.store.primary_backend(), &lease.key);
+        let (backend, key, window) = (self.0.store.primary_backend(), &lease.key, self.window(lease, 0));
         if lease.left.is_none() {
             match backend.store(key, &secret).await {
                 Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
@@ -125,6 +125,10 @@ impl<L: Ledger> Lifecycle<L> {
             if self.evicts_previous(lease, latest) && !self.has(Flaw::WritesOnTop) {
                 self.close(lease).await;
                 return Err(rotating(too_few_versions(), backend).into());
+            }
+            if !window.may_push_out && latest >= window.kept {
+                self.close(lease).await;
+                return Err(rotating(in_doubt(), backend).into());
             }
             match backend.overwrite(key, latest, Some(&secret)).await {
                 Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
@@ -149,6 +153,11 @@ impl<L: Ledger> Lifecycle<L> {
         NewSecret { secret, stored, selector }
     }
 
+    /// Whether no other database vouches for what lies at the backend.
+    pub(super) fn may_push_out(&self, at: &BackendId) -> bool {
+        self.has(Flaw::PushesOutInDoubt) || self.0.gate.as_ref().is_none_or(|gate| gate.may_push_out(at))
+    }
+
     /// Whether a write over `latest` evicts a previous secret, which counts at the place that the credential moves back to.
     fn evicts_previous(&self, lease: &Lease, latest: u64) -> bool {
         let secrets = lease.row.as_ref().and_then(|row| row.secrets.as_ref());
@@ -163,6 +172,7 @@ impl<L: Ledger> Lifecycle<L> {
             latest: lease.base,
             is_noted: false,
             may_adopt: self.may_adopt(lease.place.backend()),
+            may_push_out: self.may_push_out(lease.place.backend()),
             has_base: true,
             has_older: None,
             kept: self
@@ -178,7 +188,7 @@ impl<L: Ledger> Lifecycle<L> {
         let latest = backend.inspect(key, None).await?;
         let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
-        if window.latest > base && window.next() != Next::Adopt {
+        if window.latest > base && window.next() != Next::Adopt || !window.may_push_out {
             window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();
             if base > 1 {
                 window.has_older = Some(matches!(backend.inspect(key, Some(base - 1)).await?, Held::Version { .. }));
@@ -192,6 +202,10 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) async fn repair_again(&self, lease: &mut Lease) -> Result<Option<StoredSecret>, Failure<L::Error>> {
         let backend = self.backend_at(&lease.key, &lease.place)?;
         match self.look(lease, lease.base).await {
+            Ok((window, _)) if window.next() == Next::Wait => {
+                self.close(lease).await;
+                Err(rotating(in_doubt(), backend).into())
+            }
             Ok((window, _)) if window.has_base && window.evicts_base() => self.repair(lease, &window).await.map(Some),
             Ok(_) => Ok(None),
             Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
@@ -260,10 +274,16 @@ fn too_few_versions() -> Error {
     Error::new(ErrorKind::Conflict, message)
 }
 
+pub(super) fn means_the_latest() -> Error {
+    let message = "the record means the latest version. The gate (with_gate) says that the database or the backend may have been copied or \
+                   restored, so that another version would change what the record means elsewhere: admit this database";
+    Error::new(ErrorKind::Conflict, message)
+}
+
 fn in_doubt() -> Error {
-    let message = "newer versions lie on top that no row points to, and there is no room for another one. The gate (with_gate) says that \
-                   the database or the backend may have been restored, so they stay: have the comparison settled, or raise \
-                   max_versions";
+    let message = "there is no room for another version without evicting one. The gate (with_gate) says that the database or the backend \
+                   may have been copied or restored, so that what lies there may count elsewhere, and it stays: have the comparison \
+                   settled, admit this database, or raise max_versions";
     Error::new(ErrorKind::Conflict, message)
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Closed, Refuses, Site, clock, over, site};
-use crate::backend::{Held, SecretBackend as _};
+use crate::backend::{Held, SecretBackend as _, SharedBackend};
+use crate::backends::Memory;
 use crate::error::{ErrorKind, Operation};
-use crate::lifecycle::{Change, Failure, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row};
+use crate::lifecycle::{Change, Failure, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row, Shown};
 use crate::secret::ClientSecret;
 use crate::stack;
 use crate::store::SecretStore;
@@ -114,4 +115,27 @@ async fn what_was_refused_while_the_gate_was_closed_is_deleted_later() {
     assert!(matches!(site.memory.inspect(&site.key, None).await.unwrap(), Held::Version { .. }));
     drained(&site).await;
     assert!(site.forgotten().await);
+}
+
+#[tokio::test]
+async fn a_copy_pushes_out_nothing_that_its_original_may_vouch_for() {
+    let memory: SharedBackend = Arc::new(Memory::keeping(3));
+    let site = over(&clock(), |_| SecretStore::builder(Arc::clone(&memory)));
+    let first = site.life.issue(&site.key, ()).await.unwrap();
+    let store = site.life.store().clone();
+    let copy = Lifecycle::new(store, site.ledger.copy(), |task| drop(tokio::spawn(task))).with_gate(Closed);
+    let refused = |rotated: Result<Shown, Failure<MemoryError>>| match rotated {
+        Err(Failure::Backend(error)) => error.kind() == ErrorKind::Conflict && error.to_string().contains("admit"),
+        _ => false,
+    };
+    for _ in 0..2 {
+        copy.rotate(&site.key, Duration::ZERO, ()).await.unwrap();
+    }
+    for overlap in [Duration::ZERO, Duration::from_secs(60)] {
+        assert!(refused(copy.rotate(&site.key, overlap, ()).await), "there is no room beside what is there");
+    }
+    assert!(site.works(&first.secret).await);
+
+    let second = site.life.rotate(&site.key, Duration::ZERO, ()).await.unwrap();
+    assert!(site.works(&second.secret).await, "the original goes on");
 }

@@ -149,6 +149,10 @@ impl Gate for OpenFor {
     fn may_adopt(&self, at: &BackendId) -> bool {
         at.as_str() == self.0
     }
+
+    fn may_push_out(&self, at: &BackendId) -> bool {
+        at.as_str() == self.0
+    }
 }
 
 #[tokio::test]

@@ -41,6 +41,10 @@ impl Gate for Closed {
     fn may_adopt(&self, _at: &BackendId) -> bool {
         false
     }
+
+    fn may_push_out(&self, _at: &BackendId) -> bool {
+        false
+    }
 }
 
 /// An hour after the epoch: times before it can be told apart from none.

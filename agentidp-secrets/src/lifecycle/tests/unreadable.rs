@@ -92,3 +92,19 @@ async fn nothing_is_pushed_out_where_a_record_that_stays_may_point() {
     let held = site.memory.inspect(&site.key, None).await.unwrap();
     assert!(held.secret().is_some_and(|held| held.ct_eq(&shown.secret)));
 }
+
+/// A replica that was not given the digests' backend keeps the record in mind: it cannot know that nothing lies anywhere.
+#[tokio::test]
+async fn a_digest_that_ended_where_its_backend_was_missing_is_forgotten_by_the_next_replica_that_has_it() {
+    let site = over(&clock(), |memory| SecretStore::builder(quick()).accepts(memory));
+    site.life.issue(&site.key, ()).await.unwrap();
+    let lacking = SecretStore::builder(std::sync::Arc::clone(&site.memory));
+    let lacking = lacking.clock(std::sync::Arc::<crate::clock::ManualClock>::clone(&site.clock)).build().unwrap();
+    let lacking = Lifecycle::new(lacking, site.ledger.clone(), |task| drop(tokio::spawn(task)));
+    lacking.end(&site.key, ()).await.unwrap();
+    lacking.round().await;
+    assert!(site.note().is_some_and(|note| !note.debts.is_empty()));
+    site.clock.advance(Duration::from_secs(2 * 24 * 3600));
+    site.life.round().await;
+    assert_eq!(site.note(), None);
+}

@@ -154,6 +154,10 @@ impl Gate for Closed {
     fn may_adopt(&self, at: &BackendId) -> bool {
         *at != BackendId::MEMORY
     }
+
+    fn may_push_out(&self, at: &BackendId) -> bool {
+        *at != BackendId::MEMORY
+    }
 }
 
 #[tokio::test]

@@ -72,10 +72,10 @@ pub(super) async fn settle(cluster: &Cluster) {
 async fn compare(cluster: &Cluster) {
     let Some(replica) = replica(cluster) else { return };
     let told = replica.compare(Mode::DryRun).await;
-    let (has_restored, over) = {
+    let (has_restored, over, of_a_clone) = {
         let world = cluster.world.lock();
         let over = world.oracle.seen.iter().filter(|(_, seen)| seen.is_over).map(|(key, _)| key.clone());
-        (world.counts.restores > 0, over.collect::<Vec<_>>())
+        (world.counts.restores > 0, over.collect::<Vec<_>>(), world.rotated_by_a_clone.clone())
     };
     let is_wrong = |difference: &&Difference| {
         use DifferenceKind as Kind;
@@ -85,7 +85,12 @@ async fn compare(cluster: &Cluster) {
         // Over once; then the clock jumped back to before its end.
         let was_over =
             difference.kind == Kind::PreviousMissing && difference.key().is_some_and(|key| over.contains(&key));
-        !(harmless.contains(&difference.kind) || has_restored && lost.contains(&difference.kind) || was_over)
+        let is_of_a_clone =
+            difference.kind == Kind::PathOfEnded && difference.key().is_some_and(|key| of_a_clone.contains(&key));
+        !(is_of_a_clone
+            || harmless.contains(&difference.kind)
+            || has_restored && lost.contains(&difference.kind)
+            || was_over)
     };
     let wrong: Vec<_> = told.iter().flatten().filter(is_wrong).map(ToString::to_string).collect();
     if told.is_none() || !wrong.is_empty() {
@@ -167,7 +172,7 @@ async fn works(cluster: &Cluster, key: &CredentialKey, secret: &ClientSecret, ex
 async fn finish(cluster: &Cluster, key: &CredentialKey, kind: Kind) -> Option<Option<Shown>> {
     let mut last = String::new();
     for _ in 0..4 {
-        let Replica { life, site } = replica(cluster)?;
+        let Replica { life, site, .. } = replica(cluster)?;
         let number = cluster.world.lock().begin(key, kind);
         let audit = Audit { site, operation: number };
         let answer: Result<Option<Shown>, Failure<MemoryError>> = match kind {
@@ -215,7 +220,8 @@ impl World {
             let Some(row) = entry.state.active() else {
                 let is_held = (0..MOUNTS).any(|mount| self.mounts[mount].places.contains_key(&key));
                 // What another life of the database has issued is named, and never deleted without being asked to.
-                let is_of_another = self.counts.restores > 0 && entry.state == State::Absent;
+                let is_of_another =
+                    self.counts.restores > 0 && entry.state == State::Absent || self.rotated_by_a_clone.contains(&key);
                 if is_held && !is_of_another || entry.note.is_some() {
                     self.violate("nothing is held that nobody vouches for", |world| {
                         format!("{key}, held: {is_held}; {}", world.describe(&key))

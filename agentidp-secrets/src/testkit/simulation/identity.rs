@@ -23,4 +23,8 @@ impl Gate for Identity {
     fn may_adopt(&self, _at: &BackendId) -> bool {
         self.agrees()
     }
+
+    fn may_push_out(&self, _at: &BackendId) -> bool {
+        self.agrees()
+    }
 }

@@ -20,7 +20,7 @@ pub(super) fn begin(replica: &Replica, key: &CredentialKey) {
 }
 
 pub(super) fn begin_with(replica: &Replica, key: &CredentialKey, secret: ClientSecret) {
-    let Replica { life, site } = replica.clone();
+    let Replica { life, site, .. } = replica.clone();
     {
         let mut world = site.world.lock();
         world.oracle.presented(&secret);

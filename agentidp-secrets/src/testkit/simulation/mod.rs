@@ -15,8 +15,9 @@
 //! Each call to the ledger or to a backend is a point, before and after which a replica may be held up, stand still, or die with all
 //! its tasks; another one starts on the same ledger. Calls fail; commits are lost, done or not, or carried out later;
 //! requests are lost, carried out late, twice or without an answer; a standby answers with what it knew. Callers hang up, the
-//! clock jumps, replicas are set to different backends. Replicas, and clones of the database, compare rows and mounts. The
-//! database or a mount is put back to an earlier moment, and nothing may be deleted until the operator has settled what differs.
+//! clock jumps, replicas are set to different backends, or lack one. Replicas, and clones of the database, rotate, and compare rows and
+//! mounts. The database or a mount is put back to an earlier moment, and nothing may be deleted until the operator has settled what
+//! differs.
 //!
 //! # What must hold
 //! | when | rule |

@@ -194,8 +194,8 @@ impl World {
 
     /// Whether the current secret was written anew, and the version that the row pins is gone. That is so for a moment where a
     /// rotation failed, a move to the other mount has taken the place of its open write, and a late request has used up the room:
-    /// one at a mount that keeps two versions, more elsewhere. And wherever versions of another life stand between, until the
-    /// operator has settled which of them counts.
+    /// one at a mount that keeps two versions, more elsewhere. And wherever versions of another life, or of a clone, stand between,
+    /// until the operator has settled which of them counts.
     fn is_repaired(&self, key: &CredentialKey, row: &Row) -> bool {
         let Some(mount) = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current)) else { return false };
         let latest = self.mounts[mount].read(key, self.mounts[mount].latest(key)).and_then(Option::as_ref);
@@ -203,7 +203,8 @@ impl World {
         let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
         let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
             || self.mounts.iter().all(|mount| mount.places.contains_key(key));
-        (has_moved || !self.is_itself) && latest.is_some() && alike(meaning, latest)
+        let has_another = !self.is_itself || self.rotated_by_a_clone.contains(key);
+        (has_moved || has_another) && latest.is_some() && alike(meaning, latest)
     }
 
     /// A DELETE may arrive at any time, but never for what counts.

@@ -14,6 +14,7 @@ use super::site::Site;
 use super::small::Small;
 use super::world::Shared;
 use crate::backend::SharedBackend;
+use crate::credential::CredentialKey;
 use crate::error::Result;
 use crate::keys::MacKeys;
 use crate::lifecycle::compare::{Difference, Mode};
@@ -25,13 +26,15 @@ use crate::store::SecretStore;
 pub(super) struct Replica {
     pub(super) life: Lifecycle<SimulatedLedger>,
     pub(super) site: Site,
+    /// The backend that it was not given.
+    lacks: Option<usize>,
 }
 
 impl Replica {
-    /// Compares the rows with each mount; what was told, unless something fails.
+    /// Compares the rows with each mount that it has; what was told, unless something fails.
     pub(super) async fn compare(&self, mode: Mode) -> Option<Vec<Difference>> {
         let mut told = Vec::new();
-        for mount in 0..MOUNTS {
+        for mount in (0..MOUNTS).filter(|mount| self.lacks != Some(*mount)) {
             let mount = MountBackend::new(mount, self.site.clone()).ok()?;
             let mut tell = |difference: &Difference| told.push(difference.clone());
             self.life.compare(&mount, mode, &mut tell).await.ok()?;
@@ -49,7 +52,7 @@ pub(super) struct Cluster {
     clones: Arc<Mutex<Vec<Replica>>>,
 }
 
-/// A clone of a database deletes nothing and takes nothing over.
+/// A clone of a database deletes, takes over and pushes out nothing.
 struct Closed;
 
 impl Gate for Closed {
@@ -58,6 +61,10 @@ impl Gate for Closed {
     }
 
     fn may_adopt(&self, _at: &BackendId) -> bool {
+        false
+    }
+
+    fn may_push_out(&self, _at: &BackendId) -> bool {
         false
     }
 }
@@ -124,8 +131,20 @@ impl Cluster {
         if let Ok(clone) = self.process(usize::MAX, memory, false) {
             let is_open = self.world.lock().fault == Some(Fault::NoGate);
             let life = if is_open { clone.life } else { clone.life.with_gate(Closed) };
-            self.clones().push(Replica { life, site: clone.site });
+            self.clones().push(Replica { life, ..clone });
         }
+    }
+
+    /// The clone rotates, as the database does that it is a copy of.
+    pub(super) fn rotate_in_the_clone(&self, key: CredentialKey, overlap: Duration) {
+        let Some(Replica { life, site, .. }) = self.a_clone() else { return };
+        {
+            let mut world = self.world.lock();
+            world.tell(|_| format!("the clone rotates {key}"));
+            world.rotated_by_a_clone.insert(key.clone());
+            world.counts.rotated_by_clones += 1;
+        }
+        site.spawn(Box::pin(async move { drop(life.rotate(&key, overlap, ()).await) }));
     }
 
     /// Stops the processes of all replicas, and says how many replicas there are.
@@ -139,22 +158,40 @@ impl Cluster {
         self.replicas().len()
     }
 
+    /// Starts those anew that were not given all backends.
+    pub(super) fn give_all_backends(&self) {
+        let setting = self.world.lock().setting;
+        self.world.lock().setting = Setting { lacking: 0, blind: None, ..setting };
+        let lacking: Vec<_> = self.replicas().iter().flatten().filter(|it| it.lacks.is_some()).cloned().collect();
+        for Replica { site, .. } in lacking {
+            // One that is dead is followed by another in any case.
+            if self.world.lock().dead.insert(site.owner) {
+                self.executor.kill(site.owner);
+                self.start_another(site.replica);
+            }
+        }
+    }
+
     /// Starts a process of each replica.
     pub(super) fn start_again(&self, replicas: usize) {
         (0..replicas).for_each(|replica| self.start_another(replica));
     }
 
     fn process(&self, replica: usize, memory: MemoryLedger, may_die: bool) -> Result<Replica> {
-        let (owner, setting, primary, clock, fault, is_small) = {
+        let (owner, setting, primary, lacks, clock, fault, is_small) = {
             let mut guard = self.world.lock();
             let world = &mut *guard;
-            let Setting { primary, second, others, .. } = world.setting;
+            let Setting { primary, second, others, lacking, blind, .. } = world.setting;
             let is_another = world.chance.happens(others);
             let primary = if is_another { second } else { primary };
+            let lacks = (may_die && world.chance.happens(lacking)).then(|| world.chance.below(MOUNTS + 1));
+            let lacks = if blind == Some(replica) { Some(0) } else { lacks.filter(|lacks| *lacks != primary) };
             world.processes += 1;
-            world.tell(|_| format!("replica {replica} starts with backend {primary} for new secrets"));
+            world.tell(|_| {
+                format!("replica {replica} starts with backend {primary} for new secrets, and without {lacks:?}")
+            });
             let (clock, is_small) = (Arc::clone(&world.clock), world.small.is_some());
-            (Owner(world.processes), world.setting, primary, clock, world.fault, is_small)
+            (Owner(world.processes), world.setting, primary, lacks, clock, world.fault, is_small)
         };
         let cluster = self.clone();
         let site = Site {
@@ -169,9 +206,11 @@ impl Cluster {
             backends.push(Arc::new(MountBackend::new(mount, site.clone())?));
         }
         backends.push(Arc::new(DigestBackend::new(site.clone())?));
-        let mut store = SecretStore::builder(backends.remove(primary)).clock(clock);
-        for backend in backends {
-            store = store.accepts(backend);
+        let mut store = SecretStore::builder(Arc::clone(&backends[primary])).clock(clock);
+        for (number, backend) in backends.into_iter().enumerate() {
+            if number != primary && lacks != Some(number) {
+                store = store.accepts(backend);
+            }
         }
         if setting.has_selectors {
             store = store.selector_keys(MacKeys::parse(&format!("k1:{}", "0123456789abcdef".repeat(4)))?);
@@ -194,6 +233,6 @@ impl Cluster {
         let life = life.with_flaw(fault.and_then(Fault::in_the_library));
         // A clone has none, or one that is closed.
         let life = if may_die { life.with_gate(Identity(self.world.clone())) } else { life };
-        Ok(Replica { life, site })
+        Ok(Replica { life, site, lacks })
     }
 }

@@ -39,6 +39,8 @@ pub struct Counts {
     pub jumps: u64,
     /// Times that the database or a mount was put back to an earlier moment.
     pub restores: u64,
+    /// Rotations that were asked of a clone of the database.
+    pub rotated_by_clones: u64,
     /// Looks at which a current secret was written anew and not yet pinned again.
     pub gaps: u64,
 }
@@ -79,6 +81,7 @@ impl AddAssign for Counts {
         self.failures += other.failures;
         self.jumps += other.jumps;
         self.restores += other.restores;
+        self.rotated_by_clones += other.rotated_by_clones;
         self.gaps += other.gaps;
     }
 }

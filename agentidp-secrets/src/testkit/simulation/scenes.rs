@@ -15,7 +15,10 @@ use super::small::Small;
 use super::world::World;
 use super::{Chance, end, login, play, rates};
 use crate::credential::CredentialKey;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lifecycle::{DebtKind, Ledger as _, Note, OpenWrite, OpenWriteKind, Revision, SecretDigest};
+use crate::record::StoredSecret;
+use crate::secret::ClientSecret;
 
 const OVERLAP: Duration = Duration::from_secs(3600);
 
@@ -52,6 +55,9 @@ enum Form {
     Pinned,
     /// It has moved from the mount to digests, and owes what it has left.
     Left,
+    /// The version that the row pins was pushed out by a repair whose commit never came. New secrets go to the other mount, and a replica
+    /// may not have been given this one.
+    Unrepaired { blind: Option<usize> },
 }
 
 /// A beginning, and what two replicas are asked at once.
@@ -75,8 +81,20 @@ impl Scene {
     pub fn all() -> Vec<Self> {
         let pairs =
             (0..ASKED.len()).flat_map(|first| (first..ASKED.len()).map(move |second| [ASKED[first], ASKED[second]]));
-        let forms = [Form::Digest, Form::Bare, Form::Pinned, Form::Left];
-        pairs.flat_map(|asked| forms.map(|form| Self { form, asked })).collect()
+        let unrepaired = [None, Some(0), Some(1)].map(|blind| Form::Unrepaired { blind });
+        let forms = [Form::Digest, Form::Bare, Form::Pinned, Form::Left].into_iter().chain(unrepaired);
+        pairs.flat_map(|asked| forms.clone().map(move |form| Self::new(form, asked))).collect()
+    }
+
+    /// Where a replica is without the mount, a rotation has no overlap: it may leave the secret there, and not what it does not know.
+    fn new(form: Form, asked: [Asked; 2]) -> Self {
+        let asked = asked.map(|asked| match (form, asked) {
+            (Form::Unrepaired { blind: Some(_) }, Asked::Change(Kind::Rotate(_))) => {
+                Asked::Change(Kind::Rotate(Duration::ZERO))
+            }
+            (_, asked) => asked,
+        });
+        Self { form, asked }
     }
 
     /// Goes through it whole.
@@ -108,7 +126,7 @@ fn one(small: Small, scene: Scene, fault: Option<Fault>, with_history: bool) -> 
             let mut world = World::new(Chance::new(1), fault, with_history);
             // Nothing is left to chance.
             world.rates = rates::Rates::default();
-            world.set_versions_kept(3);
+            world.set_versions_kept(if matches!(scene.form, Form::Unrepaired { .. }) { 2 } else { 3 });
             world.small = Some(small);
             world
         },
@@ -144,6 +162,7 @@ async fn drive(cluster: Cluster, scene: Scene) {
     };
     if !is_known {
         open(&cluster, false);
+        cluster.give_all_backends();
         end::settle(&cluster).await;
     }
 }
@@ -157,15 +176,20 @@ fn open(cluster: &Cluster, is_open: bool) {
 /// Puts the credential there, starts the replicas, and does what comes before.
 async fn begin(cluster: &Cluster, form: Form) -> Result<CredentialKey> {
     let key = CredentialKey::parse("client", "c0")?;
-    let primary = if matches!(form, Form::Left) { MOUNTS } else { 0 };
+    let primary = match form {
+        Form::Left => MOUNTS,
+        Form::Unrepaired { .. } => 1,
+        Form::Digest | Form::Bare | Form::Pinned => 0,
+    };
     {
         let mut world = cluster.world.lock();
-        world.setting = Setting { primary, second: primary, ..Setting::default() };
+        let blind = if let Form::Unrepaired { blind } = form { blind } else { None };
+        world.setting = Setting { primary, second: primary, blind, ..Setting::default() };
         world.oracle.keys.push(key.clone());
         match form {
             Form::Digest => world.import_a_digest(&key)?,
             Form::Bare => world.import_a_version(&key, 0, 1, false)?,
-            Form::Pinned | Form::Left => world.import_a_version(&key, 0, 0, true)?,
+            Form::Pinned | Form::Left | Form::Unrepaired { .. } => world.import_a_version(&key, 0, 0, true)?,
         }
         world.accept();
         world.name_the_known();
@@ -180,7 +204,35 @@ async fn begin(cluster: &Cluster, form: Form) -> Result<CredentialKey> {
             cluster.world.lock().answered(number, answer.map(Some));
         }
     }
+    if let (Form::Unrepaired { .. }, Some(replica)) = (form, cluster.at(0)) {
+        leave_a_repair(&replica, &key).await?;
+    }
     Ok(key)
+}
+
+/// On top of the version that the row pins lies one that was never committed; over that the current secret was written anew, and the
+/// process died. What a move has left that failed lies at the other mount.
+async fn leave_a_repair(replica: &Replica, key: &CredentialKey) -> Result<()> {
+    let gone = || Error::new(ErrorKind::NotFound, "the scene's secret is not there");
+    let (memory, lease_until, current) = {
+        let world = replica.site.world.lock();
+        let current = world.oracle.meaning(key).and_then(|meaning| meaning.current.clone());
+        (world.ledger.clone(), world.now(), current.ok_or_else(gone)?)
+    };
+    let (place, attempt) = (StoredSecret::parse(&format!("{{mount-0}}{key}"))?, Revision::fresh()?);
+    let digests = SecretDigest::of_current(&current, replica.life.store().formats())?.into_iter().collect();
+    let open = OpenWrite { kind: OpenWriteKind::Repair, place, base: 1, attempt, digests, lease_until };
+    let left = StoredSecret::parse(&format!("{{mount-1}}{key}"))?;
+    let mut note = Note { open: Some(open), ..Note::default() };
+    note.owe(left, DebtKind::Rest, lease_until);
+    let mut tx = memory.begin().await.map_err(|_| gone())?;
+    memory.note(&mut tx, key, Some(&note)).await.map_err(|_| gone())?;
+    memory.commit(tx).await.map_err(|_| gone())?;
+    let mut world = replica.site.world.lock();
+    world.next_version(0, key, ClientSecret::generate()?);
+    world.next_version(1, key, ClientSecret::generate()?);
+    world.next_version(0, key, current);
+    Ok(())
 }
 
 fn begin_to(replica: Replica, key: &CredentialKey, asked: Asked) {

@@ -39,6 +39,7 @@ pub(super) async fn drive(cluster: Cluster) {
         }
     }
     world.lock().calm_down();
+    cluster.give_all_backends();
     sleep(EVERYTHING_HAS_ARRIVED).await;
     end::settle(&cluster).await;
 }
@@ -49,14 +50,17 @@ fn begin(world: &Shared) -> Result<usize> {
         let mut world = world.lock();
         let (primary, second) = (world.chance.below(MOUNTS + 1), world.chance.below(MOUNTS + 1));
         let others = world.chance.one_of(&[0, 0, 300, 500]);
+        let lacking = world.chance.one_of(&[0, 0, 0, 300]);
         let (has_selectors, pace) = (world.chance.happens(300), world.chance.below(3));
         let may_clone = world.chance.happens(150);
-        let sweeps = world.chance.happens(100);
+        let sweeps = world.chance.happens(150);
         let pace = if sweeps { 2 } else { pace };
         world.setting = Setting {
             primary,
             second,
             others: u32::try_from(others).unwrap_or(0),
+            lacking: u32::try_from(lacking).unwrap_or(0),
+            blind: None,
             has_selectors,
             pace,
             may_clone,
@@ -122,7 +126,7 @@ impl World {
         Ok(())
     }
 
-    fn next_version(&mut self, mount: usize, key: &CredentialKey, secret: ClientSecret) -> u64 {
+    pub(super) fn next_version(&mut self, mount: usize, key: &CredentialKey, secret: ClientSecret) -> u64 {
         let cas = self.mounts[mount].latest(key);
         self.mounts[mount].apply(key, &kv::Change::Write { cas, secret: Some(secret) }).unwrap_or(0)
     }
@@ -174,7 +178,8 @@ fn act(cluster: &Cluster) -> Duration {
     };
     let wait = Duration::from_millis(world.chance.one_of(waits));
     let (Some(replica), Some(key)) = (replica, world.a_key()) else { return wait };
-    let overlap = Duration::from_secs(world.chance.one_of(&[0, 0, 1, 60, 3600, 40_000]));
+    let overlaps: &[u64] = if world.setting.sweeps { &[3600, 40_000] } else { &[0, 0, 1, 60, 3600, 40_000] };
+    let overlap = Duration::from_secs(world.chance.one_of(overlaps));
     let is_absent = *world.oracle_state(&key) == crate::lifecycle::State::Absent;
     let key = if is_absent { world.fresh(key) } else { key };
     let is_sweep = world.setting.sweeps && world.chance.happens(400);
@@ -234,7 +239,12 @@ fn act(cluster: &Cluster) -> Duration {
         }
         _ => None,
     };
+    let rotates_a_clone = matches!(kind, Some(Kind::Rotate(_))) && world.setting.may_clone && world.chance.happens(300);
     match kind {
+        Some(_) if rotates_a_clone => {
+            drop(guard);
+            cluster.rotate_in_the_clone(key, overlap);
+        }
         Some(kind) => {
             let number = world.begin(&key, kind);
             world.tell(|_| format!("replica {} is asked: operation {number}, {kind:?} of {key}", replica.site.replica));
@@ -251,7 +261,7 @@ fn act(cluster: &Cluster) -> Duration {
 
 /// Runs an operation as a handler of the replica does, whose caller may hang up.
 pub(super) fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usize) {
-    let Replica { life, site } = replica;
+    let Replica { life, site, .. } = replica;
     site.clone().spawn(Box::pin(async move {
         let audit = Audit { site: site.clone(), operation: number };
         let sequence = async {

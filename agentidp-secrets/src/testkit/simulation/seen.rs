@@ -19,6 +19,10 @@ pub(super) struct Setting {
     /// Another backend, and how many processes of a thousand are set to it.
     pub(super) second: usize,
     pub(super) others: u32,
+    /// How many processes of a thousand were not given one of the other backends.
+    pub(super) lacking: u32,
+    /// The replica that was not given the first mount.
+    pub(super) blind: Option<usize>,
     pub(super) has_selectors: bool,
     /// How fast operations follow each other: at once, or with time for leases and overlaps to end.
     pub(super) pace: usize,

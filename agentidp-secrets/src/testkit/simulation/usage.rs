@@ -45,7 +45,7 @@ impl UsageLedger for SimulatedLedger {
 
 /// Writes what a process has noted.
 pub(super) fn write(replica: Replica) {
-    let Replica { life, site } = replica;
+    let Replica { life, site, .. } = replica;
     site.clone().spawn(Box::pin(async move {
         let noted = site.world.lock().oracle.used.len();
         if life.write_uses().await > 0 {
@@ -59,7 +59,7 @@ pub(super) fn write(replica: Replica) {
 
 /// Ends the overlaps whose previous secret is idle for so long.
 pub(super) fn end_idle_overlaps(replica: Replica, idle: Duration) {
-    let Replica { life, site } = replica;
+    let Replica { life, site, .. } = replica;
     site.clone().spawn(Box::pin(async move {
         let begun = std::sync::Mutex::new(Vec::new());
         let change = |key: &CredentialKey| {
