@@ -50,6 +50,7 @@ mod fate;
 mod fault;
 mod hearing;
 mod identity;
+mod imported;
 mod kv;
 mod ledger;
 mod login;
