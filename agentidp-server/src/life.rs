@@ -218,7 +218,7 @@ impl Gate for EveryFolder {
     }
 
     fn may_push_out(&self, _at: &BackendId) -> bool {
-        self.0.state().may_push_out()
+        self.0.may_push_out()
     }
 }
 

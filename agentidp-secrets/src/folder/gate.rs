@@ -31,6 +31,8 @@ struct Watched {
 #[derive(Debug)]
 struct Held {
     state: FolderState,
+    /// The last look that could compare the two found that they disagree.
+    disagree: bool,
     /// When the look began that the state is from.
     since: (Instant, SystemTime),
 }
@@ -45,7 +47,7 @@ pub enum FolderState {
     Watching,
     /// They could not be compared, or not for a while: deletions wait.
     Unknown,
-    /// They disagree: deletions are stopped until an operator decides.
+    /// They disagree: deletions are stopped until an operator decides, and rotations where they would push a version out.
     Disagrees(Disagreement),
 }
 
@@ -77,12 +79,6 @@ impl FolderState {
     pub fn may_adopt(self) -> bool {
         matches!(self, Self::Agrees | Self::Watching)
     }
-
-    /// Whether a rotation may push out the oldest version of a place, which another database may vouch for where the two disagree.
-    #[must_use]
-    pub fn may_push_out(self) -> bool {
-        !matches!(self, Self::Disagrees(_))
-    }
 }
 
 impl FolderGate {
@@ -101,7 +97,7 @@ impl FolderGate {
     /// A gate that is closed until [`Folder::look`](super::Folder::look) opens it.
     pub(super) fn closed_for(backend: Option<BackendId>, clock: Arc<dyn Clock>) -> Self {
         let since = (clock.instant(), clock.now());
-        let held = RwLock::new(Held { state: FolderState::Unknown, since });
+        let held = RwLock::new(Held { state: FolderState::Unknown, disagree: false, since });
         Self(Some(Arc::new(Watched { backend, clock, held })))
     }
 
@@ -120,10 +116,24 @@ impl FolderGate {
         }
     }
 
+    /// Whether this database may push out versions in the folder. Not from the look on that finds a disagreement until one that finds
+    /// none: a look that fails in between changes nothing.
+    #[must_use]
+    pub fn may_push_out(&self) -> bool {
+        let Some(watched) = &self.0 else { return true };
+        !watched.held.read().unwrap_or_else(PoisonError::into_inner).disagree
+    }
+
     /// Takes over what a look that began then has found.
     pub(super) fn set(&self, state: FolderState, since: (Instant, SystemTime)) {
         if let Some(watched) = &self.0 {
-            *watched.held.write().unwrap_or_else(PoisonError::into_inner) = Held { state, since };
+            let mut held = watched.held.write().unwrap_or_else(PoisonError::into_inner);
+            let disagree = match state {
+                FolderState::Disagrees(_) => true,
+                FolderState::Unknown => held.disagree,
+                FolderState::Agrees | FolderState::Watching => false,
+            };
+            *held = Held { state, disagree, since };
         }
     }
 
@@ -143,6 +153,28 @@ impl Gate for FolderGate {
     }
 
     fn may_push_out(&self, at: &BackendId) -> bool {
-        !self.is_about(at) || self.state().may_push_out()
+        !self.is_about(at) || Self::may_push_out(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn a_look_that_fails_ends_no_disagreement() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
+        let gate = FolderGate::closed(Arc::clone(&clock));
+        let look = |state| {
+            gate.set(state, (clock.instant(), clock.now()));
+            (gate.may_delete(&BackendId::VAULT_KV2), gate.may_push_out())
+        };
+        assert!(gate.may_push_out(), "nothing is known yet");
+        assert_eq!(look(FolderState::Disagrees(Disagreement::EntryNewer)), (false, false));
+        assert_eq!(look(FolderState::Unknown), (false, false));
+        assert_eq!(look(FolderState::Watching), (false, true));
+        assert_eq!(look(FolderState::Unknown), (false, true));
+        assert_eq!(look(FolderState::Agrees), (true, true));
     }
 }

@@ -22,8 +22,9 @@
 //! an original that stands still for as long has a closed gate before a copy can open its own. No process leads: whichever
 //! finds the last advance a minute old makes the next one.
 //!
-//! While the gate is closed, deletions wait and logins go on. A disagreement stays until an operator decides which database is the right
-//! one, and [admits](Folder::admit) it.
+//! While the gate is closed, deletions wait and logins go on. While the two are known to disagree, a rotation is refused, too, where it would
+//! push out a version, or change what a record means that names none: either may be the other database's. A disagreement stays until
+//! an operator decides which database is the right one, and [admits](Folder::admit) it.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -65,8 +65,13 @@ impl<L: Ledger> Lifecycle<L> {
         }
         // A backend that was restored may have lost the version that the row pins; then no blank one lies over it.
         let lies_over = |version| version == latest && to.version.is_none_or(|pinned| pinned <= version);
-        match self.backend_at(key, &to.place)?.inspect(key, None).await? {
+        let there = self.backend_at(key, &to.place)?;
+        match there.inspect(key, None).await? {
             Held::Version { secret: None, version, .. } if lies_over(version) => {
+                // One that is gone, as after a restore, needs no protection, and its place may have blank versions of its own.
+                if to.version.is_some() && there.inspect(key, to.version).await?.secret().is_none() {
+                    return Ok(());
+                }
                 let message = format!(
                     "`{}` and `{}` seem to be one place under two names: give the store one of them only",
                     left.backend(),

@@ -190,7 +190,7 @@ impl<L: Ledger> Lifecycle<L> {
         }))
     }
 
-    /// Asks `gate` before anything is deleted or taken over. Without one this database must be the only one that ever writes to its
+    /// Asks `gate` before anything is deleted, taken over or pushed out. Without one this database must be the only one that ever writes to its
     /// folder in a backend: two on one folder delete each other's secrets. For Vault there is a ready one, `folder::FolderGate`.
     #[must_use]
     pub fn with_gate(self, gate: impl Gate) -> Self {

@@ -266,7 +266,7 @@ impl<L: Ledger> Lifecycle<L> {
     /// Says no where nothing of what was owed is there, and another's is.
     async fn forget(&self, key: &CredentialKey, claim: &Claim) -> Result<bool, Failure<L::Error>> {
         let (backend, _) = self.0.store.claim(Operation::Revoke, &claim.debt.place)?;
-        if backend.info().custody == Custody::Record {
+        if backend.info().custody == Custody::Record && backend.info().id == *claim.debt.place.backend() {
             // A digest, noted while its backend was not configured: it went with the row.
             return Ok(false);
         }

@@ -17,7 +17,7 @@ pub(super) struct Window {
     /// Whether it is certain that neither the ledger nor the backend was restored: else what lies on top may have been committed in
     /// another life.
     pub(super) may_adopt: bool,
-    /// Whether no other database vouches for any version.
+    /// Whether no other database vouches for any version. Where one may, none is evicted, and room for one more is left to it.
     pub(super) may_push_out: bool,
     /// Whether the pinned version can still be read.
     pub(super) has_base: bool,
@@ -45,11 +45,11 @@ pub(super) enum Next {
 
 impl Window {
     pub(super) fn next(&self) -> Next {
+        if !self.may_push_out && self.latest + 1 >= self.kept() {
+            return Next::Wait;
+        }
         if self.is_noted && self.may_adopt && self.latest == self.base + 1 {
             return Next::Adopt;
-        }
-        if !self.may_push_out && self.latest >= self.kept() {
-            return Next::Wait;
         }
         if self.oldest < self.base && self.evicts(self.oldest) {
             return Next::Refuse;
@@ -132,11 +132,12 @@ mod tests {
         for latest in 0..30 {
             for base in 1..30 {
                 let place = Window { base, oldest: base, latest, may_adopt: false, may_push_out: false, ..PLACE };
-                let has_room = latest < place.kept;
+                let has_room = latest + 1 < place.kept;
                 assert!(has_room || place.next() == Next::Wait, "{place:?}");
-                assert!(!has_room || base != latest || place.next() == Next::Write, "{place:?}");
+                assert!(!has_room || base < latest || place.next() == Next::Write, "{place:?}");
             }
         }
+        assert_eq!(Window { is_noted: true, latest: 9, base: 8, may_push_out: false, ..PLACE }.next(), Next::Wait);
         let shows_less = Window { has_older: Some(false), may_push_out: false, ..PLACE };
         assert_eq!(shows_less.next(), Next::Wait);
     }

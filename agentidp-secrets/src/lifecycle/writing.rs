@@ -103,7 +103,7 @@ impl<L: Ledger> Lifecycle<L> {
         lease: &Lease,
         secret: ClientSecret,
     ) -> Result<NewSecret, Failure<L::Error>> {
-        let (backend, key, window) = (self.0.store.primary_backend(), &lease.key, self.window(lease, 0));
+        let (backend, key) = (self.0.store.primary_backend(), &lease.key);
         if lease.left.is_none() {
             match backend.store(key, &secret).await {
                 Ok(stored) => return Ok(self.new_secret(key, stored, secret)),
@@ -126,7 +126,8 @@ impl<L: Ledger> Lifecycle<L> {
                 self.close(lease).await;
                 return Err(rotating(too_few_versions(), backend).into());
             }
-            if !window.may_push_out && latest >= window.kept {
+            // The row of another database may point here, and mean the latest version.
+            if latest > 0 && !self.may_push_out(&backend.info().id) {
                 self.close(lease).await;
                 return Err(rotating(in_doubt(), backend).into());
             }
@@ -188,7 +189,8 @@ impl<L: Ledger> Lifecycle<L> {
         let latest = backend.inspect(key, None).await?;
         let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
-        if window.latest > base && window.next() != Next::Adopt || !window.may_push_out {
+        let looks_closer = if window.may_push_out { window.latest > base } else { window.latest >= base };
+        if looks_closer && window.next() != Next::Adopt {
             window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();
             if base > 1 {
                 window.has_older = Some(matches!(backend.inspect(key, Some(base - 1)).await?, Held::Version { .. }));
@@ -202,10 +204,6 @@ impl<L: Ledger> Lifecycle<L> {
     pub(super) async fn repair_again(&self, lease: &mut Lease) -> Result<Option<StoredSecret>, Failure<L::Error>> {
         let backend = self.backend_at(&lease.key, &lease.place)?;
         match self.look(lease, lease.base).await {
-            Ok((window, _)) if window.next() == Next::Wait => {
-                self.close(lease).await;
-                Err(rotating(in_doubt(), backend).into())
-            }
             Ok((window, _)) if window.has_base && window.evicts_base() => self.repair(lease, &window).await.map(Some),
             Ok(_) => Ok(None),
             Err(error) => Err(self.failed(lease, rotating(error, backend)).await),
@@ -275,15 +273,16 @@ fn too_few_versions() -> Error {
 }
 
 pub(super) fn means_the_latest() -> Error {
-    let message = "the record means the latest version. The gate (with_gate) says that the database or the backend may have been copied or \
-                   restored, so that another version would change what the record means elsewhere: admit this database";
+    let message = "the record means the latest version, and another one may change what it means to another database: the gate (with_gate) \
+                   says that this database or the backend was copied or restored. Decide which database is the right one and admit \
+                   it, or issue another credential";
     Error::new(ErrorKind::Conflict, message)
 }
 
 fn in_doubt() -> Error {
-    let message = "there is no room for another version without evicting one. The gate (with_gate) says that the database or the backend \
-                   may have been copied or restored, so that what lies there may count elsewhere, and it stays: have the comparison \
-                   settled, admit this database, or raise max_versions";
+    let message = "there is no room for another version beside those that may count for another database: the gate (with_gate) says that \
+                   this database or the backend was copied or restored. Have the comparison settled, decide which database is the \
+                   right one and admit it, or issue another credential";
     Error::new(ErrorKind::Conflict, message)
 }
 

@@ -46,11 +46,11 @@ impl Note {
         self.of(attempt).map(|open| open.lease_until = until).is_some()
     }
 
-    /// The backend has definitely written nothing. What an earlier holder left stays.
+    /// The backend has definitely written nothing. What an earlier holder left stays, and the digest of a repair with it.
     pub(crate) fn close(&mut self, attempt: Revision, now: SystemTime) {
         let Some(open) = self.of(attempt) else { return };
         let writes_no_place = matches!(open.kind, OpenWriteKind::Rotate | OpenWriteKind::Pin | OpenWriteKind::Blank);
-        if writes_no_place && open.digests.len() < 2 && open.is_held(now) {
+        if writes_no_place && open.digests.len() < 2 && !open.is_repair() && open.is_held(now) {
             self.open = None;
         } else {
             open.lease_until = now;

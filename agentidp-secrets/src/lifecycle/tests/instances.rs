@@ -138,6 +138,22 @@ async fn one_place_under_two_names_keeps_its_secret() {
     assert!(works(&life, &third.secret).await);
 }
 
+/// Blank versions at the current place, as another life of the database may have left, are no sign of a second name.
+#[tokio::test]
+async fn a_place_is_pushed_out_though_the_current_secret_is_gone() {
+    let site = Site::over(Arc::default(), Arc::new(Memory::keeping(2)));
+    site.before().issue(&key("c"), ()).await.unwrap();
+    let left = site.before().rotate(&key("c"), Duration::ZERO, ()).await.unwrap();
+    let life = site.after();
+    life.rotate(&key("c"), HOUR, ()).await.unwrap();
+    for latest in [1, 2] {
+        site.new.overwrite(&key("c"), latest, None).await.unwrap();
+    }
+    site.clock.advance(HOUR);
+    assert_eq!(life.round().await.forgotten, 1);
+    assert!(!site.holds(&site.old, &left.secret).await);
+}
+
 /// Open for one of the backends.
 struct OpenFor(&'static str);
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::{Closed, Site, clock, over, quick};
+use super::{Site, clock, over, quick};
 use crate::backend::{Held, SecretBackend as _, SharedBackend};
 use crate::backends::{Instance, Memory};
 use crate::clock::{Clock as _, ManualClock};
@@ -104,21 +104,16 @@ async fn a_secret_that_counts_on_through_a_rotation_is_not_left_to_an_unfinished
     }
 }
 
-/// To carry it out anew would push out the version that the original of a copy vouches for.
-#[tokio::test(start_paused = true)]
-async fn a_copy_carries_no_repair_out_anew_where_there_is_no_room() {
-    let memory: SharedBackend = Arc::new(Memory::keeping(2));
-    let site = over(&clock(), |_| SecretStore::builder(Arc::clone(&memory)));
-    let site = Site { memory: Arc::clone(&memory), ..site };
+/// What it was about to write may still arrive, and push out the version that the row pins.
+#[tokio::test]
+async fn a_repair_that_the_backend_refuses_is_kept_in_mind() {
+    let (site, faults) = (over(&clock(), SecretStore::builder), FaultLayer::new());
     let first = site.life.issue(&site.key, ()).await.unwrap();
     leave_repair(&site, &site.key, 1, &first.secret).await;
-    memory.overwrite(&site.key, 1, Some(&"never committed".into())).await.unwrap();
-    let store = SecretStore::builder(quick()).accepts(memory).clock(Arc::<ManualClock>::clone(&site.clock));
-    let copy = Lifecycle::new(store.build().unwrap(), site.ledger.copy(), |task| drop(tokio::spawn(task)));
-    let refused = copy.with_gate(Closed).rotate(&site.key, HOUR, ()).await;
-    assert!(matches!(refused, Err(Failure::Backend(error)) if error.kind() == ErrorKind::Conflict));
-    assert!(site.works(&first.secret).await);
-    assert_eq!(site.versions().await, 2);
+    let life = life(&site, SecretStore::builder(stack(Arc::clone(&site.memory), &[&faults])));
+    faults.always(Operation::Pin, Fault::Fail(ErrorKind::Denied));
+    assert_eq!(life.round().await.failed, 1);
+    assert!(site.note().is_some_and(|note| note.repairs().is_some()));
 }
 
 #[tokio::test]

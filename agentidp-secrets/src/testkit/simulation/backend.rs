@@ -73,6 +73,9 @@ impl MountBackend {
     /// Carries out a change: what it came to, or nothing where the compare-and-set was lost.
     async fn change(&self, operation: Operation, key: &CredentialKey, change: Change) -> Result<Option<u64>> {
         self.site.point("request").await;
+        if self.site.next.is_none() {
+            self.site.world.lock().written_by_a_clone.insert(key.clone());
+        }
         let fate = self.site.world.lock().fate_of_request();
         let silence = || self.error(ErrorKind::Unavailable, operation, "the backend does not answer");
         let carry_out = || self.site.world.lock().carry_out(self.mount, key, &change);

@@ -75,7 +75,7 @@ async fn compare(cluster: &Cluster) {
     let (has_restored, over, of_a_clone) = {
         let world = cluster.world.lock();
         let over = world.oracle.seen.iter().filter(|(_, seen)| seen.is_over).map(|(key, _)| key.clone());
-        (world.counts.restores > 0, over.collect::<Vec<_>>(), world.rotated_by_a_clone.clone())
+        (world.counts.restores > 0, over.collect::<Vec<_>>(), world.written_by_a_clone.clone())
     };
     let is_wrong = |difference: &&Difference| {
         use DifferenceKind as Kind;
@@ -221,7 +221,7 @@ impl World {
                 let is_held = (0..MOUNTS).any(|mount| self.mounts[mount].places.contains_key(&key));
                 // What another life of the database has issued is named, and never deleted without being asked to.
                 let is_of_another =
-                    self.counts.restores > 0 && entry.state == State::Absent || self.rotated_by_a_clone.contains(&key);
+                    self.counts.restores > 0 && entry.state == State::Absent || self.written_by_a_clone.contains(&key);
                 if is_held && !is_of_another || entry.note.is_some() {
                     self.violate("nothing is held that nobody vouches for", |world| {
                         format!("{key}, held: {is_held}; {}", world.describe(&key))

@@ -203,7 +203,7 @@ impl World {
         let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
         let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
             || self.mounts.iter().all(|mount| mount.places.contains_key(key));
-        let has_another = !self.is_itself || self.rotated_by_a_clone.contains(key);
+        let has_another = !self.is_itself || self.written_by_a_clone.contains(key);
         (has_moved || has_another) && latest.is_some() && alike(meaning, latest)
     }
 

@@ -141,7 +141,6 @@ impl Cluster {
         {
             let mut world = self.world.lock();
             world.tell(|_| format!("the clone rotates {key}"));
-            world.rotated_by_a_clone.insert(key.clone());
             world.counts.rotated_by_clones += 1;
         }
         site.spawn(Box::pin(async move { drop(life.rotate(&key, overlap, ()).await) }));

@@ -58,6 +58,7 @@ fn begin(world: &Shared) -> Result<usize> {
             second,
             others: u32::try_from(others).unwrap_or(0),
             lacking: u32::try_from(lacking).unwrap_or(0),
+            cannot_compare: world.chance.happens(500),
             blind: None,
             has_selectors,
             pace,
@@ -193,7 +194,9 @@ fn act(cluster: &Cluster) -> Duration {
         }
         _ => None,
     };
-    let rotates_a_clone = matches!(kind, Some(Kind::Rotate(_))) && world.setting.may_clone && world.chance.happens(300);
+    // Where the database may be put back to a record that means the latest version, a clone could change what it means.
+    let clones_rotate = world.setting.may_clone && world.rates.restore == 0;
+    let rotates_a_clone = clones_rotate && matches!(kind, Some(Kind::Rotate(_))) && world.chance.happens(300);
     match kind {
         Some(_) if rotates_a_clone => {
             drop(guard);

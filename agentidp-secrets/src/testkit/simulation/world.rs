@@ -41,8 +41,8 @@ pub(super) struct World {
     /// In the small world: which ways are taken.
     pub(super) small: Option<Small>,
     pub(super) backups: Vec<Backup>,
-    /// What a clone of the database has been asked to rotate: its versions may lie there, for good.
-    pub(super) rotated_by_a_clone: BTreeSet<CredentialKey>,
+    /// Where a clone of the database has written a version, which lies there for good.
+    pub(super) written_by_a_clone: BTreeSet<CredentialKey>,
     /// The database and the mounts are of one moment, or the operator has admitted the database.
     pub(super) is_itself: bool,
     /// The operator has it settled just now which of two secrets counts.
@@ -89,7 +89,7 @@ impl World {
             counts: Counts::default(),
             small: None,
             backups: Vec::new(),
-            rotated_by_a_clone: BTreeSet::new(),
+            written_by_a_clone: BTreeSet::new(),
             is_itself: true,
             is_being_settled: false,
             under_way: 0,
