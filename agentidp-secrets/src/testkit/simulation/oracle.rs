@@ -83,6 +83,10 @@ impl World {
             }
             None => (None, SystemTime::UNIX_EPOCH),
         };
+        let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_)));
+        let was_repaired = |row| self.is_repaired(key, row, seen.meaning.current.as_ref());
+        let is_in_a_gap = meaning.current.is_none() && !makes_a_secret && state.active().is_some_and(was_repaired);
+        let meaning = if is_in_a_gap { meaning.or(seen.meaning.clone()) } else { meaning };
         let mount = state.active().and_then(|row| row.secrets.as_ref()).and_then(|secrets| mount_of(&secrets.current));
         if let Some(current) = &meaning.current {
             let origin = self.oracle.origin(current);
@@ -133,7 +137,6 @@ impl World {
         if let Some(Kind::Rotate(_)) = kind {
             self.was_rotated(key, began);
         }
-        let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_)));
         let is_unreadable = state.active().is_some() && meaning.current.is_none() && (makes_a_secret || !is_lost);
         if self.is_being_settled {
             meaning.current.iter().for_each(|taken| self.oracle.presented(taken));
@@ -172,7 +175,7 @@ impl World {
             let counting =
                 |of: &Meaning| of.previous.clone().filter(|(_, end)| *end > self.now()).map(|(secret, _)| secret);
             let is_previous = seen.is_over || alike(counting(&seen.meaning).as_ref(), counting(&now).as_ref());
-            if !is_current && is_previous && self.is_repaired(&key, row) {
+            if !is_current && is_previous && self.is_repaired(&key, row, seen.meaning.current.as_ref()) {
                 self.counts.gaps += 1;
                 continue;
             }
@@ -196,15 +199,14 @@ impl World {
     /// rotation failed, a move to the other mount has taken the place of its open write, and a late request has used up the room:
     /// one at a mount that keeps two versions, more elsewhere. And wherever versions of another life, or of a clone, stand between,
     /// until the operator has settled which of them counts.
-    fn is_repaired(&self, key: &CredentialKey, row: &Row) -> bool {
+    fn is_repaired(&self, key: &CredentialKey, row: &Row, current: Option<&ClientSecret>) -> bool {
         let Some(mount) = row.secrets.as_ref().and_then(|secrets| mount_of(&secrets.current)) else { return false };
         let latest = self.mounts[mount].read(key, self.mounts[mount].latest(key)).and_then(Option::as_ref);
-        let meaning = self.oracle.meaning(key).and_then(|meaning| meaning.current.as_ref());
         let debts = self.ledger.entry(key).note.map(|note| note.debts).unwrap_or_default();
         let has_moved = debts.iter().any(|debt| mount_of(&debt.place) != Some(mount))
             || self.mounts.iter().all(|mount| mount.places.contains_key(key));
         let has_another = !self.is_itself || self.written_by_a_clone.contains(key);
-        (has_moved || has_another) && latest.is_some() && alike(meaning, latest)
+        (has_moved || has_another) && latest.is_some() && alike(current, latest)
     }
 
     /// A DELETE may arrive at any time, but never for what counts.
