@@ -21,7 +21,7 @@ pub(super) struct Setting {
     pub(super) others: u32,
     /// How many processes of a thousand were not given one of the other backends.
     pub(super) lacking: u32,
-    /// What tells whether the database is itself is out of reach whenever it is not: nobody knows more than that.
+    /// A database that is not itself cannot find that out: the folder's entry is out of reach.
     pub(super) cannot_compare: bool,
     /// The replica that was not given the first mount.
     pub(super) blind: Option<usize>,
