@@ -189,6 +189,7 @@ impl<L: Ledger> Lifecycle<L> {
         let latest = backend.inspect(key, None).await?;
         let is_noted = latest.secret().is_some_and(|secret| lease.has_noted(secret));
         let mut window = Window { latest: latest.version(), is_noted, ..self.window(lease, oldest) };
+        // In doubt a place that shows fewer versions than are said to be kept is believed before anything lies on top, too.
         let looks_closer = if window.may_push_out { window.latest > base } else { window.latest >= base };
         if looks_closer && window.next() != Next::Adopt {
             window.has_base = backend.inspect(key, Some(base)).await?.secret().is_some();
@@ -281,8 +282,8 @@ pub(super) fn means_the_latest() -> Error {
 
 fn in_doubt() -> Error {
     let message = "there is no room for another version beside those that may count for another database: the gate (with_gate) says that \
-                   this database or the backend was copied or restored. Have the comparison settled, decide which database is the \
-                   right one and admit it, or issue another credential";
+                   this database or the backend may have been copied or restored. Have the comparison settled, decide which \
+                   database is the right one and admit it, or issue another credential";
     Error::new(ErrorKind::Conflict, message)
 }
 
