@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use agentidp_secrets::folder::FolderGate;
 use agentidp_secrets::lifecycle::{
-    AsOf, ClientRows, CommitError, Entry, Event, Freshness, Gate, Ledger, Lifecycle, Note, Row, UpgradePolicy, Usage,
+    AsOf, ClientRows, CommitError, Entry, Event, Freshness, Ledger, Lifecycle, Note, Row, UpgradePolicy, Usage,
     UsageLedger, Use,
 };
-use agentidp_secrets::{BackendId, ClientId, Clock, CredentialId, CredentialKey, SecretStore};
+use agentidp_secrets::{ClientId, Clock, CredentialId, CredentialKey, SecretStore};
 use agentidp_secrets_sqlx::replicas::{Obeyed, Replicas};
 use async_trait::async_trait;
 use tracing::{Instrument, info, warn};
@@ -51,7 +51,8 @@ pub(crate) fn life(
     Lifecycle::new(store.clone(), database, |task| drop(tokio::spawn(task.in_current_span())))
         .with_upgrades(upgrades)
         .with_usage()
-        .with_gate(EveryFolder(gate.clone()))
+        // A move's folders are this database's as much as the first one is.
+        .with_gate(gate.for_all_backends())
         .with_observer(move |event| {
             log(event);
             metrics.told(event);
@@ -202,23 +203,6 @@ impl UsageLedger for Database {
         let credential_ids: Vec<_> = keys.iter().map(|key| ids(key).1).collect();
         let found = self.usage.created(&credential_ids).await?;
         Ok(credential_ids.iter().map(|id| found.get(id).copied().map(SystemTime::from)).collect())
-    }
-}
-
-/// The gate of the first folder stands for those of a move, too.
-struct EveryFolder(FolderGate);
-
-impl Gate for EveryFolder {
-    fn may_delete(&self, _at: &BackendId) -> bool {
-        self.0.state().may_delete()
-    }
-
-    fn may_adopt(&self, _at: &BackendId) -> bool {
-        self.0.state().may_adopt()
-    }
-
-    fn may_push_out(&self, _at: &BackendId) -> bool {
-        self.0.may_push_out()
     }
 }
 

@@ -80,6 +80,34 @@ fn logins_to_vault_hide_what_proves_them() {
     assert_error_redacted(&refused, CANARY);
 }
 
+/// Whatever shape a secret comes in. The errors of `serde` quote what they do not expect.
+#[test]
+fn settings_that_cannot_be_read_are_not_repeated() {
+    let texts = [
+        format!(r#""{CANARY}""#),
+        format!(r#"{{"{CANARY}":"{CANARY}"}}"#),
+        format!(r#"{{"token":["{CANARY}"]}}"#),
+        format!(r#"{{"app_role":"{CANARY}"}}"#),
+        format!(r#"{{"app_role":{{"role_id":"role","secret_id":"{CANARY}"}}}}"#),
+        format!(r#"{{"app_role":{{"role_id":"role","wrapped":"{CANARY}"}}}}"#),
+        format!(r#"{{"kubernetes":"{CANARY}"}}"#),
+        format!(r#"{{"certificate_pem":"","key_pem":["{CANARY}"]}}"#),
+    ];
+    for text in texts {
+        let error = serde_json::from_str::<VaultAuth>(&text).unwrap_err();
+        assert_error_redacted(&error, CANARY);
+        assert!(error.to_string().contains("`token_file`"), "{error}");
+        let errors = [
+            serde_json::from_str::<AppRole>(&text).unwrap_err(),
+            serde_json::from_str::<Kubernetes>(&text).unwrap_err(),
+            serde_json::from_str::<ClientCert>(&text).unwrap_err(),
+        ];
+        for error in errors {
+            assert_error_redacted(&error, CANARY);
+        }
+    }
+}
+
 /// The answer to a login holds the token, and nobody knows what a broken server puts into it.
 #[tokio::test]
 async fn no_error_of_a_login_or_a_renewal_repeats_what_was_sent_or_answered() {

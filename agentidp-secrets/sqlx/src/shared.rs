@@ -270,12 +270,20 @@ impl Ledger for Own {
     }
 
     async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, Error> {
-        let lacking = "SELECT DISTINCT client_id FROM agentidp_credentials WHERE state = 'active' AND (selector IS NULL \
-                       OR selector NOT LIKE '%::%' OR previous_record IS NOT NULL \
-                       AND (previous_selector IS NULL OR previous_selector NOT LIKE '%::%')) LIMIT $1";
-        let lacking = sqlx::query_scalar(lacking).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let clients: Vec<String> = lacking.fetch_all(&self.pool).await?;
-        clients.iter().map(|client| ClientId::parse(client).map_err(|_| Error::Unreadable("client_id"))).collect()
+        // The index has the first condition.
+        let lacking = concat!(
+            "SELECT DISTINCT client_id FROM agentidp_credentials WHERE state = 'active' AND (selector IS NULL \
+             OR selector NOT LIKE '%::%' OR previous_record IS NOT NULL \
+             AND (previous_selector IS NULL OR previous_selector NOT LIKE '%::%')) \
+             AND (selector IS NULL OR selector NOT LIKE '%::%' OR previous_until > ",
+            now!("$2"),
+            ") AND (expires_at IS NULL OR expires_at > ",
+            now!("$2"),
+            ") LIMIT $1"
+        );
+        let lacking = sqlx::query_as(lacking).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        let clients: Vec<(String,)> = bind_now(self, lacking).fetch_all(&self.pool).await?;
+        clients.iter().map(|(client,)| ClientId::parse(client).map_err(|_| Error::Unreadable("client_id"))).collect()
     }
 
     fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {

@@ -1,8 +1,9 @@
 //! Admitting a database to a folder, by an operator's command.
 
 use super::error::FolderError;
+use super::judge::Comparison;
 use super::row::{FolderRow, FolderRows, mark};
-use super::watch::{Comparison, Folder};
+use super::watch::Folder;
 use crate::vault::ledger::LedgerEntry;
 
 /// What becomes of the other databases that the entry admits.

@@ -16,14 +16,17 @@ pub const GATE_LEASE: Duration = Duration::from_secs(40);
 ///
 /// It closes by itself when the process stops looking at the folder's ledger entry. As a [`Gate`] it answers for the backend of its
 /// [`Folder`](super::Folder), by that backend's id, and lets all others through: where a store has several Vaults, give the lifecycle a
-/// `Vec` with a gate for each.
+/// `Vec` with a gate for each, or [let one answer for all](Self::for_all_backends).
 #[derive(Clone, Debug)]
-pub struct FolderGate(Option<Arc<Watched>>);
+pub struct FolderGate {
+    /// None: it answers for all.
+    backend: Option<BackendId>,
+    /// None: it is always open.
+    watched: Option<Arc<Watched>>,
+}
 
 #[derive(Debug)]
 struct Watched {
-    /// Of all backends, where there is none.
-    backend: Option<BackendId>,
     clock: Arc<dyn Clock>,
     held: RwLock<Held>,
 }
@@ -85,7 +88,7 @@ impl FolderGate {
     /// A gate that is always open: where this database is the only one that ever writes to its folders, and in tests.
     #[must_use]
     pub fn always_open() -> Self {
-        Self(None)
+        Self { backend: None, watched: None }
     }
 
     /// A gate for all backends, which is closed.
@@ -98,13 +101,20 @@ impl FolderGate {
     pub(super) fn closed_for(backend: Option<BackendId>, clock: Arc<dyn Clock>) -> Self {
         let since = (clock.instant(), clock.now());
         let held = RwLock::new(Held { state: FolderState::Unknown, disagree: false, since });
-        Self(Some(Arc::new(Watched { backend, clock, held })))
+        Self { backend, watched: Some(Arc::new(Watched { clock, held })) }
+    }
+
+    /// The same gate, which answers for all backends: where what is true of one folder is true of the others, as while a deployment
+    /// moves from one mount to the next.
+    #[must_use]
+    pub fn for_all_backends(&self) -> Self {
+        Self { backend: None, ..self.clone() }
     }
 
     /// How things stand; [`FolderState::Unknown`] once the last look is too long ago.
     #[must_use]
     pub fn state(&self) -> FolderState {
-        let Some(watched) = &self.0 else { return FolderState::Agrees };
+        let Some(watched) = &self.watched else { return FolderState::Agrees };
         let held = watched.held.read().unwrap_or_else(PoisonError::into_inner);
         let (instant, time) = held.since;
         // The time of day as well: the other clock stands still while the machine sleeps.
@@ -116,17 +126,9 @@ impl FolderGate {
         }
     }
 
-    /// Whether this database may push out versions in the folder. Not from the look on that finds a disagreement until one that finds
-    /// none: a look that fails in between changes nothing.
-    #[must_use]
-    pub fn may_push_out(&self) -> bool {
-        let Some(watched) = &self.0 else { return true };
-        !watched.held.read().unwrap_or_else(PoisonError::into_inner).disagree
-    }
-
     /// Takes over what a look that began then has found.
     pub(super) fn set(&self, state: FolderState, since: (Instant, SystemTime)) {
-        if let Some(watched) = &self.0 {
+        if let Some(watched) = &self.watched {
             let mut held = watched.held.write().unwrap_or_else(PoisonError::into_inner);
             let disagree = match state {
                 FolderState::Disagrees(_) => true,
@@ -138,8 +140,7 @@ impl FolderGate {
     }
 
     fn is_about(&self, at: &BackendId) -> bool {
-        let backend = self.0.as_ref().and_then(|watched| watched.backend.as_ref());
-        backend.is_none_or(|backend| backend == at)
+        self.backend.as_ref().is_none_or(|backend| backend == at)
     }
 }
 
@@ -152,8 +153,10 @@ impl Gate for FolderGate {
         !self.is_about(at) || self.state().may_adopt()
     }
 
+    /// Not from the look on that finds a disagreement until one that finds none: a look that fails in between changes nothing.
     fn may_push_out(&self, at: &BackendId) -> bool {
-        !self.is_about(at) || Self::may_push_out(self)
+        let disagree = |watched: &Arc<Watched>| watched.held.read().unwrap_or_else(PoisonError::into_inner).disagree;
+        !self.is_about(at) || !self.watched.as_ref().is_some_and(disagree)
     }
 }
 
@@ -168,13 +171,24 @@ mod tests {
         let gate = FolderGate::closed(Arc::clone(&clock));
         let look = |state| {
             gate.set(state, (clock.instant(), clock.now()));
-            (gate.may_delete(&BackendId::VAULT_KV2), gate.may_push_out())
+            (gate.may_delete(&BackendId::VAULT_KV2), gate.may_push_out(&BackendId::VAULT_KV2))
         };
-        assert!(gate.may_push_out(), "nothing is known yet");
+        assert!(gate.may_push_out(&BackendId::VAULT_KV2), "nothing is known yet");
         assert_eq!(look(FolderState::Disagrees(Disagreement::EntryNewer)), (false, false));
         assert_eq!(look(FolderState::Unknown), (false, false));
         assert_eq!(look(FolderState::Watching), (false, true));
         assert_eq!(look(FolderState::Unknown), (false, true));
         assert_eq!(look(FolderState::Agrees), (true, true));
+    }
+    #[test]
+    fn it_answers_for_its_backend_or_for_all() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(SystemTime::UNIX_EPOCH));
+        let gate = FolderGate::closed_for(Some(BackendId::VAULT_KV2), Arc::clone(&clock));
+        let for_all = gate.for_all_backends();
+        let answers =
+            |at| [&gate, &for_all].map(|gate| [gate.may_delete(at), gate.may_adopt(at), gate.may_push_out(at)]);
+        gate.set(FolderState::Disagrees(Disagreement::EntryNewer), (clock.instant(), clock.now()));
+        assert_eq!(answers(&BackendId::VAULT_KV2), [[false; 3]; 2]);
+        assert_eq!(answers(&BackendId::MEMORY), [[true; 3], [false; 3]]);
     }
 }

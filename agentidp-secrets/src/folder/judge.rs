@@ -19,6 +19,30 @@ pub enum Judgement {
     Disagrees(Disagreement),
 }
 
+/// A row and an entry that were read together.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Comparison {
+    /// The database's row; with an identity of its own at 0 where there is none yet.
+    pub row: FolderRow,
+    /// The entry in Vault.
+    pub entry: LedgerEntry,
+    /// What they say together.
+    pub judgement: Judgement,
+}
+
+impl Comparison {
+    /// How many other databases the entry admits.
+    #[must_use]
+    pub fn others(&self) -> usize {
+        let own = &self.row.identity;
+        match &self.entry {
+            LedgerEntry::Live { counters, .. } => counters.keys().filter(|identity| *identity != own).count(),
+            _ => 0,
+        }
+    }
+}
+
 /// Why a database and its folder disagree. `Display` says what may have happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "the states of an entry")]

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::error::FolderError;
 use super::gate::{FolderGate, FolderState};
-use super::judge::{Judgement, judge};
+use super::judge::{Comparison, Judgement, judge};
 use super::row::{FolderRow, FolderRows, mark};
 use crate::backend::SecretBackend as _;
 use crate::clock::Clock;
@@ -63,30 +63,6 @@ struct Watch {
     /// Whether the gate has been open since the last disagreement.
     opened: bool,
     reported: Option<FolderState>,
-}
-
-/// A row and an entry that were read together.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Comparison {
-    /// The database's row; with an identity of its own at 0 where there is none yet.
-    pub row: FolderRow,
-    /// The entry in Vault.
-    pub entry: LedgerEntry,
-    /// What they say together.
-    pub judgement: Judgement,
-}
-
-impl Comparison {
-    /// How many other databases the entry admits.
-    #[must_use]
-    pub fn others(&self) -> usize {
-        let own = &self.row.identity;
-        match &self.entry {
-            LedgerEntry::Live { counters, .. } => counters.keys().filter(|identity| *identity != own).count(),
-            _ => 0,
-        }
-    }
 }
 
 impl<R: FolderRows> Folder<R> {

@@ -69,9 +69,10 @@ impl Proof {
         self.known.epoch()
     }
 
-    /// The row that it was proved by, whose secret counts as used.
+    /// The row that it was proved by. The secret that was proved counts as used.
     pub(super) fn row(&self) -> Option<Row> {
-        self.known.row(self.candidate).map(|row| row.unused(false))
+        let is_current = self.verified.generation == Generation::Current;
+        self.known.row(self.candidate).map(|row| Row { is_unused: row.is_unused && !is_current, ..row })
     }
 
     fn counts_by(&self, rows: &ClientRows) -> bool {
@@ -212,8 +213,9 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Attempt, Failure<L::Error>> {
         let none = || Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried");
         let key = known.key(candidate).ok_or_else(none)?.clone();
-        // A retried request may have replaced it just now: then this is no secret of the client's any more.
-        if known.is_unused(candidate) {
+        // A retried request may have replaced it just now: then this is no secret of the client's any more. A previous one says nothing
+        // of the present one, which nobody may have seen.
+        if verified.generation == Generation::Current && known.is_unused(candidate) {
             let row = known.row(candidate).ok_or_else(none)?;
             if !self.0.ledger.used(&row).await.map_err(Failure::Ledger)? {
                 return Ok(Attempt::Changed);

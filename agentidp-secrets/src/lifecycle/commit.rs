@@ -7,7 +7,8 @@ use tokio::time::{sleep, timeout};
 use super::flaw::Flaw;
 use super::ledger::{Change, CommitError, Entry, Ledger};
 use super::note::{DebtKind, Note};
-use super::rows::{Revision, Row, State};
+use super::revision::Revision;
+use super::rows::{Row, State};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::store::CredentialSecrets;
@@ -23,10 +24,20 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) enum Write {
     /// A new row.
     Insert(Row),
-    /// Other secrets, where the row still has this revision; `rotates`: the current secret becomes the previous one.
-    Replace { before: Option<Revision>, after: Row, rotates: bool },
+    /// Other secrets, where the row still has this revision.
+    Replace { before: Option<Revision>, after: Row, kind: Replacement },
     /// The end.
     End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replacement {
+    /// The current secret becomes the previous one.
+    Rotation,
+    /// Nobody has used the current secret, and nobody has until the commit.
+    OfUnused,
+    /// The secrets stay the same.
+    OfTheSame,
 }
 
 /// What became of it.
@@ -127,9 +138,9 @@ impl<L: Ledger> Lifecycle<L> {
         };
         match write {
             Write::Insert(_) => ledger.insert(tx, &row).await?,
-            Write::Replace { rotates, .. } => {
+            Write::Replace { kind, .. } => {
                 ledger.replace(tx, &row).await?;
-                if *rotates {
+                if *kind == Replacement::Rotation {
                     self.rotate_usage(tx, key, now).await?;
                 }
             }
@@ -169,12 +180,15 @@ impl<L: Ledger> Lifecycle<L> {
                 self.redeem(None, &after, attempt, note)?;
                 if is_used { Err(Why::Changed) } else { Ok(after) }
             }
-            Write::Replace { before, after, rotates } => {
+            Write::Replace { before, after, kind } => {
                 let row = active()?;
+                if *kind == Replacement::OfUnused && !row.is_unused {
+                    return Err(Why::Changed);
+                }
                 if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
                     return Err(Why::Changed);
                 }
-                if *rotates && !note.is_of(attempt) && self.may_evict_previous(after, note) {
+                if *kind == Replacement::Rotation && !note.is_of(attempt) && self.may_evict_previous(after, note) {
                     return Err(Why::Changed);
                 }
                 let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };

@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::rows::Revision;
+use super::revision::Revision;
 use crate::error::Result;
 use crate::format::SecretFormats;
 use crate::secret::ClientSecret;

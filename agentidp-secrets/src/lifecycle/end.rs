@@ -2,7 +2,8 @@
 
 use super::commit::{Committed, Write};
 use super::ledger::{Change, Ledger};
-use super::rows::{Revision, Row};
+use super::revision::Revision;
+use super::rows::Row;
 use super::{Failure, Lifecycle};
 use crate::credential::CredentialKey;
 

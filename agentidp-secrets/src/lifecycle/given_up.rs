@@ -4,11 +4,13 @@
 use super::digest::SecretDigest;
 use super::ledger::Ledger;
 use super::note::{Claim, OpenWrite, OpenWriteKind};
-use super::rows::{Revision, State};
+use super::revision::Revision;
+use super::rows::State;
 use super::{Failure, Lifecycle};
-use crate::backend::{Held, SharedBackend};
+use crate::backend::{Custody, Held, SharedBackend};
 use crate::credential::CredentialKey;
 use crate::error::{Error, ErrorKind};
+use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
 impl<L: Ledger> Lifecycle<L> {
@@ -23,6 +25,21 @@ impl<L: Ledger> Lifecycle<L> {
             }
         })
         .await;
+    }
+
+    /// A secret that was brought gets no row. It is deleted where it is still what was written there, and never later: it could not be
+    /// told from what another program may have written.
+    pub(super) async fn take_back(&self, key: &CredentialKey, attempt: Revision, stored: &StoredSecret) {
+        let primary = self.0.store.primary_backend();
+        let is_ours = |held: &Held| matches!(held, Held::Version { stored: there, .. } if there == stored);
+        if primary.info().custody == Custody::Backend
+            && self.may_delete(&primary.info().id)
+            && primary.inspect(key, None).await.is_ok_and(|held| is_ours(&held))
+        {
+            // What fails here stays, and a comparison reports it.
+            let _ = primary.forget(key).await;
+        }
+        self.abandon(key, attempt).await;
     }
 
     /// Whether the place, where a first write has found something, holds no secret of ours. It is not ours either where the backend

@@ -5,7 +5,8 @@ use super::digest::SecretDigest;
 use super::given_up::occupied;
 use super::ledger::{Change, Ledger};
 use super::note::OpenWriteKind;
-use super::rows::{Revision, Row, State};
+use super::revision::Revision;
+use super::rows::{Row, State};
 use super::{Event, Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
 use crate::error::{ErrorKind, Operation};
@@ -43,15 +44,15 @@ impl<L: Ledger> Lifecycle<L> {
         origin: Origin,
         change: &dyn Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
-        let digest = match origin {
-            Origin::Generated => SecretDigest::of(&secret, self.0.store.formats())?,
-            // Another program may have written the same secret.
-            Origin::Brought => None,
+        let (kind, digest) = match origin {
+            Origin::Generated => (OpenWriteKind::Create, SecretDigest::of(&secret, self.0.store.formats())?),
+            // Another program may write the same secret there: what a crash leaves is reported, and not deleted.
+            Origin::Brought => (OpenWriteKind::Pin, None),
         };
         let attempt = match self.place(key)? {
             Some(place) => {
                 let new = |state: &State, _| match state {
-                    State::Absent => Ok((OpenWriteKind::Create, 0)),
+                    State::Absent => Ok((kind, 0)),
                     State::Active(_) | State::Ended => Err(Why::Changed),
                 };
                 match self.open(key, &place, digest.as_ref(), false, new).await {
@@ -67,8 +68,8 @@ impl<L: Ledger> Lifecycle<L> {
             Ok(stored) => stored,
             Err(error) => {
                 let is_conflict = error.kind() == ErrorKind::Conflict;
-                if is_conflict && (origin == Origin::Brought || self.is_anothers(key, &secret).await) {
-                    // What lies there is not ours, and stays.
+                if origin == Origin::Brought || is_conflict && self.is_anothers(key, &secret).await {
+                    // What lies there may not be ours, and stays.
                     self.abandon(key, attempt).await;
                 } else {
                     // Whatever the backend has written is deleted in the background: just now it may not be able to.
@@ -80,13 +81,19 @@ impl<L: Ledger> Lifecycle<L> {
             }
         };
         let selector = self.0.store.selector_for(key, &stored, &secret);
-        let secrets = CredentialSecrets { current: stored, selector, previous: None };
+        let take_back = async || match origin {
+            Origin::Generated => {
+                self.give_up(key, attempt, digest.as_ref()).await;
+                self.purge_now(key).await;
+            }
+            Origin::Brought => self.take_back(key, attempt, &stored).await,
+        };
+        let secrets = CredentialSecrets { current: stored.clone(), selector, previous: None };
         let write = Write::Insert(Row::new(key.clone(), Some(secrets), Some(attempt)));
         match self.commit(key, &write, attempt, change).await {
             Ok(Committed::Done(row)) => Ok(Shown { secret, row: *row }),
             Ok(Committed::Lost(why)) => {
-                self.give_up(key, attempt, digest.as_ref()).await;
-                self.purge_now(key).await;
+                take_back().await;
                 if why == Why::WriteLost {
                     // So slow that the place is being deleted, or was before this write: it is deleted once more.
                     self.tell(&Event::GivenUp(key.clone()));
@@ -98,10 +105,7 @@ impl<L: Ledger> Lifecycle<L> {
                 match failure {
                     Failure::Unknown(_) => {}
                     // It may be a refusal of the caller's, with database and backend in good health.
-                    _ => {
-                        self.give_up(key, attempt, digest.as_ref()).await;
-                        self.purge_now(key).await;
-                    }
+                    _ => take_back().await,
                 }
                 Err(failure)
             }

@@ -107,7 +107,8 @@ pub trait Ledger: Send + Sync + 'static {
     }
 
     /// Up to `limit` clients with an active row that no key finds: its selector, or that of its previous record, is missing or
-    /// [not for a look-up](Selector::is_for_look_up), which has two colons in its text. By an index, which is empty when all rows can
+    /// [not for a look-up](Selector::is_for_look_up), which has two colons in its text. Not a row that has expired, and not for a previous
+    /// record whose overlap is over: nothing ever gives them one. By an index, which is empty when all rows can
     /// be found. For a ledger with [`find`](Self::find).
     ///
     /// # Errors

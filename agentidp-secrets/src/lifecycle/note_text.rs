@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::digest::SecretDigest;
 use super::note::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
-use super::rows::Revision;
+use super::revision::Revision;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::StoredSecret;
 

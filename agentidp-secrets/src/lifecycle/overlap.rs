@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::commit::{Committed, Why, Write};
+use super::commit::{Committed, Replacement, Why, Write};
 use super::ledger::{Change, Ledger};
 use super::places::without_past;
-use super::rows::{Revision, Row};
+use super::revision::Revision;
+use super::rows::Row;
 use super::usage::{LATEST_WRITE, Usage};
 use super::{ATTEMPTS, Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
@@ -170,7 +171,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
             let secrets = CredentialSecrets { previous: None, ..secrets.clone() };
             let after = Row { secrets: Some(secrets), ..row.clone() };
-            let write = Write::Replace { before: row.revision, after, rotates: false };
+            let write = Write::Replace { before: row.revision, after, kind: Replacement::OfTheSame };
             match self.commit(key, &write, Revision::fresh()?, change).await? {
                 Committed::Done(_) => {
                     self.0.ledger.acknowledge(key.client_id()).await;

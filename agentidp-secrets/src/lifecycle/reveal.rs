@@ -1,7 +1,7 @@
 //! Reading a secret back, for a request whose answer was lost.
 
 use super::ledger::Ledger;
-use super::rows::Revision;
+use super::revision::Revision;
 use super::{Failure, Lifecycle, Shown};
 use crate::credential::CredentialKey;
 use crate::error::Operation;

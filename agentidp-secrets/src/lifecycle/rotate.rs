@@ -2,13 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::commit::{Committed, Why, Write};
+use super::commit::{Committed, Replacement, Why, Write};
 use super::digest::SecretDigest;
 use super::flaw::Flaw;
 use super::lease::Lease;
 use super::ledger::{Change, Ledger};
 use super::note::{DebtKind, OpenWriteKind};
-use super::rows::{Revision, Row, State};
+use super::revision::Revision;
+use super::rows::{Row, State};
 use super::writing::{NewSecret, Written, means_the_latest, rotating};
 use super::{ATTEMPTS, Failure, Lifecycle, Shown};
 use crate::backend::Pointer;
@@ -25,6 +26,22 @@ struct Uncommitted {
     new: NewSecret,
     previous: Option<Previous>,
     attempt: Revision,
+}
+
+/// What becomes of the secrets that a rotation finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Old {
+    /// The present one works for so long. The one before it is at an end.
+    WorksFor(Duration),
+    /// The present one was never shown. The one before it goes on as it did.
+    Unshown,
+}
+
+impl Old {
+    /// Whether none of them has to stay.
+    fn is_over(self) -> bool {
+        self == Self::WorksFor(Duration::ZERO)
+    }
 }
 
 impl<L: Ledger> Lifecycle<L> {
@@ -47,25 +64,43 @@ impl<L: Ledger> Lifecycle<L> {
         change: impl Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
         let (life, key) = (self.clone(), key.clone());
-        self.uncut(async move { life.rotation(&key, overlap, &change).await }).await
+        self.uncut(async move { life.rotation(&key, Old::WorksFor(overlap), &change).await }).await
+    }
+
+    /// Puts a new secret in place of one that nobody has used: for a request that comes again because its answer, and with it the
+    /// secret, was lost. A previous secret goes on as it did, to the end of its overlap.
+    ///
+    /// For a ledger that keeps [`is_unused`](Row::is_unused), which the new row has again.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate). `Busy` when the secret was used, or is not known to be unused.
+    pub async fn replace_unused(
+        &self,
+        key: &CredentialKey,
+        change: impl Change<L>,
+    ) -> Result<Shown, Failure<L::Error>> {
+        let (life, key) = (self.clone(), key.clone());
+        self.uncut(async move { life.rotation(&key, Old::Unshown, &change).await }).await
     }
 
     async fn rotation(
         &self,
         key: &CredentialKey,
-        overlap: Duration,
+        old: Old,
         change: &dyn Change<L>,
     ) -> Result<Shown, Failure<L::Error>> {
         for _ in 0..ATTEMPTS {
             let secret = self.0.store.generate(key)?;
             let written = match self.place(key)? {
-                Some(place) => self.write_at(key, &place, secret, overlap).await?,
-                None => Some(self.write_digest(key, secret, overlap).await?),
+                Some(place) => self.write_at(key, &place, secret, old).await?,
+                None => Some(self.write_digest(key, secret, old).await?),
             };
             let Some(Uncommitted { before, new, previous, attempt }) = written else { continue };
             let secrets = CredentialSecrets { current: new.stored, selector: new.selector, previous };
-            let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
-            let write = Write::Replace { before: before.revision, after, rotates: true };
+            let is_unused = old == Old::Unshown;
+            let after = Row { secrets: Some(secrets), is_unused, ..before.clone() };
+            let kind = if is_unused { Replacement::OfUnused } else { Replacement::Rotation };
+            let write = Write::Replace { before: before.revision, after, kind };
             match self.commit(key, &write, attempt, change).await? {
                 Committed::Done(row) => {
                     self.0.ledger.acknowledge(key.client_id()).await;
@@ -96,14 +131,14 @@ impl<L: Ledger> Lifecycle<L> {
         &self,
         key: &CredentialKey,
         secret: ClientSecret,
-        overlap: Duration,
+        old: Old,
     ) -> Result<Uncommitted, Failure<L::Error>> {
-        if !overlap.is_zero() {
+        if !old.is_over() {
             self.finish_repairs(key).await?;
         }
         let (before, now) = self.active(key).await?;
-        self.refuse_unknown(&before)?;
-        let previous = self.previous(&before, overlap, now).await?;
+        self.refuse(&before, old)?;
+        let previous = self.previous(&before, old, now).await?;
         let primary = self.0.store.primary_backend();
         let stored = primary.store(key, &secret).await.map_err(|error| rotating(error, primary))?;
         let new = self.new_secret(key, stored, secret);
@@ -116,7 +151,7 @@ impl<L: Ledger> Lifecycle<L> {
         key: &CredentialKey,
         place: &StoredSecret,
         secret: ClientSecret,
-        overlap: Duration,
+        old: Old,
     ) -> Result<Option<Uncommitted>, Failure<L::Error>> {
         let digest = SecretDigest::of(&secret, self.0.store.formats())?;
         let plan = |state: &State, _| match state {
@@ -124,9 +159,9 @@ impl<L: Ledger> Lifecycle<L> {
             State::Absent => Err(Why::Absent),
             State::Ended => Err(Why::Ended),
         };
-        let mut lease = self.open(key, place, digest.as_ref(), !overlap.is_zero(), plan).await?;
+        let mut lease = self.open(key, place, digest.as_ref(), !old.is_over(), plan).await?;
         let Some(before) = lease.row.clone() else { return Err(Failure::Ended) };
-        if let Err(failure) = self.refuse_unknown(&before) {
+        if let Err(failure) = self.refuse(&before, old) {
             self.close(&lease).await;
             return Err(failure);
         }
@@ -141,7 +176,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
         }
         let (attempt, now) = (lease.attempt, lease.now);
-        let previous = match self.previous(&before, overlap, now).await {
+        let previous = match self.previous(&before, old, now).await {
             Ok(previous) => previous,
             Err(failure) => {
                 self.close(&lease).await;
@@ -152,7 +187,7 @@ impl<L: Ledger> Lifecycle<L> {
             let new = self.write_moving_in(&lease, secret).await?;
             return Ok(Some(Uncommitted { before, new, previous, attempt }));
         };
-        if lease.has_repair() && self.finish_leased(&before, &mut lease, !overlap.is_zero()).await? {
+        if lease.has_repair() && self.finish_leased(&before, &mut lease, !old.is_over()).await? {
             return Ok(None);
         }
         // What counts until the commit has to stay.
@@ -182,15 +217,26 @@ impl<L: Ledger> Lifecycle<L> {
         Ok(self.0.store.refuse_unknown(&secrets.current)?)
     }
 
+    fn refuse(&self, row: &Row, old: Old) -> Result<(), Failure<L::Error>> {
+        if old == Old::Unshown && !row.is_unused {
+            return Err(Failure::Busy);
+        }
+        self.refuse_unknown(row)
+    }
+
     /// The secret that a rotation replaces, for the time of the overlap, pinned. None where its backend no longer holds it,
-    /// or where the record points elsewhere.
+    /// or where the record points elsewhere. The one that is there already, where it goes on.
     pub(super) async fn previous(
         &self,
         before: &Row,
-        overlap: Duration,
+        old: Old,
         now: SystemTime,
     ) -> Result<Option<Previous>, Failure<L::Error>> {
-        let Some(secrets) = before.secrets.as_ref().filter(|_| !overlap.is_zero()) else { return Ok(None) };
+        let Some(secrets) = before.secrets.as_ref().filter(|_| !old.is_over()) else { return Ok(None) };
+        let overlap = match old {
+            Old::WorksFor(overlap) => overlap,
+            Old::Unshown => return Ok(secrets.previous.clone().filter(|previous| now < previous.valid_until)),
+        };
         let valid_until = now.checked_add(overlap).ok_or_else(|| {
             let message = "the overlap ends after the end of time; shorten it";
             Error::new(ErrorKind::InvalidConfig, message).with_operation(Operation::Rotate)
@@ -240,16 +286,17 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<bool, Failure<L::Error>> {
         let secrets = before.secrets.clone().map(|secrets| CredentialSecrets { current: stored, ..secrets });
         let after = Row { secrets, ..before.clone() };
-        let write = Write::Replace { before: before.revision, after, rotates: false };
+        let write = Write::Replace { before: before.revision, after, kind: Replacement::OfTheSame };
         Ok(matches!(self.commit(&lease.key, &write, lease.attempt, change).await?, Committed::Done(_)))
     }
 
-    /// The credential has ended meanwhile: what was written after the deletion has to go as well.
+    /// The credential has ended meanwhile: what was written after the deletion has to go as well. Where there is no row at all, nobody
+    /// knows whose the place is by now.
     pub(super) async fn clear_away(&self, key: &CredentialKey) {
         let Ok(Some(place)) = self.place(key) else { return };
         self.at_stage("clear away");
         let owed = self.in_time(key, |state, note, now| {
-            if state.active().is_none() {
+            if *state == State::Ended {
                 note.owe(place.clone(), DebtKind::Delete, now);
             }
         });

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use zeroize::Zeroizing;
 
 /// A text that nothing shows: `Debug` prints `[REDACTED]`, the memory is wiped when the last clone is dropped.
@@ -31,6 +31,12 @@ impl fmt::Debug for Hidden {
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::from)
+        unquoted(String::deserialize(deserializer).map(Self::from), "a secret is a text")
     }
+}
+
+/// What was read of a setting that may be a secret, or was meant for one. The errors of `serde` quote what they were given: this one says
+/// what was expected, and no more.
+pub(crate) fn unquoted<T, E: de::Error>(read: Result<T, E>, expected: &'static str) -> Result<T, E> {
+    read.map_err(|_| E::custom(expected))
 }

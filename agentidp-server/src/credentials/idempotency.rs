@@ -139,7 +139,7 @@ async fn read_back(app: &App, credential: Credential) -> Result<Shown, ApiError>
 async fn replace(app: &App, actor: &Actor, claim: &Claim, before: Credential) -> Result<Shown, ApiError> {
     let key = key(before.client_id, before.credential_id).map_err(ApiError::internal)?;
     let made = Made::new(app, actor, AuditAction::CredentialRotated).under(Some(claim.clone())).instead_of(before);
-    match app.life().rotate(&key, Duration::ZERO, made.clone()).await {
+    match app.life().replace_unused(&key, made.clone()).await {
         Ok(shown) => made.shown(shown.secret),
         Err(Failure::Busy | Failure::Ended | Failure::NotFound) => Err(ApiError::IdempotencyKeyInUse),
         Err(failure) => Err(failure.into()),

@@ -118,6 +118,33 @@ async fn a_digest_is_replaced_until_its_secret_is_used() {
     }
 }
 
+/// The answer of a rotation with an overlap is lost. Whoever still has the old secret goes on with it, and is no user of the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_whose_answer_was_lost_ends_no_overlap() {
+    for site in digests().await {
+        let agent = site.agent("a@agents.example").await;
+        let (id, old) = site.credential(agent).await;
+        let rotate = async || {
+            let body = json!({ "overlapSeconds": 3600 }).to_string();
+            site.keyed(&site.operator, "k", &rotation(agent, id), &body).await
+        };
+        let lost = rotate().await;
+        site.granted(agent, &old).await;
+        site.tick();
+        let again = rotate().await;
+        assert_eq!((again.status, again.is_replay()), (200, true), "{again:?}");
+        let ends = |reply: &Reply| reply.json()["previousExpiresAt"].clone();
+        assert_eq!(ends(&again), ends(&lost));
+        for (secret, status) in [(&old, 200), (&lost.secret(), 401), (&again.secret(), 200)] {
+            assert_eq!(site.grant(agent, secret).await.status, status);
+        }
+        assert_eq!(reason(&rotate().await), "used");
+        site.granted(agent, &old).await;
+        site.clock.advance(Duration::from_secs(3600));
+        assert_eq!(site.grant(agent, &old).await.status, 401);
+    }
+}
+
 #[tokio::test]
 async fn the_right_secret_of_a_suspended_agent_counts_as_used() {
     let site = Site::bcrypt().await;

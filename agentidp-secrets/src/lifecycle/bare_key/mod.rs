@@ -45,19 +45,26 @@ impl<L: Ledger> Lifecycle<L> {
         let Some(found) = ledger.find(&lookups).await.map_err(Failure::Ledger)? else {
             return Err(refused("the ledger finds no row by its selector: implement `Ledger::find`"));
         };
+        // What one client's row or backend is in for hides no match of another's.
+        let mut undecided = None;
         for (client, rows) in found {
-            // A mismatch: the row has changed since.
-            let decision = self.prove(&client, rows, secret).await?;
-            if !matches!(decision, Decision::Mismatch { .. }) {
-                return Ok(self.upgrading(decision, secret));
+            match self.prove(&client, rows, secret).await {
+                // The row has changed since.
+                Ok(Decision::Mismatch { .. }) => {}
+                Ok(decision) => return Ok(self.upgrading(decision, secret)),
+                Err(failure) => undecided = undecided.or(Some(failure)),
             }
         }
         let rest = self.unfindable(unmatched, scan).await?;
         for client in rest.iter().take(scan) {
-            let decision = self.authenticate(client, secret).await?;
-            if !matches!(decision, Decision::Mismatch { .. }) {
-                return Ok(decision);
+            match self.authenticate(client, secret).await {
+                Ok(Decision::Mismatch { .. }) => {}
+                Ok(decision) => return Ok(decision),
+                Err(failure) => undecided = undecided.or(Some(failure)),
             }
+        }
+        if let Some(failure) = undecided {
+            return Err(failure);
         }
         if unmatched == Unmatched::Undecided && rest.len() > scan {
             let message = "the key finds no row, and may be that of a row that no key finds yet: authenticate with the client id once";

@@ -7,7 +7,7 @@ use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
 use crate::keys::MacKeys;
 use crate::lifecycle::tests::clock;
-use crate::lifecycle::{Decision, Failure, Lifecycle, MemoryLedger, Unmatched};
+use crate::lifecycle::{Decision, Failure, Lifecycle, MemoryLedger, Row, Unmatched};
 use crate::secret::ClientSecret;
 use crate::store::{SecretStore, SecretStoreBuilder};
 use crate::testkit::{Fault, FaultLayer};
@@ -146,4 +146,33 @@ async fn what_is_missing_for_a_look_up_is_named() {
     says(bound.with_bare_keys(Unmatched::Wrong, 0), "`SecretStoreBuilder::look_up_by_key`").await;
     let error = SecretStore::builder(Memory::new()).look_up_by_key().build().unwrap_err();
     assert!(error.to_string().contains("`selector_keys`"), "{error}");
+}
+
+/// A row that no key finds ever will: it has expired, or only its previous secret has no selector, and the overlap is over.
+#[tokio::test]
+async fn what_can_never_prove_itself_leaves_nothing_undecided() {
+    let site = site();
+    let (before, hour) = (site.life(|builder| builder), Duration::from_secs(3600));
+    before.issue(&key("expired"), ()).await.unwrap();
+    let expired = site.ledger.entry(&key("expired")).state.active().unwrap().clone();
+    site.ledger.put(expired.expiring(Some(site.clock.now() + hour)));
+    before.issue(&key("rotated"), ()).await.unwrap();
+    let life = site.looking_up(ONE).with_bare_keys(Unmatched::Undecided, 0);
+    life.rotate(&key("rotated"), hour, ()).await.unwrap();
+    let unknown = ClientSecret::generate().unwrap();
+    assert!(matches!(life.authenticate_key(&unknown).await, Err(Failure::Backend(_))), "one may be theirs");
+    site.clock.advance(hour);
+    assert_eq!(owner(&life, &unknown).await, None);
+}
+
+#[tokio::test]
+async fn a_row_that_is_damaged_or_out_of_reach_hides_no_other() {
+    let site = site();
+    let before = site.life(|builder| builder);
+    let [one, two] = [before.issue(&key("a"), ()).await.unwrap(), before.issue(&key("b"), ()).await.unwrap()];
+    site.ledger.put(Row { secrets: None, ..one.row });
+    let life = site.looking_up(ONE).with_bare_keys(Unmatched::Wrong, 2);
+    let unknown = ClientSecret::generate().unwrap();
+    assert!(matches!(life.authenticate_key(&unknown).await, Err(Failure::Backend(_))), "it may be the damaged one's");
+    assert_eq!(owner(&life, &two.secret).await.as_deref(), Some("b"));
 }

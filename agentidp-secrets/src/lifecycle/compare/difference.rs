@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::credential::CredentialKey;
-use crate::lifecycle::rows::{Revision, Row};
+use crate::lifecycle::revision::Revision;
+use crate::lifecycle::rows::Row;
 use crate::record::BackendId;
 
 /// Declares the kinds: the word, and what an operator is told.

@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind};
 use crate::lifecycle::flaw::Flaw;
 use crate::lifecycle::ledger::Ledger;
 use crate::lifecycle::note::{DebtKind, Note};
-use crate::lifecycle::rows::{Revision, State};
+use crate::lifecycle::revision::Revision;
+use crate::lifecycle::rows::State;
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 

@@ -7,11 +7,13 @@ use crate::backend::Held;
 use crate::credential::CredentialKey;
 use crate::error::ErrorKind;
 use crate::inventory::Inventory;
-use crate::lifecycle::commit::{Committed, Why, Write};
+use crate::lifecycle::commit::{Committed, Replacement, Why, Write};
 use crate::lifecycle::lease::Lease;
 use crate::lifecycle::ledger::{Change, Ledger};
 use crate::lifecycle::note::OpenWriteKind;
-use crate::lifecycle::rows::{Revision, Row, State};
+use crate::lifecycle::revision::Revision;
+use crate::lifecycle::rotate::Old;
+use crate::lifecycle::rows::{Row, State};
 use crate::lifecycle::{Failure, Lifecycle};
 use crate::record::StoredSecret;
 use crate::store::CredentialSecrets;
@@ -97,7 +99,7 @@ impl<L: Ledger> Lifecycle<L> {
                 return Ok(false);
             }
         };
-        let previous = match self.previous(&before, overlap, lease.now).await {
+        let previous = match self.previous(&before, Old::WorksFor(overlap), lease.now).await {
             Ok(previous) => previous,
             Err(failure) => {
                 self.close(&lease).await;
@@ -107,7 +109,7 @@ impl<L: Ledger> Lifecycle<L> {
         let selector = self.0.store.selector_for(key, &stored, &secret);
         let secrets = CredentialSecrets { current: stored, selector, previous };
         let after = Row { secrets: Some(secrets), is_unused: false, ..before.clone() };
-        let write = Write::Replace { before: before.revision, after, rotates: true };
+        let write = Write::Replace { before: before.revision, after, kind: Replacement::Rotation };
         let committed = self.commit(key, &write, lease.attempt, change).await?;
         let is_done = matches!(committed, Committed::Done(_));
         if is_done {
@@ -141,7 +143,7 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<bool, Failure<L::Error>> {
         let row = self.edit(key, |state, _, _| state.active().cloned()).await?;
         let Some(after) = row.filter(|row| row.revision == revision) else { return Ok(false) };
-        let write = Write::Replace { before: revision, after, rotates: false };
+        let write = Write::Replace { before: revision, after, kind: Replacement::OfTheSame };
         Ok(matches!(self.commit(key, &write, Revision::fresh()?, change).await?, Committed::Done(_)))
     }
 

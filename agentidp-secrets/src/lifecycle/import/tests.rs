@@ -2,13 +2,15 @@ use std::time::Duration;
 
 use crate::backend::SecretBackend as _;
 use crate::credential::CredentialKey;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Operation};
 use crate::format::SecretFormat;
-use crate::lifecycle::tests::{Refuses, Site, clock, over, quick, site};
+use crate::lifecycle::tests::{Dies, Refuses, Site, clock, over, quick, site};
 use crate::lifecycle::{Failure, Row};
 use crate::record::{BackendId, StoredSecret};
 use crate::secret::ClientSecret;
+use crate::stack;
 use crate::store::{ImportedSecret, SecretStore};
+use crate::testkit::{Fault, FaultLayer};
 
 fn brought(text: &str) -> ImportedSecret {
     ImportedSecret::foreign(ClientSecret::from(text), 0)
@@ -33,6 +35,46 @@ async fn an_import_that_is_not_committed_is_forgotten() {
     let secret = brought("correct horse battery staple");
     assert!(matches!(site.life.import(&site.key, &secret, Refuses).await, Err(Failure::Ledger(_))));
     assert!(site.forgotten().await);
+}
+
+/// What becomes of an import.
+#[derive(Clone, Copy, Debug)]
+enum Ends {
+    /// The backend does not answer, and was never reached.
+    Unreached,
+    /// The process dies before the commit.
+    Dies,
+}
+
+/// Another program writes to the place after an import that has left no row.
+#[tokio::test]
+async fn an_import_without_a_row_deletes_nothing_later() {
+    for ends in [Ends::Unreached, Ends::Dies] {
+        let faults = FaultLayer::new();
+        let site = over(&clock(), |memory| SecretStore::builder(stack(memory, &[&faults])));
+        let (secret, theirs) = (brought("correct horse battery staple"), ClientSecret::from("theirs"));
+        let version = match ends {
+            Ends::Unreached => {
+                faults.once(Operation::Store, Fault::Fail(ErrorKind::Unavailable));
+                assert!(matches!(site.life.import(&site.key, &secret, ()).await, Err(Failure::Backend(_))));
+                site.memory.store(&site.key, &theirs).await.unwrap();
+                1
+            }
+            Ends::Dies => {
+                assert!(site.life.import(&site.key, &secret, Dies).await.is_err());
+                site.memory.overwrite(&site.key, 1, Some(&theirs)).await.unwrap();
+                2
+            }
+        };
+        for _ in 0..8 {
+            site.clock.advance(Duration::from_secs(24 * 3600));
+            site.life.round().await;
+        }
+        assert_eq!(site.versions().await, version, "{ends:?}");
+        let place = site.memory.place(&site.key).unwrap();
+        site.life.take_over(&site.key, &place, ()).await.unwrap();
+        assert!(site.works(&theirs).await, "{ends:?}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::parts::{Debt, DebtKind, Note, OpenWrite};
+use super::parts::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind};
 use crate::lifecycle::digest::SecretDigest;
 use crate::lifecycle::rows::State;
 use crate::record::StoredSecret;
@@ -118,7 +118,10 @@ impl Note {
             if *state == State::Absent && self.debts.iter().any(|debt| debt.place == dead.place) {
                 self.open = Some(dead).filter(OpenWrite::recognises);
             } else if *state == State::Absent {
-                self.give_up(dead, now);
+                // Of anything but a new credential's secret nobody knows whose it is once there is no row.
+                if dead.kind == OpenWriteKind::Create {
+                    self.give_up(dead, now);
+                }
             } else {
                 self.owe(dead.place, DebtKind::Delete, now);
             }

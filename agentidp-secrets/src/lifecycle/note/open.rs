@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::parts::{Note, OpenWrite, OpenWriteKind};
 use crate::lifecycle::digest::SecretDigest;
-use crate::lifecycle::rows::Revision;
+use crate::lifecycle::revision::Revision;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 

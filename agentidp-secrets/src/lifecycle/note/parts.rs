@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::lifecycle::digest::SecretDigest;
-use crate::lifecycle::rows::Revision;
+use crate::lifecycle::revision::Revision;
 use crate::record::StoredSecret;
 
 /// No lease and no claim lasts longer. One that ends later was made by a wrong clock, and is over.

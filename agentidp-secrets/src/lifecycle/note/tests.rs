@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::{Claim, Debt, DebtKind, Note, OpenWrite, OpenWriteKind, Opened};
 use crate::credential::CredentialKey;
 use crate::lifecycle::digest::SecretDigest;
-use crate::lifecycle::rows::{Revision, Row, State};
+use crate::lifecycle::revision::Revision;
+use crate::lifecycle::rows::{Row, State};
 use crate::record::{BackendId, StoredSecret};
 
 const LEASE: Duration = Duration::from_secs(30);

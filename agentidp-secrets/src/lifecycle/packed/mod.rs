@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::rows::{Known, Revision, Row};
+use super::revision::Revision;
+use super::rows::{Known, Row};
 use crate::credential::{ClientId, CredentialId, CredentialKey};
 use crate::record::{BackendId, StoredSecret};
 use crate::selector::Selector;

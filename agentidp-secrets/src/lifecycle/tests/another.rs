@@ -3,13 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use super::{Closed, Refuses, Site, clock, over, site};
+use super::{Closed, Dies, Refuses, Site, clock, over, site};
 use crate::backend::{Held, SecretBackend as _, SharedBackend};
 use crate::backends::Memory;
 use crate::error::{ErrorKind, Operation};
-use crate::lifecycle::{Change, Failure, Lifecycle, MemoryError, MemoryLedger, MemoryTx, Row, Shown};
+use crate::lifecycle::{Failure, Lifecycle, MemoryError, Shown};
 use crate::secret::ClientSecret;
 use crate::stack;
 use crate::store::SecretStore;
@@ -64,16 +62,6 @@ async fn what_another_wrote_stays_though_nobody_could_look_or_hear() {
         assert!(matches!(site.life.issue(&site.key, ()).await, Err(Failure::Backend(_))));
         drained(&site).await;
         assert!(holds(&site, &theirs).await, "{fault:?}");
-    }
-}
-
-/// The process dies where it would commit.
-struct Dies;
-
-#[async_trait]
-impl Change<MemoryLedger> for Dies {
-    async fn after(&self, _tx: &mut MemoryTx, _row: &Row) -> Result<(), MemoryError> {
-        panic!("the process dies")
     }
 }
 

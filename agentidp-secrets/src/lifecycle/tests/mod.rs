@@ -7,6 +7,7 @@ mod instances;
 mod repairs;
 mod skewed;
 mod unreadable;
+mod unused;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -372,6 +373,16 @@ fn nothing_shows_a_secret_or_a_place() {
 async fn until(mut happened: impl AsyncFnMut() -> bool) {
     while !happened().await {
         tokio::task::yield_now().await;
+    }
+}
+
+/// The process dies where it would commit.
+pub(super) struct Dies;
+
+#[async_trait]
+impl Change<MemoryLedger> for Dies {
+    async fn after(&self, _tx: &mut MemoryTx, _row: &Row) -> Result<(), MemoryError> {
+        panic!("the process dies")
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 pub use self::policy::UpgradePolicy;
 pub(super) use self::policy::Upgrades;
 use super::authenticate::Proof;
-use super::commit::{Committed, Why, Write};
+use super::commit::{Committed, Replacement, Why, Write};
 use super::flaw::Flaw;
 use super::lease::Asked;
 use super::ledger::Ledger;
 use super::note::OpenWriteKind;
-use super::rows::{Revision, Row, State};
+use super::revision::Revision;
+use super::rows::{Row, State};
 use super::writing::NewSecret;
 use super::{Event, Failure, Lifecycle};
 use crate::backend::Custody;
@@ -153,7 +154,7 @@ impl<L: Ledger> Lifecycle<L> {
         attempt: Revision,
     ) -> Result<bool, Failure<L::Error>> {
         let after = Row { secrets: Some(secrets), ..before.clone() };
-        let write = Write::Replace { before: before.revision, after, rotates: false };
+        let write = Write::Replace { before: before.revision, after, kind: Replacement::OfTheSame };
         match self.commit(&before.key, &write, attempt, &()).await? {
             Committed::Done(_) => Ok(true),
             Committed::Lost(Why::Absent | Why::Ended) => {

@@ -24,7 +24,7 @@ pub use self::ledger::UsageLedger;
 pub use self::record::{Usage, Use};
 use super::flaw::Flaw;
 use super::ledger::Ledger;
-use super::rows::Revision;
+use super::revision::Revision;
 use super::{Event, Failure, Lifecycle};
 use crate::credential::CredentialKey;
 use crate::store::Generation;

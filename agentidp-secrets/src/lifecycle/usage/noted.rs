@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::record::Use;
 use crate::credential::CredentialKey;
-use crate::lifecycle::rows::Revision;
+use crate::lifecycle::revision::Revision;
 use crate::store::Generation;
 
 /// Parts with a lock each, so that logins of many clients seldom meet.

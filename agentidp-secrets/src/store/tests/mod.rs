@@ -1,5 +1,6 @@
 //! Tests of the store over two scripted backends: the payload of a record says what happens to it.
 
+mod any;
 mod ending;
 mod foreign;
 mod forming;

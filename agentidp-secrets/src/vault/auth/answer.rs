@@ -1,6 +1,6 @@
 //! Reads Vault's answers about tokens: logins, renewals, look-ups.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::grant::Lease;
 use crate::vault::auth_kind::AuthKind;
@@ -36,6 +36,12 @@ pub(super) fn lease(status: u16, body: &[u8]) -> Result<Lease, Failure> {
     }
 }
 
+/// A century at most: more does not fit into every clock.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    const LONGEST: u64 = 100 * 365 * 24 * 3600;
+    u64::deserialize(deserializer).map(|seconds| seconds.min(LONGEST))
+}
+
 #[derive(Deserialize)]
 struct Authenticated {
     auth: Option<Granted>,
@@ -44,6 +50,7 @@ struct Authenticated {
 #[derive(Deserialize)]
 struct Granted {
     client_token: Option<String>,
+    #[serde(deserialize_with = "seconds")]
     lease_duration: u64,
     renewable: bool,
 }
@@ -51,6 +58,7 @@ struct Granted {
 /// What Vault says about a token. Everything else in the answer, the token itself too, is dropped unread.
 #[derive(Deserialize)]
 pub(crate) struct Inspected {
+    #[serde(deserialize_with = "seconds")]
     pub(crate) ttl: u64,
     pub(crate) creation_ttl: Option<u64>,
     pub(crate) explicit_max_ttl: Option<u64>,
@@ -58,4 +66,23 @@ pub(crate) struct Inspected {
     pub(crate) expire_time: Option<String>,
     pub(crate) renewable: Option<bool>,
     pub(crate) policies: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_life_beyond_every_clock_is_a_century() {
+        for (seconds, expected) in [(3600, 3600), (u64::MAX, 100 * 365 * 24 * 3600)] {
+            let answer = format!(r#"{{"auth":{{"client_token":"t","lease_duration":{seconds},"renewable":true}}}}"#);
+            let (_, lease) = login(200, answer.as_bytes(), AuthKind::AppRole).unwrap();
+            assert_eq!(lease.seconds, expected);
+            let _ = Instant::now() + Duration::from_secs(lease.seconds);
+            let told = format!(r#"{{"ttl":{seconds},"policies":[]}}"#);
+            assert_eq!(serde_json::from_str::<Inspected>(&told).unwrap().ttl, expected);
+        }
+    }
 }

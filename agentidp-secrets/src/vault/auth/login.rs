@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use zeroize::Zeroizing;
 
 use super::grant::Grant;
@@ -13,7 +13,7 @@ use super::{answer, file};
 use crate::error::{Error, ErrorKind, Result};
 use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
-use crate::vault::hidden::Hidden;
+use crate::vault::hidden::{Hidden, unquoted};
 use crate::vault::path::Folder;
 use crate::vault::setting::{Names, Setting};
 use crate::vault::wire::{Request, Transport};
@@ -21,9 +21,19 @@ use crate::vault::wire::{Request, Transport};
 /// The AppRole login: a role id and a secret id, one of a program and one of where it runs.
 ///
 /// `Debug` shows neither.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct AppRole {
+    role_id: Hidden,
+    secret_id: Option<SecretId>,
+    wrapped: bool,
+    unwrapped: Unwrapped,
+    mount: String,
+}
+
+/// How it is written.
+#[derive(Deserialize)]
+#[serde(remote = "AppRole", deny_unknown_fields)]
+struct AppRoleForm {
     role_id: Hidden,
     #[serde(default)]
     secret_id: Option<SecretId>,
@@ -33,6 +43,14 @@ pub struct AppRole {
     unwrapped: Unwrapped,
     #[serde(default = "default_app_role_mount")]
     mount: String,
+}
+
+impl<'de> Deserialize<'de> for AppRole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        const EXPECTED: &str =
+            "an AppRole login has `role_id`, and may have `secret_id` (with `text` or `file`), `wrapped` and `mount`";
+        unquoted(AppRoleForm::deserialize(deserializer), EXPECTED)
+    }
 }
 
 /// A secret id, or where it is.
@@ -45,14 +63,31 @@ enum SecretId {
 
 /// The login of a Kubernetes service account: its JWT is read anew from its file with every login, because Kubernetes
 /// replaces it every hour.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Kubernetes {
+    role: String,
+    mount: String,
+    jwt_file: PathBuf,
+}
+
+/// How it is written.
+#[derive(Deserialize)]
+#[serde(remote = "Kubernetes", deny_unknown_fields)]
+struct KubernetesForm {
     role: String,
     #[serde(default = "default_kubernetes_mount")]
     mount: String,
     #[serde(default = "default_jwt_file")]
     jwt_file: PathBuf,
+}
+
+impl<'de> Deserialize<'de> for Kubernetes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        unquoted(
+            KubernetesForm::deserialize(deserializer),
+            "a Kubernetes login has `role`, and may have `mount` and `jwt_file`",
+        )
+    }
 }
 
 impl AppRole {

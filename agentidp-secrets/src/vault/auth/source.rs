@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::file;
 use super::grant::Grant;
 use super::login::{AppRole, Kubernetes};
 use super::token::VaultToken;
-use crate::error::Result;
 use crate::vault::auth_kind::AuthKind;
 use crate::vault::failure::Failure;
+use crate::vault::hidden::unquoted;
 use crate::vault::setting::{Names, Setting};
 use crate::vault::wire::Transport;
 
-/// Where the token comes from. A text is a token as it is.
+/// Where the token comes from. Made from a text, it is a token as it is; in a configuration file it is
+/// `{"token_file": "/run/secrets/vault-token"}`, say, or `"agent"`.
 ///
 /// ```
 /// use agentidp_secrets::vault::VaultKv2;
@@ -24,8 +25,7 @@ use crate::vault::wire::Transport;
 /// let vault = VaultKv2::builder("https://vault.example:8200", VaultAuth::AppRole(role)).build()?;
 /// # Ok::<(), agentidp_secrets::Error>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum VaultAuth {
     /// A token that somebody made. When it is dead there is no other one: its calls are `Denied`.
@@ -42,6 +42,25 @@ pub enum VaultAuth {
     Agent,
 }
 
+/// How it is written.
+#[derive(Deserialize)]
+#[serde(remote = "VaultAuth", rename_all = "snake_case")]
+enum Form {
+    Token(VaultToken),
+    TokenFile(PathBuf),
+    AppRole(AppRole),
+    Kubernetes(Kubernetes),
+    Agent,
+}
+
+impl<'de> Deserialize<'de> for VaultAuth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const EXPECTED: &str = "Vault's `auth` is \"agent\", or one of `token`, `token_file`, `app_role` (role_id, secret_id with `text` or \
+                                `file`, wrapped, mount) and `kubernetes` (role, mount, jwt_file), such as {\"token_file\": \"/path\"}";
+        unquoted(Form::deserialize(deserializer), EXPECTED)
+    }
+}
+
 impl VaultAuth {
     /// Which kind it is.
     #[must_use]
@@ -56,7 +75,7 @@ impl VaultAuth {
     }
 
     /// What can be found out before anything is sent.
-    pub(super) fn check(&self, names: Names) -> Result<()> {
+    pub(super) fn check(&self, names: Names) -> crate::error::Result<()> {
         match self {
             Self::Token(token) => token.header(names).map(drop),
             Self::TokenFile(_) | Self::Agent => Ok(()),

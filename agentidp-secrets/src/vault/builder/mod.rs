@@ -1,21 +1,21 @@
 //! How a [`VaultKv2`] is set up.
 
-use std::borrow::Cow;
+mod folder;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::folder::{invalid, parse_folder};
 use super::auth::{ClientCert, Session, VaultAuth};
 use super::config::VaultKv2Config;
 use super::failure::Site;
 use super::kv::VaultrsKv;
 use super::kv2::VaultKv2;
-use super::layout::Layout;
 use super::namespace;
-use super::path::Folder;
 use super::setting::{Names, Setting};
 use super::wire::{Dial, Route, Transport, parse_addresses};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::record::BackendId;
 
 /// Sets up a [`VaultKv2`]. Everything is checked in [`build`](Self::build).
@@ -283,33 +283,6 @@ pub(super) struct Connected {
     pub(super) session: Session,
     /// What error texts call it: the addresses of all nodes.
     pub(super) address: String,
-}
-
-/// Slashes around mount and prefix are cut off, because Vault's own listings print `secret/`.
-fn parse_folder(config: &VaultKv2Config, names: Names) -> Result<Folder> {
-    let (mount, prefix) = (config.mount.trim_matches('/'), config.prefix.trim_matches('/'));
-    let layout = match &config.layout {
-        Some(template) => Layout::parse(template)
-            .map_err(|flaw| invalid(format!("the layout {flaw}: {}", names.of(Setting::Layout))))?,
-        None => Layout::default(),
-    };
-    if !Folder::is_mount(mount) {
-        let setting = names.of(Setting::Mount);
-        return Err(invalid(format!(
-            "the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, the later ones not `data`: {setting}"
-        )));
-    }
-    Folder::with_layout(mount, prefix, Arc::new(layout)).ok_or_else(|| {
-        let (setting, layout) = (names.of(Setting::Prefix), names.of(Setting::Layout));
-        invalid(format!(
-            "the prefix below the mount is 1 to 128 bytes of A-Z a-z 0-9 . _ - in segments, or none with a layout of your own: \
-             {setting}, {layout}"
-        ))
-    })
-}
-
-fn invalid(message: impl Into<Cow<'static, str>>) -> Error {
-    Error::new(ErrorKind::InvalidConfig, message)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a builder refuses, and in whose words.
 
 use super::*;
+use crate::error::ErrorKind;
 
 fn refusal(builder: VaultKv2Builder) -> String {
     let error = builder.build().unwrap_err();

@@ -1,5 +1,7 @@
 //! A ledger in this process's memory, for tests, examples and the simulation: everything is lost with the process.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +10,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+pub use self::error::MemoryError;
 use super::ledger::{CommitError, Entry, Ledger};
 use super::note::Note;
 use super::rows::{ClientRows, Freshness, Known, Row, State};
@@ -52,10 +55,6 @@ enum Write {
     Log(String),
     Rotated(CredentialKey, SystemTime),
 }
-
-/// What a [`MemoryLedger`] fails with: never by itself, and by what a change refuses with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryError(Box<str>);
 
 impl MemoryLedger {
     /// An empty ledger on the machine's clock.
@@ -131,22 +130,6 @@ impl MemoryTx {
         self.writes.push(Write::Log(line.into()));
     }
 }
-
-impl MemoryError {
-    /// A refusal of a [`Change`](super::Change).
-    #[must_use]
-    pub fn new(why: &str) -> Self {
-        Self(why.into())
-    }
-}
-
-impl fmt::Display for MemoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for MemoryError {}
 
 #[async_trait]
 impl Ledger for MemoryLedger {
@@ -230,14 +213,19 @@ impl Ledger for MemoryLedger {
 
     async fn find(&self, selectors: &[Selector]) -> Result<Option<Vec<(ClientId, ClientRows)>>, MemoryError> {
         let (now, data) = (self.shared.clock.now(), self.data());
-        let has_one = |row: &Row| selectors_of(row).into_iter().flatten().any(|selector| selectors.contains(selector));
+        let has_one =
+            |row: &Row| selectors_of(row, None).into_iter().flatten().any(|selector| selectors.contains(selector));
         let clients = data.clients(has_one);
         Ok(Some(clients.into_iter().map(|client| (client.clone(), data.rows(&client, now))).collect()))
     }
 
     async fn unfindable(&self, limit: usize) -> Result<Vec<ClientId>, MemoryError> {
         let is_lacking = |selector: Option<&Selector>| !selector.is_some_and(Selector::is_for_look_up);
-        let clients = self.data().clients(|row| selectors_of(row).into_iter().any(is_lacking));
+        let now = self.shared.clock.now();
+        let clients = self.data().clients(|row| {
+            let counts = row.expires_at.is_none_or(|end| end > now);
+            counts && selectors_of(row, Some(now)).into_iter().any(is_lacking)
+        });
         Ok(clients.into_iter().take(limit).collect())
     }
 
@@ -275,10 +263,11 @@ impl UsageLedger for MemoryLedger {
     }
 }
 
-/// The selector beside each of the row's records.
-fn selectors_of(row: &Row) -> Vec<Option<&Selector>> {
+/// The selector beside each of the row's records, or of those that count `by` then.
+fn selectors_of(row: &Row, by: Option<SystemTime>) -> Vec<Option<&Selector>> {
     let Some(secrets) = &row.secrets else { return Vec::new() };
-    let previous = secrets.previous.iter().map(|previous| previous.selector.as_ref());
+    let previous = secrets.previous.iter().filter(|previous| by.is_none_or(|now| previous.valid_until > now));
+    let previous = previous.map(|previous| previous.selector.as_ref());
     std::iter::once(secrets.selector.as_ref()).chain(previous).collect()
 }
 
