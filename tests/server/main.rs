@@ -60,6 +60,8 @@ mod limits;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod migrating;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod openapi;
@@ -91,6 +93,8 @@ mod same_work;
 mod shown_once;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod silent;
 #[cfg(test)]
 mod site;
 #[cfg(test)]

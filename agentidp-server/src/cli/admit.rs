@@ -19,6 +19,7 @@ pub(super) async fn admit(config: &Config, others: Others, yes: bool) -> Result<
     let Some(settings) = &config.vault else {
         return fail("VAULT_ADDR is not set: there is no folder in Vault to be admitted to");
     };
+    wiring::refuse_missing_database(config)?;
     let clock = Arc::new(SystemClock::default()) as Arc<dyn Clock>;
     let vault = wiring::vault_backend(settings, &clock)?;
     let repos = open_repos(config).await?;

@@ -52,7 +52,8 @@ pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<Strin
              %3F %23)",
         ));
     }
-    let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let mut parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let is_rewritten = verifies(&mut parameters)?;
     let lists = |name: &str, value: &str| matches!(name, "host" | "hostaddr" | "port") && value.contains(',');
     if place.contains(',') || parameters.iter().any(|(name, value)| lists(name, value)) {
         return Err(problem(
@@ -91,7 +92,11 @@ pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<Strin
     // The driver looks for an IPv6 address with its brackets as if it were a name.
     let (host, port) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')).unwrap_or(("", place));
     if !(port.is_empty() || port.starts_with(':')) || authority.is_empty() {
-        return Ok(url.to_owned());
+        if !is_rewritten {
+            return Ok(url.to_owned());
+        }
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
+        return Ok(format!("{scheme}://{address}?{query}"));
     }
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let moved = [
@@ -104,6 +109,29 @@ pub(super) fn driver_form(url: &str, warnings: &mut Vec<String>) -> Result<Strin
     // What is in the query already wins, as in libpq: it comes last.
     query.extend_pairs(moved.iter().filter(|(_, value)| !value.is_empty())).extend_pairs(&parameters);
     Ok(format!("{scheme}://{}?{}", if database.is_empty() { "/" } else { database }, query.finish()))
+}
+
+/// With a certificate authority's file libpq checks the server's certificate whatever `sslmode=require` says; the driver does not. Says
+/// whether it has changed anything.
+fn verifies(parameters: &mut [(Cow<'_, str>, Cow<'_, str>)]) -> Result<bool, ConfigError> {
+    let has_root = parameters.iter().any(|(name, _)| matches!(&**name, "sslrootcert" | "ssl-root-cert" | "ssl-ca"));
+    let mode = parameters.iter_mut().rev().find(|(name, _)| matches!(&**name, "sslmode" | "ssl-mode"));
+    let set = mode.as_ref().map(|(_, mode)| mode.to_ascii_lowercase());
+    match (set.as_deref(), has_root, mode) {
+        (Some("allow"), ..) => Err(problem(
+            "has sslmode=allow, with which this server would never use TLS: write sslmode=verify-full and sslrootcert, or \
+             sslmode=disable where nobody else is on the way",
+        )),
+        (Some("verify-ca" | "verify-full"), ..) | (_, false, _) => Ok(false),
+        (Some("require"), true, Some((_, mode))) => {
+            *mode = Cow::Borrowed("verify-ca");
+            Ok(true)
+        }
+        _ => Err(problem(
+            "has sslrootcert, by which nothing is checked without sslmode=verify-full: add it, or sslmode=verify-ca where the \
+             certificate has another name",
+        )),
+    }
 }
 
 fn decoded(text: &str) -> Cow<'_, str> {
@@ -164,6 +192,27 @@ mod tests {
         ] {
             assert_eq!(read(url).unwrap().0, expected, "{url}");
         }
+    }
+
+    #[test]
+    fn a_file_of_authorities_is_checked_against() {
+        for (url, expected) in [
+            (
+                "postgres://u:p@db/a?sslmode=require&sslrootcert=/ca.pem",
+                "postgres:///a?user=u&password=p&host=db&sslmode=verify-ca&sslrootcert=%2Fca.pem",
+            ),
+            (
+                "postgres:///a?host=/run&sslrootcert=/ca.pem&sslmode=require",
+                "postgres:///a?host=%2Frun&sslrootcert=%2Fca.pem&sslmode=verify-ca",
+            ),
+        ] {
+            assert_eq!(read(url).unwrap().0, expected, "{url}");
+        }
+        for url in ["sslrootcert=/ca.pem", "sslmode=prefer&sslrootcert=/ca.pem", "sslmode=disable&ssl-ca=/ca.pem"] {
+            let error = read(&format!("postgres://u:canary@db/a?{url}")).unwrap_err();
+            assert!(error.contains("has sslrootcert") && !error.contains("canary"), "{error}");
+        }
+        assert!(read("postgres://db/a?sslmode=allow").unwrap_err().contains("has sslmode=allow"));
     }
 
     #[test]

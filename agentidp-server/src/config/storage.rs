@@ -66,7 +66,8 @@ impl Storage {
 fn is_nowhere(url: &str) -> bool {
     url.strip_prefix("sqlite:").is_some_and(|path| {
         let path = path.strip_prefix("//").unwrap_or(path);
-        path.split('?').next().is_none_or(str::is_empty) || path.contains(":memory:")
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        path.is_empty() || path.contains(":memory:") || query.split('&').any(|pair| pair == "mode=memory")
     })
 }
 

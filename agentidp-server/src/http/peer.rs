@@ -46,8 +46,9 @@ fn address(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut address = peer;
     for value in headers.get_all(X_FORWARDED_FOR).iter().rev() {
-        for entry in value.to_str().unwrap_or_default().rsplit(',') {
-            match parse(entry.trim()) {
+        // A proxy appends to what it was sent, which may be anything.
+        for entry in value.as_bytes().rsplit(|byte| *byte == b',') {
+            match std::str::from_utf8(entry).ok().and_then(|entry| parse(entry.trim())) {
                 Some(forwarded) if is_trusted(address) => address = forwarded,
                 _ => return address,
             }
@@ -65,12 +66,14 @@ fn parse(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
-    fn seen(peer: &str, forwarded: &[&str]) -> String {
+    fn seen<T: AsRef<[u8]>>(peer: &str, forwarded: &[T]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append(X_FORWARDED_FOR, value.parse().unwrap());
+            headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(value.as_ref()).unwrap());
         }
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         origin(&headers, SocketAddr::new(peer.parse().unwrap(), 1), &trusted).ip_address.to_string()
@@ -79,13 +82,15 @@ mod tests {
     #[test]
     fn forwarded_addresses_count_as_far_as_trusted_proxies_wrote_them() {
         assert_eq!(seen("192.0.2.9", &["198.51.100.1"]), "192.0.2.9", "the peer is no proxy of ours");
-        assert_eq!(seen("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(seen::<&str>("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["203.0.113.7, 198.51.100.1"]), "198.51.100.1", "the left one is a claim");
         assert_eq!(seen("10.0.0.1", &["203.0.113.7, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["203.0.113.7", "198.51.100.1"]), "198.51.100.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1, rubbish"]), "10.0.0.1");
         assert_eq!(seen("10.0.0.1", &["198.51.100.1:4711"]), "198.51.100.1");
+        assert_eq!(seen("10.0.0.1", &[b"\xff, 198.51.100.1"]), "198.51.100.1", "whatever it was appended to");
+        assert_eq!(seen("10.0.0.1", &[b"198.51.100.1, \xff"]), "10.0.0.1");
         assert_eq!(seen("::ffff:10.0.0.1", &["[2001:db8::1]:443"]), "2001:db8::1");
         assert_eq!(seen("fd00::1", &["[2001:db8::1]"]), "2001:db8::1");
     }

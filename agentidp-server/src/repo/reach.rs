@@ -1,13 +1,14 @@
-//! What a connection pool reports late or never: that the database refuses connections, that a connection leads to a server
-//! that has become read-only, and that a disk is full.
+//! What a connection pool reports late or never: that the database refuses connections, that nobody answers on those that are
+//! open, that a connection leads to a server that has become read-only, and that a disk is full.
 
 use std::io::{Error as IoError, ErrorKind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -23,6 +24,19 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(1);
 /// While every connection is read-only, the pool connects again at most this often.
 const READ_ONLY_PERIOD: Duration = Duration::from_secs(1);
 
+/// How long an operation may take. The wait for a connection and the longest statement are over before, so what has not ended by
+/// then asks a host that is gone, or one that nothing leads to. TCP repeats what is not acknowledged for a quarter of an hour.
+const DEADLINE: Duration = Duration::from_secs(16);
+
+/// How long a connection may take to answer when it goes back to the pool.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A database that has carried out an operation so recently is there.
+const JUST: Duration = Duration::from_millis(50);
+
+/// For so long after an operation was given up its connection may not have gone back yet.
+const DOUBT: Duration = Duration::from_secs(10);
+
 /// The way to the database. Cheap to clone; clones share what they know.
 #[derive(Clone)]
 pub(super) struct Reach(Arc<Inner>);
@@ -32,8 +46,12 @@ struct Inner {
     address: Option<Address>,
     /// When the address was tried last, and whether it refused.
     tried: tokio::sync::Mutex<Option<(Instant, bool)>>,
-    /// When the database last refused a write because it is read-only.
-    read_only_at: Mutex<Option<Instant>>,
+    /// When the database last refused a write because it is read-only, or did not answer: older connections are not used.
+    stale_since: Mutex<Option<Instant>>,
+    /// When it last carried out an operation.
+    heard: Mutex<Option<Instant>>,
+    /// When an operation was last given up.
+    doubted: Mutex<Option<Instant>>,
     /// Whether the database had no room for a write, and has not shown since that it has.
     full: AtomicBool,
 }
@@ -63,7 +81,9 @@ impl Reach {
         Self(Arc::new(Inner {
             address,
             tried: tokio::sync::Mutex::new(None),
-            read_only_at: Mutex::new(None),
+            stale_since: Mutex::new(None),
+            heard: Mutex::new(None),
+            doubted: Mutex::new(None),
             full: AtomicBool::new(false),
         }))
     }
@@ -96,12 +116,50 @@ impl Reach {
         refused
     }
 
-    /// Notes what an error says of the server that the connection leads to.
-    pub(super) fn note(&self, error: &sqlx::Error) {
+    /// Waits until an operation has taken too long, and returns the error of that. Connections that are open by then are used no more.
+    pub(super) async fn silent(&self) -> sqlx::Error {
+        if self.0.address.is_none() {
+            return std::future::pending().await;
+        }
+        sleep(DEADLINE).await;
+        *locked(&self.0.stale_since) = Some(Instant::now());
+        self.doubt();
+        sqlx::Error::Io(IoError::new(ErrorKind::TimedOut, format!("no answer within {DEADLINE:?}")))
+    }
+
+    /// Whether a connection that goes back to the pool answers.
+    ///
+    /// The pool asks as well, without a limit, and until it has an answer the connection keeps its place: a few operations that were
+    /// given up would leave no place for a new connection, long after the database has come back.
+    pub(super) async fn answers(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        let is_within = |at: &Mutex<Option<Instant>>, time| locked(at).is_some_and(|at| at.elapsed() < time);
+        if is_within(&self.0.heard, JUST) && !is_within(&self.0.doubted, DOUBT) {
+            return Ok(true);
+        }
+        match timeout(ANSWER_TIMEOUT, connection.ping()).await {
+            Ok(answered) => answered.map(|()| true),
+            Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into())),
+        }
+    }
+
+    /// An operation was given up: on its connection an answer may never come.
+    pub(super) fn doubt(&self) {
+        *locked(&self.0.doubted) = Some(Instant::now());
+    }
+
+    /// Notes what the outcome of an operation says of the server that the connection leads to.
+    pub(super) fn note<T>(&self, outcome: &sqlx::Result<T>) {
+        match outcome {
+            Ok(_) => *locked(&self.0.heard) = Some(Instant::now()),
+            Err(error) => self.note_error(error),
+        }
+    }
+
+    pub(super) fn note_error(&self, error: &sqlx::Error) {
         if is_read_only(error) {
-            let mut at = self.0.read_only_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if at.is_none_or(|at| at.elapsed() > READ_ONLY_PERIOD) {
-                *at = Some(Instant::now());
+            let mut since = locked(&self.0.stale_since);
+            if since.is_none_or(|at| at.elapsed() > READ_ONLY_PERIOD) {
+                *since = Some(Instant::now());
             }
         }
         if is_disk_full(error) {
@@ -118,12 +176,15 @@ impl Reach {
         self.0.full.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a connection of this age may be used. One that was open when a write was refused may lead to a server that
-    /// is the primary no longer; a new one leads to today's.
+    /// Whether a connection of this age may be used. One that was open when a write was refused, or when nobody answered, may lead to
+    /// a server that is the primary no longer; a new one leads to today's.
     pub(super) fn may_use(&self, age: Duration) -> bool {
-        let at = *self.0.read_only_at.lock().unwrap_or_else(PoisonError::into_inner);
-        at.is_none_or(|at| age < at.elapsed())
+        locked(&self.0.stale_since).is_none_or(|at| age < at.elapsed())
     }
+}
+
+fn locked(at: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    at.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Address {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,15 @@ pub(super) struct Watch {
     reach: Reach,
 }
 
+/// An operation whose caller goes away leaves a connection on which an answer is awaited.
+struct GivenUp<'a>(&'a Reach);
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.0.doubt();
+    }
+}
+
 impl Watch {
     pub(super) fn new(clock: Arc<dyn Clock>, observer: Arc<dyn QueryObserver>, reach: Reach) -> Self {
         Self { clock, observer, reach }
@@ -59,22 +69,42 @@ impl Watch {
         Self { reach, ..self }
     }
 
-    /// Runs `work`. It fails at once when the database refuses connections: the outcome of what was sent before is then as
-    /// unknown as after any lost connection.
+    /// Runs `work`. It fails at once when the database refuses connections, and when it does not answer for longer than it may: the
+    /// outcome of what was sent before is then as unknown as after any lost connection.
     pub(super) async fn run<T>(
         &self,
         operation: &'static str,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T> {
+        let answered = async {
+            tokio::select! {
+                biased;
+                done = work => done,
+                error = self.reach.silent() => Err(error),
+            }
+        };
+        self.run_long(operation, answered).await
+    }
+
+    /// As [`run`](Self::run), for what may take any time.
+    pub(super) async fn run_long<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T> {
         let begun = self.clock.instant();
+        let mut work = pin!(work);
+        // Dropped before the work is, and so before its connection goes back.
+        let given_up = GivenUp(&self.reach);
         let done = tokio::select! {
             biased;
-            done = work => done,
+            done = work.as_mut() => {
+                std::mem::forget(given_up);
+                done
+            }
             error = self.reach.refused() => Err(error),
         };
-        if let Err(error) = &done {
-            self.reach.note(error);
-        }
+        self.reach.note(&done);
         self.observer.observe(operation, self.clock.instant().saturating_duration_since(begun));
         done.map_err(|error| RepoError::new(operation, error))
     }
@@ -102,7 +132,7 @@ impl Watch {
                 }
                 // Nothing was written. The next connection is a new one: it may lead to the primary.
                 Err(error) if is_read_only(&error) => {
-                    self.reach.note(&error);
+                    self.reach.note_error(&error);
                     return work().await;
                 }
                 decided => return decided,
@@ -117,10 +147,10 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
         // The server says why it hangs up: it is being stopped (57P01), a process of it crashed (57P02), it is just
-        // starting (57P03); class 08 is the connection itself.
-        sqlx::Error::Database(error) => {
-            error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03") || is_class(&code, "08"))
-        }
+        // starting (57P03); class 08 is the connection itself. A pooler that refuses what is asked for says 08P01, each time.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            matches!(&*code, "57P01" | "57P02" | "57P03") || is_class(&code, "08") && code != "08P01"
+        }),
         _ => false,
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Health {
 /// `GET /health`. 503 without the database, or while it takes no writes, because nothing works then; 200 and `degraded`
 /// without Vault, because bcrypt-backed credentials still get tokens. Also `degraded`, with Vault connected, once less than a
 /// third of the Vault token's life is left: renewing it has failed since two thirds of it, or nobody can. Also `degraded`
-/// while the database and its folder in Vault disagree, because then nothing is deleted there.
+/// while the database and its folder in Vault disagree, or cannot be compared, because then nothing is deleted there.
 pub(super) fn check(app: &App) -> Response {
     let now = app.clock.instant();
     let database = app.dependencies.database(now);
@@ -41,8 +41,13 @@ pub(super) fn check(app: &App) -> Response {
     services.extend(vault.map(|vault| ("vault", word(vault))));
     let token_in_danger = app.vault_token.as_ref().is_some_and(VaultToken::is_in_danger);
     let ledger = app.ledger.as_ref().map(|ledger| ledger.gate().state());
-    let disagrees = matches!(ledger, Some(FolderState::Disagrees(_)));
-    let well = database.writes && vault != Some(false) && !token_in_danger && !disagrees;
+    let stopped = match ledger {
+        Some(FolderState::Disagrees(_)) => true,
+        // With Vault there, the policy does not let this server write where it notes that the folder is its own.
+        Some(FolderState::Unknown) => vault == Some(true),
+        _ => false,
+    };
+    let well = database.writes && vault != Some(false) && !token_in_danger && !stopped;
     let health = Health {
         status: if well { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),

@@ -7,7 +7,7 @@ use crate::config::{Config, ConfigError};
 use crate::repo::RepoError;
 
 /// What to do where a text has this part: the words of SQLite and of the driver, and PostgreSQL's codes.
-const MENDS: [(&str, &str); 13] = [
+const MENDS: [(&str, &str); 14] = [
     // SQLITE_CANTOPEN.
     ("unable to open database file", "name a file in a folder that is there and that this user may write to"),
     ("(code 28P01)", "look at its user and password"),
@@ -20,11 +20,18 @@ const MENDS: [(&str, &str); 13] = [
         "run `agentidp-server migrate` as the owner of the tables, or grant this role CREATE on the schema",
     ),
     ("(code 53300)", "raise max_connections of PostgreSQL, or close some: this server needs a dozen"),
+    (
+        "unsupported startup parameter",
+        "set ignore_startup_parameters = extra_float_digits, options in PgBouncer, or name PostgreSQL itself",
+    ),
     ("Connection refused", "is PostgreSQL running there, and are its host and port right?"),
     ("failed to lookup address", "is its host right?"),
     ("No such file or directory", "is the folder of its socket right, and is PostgreSQL running?"),
     ("TLS failed", "look at its sslmode and sslrootcert, and at ssl of PostgreSQL"),
-    ("no connection was to be had in time", "is it PostgreSQL that listens there?"),
+    (
+        "no connection was to be had in time",
+        "is it PostgreSQL that listens there, and may this role have a dozen connections?",
+    ),
 ];
 
 /// Why the server did not start. `Display` is one line that says what to do.

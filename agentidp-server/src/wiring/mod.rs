@@ -25,6 +25,7 @@ use agentidp_secrets_sqlx::replicas::LeaseClock;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub(crate) use data_dir::{missing_database, refuse_missing_database};
 pub use error::StartError;
 pub(crate) use ledger::ledger;
 pub(crate) use selector_keys::selector_keys;
@@ -33,6 +34,7 @@ pub use signing::tokens;
 pub(crate) use vault::backend as vault_backend;
 
 use self::data_dir::{data_dir, unusable};
+use self::signing::tokens_of_a_command;
 use crate::app::{App, Settings};
 use crate::config::{Config, NewSecrets, Vault};
 use crate::dependencies::Dependencies;
@@ -50,7 +52,7 @@ use crate::vault_token::VaultToken;
 /// # Errors
 /// [`StartError`], which names the setting and the mend.
 pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duration) -> Result<Arc<App>, StartError> {
-    let parts = Parts::open(config, clock).await?;
+    let parts = Parts::open(config, clock, |config, clock| tokens(config, config.issuer(), clock)).await?;
     parts.repos.database.migrate().await.map_err(|error| StartError::database(config, &error))?;
     let schema = parts.repos.database.schema().await.map_err(|error| StartError::database(config, &error))?;
     shortfall::warn_of_schema(&schema);
@@ -66,7 +68,7 @@ pub async fn build(config: &Config, clock: Arc<dyn Clock>, ledger_watch: Duratio
     Ok(app)
 }
 
-/// As [`build`], on the database as it is.
+/// As [`build`], on the database as it is: for a command. Makes neither a database nor a key.
 ///
 /// # Errors
 /// As [`build`].
@@ -75,7 +77,8 @@ pub(crate) async fn build_as_is(
     clock: Arc<dyn Clock>,
     ledger_watch: Duration,
 ) -> Result<Arc<App>, StartError> {
-    assemble(config, Parts::open(config, clock).await?, ledger_watch).await
+    refuse_missing_database(config)?;
+    assemble(config, Parts::open(config, clock, tokens_of_a_command).await?, ledger_watch).await
 }
 
 /// What there has to be before the database is brought up to date.
@@ -87,9 +90,13 @@ struct Parts {
 }
 
 impl Parts {
-    async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+    async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        tokens: impl FnOnce(&Config, Arc<dyn Clock>) -> Result<Tokens, StartError>,
+    ) -> Result<Self, StartError> {
         let clock = Arc::new(LedgerClock::new(clock));
-        let tokens = tokens(config, config.issuer(), Arc::clone(&clock) as _)?;
+        let tokens = tokens(config, Arc::clone(&clock) as _)?;
         let metrics = Metrics::new();
         let repos = open_repos(config, &(Arc::clone(&clock) as _), &metrics).await?;
         clock.read(&*repos.database).await.map_err(|error| StartError::database(config, &error))?;

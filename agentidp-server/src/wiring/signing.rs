@@ -7,7 +7,8 @@ use agentidp_secrets::Clock;
 use super::StartError;
 use super::data_dir::{data_dir, unusable};
 use crate::config::{Config, ConfigError};
-use crate::keys::{SigningKey, VerifyingKey};
+use crate::data_dir::DataDir;
+use crate::keys::{KeyAlgorithm, SigningKey, VerifyingKey};
 use crate::tokens::{Issuer, Tokens};
 
 /// What signs and checks tokens of `issuer`; generates the key where it is to be generated.
@@ -20,6 +21,22 @@ pub fn tokens(config: &Config, issuer: Option<Issuer>, clock: Arc<dyn Clock>) ->
         None => kept(config)?,
     };
     Ok(Tokens::with_profile(key, accepted(config)?, issuer, config.jwt.profile, clock))
+}
+
+/// For a command, which signs nothing: where there is no key it makes none that anybody would find.
+///
+/// # Errors
+/// As [`tokens`].
+pub(super) fn tokens_of_a_command(config: &Config, clock: Arc<dyn Clock>) -> Result<Tokens, StartError> {
+    if config.jwt.private_key.is_some() || DataDir::key_path_in(&config.storage.data_dir).exists() {
+        return tokens(config, config.issuer(), clock);
+    }
+    let key = SigningKey::generate_pem(KeyAlgorithm::EdDsa).and_then(|pem| SigningKey::from_pem(&pem));
+    let key = key.map_err(|error| StartError::System {
+        what: "a key could not be generated",
+        source: std::io::Error::other(error),
+    })?;
+    Ok(Tokens::with_profile(key, Vec::new(), None, config.jwt.profile, clock))
 }
 
 fn given(config: &Config, pem: &str) -> Result<SigningKey, StartError> {
@@ -78,7 +95,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::keys::KeyAlgorithm;
 
     fn start(settings: &[(&str, &str)]) -> Result<Tokens, String> {
         let find = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());

@@ -13,7 +13,6 @@ use agentidp_secrets::{Clock, Error, ErrorKind, SystemClock};
 use super::report::Report;
 use crate::cli::database::open_repos;
 use crate::config::{Config, Vault};
-use crate::data_dir::DataDir;
 use crate::ledger::{LedgerError, advice};
 use crate::wiring;
 
@@ -64,8 +63,7 @@ async fn try_all(vault: &VaultKv2, config: &Config, settings: &Vault, report: &m
 
 /// Whether this database may delete in the folder. Claims and advances nothing.
 async fn ledger(vault: &VaultKv2, config: &Config, settings: &Vault, report: &mut Report) {
-    let path = DataDir::database_path_in(&config.storage.data_dir);
-    if config.storage.database_url.is_none() && !path.exists() {
+    if wiring::missing_database(config).is_some() {
         return match vault.ledger_entry().await {
             Ok(LedgerEntry::Absent) => report.ok(LEDGER, "the folder is unclaimed"),
             Ok(_) => disagrees(Disagreement::NotAdmitted, report),

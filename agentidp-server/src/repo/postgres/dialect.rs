@@ -1,7 +1,8 @@
 //! What the statements of `shared` need of PostgreSQL.
 
 use async_trait::async_trait;
-use sqlx::postgres::PgConnection;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity};
 use sqlx::{Connection as _, PgPool};
 
 use crate::domain::AuditEvent;
@@ -32,6 +33,14 @@ pub(super) const KEY_ID: &str = "split_part(split_part(secret_hash, '$keyid=', 2
 
 /// Held by the one server that compares the rows with Vault. The number is ours alone and means nothing.
 pub(super) const TRY_LEAD: &str = "SELECT pg_try_advisory_lock(7302119404136204)";
+
+/// Whether a COMMIT that ended so may have been carried out. An error that ends the connection may come after it; and a proxy may say that it
+/// does not know: 40003, and class 08.
+pub(super) fn is_unknown(error: &dyn DatabaseError) -> bool {
+    let error = error.downcast_ref::<PgDatabaseError>();
+    let ends_connection = matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    ends_connection || error.code() == "40003" || error.code().starts_with("08")
+}
 
 pub(super) const NOTE_USES: &str = note_uses!(
     "SELECT (e->>0)::uuid, (e->>1)::bigint, (e->>2)::bigint FROM jsonb_array_elements($1::jsonb) e",

@@ -3,13 +3,14 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sqlx::Connection as _;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use time::OffsetDateTime;
+use tracing::warn;
 
 use super::reach::Reach;
 use super::watch::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
@@ -46,6 +47,18 @@ const TRIES_PER_EVENT: u8 = 32;
 /// Longer than any statement here takes, shorter than a request may: whoever waits for a lock gives up.
 const STATEMENT_TIMEOUT: &str = "10s";
 
+/// How long a migration waits for a lock, and others behind it. It is tried again for as long as it takes.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
+
+/// How long others have the tables to themselves before it is tried again.
+const BETWEEN_MIGRATIONS: Duration = Duration::from_secs(3);
+
+/// One at a time asks whether the database works. Where the other is just being given back when its host goes, it waits there for long.
+const PROBES: u32 = 2;
+
+/// How long a stop waits for the database to say that connections are closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     let options = PgConnectOptions::from_str(url).map_err(|error| RepoError::new("open", error))?;
     // A pool would try again until its time is over, and then not say why.
@@ -53,7 +66,7 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
     reached.await.map_err(|error| RepoError::new("open", error))?;
     let reach = Reach::postgres(&options);
     let pool = |connections| {
-        let reach = reach.clone();
+        let (reach, answering) = (reach.clone(), reach.clone());
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -63,9 +76,13 @@ pub(super) async fn open(url: &str, watch: Watch) -> Result<Repos> {
                 let may_use = reach.may_use(connection.age);
                 Box::pin(async move { Ok(may_use) })
             })
+            .after_release(move |connection, _| {
+                let reach = answering.clone();
+                Box::pin(async move { reach.answers(connection).await })
+            })
             .connect_lazy_with(options.clone().options([("statement_timeout", STATEMENT_TIMEOUT)]))
     };
-    let (shared, lists, probe) = (pool(CONNECTIONS), pool(LIST_CONNECTIONS), pool(1));
+    let (shared, lists, probe) = (pool(CONNECTIONS), pool(LIST_CONNECTIONS), pool(PROBES));
     let (read, write, watch) = (shared.clone(), shared, watch.over(reach.clone()));
     let store = shared::Store { read, write, lists, probe, watch, writes: Arc::default() };
     let replicas = Some(replicas::replicas(store.write.clone()));
@@ -83,6 +100,12 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options))
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// SQLSTATE 55P03: the lock was not to be had in time.
+fn waits_for_a_lock(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 struct Database {
@@ -128,11 +151,19 @@ impl DatabaseRepo for Database {
     async fn migrate(&self) -> Result<()> {
         let work = async {
             let mut connection = connect(&self.options).await?;
+            // Servers that run already wait behind whoever waits for a lock on a table. A dump, say, has one for as long as it takes.
+            sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut connection).await?;
             // Takes an advisory lock: of several servers that start at once, one migrates and the others wait.
-            MIGRATIONS.run_direct(None, &mut connection, false).await?;
+            while let Err(error) = MIGRATIONS.run_direct(None, &mut connection, false).await {
+                if !waits_for_a_lock(&error) {
+                    return Err(error.into());
+                }
+                warn!("a migration of the database waits for a lock that another session holds: it is tried again");
+                tokio::time::sleep(BETWEEN_MIGRATIONS).await;
+            }
             connection.close().await
         };
-        self.store.watch.run("database.migrate", work).await
+        self.store.watch.run_long("database.migrate", work).await
     }
 
     async fn is_current(&self) -> Result<bool> {
@@ -165,6 +196,7 @@ impl DatabaseRepo for Database {
     }
 
     async fn close(&self) {
-        self.store.close().await;
+        // Connections wait for the answer to what is under way.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
     }
 }

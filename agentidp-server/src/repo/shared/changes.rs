@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use sqlx::Transaction;
 use uuid::Uuid;
 
-use super::{Connection, Db, FOR_UPDATE, LOCK_ABSENT, Store, agents, audit, idempotency, notes, old_jobs, usage};
+use super::{
+    Connection, Db, FOR_UPDATE, LOCK_ABSENT, Store, agents, audit, idempotency, is_unknown, notes, old_jobs, usage,
+};
 use crate::domain::idempotency::Claim;
 use crate::domain::{Agent, AgentStatus, AuditEvent, Credential, CredentialStatus, SecretColumns, Timestamp, ids};
 use crate::repo::columns::Id;
 use crate::repo::rows::{CREDENTIAL_COLUMNS, CredentialRow};
-use crate::repo::watch::{Watch, is_lost};
+use crate::repo::watch::Watch;
 use crate::repo::{ChangeRepo, ChangeTx, RepoError, Result};
 
 struct Changing {
@@ -72,10 +74,11 @@ impl ChangeTx for Changing {
         let work = async {
             // PostgreSQL answers the COMMIT of a transaction that an error has ended with "ROLLBACK", which is a success to the driver.
             sqlx::raw_sql("SELECT 1").execute(&mut *tx).await?;
+            // Also where nobody waits for the answer any longer.
+            unknown = true;
             let committed = tx.commit().await;
             // What the database refuses it has not done. Everything else may have been, and only its answer is missing.
-            unknown =
-                committed.as_ref().is_err_and(|error| !matches!(error, sqlx::Error::Database(_)) || is_lost(error));
+            unknown = committed.as_ref().is_err_and(|error| error.as_database_error().is_none_or(is_unknown));
             committed
         };
         let committed = watch.run("changes.commit", work).await;

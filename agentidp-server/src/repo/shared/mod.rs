@@ -27,7 +27,8 @@ use sqlx::migrate::Migrator;
 use sqlx::{Database, Pool, Transaction};
 
 use super::dialect::{
-    BEGIN, Db, FOR_UPDATE, KEY_ID, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, NOTE_USES, insert_events, overwrite,
+    BEGIN, Db, FOR_UPDATE, KEY_ID, LOCK_ABSENT, LOCK_AGENT, LOCK_REGISTRATION, NOTE_USES, insert_events, is_unknown,
+    overwrite,
 };
 use crate::repo::watch::Watch;
 use crate::repo::{DatabaseRepo, Repos, Result, Schema};

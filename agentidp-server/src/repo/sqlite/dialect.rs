@@ -1,6 +1,7 @@
 //! What the statements of `shared` need of SQLite.
 
 use async_trait::async_trait;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{QueryBuilder, SqlitePool};
 
@@ -26,6 +27,14 @@ pub(super) const LOCK_REGISTRATION: Option<&str> = None;
 
 /// Every write transaction is alone.
 pub(super) const LOCK_ABSENT: Option<&str> = None;
+
+/// Whether a COMMIT that ended so may have been carried out: the disk has failed (SQLITE_IOERR), and what it has of the commit may count
+/// after a crash.
+pub(super) fn is_unknown(error: &dyn DatabaseError) -> bool {
+    const IO_ERROR: u32 = 10;
+    // The lowest byte of an extended code (<https://www.sqlite.org/rescode.html>).
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_none_or(|code| code & 0xff == IO_ERROR)
+}
 
 /// The id of the key in a keyed digest. The `$` behind it is there in every one.
 pub(super) const KEY_ID: &str = "substr(secret_hash, instr(secret_hash, '$keyid=') + 7, \
