@@ -183,3 +183,25 @@ async fn what_is_no_form_holds_no_credentials() {
         assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"agentidp\""));
     }
 }
+
+/// RFC 9110 §11.4: one or more spaces follow the scheme, in any case, or nothing does.
+#[tokio::test]
+async fn a_scheme_is_known_by_its_name_alone() {
+    let site = Site::bcrypt().await;
+    let agent = site.agent("a@example.com").await;
+    let (_, secret) = site.credential(agent).await;
+    let spaced = basic(agent, &secret).replace("Basic ", "bASIC   ");
+    let bearer = format!("bEARER   {}", site.token(agent));
+    for endpoint in BOTH {
+        for authorization in [&spaced, &bearer] {
+            let reply = ask(&site, endpoint, &[("authorization", authorization)], "token=rubbish").await;
+            assert_eq!(reply.status, 200, "{endpoint} {authorization}");
+        }
+        let reply = ask(&site, endpoint, &[("authorization", "Basic")], "token=rubbish").await;
+        assert_eq!(reply.refusal(), (401, "invalid_client".to_owned()), "{endpoint}");
+        assert!(reply.header("www-authenticate").unwrap().starts_with("Basic "), "{endpoint}: {reply:?}");
+    }
+    assert_eq!(site.bare("GET", "/api/v1/agents", &[("authorization", &bearer)]).await.status, 200);
+    let granted = site.token_with(&[("authorization", &spaced)], "grant_type=client_credentials").await;
+    assert_eq!(granted.status, 200, "{granted:?}");
+}

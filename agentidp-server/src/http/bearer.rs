@@ -2,6 +2,7 @@
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
+use super::authorization::of_scheme;
 use crate::app::App;
 use crate::domain::{AgentStatus, CredentialStatus};
 use crate::error::{ApiError, ApiResult, Challenge};
@@ -53,12 +54,10 @@ fn token(headers: &HeaderMap) -> Result<&str, Challenge> {
     if values.next().is_some() {
         return Err(Challenge::Invalid);
     }
-    let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Challenge::Invalid)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Challenge::Missing);
-    }
-    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    if token.is_empty() || !token.bytes().all(sound) { Err(Challenge::Invalid) } else { Ok(token) }
+    let token = of_scheme(value.as_bytes(), "bearer").ok_or(Challenge::Missing)?;
+    let is_sound = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    let token = Some(token).filter(|token| !token.is_empty() && token.iter().all(is_sound));
+    token.and_then(|token| std::str::from_utf8(token).ok()).ok_or(Challenge::Invalid)
 }
 
 #[cfg(test)]
@@ -76,10 +75,12 @@ mod tests {
     #[test]
     fn one_header_one_scheme_one_token() {
         assert_eq!(read(&["Bearer a.b.c"]).as_deref(), Ok("a.b.c"));
-        assert_eq!(read(&["bearer a.b.c"]).as_deref(), Ok("a.b.c"));
+        assert_eq!(read(&["bearer   a.b.c"]).as_deref(), Ok("a.b.c"), "RFC 9110 §11.4");
         assert_eq!(read(&[]), Err(Challenge::Missing));
-        assert_eq!(read(&["Basic YTpi"]), Err(Challenge::Missing));
-        for refused in ["Bearer", "Bearer ", "Bearer  a.b.c", "Bearer a b", "Bearer a,b", "Bearer\ta", "Bearer a\"b"] {
+        for another in ["Basic YTpi", "Bearer\ta", ""] {
+            assert_eq!(read(&[another]), Err(Challenge::Missing), "{another:?}");
+        }
+        for refused in ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b", "Bearer \ta", "Bearer a\"b"] {
             assert_eq!(read(&[refused]), Err(Challenge::Invalid), "{refused:?}");
         }
         assert_eq!(read(&["Bearer a.b.c", "Bearer a.b.c"]), Err(Challenge::Invalid));

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
+use super::authorization::of_scheme;
 use super::form::{self, Form};
 
 /// Why a request with two methods is refused (RFC 6749 §2.3).
@@ -32,9 +33,9 @@ pub(crate) enum ClientAuthError {
 }
 
 impl ClientCredentials {
-    /// Whether an `Authorization` header is a Basic credential.
+    /// Whether an `Authorization` header is of the scheme Basic.
     pub(crate) fn is_basic(headers: &HeaderMap) -> bool {
-        headers.get_all(AUTHORIZATION).iter().any(|value| basic_credential(value.as_bytes()).is_some())
+        headers.get_all(AUTHORIZATION).iter().any(|value| of_scheme(value.as_bytes(), "basic").is_some())
     }
 
     /// Whether the form holds what proves a client.
@@ -72,7 +73,7 @@ impl ClientCredentials {
 
     /// Each half is form-encoded before both are joined and base64-encoded.
     fn from_basic(header: &[u8]) -> Option<Self> {
-        let decoded = Zeroizing::new(STANDARD.decode(basic_credential(header)?).ok()?);
+        let decoded = Zeroizing::new(STANDARD.decode(of_scheme(header, "basic")?).ok()?);
         let colon = decoded.iter().position(|byte| *byte == b':')?;
         let client_id = form::decode(&decoded[..colon]).ok()?;
         let secret = form::decode(&decoded[colon + 1..]).ok()?;
@@ -83,12 +84,6 @@ impl ClientCredentials {
             basic: true,
         })
     }
-}
-
-/// What follows the scheme of a Basic credential.
-fn basic_credential(header: &[u8]) -> Option<&[u8]> {
-    let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
-    scheme.eq_ignore_ascii_case(b"Basic ").then_some(encoded)
 }
 
 #[cfg(test)]
@@ -116,6 +111,8 @@ mod tests {
         assert_eq!(read_all(&[&basic(b"a%3Ab:s%2Bt+u")], "").unwrap(), expected);
         assert_eq!(read_all(&[&basic(b"a%3Ab:s%2Bt+u")], "client_id=a%3Ab").unwrap(), expected);
         assert_eq!(read_all(&[&basic(b"a:b:c")], "").unwrap().1, "b:c", "the first colon divides");
+        let spaced = basic(b"a%3Ab:s%2Bt+u").replace("Basic ", "basic   ");
+        assert_eq!(read_all(&[&spaced], "").unwrap(), expected, "RFC 9110 §11.4");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! HTTP as this server speaks it. Knows no route and no backend.
 
+mod authorization;
 pub mod bearer;
 pub mod body;
 pub mod call;
