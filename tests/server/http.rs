@@ -126,11 +126,11 @@ async fn the_metadata_is_at_the_issuer_s_path_too() {
         ("https://idp.example", ""),
     ] {
         let site = with_issuer(issuer).await;
-        for path in ["", path] {
+        for path in ["", "/", path, &format!("{path}/")] {
             let reply = site.bare("GET", &format!("{METADATA}{path}"), &[]).await;
             assert_eq!((reply.status, &reply.json()["issuer"]), (200, &json!(issuer)), "{path}");
         }
-        for other in ["/tenants", "/tenants/b", "/", "x", "/tenants/a/b"] {
+        for other in ["/tenants", "/tenants/b", "//", "x", "/tenants/a/b", "/tenants/a//"] {
             assert_eq!(site.bare("GET", &format!("{METADATA}{other}"), &[]).await.status, 404, "{issuer} {other}");
         }
     }

@@ -38,10 +38,12 @@ pub(super) fn jwks(app: &App) -> Response {
 }
 
 /// The endpoints, under the one issuer; without one there is no metadata, because two servers could disagree. `path` follows
-/// the well-known name: nothing, or the path of the issuer (RFC 8414 §3.1).
+/// the well-known name: nothing, or the path of the issuer (RFC 8414 §3.1). RFC 8414 drops a slash at the path's end, and some
+/// clients keep it.
 pub(super) fn server_metadata(app: &App, path: &str) -> ApiResult<Response> {
     let issuer = app.tokens.issuer().ok_or(ApiError::NotFound)?;
     let url = Url::parse(issuer).map_err(ApiError::internal)?;
+    let path = path.strip_suffix('/').unwrap_or(path);
     if !path.is_empty() && path != url.path().trim_end_matches('/') {
         return Err(ApiError::NotFound);
     }
