@@ -6,6 +6,7 @@ use std::time::Duration;
 use agentidp_server::domain::{Agent, AuditEvent, Page, Paged, Scopes};
 use agentidp_server::repo::{AgentFilter, AgentRepo, CreateAgent, Result};
 use async_trait::async_trait;
+use reqwest::Url;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -17,7 +18,12 @@ async fn an_agent_is_registered_read_changed_and_ended() {
     let created = site.call("POST", "/agents", an_agent("Screener@agents.example")).await;
     assert_eq!(created.status, 201);
     let (agent, id) = (created.json(), created.id("agentId"));
-    assert_eq!(created.headers["location"], format!("/api/v1/agents/{id}").as_str());
+    // A proxy may know the server by another path: RFC 9110 §10.2.2 resolves the reference against the request's.
+    for base in ["https://idp.example", "https://idp.example/tenants/a"] {
+        let asked = Url::parse(&format!("{base}/api/v1/agents")).unwrap();
+        let location = asked.join(created.header("location").unwrap()).unwrap();
+        assert_eq!(location.as_str(), format!("{base}/api/v1/agents/{id}"));
+    }
     let mut expected = an_agent("Screener@agents.example");
     for (name, value) in [
         ("agentId", json!(id)),

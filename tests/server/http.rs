@@ -74,16 +74,22 @@ async fn with_issuer(issuer: &str) -> Site {
 
 #[tokio::test]
 async fn the_metadata_names_endpoints_that_exist_and_how_to_authenticate_at_them() {
-    let site = with_issuer("http://idp.test:3000").await;
-    let metadata = site.bare("GET", METADATA, &[]).await.json();
-    assert_eq!(metadata["issuer"], "http://idp.test:3000");
-    for (member, status) in
-        [("token_endpoint", 415), ("introspection_endpoint", 401), ("revocation_endpoint", 401), ("jwks_uri", 200)]
-    {
-        let url = metadata[member].as_str().unwrap().strip_prefix("http://idp.test:3000").unwrap();
-        let method = if member == "jwks_uri" { "GET" } else { "POST" };
-        assert_eq!(site.bare(method, url, &[]).await.status, status, "{member}");
+    let origin = "http://idp.test:3000";
+    for path in ["/tenants/a", "/tenants/a/", ""] {
+        let issuer = format!("{origin}{path}");
+        let site = with_issuer(&issuer).await;
+        let metadata = site.bare("GET", METADATA, &[]).await.json();
+        assert_eq!(metadata["issuer"], issuer);
+        for (member, status) in
+            [("token_endpoint", 415), ("introspection_endpoint", 401), ("revocation_endpoint", 401), ("jwks_uri", 200)]
+        {
+            let url = metadata[member].as_str().unwrap().strip_prefix(origin).unwrap();
+            let method = if member == "jwks_uri" { "GET" } else { "POST" };
+            assert_eq!(site.bare(method, url, &[]).await.status, status, "{issuer}: {member}");
+        }
     }
+    let site = with_issuer(origin).await;
+    let metadata = site.bare("GET", METADATA, &[]).await.json();
     assert_eq!(metadata["grant_types_supported"], json!(["client_credentials"]));
     for endpoint in ["token", "introspection", "revocation"] {
         let methods = &metadata[format!("{endpoint}_endpoint_auth_methods_supported")];
@@ -134,6 +140,29 @@ async fn the_metadata_is_at_the_issuer_s_path_too() {
             assert_eq!(site.bare("GET", &format!("{METADATA}{other}"), &[]).await.status, 404, "{issuer} {other}");
         }
     }
+}
+
+/// A proxy in front of the server may keep the path of the issuer, or drop it.
+#[tokio::test]
+async fn the_api_is_at_the_issuer_s_path_and_at_the_root() {
+    let site = with_issuer("https://idp.example/tenants/a").await;
+    site.agent("a@example.com").await;
+    let bearer = format!("Bearer {}", site.operator);
+    for base in ["", "/tenants/a"] {
+        let get = async |path: &str| site.bare("GET", &format!("{base}{path}"), &[("authorization", &bearer)]).await;
+        let agents = get("/api/v1/agents").await.json();
+        let id = agents["data"][0]["agentId"].as_str().unwrap();
+        assert_eq!(get(&format!("/api/v1/agents/{id}")).await.status, 200, "{base:?}");
+        for path in [METADATA, "/.well-known/jwks.json", "/openapi.json"] {
+            assert_eq!(get(path).await.status, 200, "{base:?} {path}");
+        }
+    }
+    for path in ["/tenants/a/metrics", "/tenants/a/health", "/tenants/b/api/v1/agents", "/tenants/api/v1/agents"] {
+        assert_eq!(site.bare("GET", path, &[("authorization", &bearer)]).await.status, 404, "{path}");
+    }
+    let metrics = site.bare("GET", "/metrics", &[]).await.text;
+    let both = "agentidp_http_requests_total{method=\"GET\",path=\"/api/v1/agents/{agentId}\",status_code=\"200\"} 2";
+    assert!(metrics.contains(both) && !metrics.contains("tenants"), "{metrics}");
 }
 
 #[tokio::test]

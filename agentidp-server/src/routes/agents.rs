@@ -22,7 +22,8 @@ pub(super) async fn create(mut call: Call<'_>) -> ApiResult<Response> {
     call.app.metrics.agent_registered(if registered.is_ok() { Outcome::Success } else { Outcome::Failure });
     let agent = registered?;
     let mut answer = json(StatusCode::CREATED, &agent);
-    if let Ok(location) = HeaderValue::try_from(format!("/api/v1/agents/{}", agent.agent_id)) {
+    // Relative to the request, as a proxy may know this server by another path.
+    if let Ok(location) = HeaderValue::try_from(format!("agents/{}", agent.agent_id)) {
         answer.headers_mut().insert(LOCATION, location);
     }
     Ok(answer)
@@ -49,7 +50,7 @@ pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let turn = call.list_turn().await;
     let found = call.app.repos.agents.list(&filter, page).await?;
     drop(turn);
-    pages::answer(&call, "/agents", found, |agent| (agent.created_at, agent.agent_id), |agent| agent)
+    pages::answer(&call, found, |agent| (agent.created_at, agent.agent_id), |agent| agent)
 }
 
 /// `GET /agents/{agentId}`

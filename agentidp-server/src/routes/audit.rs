@@ -18,7 +18,7 @@ pub(super) async fn list(call: Call<'_>) -> ApiResult<Response> {
     let turn = call.list_turn().await;
     let found = call.app.repos.audit.list(&filter, page).await?;
     drop(turn);
-    pages::answer(&call, "/audit", found, |event| (event.timestamp, event.event_id), |event| event)
+    pages::answer(&call, found, |event| (event.timestamp, event.event_id), |event| event)
 }
 
 /// `GET /audit/{eventId}`

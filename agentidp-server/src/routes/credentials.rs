@@ -42,9 +42,8 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
     let ids: Vec<_> = found.data.iter().map(|credential| credential.credential_id).collect();
     let used = call.app.repos.usage.usage(&ids).await?;
     let usage = |credential: &Credential| used.get(&credential.credential_id).copied().unwrap_or_default();
-    let path = format!("/agents/{agent_id}/credentials");
     let place = |credential: &Credential| (credential.created_at, credential.credential_id);
-    pages::answer(&call, &path, found, place, |credential| {
+    pages::answer(&call, found, place, |credential| {
         let usage = usage(&credential);
         CredentialView::of(&credential, usage, now)
     })

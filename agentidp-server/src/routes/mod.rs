@@ -36,6 +36,7 @@ use crate::error::{ApiError, ApiResult, chain};
 use crate::http::body::BoxError;
 use crate::http::{self, Cors, Request, Response, respond};
 use crate::rate_limit::Key;
+use crate::tokens::Issuer;
 
 /// Which endpoint answers. A handler that takes a call runs behind authentication, scope and rate limit.
 async fn dispatch(request: &mut Request, resource: Resource<'_>, method: &Method) -> ApiResult<Response> {
@@ -120,7 +121,7 @@ where
     let start = app.clock.instant();
     let (head, body) = request.into_parts();
     let (path, method, request_id) = (head.uri.path().to_owned(), head.method.clone(), http::request_id(&head.headers));
-    let resource = Resource::at(&path);
+    let resource = Resource::of(&path, app.tokens.issuer().map_or("", Issuer::path));
     let origin = http::origin(&head.headers, peer, &app.settings.trusted_proxies);
     if let Some(header) = http::uncounted_header(&head.headers, peer, &app.settings.trusted_proxies)
         && app.limiter.strangers.is_new_proxy(app.limiter.network(peer.ip().to_canonical()))

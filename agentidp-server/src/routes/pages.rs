@@ -15,7 +15,6 @@ use crate::http::{Call, Response};
 /// the same at any depth. `place` gives a row's time and id.
 pub(super) fn answer<T, V: Serialize>(
     call: &Call<'_>,
-    path: &str,
     found: Paged<T>,
     place: impl Fn(&T) -> (Timestamp, Uuid),
     view: impl Fn(T) -> V,
@@ -23,7 +22,7 @@ pub(super) fn answer<T, V: Serialize>(
     let found = not_too_deep(found)?;
     // A page that is not full is the last one.
     let is_full = found.data.len() == found.limit as usize;
-    let next = found.data.last().filter(|_| is_full).map(|last| next(path, call.query(), place(last)));
+    let next = found.data.last().filter(|_| is_full).map(|last| next(call.query(), place(last)));
     let mut response = json(StatusCode::OK, &found.map(view));
     if let Some(Ok(link)) = next.map(HeaderValue::try_from) {
         response.headers_mut().insert(LINK, link);
@@ -31,10 +30,10 @@ pub(super) fn answer<T, V: Serialize>(
     Ok(response)
 }
 
-/// The page behind a row (RFC 8288).
-fn next(path: &str, query: &str, (at, id): (Timestamp, Uuid)) -> String {
+/// The page behind a row (RFC 8288), as a reference relative to the request: a proxy may know this server by another path.
+fn next(query: &str, (at, id): (Timestamp, Uuid)) -> String {
     let mut next = form_urlencoded::Serializer::new(String::new());
     let same = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "page" && name != "before");
     next.extend_pairs(same).append_pair("before", &format!("{at}_{id}"));
-    format!("</api/v1{path}?{}>; rel=\"next\"", next.finish())
+    format!("<?{}>; rel=\"next\"", next.finish())
 }

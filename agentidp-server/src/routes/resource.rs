@@ -30,6 +30,19 @@ pub(super) enum Resource<'p> {
 }
 
 impl<'p> Resource<'p> {
+    /// What a request's path names: what is at it, or what is at the rest of it behind the path of the issuer. The metadata put the
+    /// endpoints there, and a proxy in front of the server may leave that path in place. Probes and metrics are not for clients
+    /// and stay at the root.
+    pub(super) fn of(path: &'p str, issuer_path: &str) -> Self {
+        match (Self::at(path), path.strip_prefix(issuer_path)) {
+            (Self::Unknown, Some(rest)) => match Self::at(rest) {
+                Self::Health | Self::Ready | Self::Metrics => Self::Unknown,
+                found => found,
+            },
+            (found, _) => found,
+        }
+    }
+
     /// What is at `path`.
     pub(super) fn at(path: &'p str) -> Self {
         // An issuer's path may be written in more ways than our own paths: the handler compares it as a whole.
@@ -131,6 +144,31 @@ mod tests {
         for path in PATHS {
             assert_eq!(Resource::at(path).pattern().replace(['{', '}'], ""), path);
         }
+    }
+
+    #[test]
+    fn whole_segments_of_the_issuer_s_path_may_lead_to_all_but_probes() {
+        let issuer = "/tenants/a";
+        for path in PATHS {
+            let resource = Resource::at(path);
+            assert_eq!(Resource::of(path, issuer), resource, "{path}");
+            let below = if ["/health", "/ready", "/metrics"].contains(&path) { Resource::Unknown } else { resource };
+            assert_eq!(Resource::of(&format!("{issuer}{path}"), issuer), below, "{path}");
+        }
+        for path in [
+            "/tenants/a",
+            "/tenants/a/",
+            "/tenants/aapi/v1/token",
+            "/tenants/ab/api/v1/token",
+            "/tenants/A/api/v1/token",
+            "/tenants/a/tenants/a/api/v1/token",
+            "/tenants/a//api/v1/token",
+            "/tenants/a/../api/v1/token",
+            "/tenants/api/v1/token",
+        ] {
+            assert_eq!(Resource::of(path, issuer), Resource::Unknown, "{path}");
+        }
+        assert_eq!(Resource::of("/api/v1/token", "/api/v1"), Resource::Token, "what is at the root stays there");
     }
 
     #[test]

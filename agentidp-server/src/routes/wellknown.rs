@@ -3,7 +3,6 @@
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use serde::Serialize;
-use url::Url;
 use utoipa::ToSchema;
 
 use crate::app::App;
@@ -42,14 +41,13 @@ pub(super) fn jwks(app: &App) -> Response {
 /// clients keep it.
 pub(super) fn server_metadata(app: &App, path: &str) -> ApiResult<Response> {
     let issuer = app.tokens.issuer().ok_or(ApiError::NotFound)?;
-    let url = Url::parse(issuer).map_err(ApiError::internal)?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    if !path.is_empty() && path != url.path().trim_end_matches('/') {
+    if !path.is_empty() && path != issuer.path() {
         return Err(ApiError::NotFound);
     }
-    let base = issuer.trim_end_matches('/');
+    let base = issuer.url().trim_end_matches('/');
     let body = ServerMetadata {
-        issuer,
+        issuer: issuer.url(),
         token_endpoint: format!("{base}/api/v1/token"),
         introspection_endpoint: format!("{base}/api/v1/token/introspect"),
         revocation_endpoint: format!("{base}/api/v1/token/revoke"),

@@ -2,10 +2,14 @@
 
 use std::net::SocketAddr;
 
+use url::Url;
+
 /// The one issuer of a server, fixed at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     url: String,
+    /// Its path without a slash at the end, which is nothing for most.
+    path: String,
     /// What a former start was called, before its port. Where the system chooses the port, each start has another.
     former: Option<String>,
 }
@@ -14,21 +18,29 @@ impl Issuer {
     /// The URL that clients see. Compared as text.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), former: None }
+        let url = url.into();
+        let path = Url::parse(&url).map_or_else(|_| String::new(), |url| url.path().trim_end_matches('/').to_owned());
+        Self { url, path, former: None }
     }
 
     /// The address of a server whose port the system chose. Tokens of a former start on another port count, too.
     #[must_use]
     pub fn on_any_port(address: SocketAddr) -> Self {
-        let url = format!("http://{address}");
-        let origin = url.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
-        Self { url, former: Some(origin) }
+        let fixed = Self::new(format!("http://{address}"));
+        let origin = fixed.url.trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();
+        Self { former: Some(origin), ..fixed }
     }
 
     /// The `iss` of its tokens.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The path of that URL as requests have it, without a slash at its end: empty, or `/tenants/a`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// Whether `text` names this issuer.
@@ -44,6 +56,19 @@ impl Issuer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_has_no_slash_at_its_end() {
+        for (url, path) in [
+            ("https://idp.example", ""),
+            ("https://idp.example/", ""),
+            ("https://idp.example/tenants/a/", "/tenants/a"),
+            ("https://idp.example/té", "/t%C3%A9"),
+            ("http://[::1]:3000", ""),
+        ] {
+            assert_eq!(Issuer::new(url).path(), path, "{url}");
+        }
+    }
 
     #[test]
     fn another_port_counts_only_where_the_system_chose_it() {

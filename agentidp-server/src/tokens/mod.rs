@@ -187,7 +187,7 @@ impl Tokens {
             iat: now.unix_seconds(),
             exp: now.plus(ttl).unix_seconds(),
             nbf: None,
-            iss: self.issuer().map(str::to_owned),
+            iss: self.issuer().map(|issuer| issuer.url().to_owned()),
             aud: self.audience(Vec::new()),
             cid: None,
             agentidp_epoch: None,
@@ -198,7 +198,7 @@ impl Tokens {
     fn audience(&self, resources: Vec<String>) -> Option<Audience> {
         match self.0.profile {
             TokenProfile::Rfc9068 if resources.is_empty() => {
-                self.issuer().map(|issuer| Audience::One(issuer.to_owned()))
+                self.issuer().map(|issuer| Audience::One(issuer.url().to_owned()))
             }
             _ => Audience::of(resources),
         }
@@ -264,8 +264,8 @@ impl Tokens {
 
     /// The one issuer of this server, where it has one.
     #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        self.0.issuer.as_ref().map(Issuer::url)
+    pub fn issuer(&self) -> Option<&Issuer> {
+        self.0.issuer.as_ref()
     }
 }
 
