@@ -223,12 +223,12 @@ async fn an_id_in_a_path_is_a_uuid_or_refused() {
     let site = Site::bcrypt().await;
     let missing = site.get(&format!("/agents/{}", Uuid::new_v4())).await;
     assert_eq!(missing.failure(), (404, "AGENT_NOT_FOUND".to_owned()));
-    for id in ["1", "me", "00000000-0000-0000-0000-00000000000g", "..."] {
+    for id in ["1", "me", "00000000-0000-0000-0000-00000000000g", "...", "a%00", "a@b.example"] {
         assert_eq!(site.get(&format!("/agents/{id}")).await.fields(), ["agentId"], "{id}");
         let reply = site.call("DELETE", &format!("/agents/{id}/credentials/{id}"), Value::Null).await;
         assert_eq!(reply.fields(), ["agentId"], "{id}");
     }
-    for trick in ["/agents/..", "/agents/%2e%2e", "/agents/a%00", "/agents/", "/agents//credentials", "/agents/a%2fb"] {
+    for trick in ["/agents/..", "/agents/%2e%2e", "/agents/", "/agents//credentials", "/agents/a%2fb"] {
         assert_eq!(site.get(trick).await.failure(), (404, "NOT_FOUND".to_owned()), "{trick}");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agentidp_server::domain::Scopes;
+use agentidp_server::tokens::OPERATOR;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::StreamBody;
@@ -26,13 +28,14 @@ async fn path_tricks_lead_nowhere() {
         "/token/%2e%2e/agents".to_owned(),
         "/agents/..%2f..%2fhealth".to_owned(),
         format!("/agents/{agent}/"),
-        format!("/agents/{agent}%00"),
         format!("/agents/{agent}/../{agent}"),
         format!("/agents/{agent}%2fcredentials"),
         format!("/agents/{agent}/credentials/"),
-        format!("/agents/{agent};a=b"),
+        format!("/agents/{agent}%5ccredentials"),
+        format!("/agents/%2E%2E/{agent}"),
+        format!("/agents/{agent}/credentials;a=b"),
         "/Agents".to_owned(),
-        "/agents/%61".to_owned(),
+        "/%61gents".to_owned(),
     ] {
         let reply = site.get(&path).await;
         assert_eq!(reply.failure(), (404, "NOT_FOUND".to_owned()), "{path}");
@@ -48,8 +51,9 @@ async fn path_tricks_lead_nowhere() {
 async fn ids_that_are_no_uuids_fail_validation() {
     let site = Site::bcrypt().await;
     let agent = site.agent("a@example.com").await;
-    for id in ["1", "null", "undefined", "...", "a-b", &agent.simple().to_string(), &"a".repeat(36), &"1".repeat(5000)]
-    {
+    let (simple, with_nul, long) = (agent.simple().to_string(), format!("{agent}%00"), "1".repeat(5000));
+    let written = ["not%20a%20uuid", "a@b.example", "a:b", "%61", &with_nul, &format!("{agent};a=b")];
+    for id in ["1", "null", "undefined", "...", "a-b", &simple, &"a".repeat(36), &long].into_iter().chain(written) {
         assert_eq!(site.get(&format!("/agents/{id}")).await.fields(), ["agentId"], "{id}");
         assert_eq!(site.get(&format!("/audit/{id}")).await.fields(), ["eventId"], "{id}");
         let credential = format!("/agents/{agent}/credentials/{id}");
@@ -57,6 +61,11 @@ async fn ids_that_are_no_uuids_fail_validation() {
         assert_eq!(site.call("POST", &format!("{credential}/rotate"), Value::Null).await.fields(), ["credentialId"]);
     }
     assert_eq!(site.get(&format!("/agents/{}", agent.to_string().to_uppercase())).await.status, 200);
+    // Whoever may not ask is not told of what.
+    assert_eq!(site.bare("GET", "/api/v1/agents/a:b", &[]).await.failure(), (401, "UNAUTHORIZED".to_owned()));
+    let scope = Scopes::parse("audit:read").unwrap();
+    let narrow = site.app.tokens.issue_now(OPERATOR, scope, Duration::from_secs(60), true).unwrap().token;
+    assert_eq!(site.send(&narrow, "GET", "/agents/a:b", "").await.failure(), (403, "FORBIDDEN".to_owned()));
 }
 
 #[tokio::test]

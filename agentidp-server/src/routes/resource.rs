@@ -184,10 +184,18 @@ mod tests {
             "/api/v1/x/../agents",
             "/api/v1/agents/%2e%2e/token",
             "/api/v1/agents/a%2fcredentials",
-            "/api/v1/agents/a%00",
+            "/api/v1/%61gents",
+            "/api/v1/agents/a/credentials;v=1",
             "/health/../metrics",
         ] {
             assert_eq!(Resource::at(path), Resource::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_whatever_the_client_wrote() {
+        for id in ["not%20a%20uuid", "a@b.example", "a:b", "a%00"] {
+            assert_eq!(Resource::at(&format!("/api/v1/agents/{id}")), Resource::Agent(id));
         }
     }
 }
