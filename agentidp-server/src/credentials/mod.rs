@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::domain::idempotency::KeyedRequest;
-use crate::domain::{AuditAction, CredentialStatus, Origin, Page, Timestamp, ids, key};
+use crate::domain::{Agent, AgentStatus, AuditAction, CredentialStatus, Origin, Page, Timestamp, ids, key};
 use crate::error::ApiError;
 
 pub(crate) use actor::Actor;
@@ -31,22 +31,28 @@ pub(crate) use shown::Shown;
 use self::change::{Ended, Made};
 use self::uncut::uncut;
 
-/// Generates a credential for an active agent.
+/// Generates a credential for an active agent, which was just read.
 ///
 /// # Errors
-/// `AGENT_NOT_ACTIVE`, `FREE_TIER_LIMIT_EXCEEDED`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
+/// `VALIDATION_ERROR` where `expires_at` is over, `AGENT_NOT_ACTIVE`, `FREE_TIER_LIMIT_EXCEEDED`, `VAULT_WRITE_ERROR`, `SERVICE_UNAVAILABLE` when it took so long that the place was deleted,
 /// `INTERNAL_SERVER_ERROR`; then no credential exists and nothing was shown. Those of `idempotency` where the request has a
 /// key.
 pub(crate) async fn create(
     app: Arc<App>,
     actor: Actor,
-    client_id: Uuid,
+    agent: Agent,
     expires_at: Option<Timestamp>,
     request: Option<KeyedRequest>,
 ) -> Result<Shown, ApiError> {
     uncut(async move {
-        let (app, actor) = (&app, &actor);
+        let (app, actor, client_id) = (&app, &actor, agent.agent_id);
         idempotency::once(app, actor, request, async |claim| {
+            // What time and the agent may have changed since counts the first time alone.
+            Rotation { expires_at, overlap: Duration::ZERO }.refuse_ended(app.now())?;
+            // Ahead of a write to Vault that would be in vain. The commit looks again, with the agent locked.
+            if agent.status != AgentStatus::Active {
+                return Err(ApiError::AgentNotActive);
+            }
             refuse_beyond_limit(app, client_id).await?;
             let key = key(client_id, Uuid::new_v4()).map_err(ApiError::internal)?;
             let limit = app.settings.credential_limit;
@@ -72,7 +78,7 @@ async fn refuse_beyond_limit(app: &App, client_id: Uuid) -> Result<(), ApiError>
 /// future one stays and a past one is cleared.
 ///
 /// # Errors
-/// `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
+/// `VALIDATION_ERROR` where `options` end too early, `CREDENTIAL_NOT_FOUND`, `CREDENTIAL_ALREADY_REVOKED` (also when the revocation came in between), `VAULT_WRITE_ERROR`,
 /// `SERVICE_UNAVAILABLE` when another rotation of the credential lasts longer than 5 s, `INTERNAL_SERVER_ERROR`; then the old
 /// secret stays valid and nothing was shown. Those of `idempotency` where the request has a key.
 pub(crate) async fn rotate(
@@ -87,6 +93,7 @@ pub(crate) async fn rotate(
         let (app, actor) = (&app, &actor);
         let key = key(client_id, credential_id).map_err(ApiError::internal)?;
         idempotency::once(app, actor, request, async |claim| {
+            options.refuse_ended(app.now())?;
             let made = Made::new(app, actor, AuditAction::CredentialRotated).expiring(options.expires_at).under(claim);
             let shown = app.life().rotate(&key, options.overlap, made.clone()).await?;
             made.shown(shown.secret)
@@ -103,6 +110,19 @@ pub(crate) struct Rotation {
     pub(crate) expires_at: Option<Timestamp>,
     /// How long the secret before works beside the new one.
     pub(crate) overlap: Duration,
+}
+
+impl Rotation {
+    /// Refuses an end that does not lie ahead, and an overlap that reaches beyond it.
+    fn refuse_ended(self, now: Timestamp) -> Result<(), ApiError> {
+        match self.expires_at {
+            Some(end) if end <= now => Err(ApiError::field("expiresAt", "must lie in the future")),
+            Some(end) if now.plus(self.overlap) > end => {
+                Err(ApiError::field("overlapSeconds", "must not reach beyond expiresAt"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Revokes a credential. It takes effect with the commit, whatever Vault does; a healthy Vault has forgotten the secret

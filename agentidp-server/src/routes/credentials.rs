@@ -14,8 +14,8 @@ use super::agents::{self, actor};
 use super::pages;
 use super::validate::{NewCredential, RotationOptions, credential_list, end_of_previous};
 use crate::credentials::{self, Rotation, Shown};
-use crate::domain::{AgentStatus, Credential, CredentialStatus, Timestamp};
-use crate::error::{ApiError, ApiResult};
+use crate::domain::{Credential, CredentialStatus, Timestamp};
+use crate::error::ApiResult;
 use crate::http::respond::{json, no_content};
 use crate::http::{Call, Response};
 
@@ -23,12 +23,10 @@ use crate::http::{Call, Response};
 pub(super) async fn create(mut call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let body = call.json().await?;
-    let options = NewCredential::parse(&body, call.app.now())?;
+    let options = NewCredential::parse(&body)?;
     let request = call.keyed(&format!("/agents/{agent_id}/credentials"), &body)?;
-    if agents::find(call.app, agent_id).await?.status != AgentStatus::Active {
-        return Err(ApiError::AgentNotActive);
-    }
-    let shown = credentials::create(Arc::clone(call.app), actor(&call), agent_id, options.expires_at, request).await?;
+    let agent = agents::find(call.app, agent_id).await?;
+    let shown = credentials::create(Arc::clone(call.app), actor(&call), agent, options.expires_at, request).await?;
     Ok(show(StatusCode::CREATED, &shown, Usage::default(), call.app.now()))
 }
 
@@ -53,7 +51,7 @@ pub(super) async fn list(call: Call<'_>, agent_id: Uuid) -> ApiResult<Response> 
 pub(super) async fn rotate(mut call: Call<'_>, agent_id: Uuid, credential_id: Uuid) -> ApiResult<Response> {
     call.caller.may_manage(agent_id)?;
     let body = call.json().await?;
-    let options = RotationOptions::parse(&body, call.app.now(), call.app.settings.max_overlap)?;
+    let options = RotationOptions::parse(&body, call.app.settings.max_overlap)?;
     let request = call.keyed(&format!("/agents/{agent_id}/credentials/{credential_id}/rotate"), &body)?;
     agents::find(call.app, agent_id).await?;
     let (app, actor) = (Arc::clone(call.app), actor(&call));

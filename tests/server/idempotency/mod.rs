@@ -257,6 +257,42 @@ async fn after_a_day_the_key_is_new() {
     }
 }
 
+/// Time goes on between the first time and the retry, and the agent may be suspended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_was_carried_out_is_not_judged_anew() {
+    let (mount, faults) = (support::bao().fresh_mount(2).await, FaultLayer::new());
+    for site in [Site::bcrypt().await, Site::vault(&mount, &faults).await] {
+        let agent = site.agent("a@agents.example").await;
+        let path = credentials(agent);
+        let end = site.app.now().plus(Duration::from_secs(60));
+        let (creation, options) = (json!({ "expiresAt": end }), json!({ "expiresAt": end, "overlapSeconds": 60 }));
+        let send = async |key: &str, path: &str, body: &serde_json::Value| {
+            site.keyed(&site.operator, key, path, &body.to_string()).await
+        };
+        let status = async |status: &str| {
+            site.call("PATCH", &format!("/agents/{agent}"), json!({ "status": status })).await;
+        };
+        assert_eq!(send("create", &path, &creation).await.status, 201);
+        let rotation = rotation(agent, site.credential(agent).await.0);
+        assert_eq!(send("rotate", &rotation, &options).await.status, 200);
+
+        status("suspended").await;
+        for seconds in [1, 60] {
+            site.clock.advance(Duration::from_secs(seconds));
+            let again = [send("create", &path, &creation).await, send("rotate", &rotation, &options).await];
+            let found = again.each_ref().map(|reply| (reply.status, reply.is_replay()));
+            assert_eq!(found, [(201, true), (200, true)], "{seconds}: {again:?}");
+            assert!(again.iter().all(|reply| reply.json()["expiresAt"] == json!(end)), "{again:?}");
+        }
+
+        assert_eq!(send("new", &path, &creation).await.fields(), ["expiresAt"]);
+        assert_eq!(send("new", &path, &json!({})).await.failure(), (403, "AGENT_NOT_ACTIVE".to_owned()));
+        status("active").await;
+        assert_eq!(send("new", &path, &json!({})).await.status, 201, "a refusal leaves the key free");
+        assert_eq!(send("other", &rotation, &options).await.fields(), ["expiresAt"]);
+    }
+}
+
 #[tokio::test]
 async fn a_key_that_is_none_is_refused() {
     let site = Site::bcrypt().await;
