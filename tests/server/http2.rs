@@ -122,7 +122,8 @@ async fn a_head_that_is_too_large_is_refused() {
 #[tokio::test]
 async fn whoever_sends_no_request_gives_its_place_back() {
     let site = Site::bcrypt().await;
-    let bounds = Bounds { connections: 1, header_timeout: Duration::from_millis(100), ..Bounds::default() };
+    let short = Duration::from_millis(100);
+    let bounds = Bounds { connections: 1, header_timeout: short, idle_timeout: short, ..Bounds::default() };
     let served = Served::within(bounds, &site.app).await;
     for beginning in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let silent = served.client(beginning).await;

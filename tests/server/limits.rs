@@ -28,6 +28,31 @@ async fn a_head_that_does_not_arrive_ends_its_connection() {
     }
 }
 
+/// A load balancer keeps a connection for longer than a head may take.
+#[tokio::test]
+async fn an_idle_connection_outlives_the_time_for_a_head() {
+    let head = "HEAD /health HTTP/1.1\r\nHost: a\r\n\r\n";
+    let long = Duration::from_secs(3600);
+    let site = Site::bcrypt().await;
+    let served =
+        Served::within(Bounds { header_timeout: SHORT, idle_timeout: long, ..Bounds::default() }, &site.app).await;
+    let mut idle = served.client(head).await;
+    for _ in 0..2 {
+        idle.read_until("\r\n\r\n").await;
+        // Another one is opened meanwhile, and ended because of its slow head.
+        assert_eq!(served.client("HEAD /hea").await.rest().await, "");
+        idle.write(head).await;
+    }
+    idle.read_until("\r\n\r\n").await;
+    idle.write("HEAD /hea").await;
+    assert_eq!(idle.rest().await, "", "the head of a later request is as short of time as that of the first");
+
+    let served =
+        Served::within(Bounds { header_timeout: long, idle_timeout: SHORT, ..Bounds::default() }, &site.app).await;
+    let answer = served.client(head).await.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "and then its time was over: {answer}");
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_answered_and_its_connection_ended() {
     let site = Site::build(|app| app.settings.body_timeout = SHORT).await;

@@ -48,6 +48,7 @@ pub(super) async fn serve(config: &Config) -> Result<ExitCode, StartError> {
     }
     let bounds = Bounds {
         connections: config.http.max_connections,
+        idle_timeout: config.http.idle_timeout,
         delay: config.http.shutdown_delay,
         drain: config.http.shutdown_timeout,
         ..Bounds::default()

@@ -1,4 +1,5 @@
-//! `TRUSTED_PROXIES`, `CORS_ORIGIN`, `MAX_CONNECTIONS`, `REQUEST_TIMEOUT`, `SHUTDOWN_DELAY` and `SHUTDOWN_TIMEOUT`.
+//! `TRUSTED_PROXIES`, `CORS_ORIGIN`, `MAX_CONNECTIONS`, `REQUEST_TIMEOUT`, `IDLE_TIMEOUT`, `SHUTDOWN_DELAY` and
+//! `SHUTDOWN_TIMEOUT`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,6 +17,9 @@ const DEFAULT_MAX_CONNECTIONS: usize = 900;
 
 /// Longer than any documented operation takes, shorter than the patience of most clients.
 const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longer than the 60 seconds after which many load balancers let an idle connection go.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Who has no load balancer, or one that is told of a stop before the server is, would wait for nothing.
 const DEFAULT_SHUTDOWN_DELAY: Duration = Duration::ZERO;
@@ -35,6 +39,8 @@ pub struct Http {
     pub max_connections: usize,
     /// The longest a request may take.
     pub request_timeout: Duration,
+    /// How long a connection may stay idle after a request.
+    pub idle_timeout: Duration,
     /// How long to go on serving, but not ready, once the process was asked to stop.
     pub shutdown_delay: Duration,
     /// The longest that requests in progress may hold up a shutdown.
@@ -64,6 +70,7 @@ impl Http {
             request_timeout: lookup
                 .duration("REQUEST_TIMEOUT", second..=second * 300)?
                 .unwrap_or(DEFAULT_REQUEST_TIMEOUT),
+            idle_timeout: lookup.duration("IDLE_TIMEOUT", second..=second * 3600)?.unwrap_or(DEFAULT_IDLE_TIMEOUT),
             shutdown_delay: lookup
                 .duration("SHUTDOWN_DELAY", Duration::ZERO..=second * 300)?
                 .unwrap_or(DEFAULT_SHUTDOWN_DELAY),

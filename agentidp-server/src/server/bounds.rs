@@ -9,8 +9,10 @@ pub struct Bounds {
     /// Requests answered at a time; more wait for a place. Also how many connections are kept, beside a few in reserve for
     /// probes; beyond them those go on which the server does no work, first those of the peer that has the most.
     pub connections: usize,
-    /// How long a request's head may take to arrive, and how long a connection may stay idle.
+    /// How long a request's head may take to arrive from its first byte on, and that byte on a connection without a request yet.
     pub header_timeout: Duration,
+    /// How long a connection may stay idle after a request.
+    pub idle_timeout: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
     /// How long the server goes on as before once it was asked to stop, all the while saying that it is not ready, so that
@@ -27,6 +29,9 @@ impl Default for Bounds {
         Self {
             connections: 900,
             header_timeout: seconds(10),
+            // Longer than the 60 seconds after which many load balancers let an idle connection go: it is theirs to close, or a
+            // request may meet our end.
+            idle_timeout: seconds(75),
             write_timeout: seconds(30),
             delay: Duration::ZERO,
             drain: seconds(10),

@@ -14,7 +14,6 @@ use futures_util::FutureExt as _;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
-use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -26,6 +25,7 @@ use tracing::debug;
 use super::bounds::Bounds;
 use super::connections::Listed;
 use super::guarded::Guarded;
+use super::head_deadline::HeadDeadline;
 use super::requests::Requests;
 use crate::app::App;
 use crate::error::ApiError;
@@ -89,7 +89,7 @@ impl Connection {
             Some(Err(_)) => return debug!("a connection was closed: it sent nothing"),
             None => return,
         };
-        let stream = TokioIo::new(Box::pin(WriteDeadline::new(stream, bounds.write_timeout)));
+        let stream = WriteDeadline::new(stream, bounds.write_timeout);
         let context = Context { app, peer, places, activity: Arc::clone(&activity) };
         let served = async {
             if is_http2 {
@@ -133,15 +133,18 @@ async fn begins_with_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn serve_http1(
-    stream: impl Read + Write + Unpin + Send + 'static,
+    stream: WriteDeadline<TcpStream>,
     bounds: Bounds,
     context: Context,
     draining: CancellationToken,
 ) -> hyper::Result<()> {
-    let fresh = Arc::new(AtomicBool::new(true));
-    let is_fresh = Arc::clone(&fresh);
+    let (fresh, head_came) = (Arc::new(AtomicBool::new(true)), Arc::<AtomicBool>::default());
+    let (is_fresh, comes) = (Arc::clone(&fresh), Arc::clone(&head_came));
+    let limits = [bounds.idle_timeout, bounds.header_timeout];
+    let stream = HeadDeadline::new(stream, limits, Arc::clone(&context.activity), head_came);
     let service = service_fn(move |request| {
         let (context, is_first) = (context.clone(), is_fresh.swap(false, Ordering::Relaxed));
+        comes.store(true, Ordering::Relaxed);
         async move {
             // One request of a connection for each turn: those that were sent at once would all be answered before any other
             // connection has its turn.
@@ -158,13 +161,12 @@ async fn serve_http1(
         }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Also how long a connection may stay idle.
-        .header_read_timeout(bounds.header_timeout)
+        // The stream has limits of its own, one for a head and one for the time before.
+        .header_read_timeout(None)
         .max_header_size(usize::from(MAX_HEADER_SIZE))
         // A client that has sent its request may close its half, and is answered.
         .half_close(true)
-        .serve_connection(stream, service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     let turn = poll_fn(|cx| {
         fresh.store(true, Ordering::Relaxed);
@@ -184,7 +186,7 @@ async fn serve_http1(
 /// that is reset frees its place at once; one that is opened and reset over and over ends its connection (hyper's and h2's
 /// own limits against rapid resets are on).
 async fn serve_http2(
-    stream: impl Read + Write + Unpin + Send + 'static,
+    stream: WriteDeadline<TcpStream>,
     bounds: Bounds,
     context: Context,
     draining: CancellationToken,
@@ -211,12 +213,12 @@ async fn serve_http2(
         // A peer that is gone is noticed while a request of it is waited for.
         .keep_alive_interval(bounds.header_timeout)
         .keep_alive_timeout(bounds.header_timeout)
-        .serve_connection(stream, service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = pin!(connection);
     tokio::select! {
         served = connection.as_mut() => return served,
         () = draining.cancelled() => connection.as_mut().graceful_shutdown(),
-        () = requests.idle_for(bounds.header_timeout) => connection.as_mut().graceful_shutdown(),
+        () = requests.idle_for(bounds.header_timeout, bounds.idle_timeout) => connection.as_mut().graceful_shutdown(),
         () = requests.overdue(longest) => return Ok(()),
     }
     // Requests in progress finish. A client that keeps its end open after that is cut off.

@@ -4,6 +4,7 @@ mod bounds;
 mod connection;
 mod connections;
 mod guarded;
+mod head_deadline;
 mod requests;
 
 use std::future::Future;

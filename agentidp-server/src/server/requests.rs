@@ -34,11 +34,11 @@ impl Requests {
         InProgress { requests: Arc::clone(self), number }
     }
 
-    /// Waits until there was no request for `time`; at most twice as long.
-    pub(super) async fn idle_for(&self, time: Duration) {
+    /// Waits until there was no request for `time`, or none at all for the time of the `first`; at most twice as long.
+    pub(super) async fn idle_for(&self, first: Duration, time: Duration) {
         loop {
             let begun = self.list().begun;
-            sleep(time).await;
+            sleep(if begun == 0 { first } else { time }).await;
             let list = self.list();
             if list.begun == begun && list.in_progress.is_empty() {
                 return;
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_when_nothing_began_and_nothing_is_in_progress() {
         let requests = Arc::new(Requests::default());
-        let mut waiting = Box::pin(requests.idle_for(TIME));
+        let mut waiting = Box::pin(requests.idle_for(TIME, TIME));
         assert!((&mut waiting).now_or_never().is_none());
         let request = requests.begin();
         advance(TIME).await;
@@ -93,6 +93,22 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none(), "one has begun and ended meanwhile");
         advance(TIME).await;
         assert!((&mut waiting).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_yet_has_less_time() {
+        let requests = Arc::new(Requests::default());
+        let mut silent = Box::pin(requests.idle_for(TIME, TIME * 7));
+        assert!((&mut silent).now_or_never().is_none());
+        advance(TIME).await;
+        assert!((&mut silent).now_or_never().is_some());
+        drop(requests.begin());
+        let mut idle = Box::pin(requests.idle_for(TIME, TIME * 7));
+        assert!((&mut idle).now_or_never().is_none());
+        advance(TIME * 6).await;
+        assert!((&mut idle).now_or_never().is_none());
+        advance(TIME).await;
+        assert!((&mut idle).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]

@@ -85,6 +85,7 @@ fn good_values_arrive() {
         ("CORS_ORIGIN", "https://app.example"),
         ("MAX_CONNECTIONS", "7"),
         ("REQUEST_TIMEOUT", "5s"),
+        ("IDLE_TIMEOUT", "620s"),
         ("SHUTDOWN_DELAY", "15s"),
         ("SHUTDOWN_TIMEOUT", "1m"),
         ("LOG_FORMAT", "json"),
@@ -110,6 +111,7 @@ fn good_values_arrive() {
     assert_eq!(config.http.cors_origin.unwrap(), "https://app.example");
     assert_eq!(config.http.max_connections, 7);
     assert_eq!(config.http.request_timeout, Duration::from_secs(5));
+    assert_eq!(config.http.idle_timeout, Duration::from_secs(620));
     assert_eq!(config.http.shutdown_delay, Duration::from_secs(15));
     assert_eq!(config.http.shutdown_timeout, Duration::from_secs(60));
     assert_eq!(config.log, Log { format: LogFormat::Json, filter: "debug".to_owned() });
@@ -159,6 +161,7 @@ fn bad_values_are_refused_by_name() {
         ("MAX_CONNECTIONS", "0"),
         ("REQUEST_TIMEOUT", "30"),
         ("REQUEST_TIMEOUT", "0s"),
+        ("IDLE_TIMEOUT", "2h"),
         ("SHUTDOWN_DELAY", "1d"),
         ("SHUTDOWN_TIMEOUT", "1d"),
         ("LOG_FORMAT", "xml"),
