@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::Request;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -27,6 +28,7 @@ use super::connections::Listed;
 use super::guarded::Guarded;
 use super::head_deadline::HeadDeadline;
 use super::requests::Requests;
+use super::unread::Unread;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::http::{self, respond, respond::Response};
@@ -140,10 +142,13 @@ async fn serve_http1(
 ) -> hyper::Result<()> {
     let (fresh, head_came) = (Arc::new(AtomicBool::new(true)), Arc::<AtomicBool>::default());
     let (is_fresh, comes) = (Arc::clone(&fresh), Arc::clone(&head_came));
+    // Of the one request that is in progress.
+    let closes = Arc::<AtomicBool>::default();
     let limits = [bounds.idle_timeout, bounds.header_timeout];
     let stream = HeadDeadline::new(stream, limits, Arc::clone(&context.activity), head_came);
     let service = service_fn(move |request| {
         let (context, is_first) = (context.clone(), is_fresh.swap(false, Ordering::Relaxed));
+        let closes = Arc::clone(&closes);
         comes.store(true, Ordering::Relaxed);
         async move {
             // One request of a connection for each turn: those that were sent at once would all be answered before any other
@@ -152,9 +157,10 @@ async fn serve_http1(
                 tokio::task::yield_now().await;
             }
             let seat = context.seat(request.headers());
-            let mut answer = answer(&context, request, &seat).await;
+            let mut answer = answer(&context, Unread::wrap(request, &seat, &closes), &seat).await;
+            let is_over = closes.swap(false, Ordering::Relaxed);
             // The client is to come back elsewhere, and never to send into a connection that is just being closed.
-            if context.app.stopping.is_cancelled() || context.activity.evicted.is_cancelled() {
+            if is_over || context.app.stopping.is_cancelled() || context.activity.evicted.is_cancelled() {
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(answer)
@@ -234,7 +240,10 @@ impl Context {
 }
 
 /// A panic is a fault of ours: the client is told so, and the connection and the process live on.
-async fn answer(context: &Context, mut request: Request<Incoming>, seat: &Arc<Seat>) -> Response {
+async fn answer<B>(context: &Context, mut request: Request<B>, seat: &Arc<Seat>) -> Response
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Send + Sync + 'static,
+{
     request.extensions_mut().insert(Arc::clone(seat));
     let handled = routes::handle_from_wire(&context.app, request, context.peer);
     AssertUnwindSafe(handled).catch_unwind().await.unwrap_or_else(|_| {

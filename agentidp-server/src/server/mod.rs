@@ -6,6 +6,7 @@ mod connections;
 mod guarded;
 mod head_deadline;
 mod requests;
+mod unread;
 
 use std::future::Future;
 use std::io;
