@@ -12,13 +12,19 @@ use super::site::{Reply, Site};
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(openapi()).unwrap());
 
-/// Panics where the document does not know the answer: its status, or the form of its body.
+/// Headers that say how to go on.
+const LEADING: [&str; 4] = ["Link", "Location", "Retry-After", "WWW-Authenticate"];
+
+/// Panics where the document does not know the answer: its status, a header that leads on, or the form of its body.
 pub(crate) fn hold(method: &Method, path: &str, reply: &Reply) {
     let method = if method == Method::HEAD { "get".to_owned() } else { method.as_str().to_lowercase() };
     // What is no operation is answered by the router itself.
     let Some(operation) = find(path).and_then(|(_, operations)| operations.get(&method)) else { return };
     let answer = &operation["responses"][reply.status.to_string()];
     assert!(answer.is_object(), "{method} {path} is not documented to answer {}: {}", reply.status, reply.text);
+    for name in LEADING.iter().filter(|name| reply.headers.contains_key(**name)) {
+        assert!(answer["headers"][name].is_object(), "{method} {path} {}: {name} is not documented", reply.status);
+    }
     let schema = &answer["content"]["application/json"]["schema"];
     if schema.is_object() && !reply.text.is_empty() {
         let problem =

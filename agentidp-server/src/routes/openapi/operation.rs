@@ -164,6 +164,13 @@ impl Operation {
         if status == 401 {
             headers.push(("WWW-Authenticate", "How to authenticate", text()));
         }
+        if status == 403 && matches!(self.caller, Caller::Bearer(_) | Caller::Both) {
+            headers.push(("WWW-Authenticate", "The scope that the token lacks, where it lacks one", text()));
+        }
+        if (self.id, status) == ("registerAgent", 201) {
+            let reference = json!({ "type": "string", "format": "uri-reference" });
+            headers.push(("Location", "The agent, relative to the request (RFC 9110 §10.2.2)", reference));
+        }
         if matches!(status, 409 | 429 | 500 | 503) {
             headers.push(("Retry-After", "Seconds to wait for, where a retry can help", number.clone()));
         }
@@ -175,7 +182,11 @@ impl Operation {
             ));
         }
         if status == self.success && self.query.iter().any(|(name, _)| *name == "before") {
-            headers.push(("Link", "The page behind this one, where there may be one (RFC 8288)", text()));
+            headers.push((
+                "Link",
+                "The page behind this one, where there may be one (RFC 8288), relative to the request",
+                text(),
+            ));
         }
         if !matches!(self.caller, Caller::Anybody) {
             headers.extend([
