@@ -187,6 +187,22 @@ async fn a_client_that_takes_no_answer_loses_its_connection() {
     assert_eq!(http2.send("GET", "/metrics", full("")).await.unwrap().0, 200);
 }
 
+/// One that takes no answer has no place of others meanwhile. There is one place.
+#[tokio::test]
+async fn an_answer_that_is_not_taken_keeps_no_place() {
+    let site = Site::bcrypt().await;
+    let served = Served::within(Bounds { connections: 1, ..Bounds::default() }, &site.app).await;
+    let mut client = Builder::new(TokioExecutor::new());
+    client.initial_stream_window_size(0);
+    let stalled = Http2::connect_with(&served, client).await;
+    let mut unread = Box::pin(stalled.send("GET", "/nowhere", full("")));
+    assert!(futures_util::poll!(&mut unread).is_pending());
+    until("it is answered", async || site.app.metrics.render().contains(r#"status="404""#)).await;
+    let http2 = Http2::connect(&served).await;
+    let asked = tokio::time::timeout(Duration::from_secs(20), http2.send("GET", "/api/v1/agents", full("")));
+    assert_eq!(asked.await.expect("there is a place").unwrap().0, 401);
+}
+
 #[tokio::test]
 async fn a_stop_lets_streams_finish() {
     let site = Site::bcrypt().await;

@@ -201,8 +201,8 @@ async fn answer(request: &mut Request, resource: Resource<'_>, method: &Method) 
     let as_read = if method == Method::HEAD { &Method::GET } else { method };
     let timeout = request.app.settings.request_timeout;
     let answered = tokio::time::timeout(timeout, async {
-        // Probes wait for nobody.
-        if !matches!(resource, Resource::Health | Resource::Ready | Resource::Metrics) {
+        // Probes wait for nobody, and nothing is to be done for the document.
+        if !matches!(resource, Resource::Health | Resource::Ready | Resource::Metrics | Resource::OpenApi) {
             request.take_place().await?;
         }
         dispatch(request, resource, as_read).await

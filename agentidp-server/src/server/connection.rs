@@ -40,6 +40,9 @@ use crate::write_deadline::WriteDeadline;
 /// Longest request head in bytes; beyond it the answer is 431. A bearer token of ours has under 1 KiB.
 const MAX_HEADER_SIZE: u16 = 16 * 1024;
 
+/// What a short answer has at most, in bytes: an error, a token, one agent.
+const SHORT: u64 = 2048;
+
 /// Requests of one HTTP/2 connection at a time: the least that RFC 9113 §6.5.2 recommends.
 const MAX_STREAMS: u32 = 100;
 
@@ -187,7 +190,8 @@ async fn serve_http1(
 }
 
 /// Requests share [`Bounds::connections`] places among all connections, so that many streams on few connections
-/// take no more of the server than as many connections would. An answer keeps its place until the connection has taken it.
+/// take no more of the server than as many connections would. A long answer keeps its place until the connection has taken it; a short
+/// one waits without, or clients that take none would have the places of all others.
 /// A client that takes none (it grants no window, which no time limit on writes would see) loses its connection. A stream
 /// that is reset frees its place at once; one that is opened and reset over and over ends its connection (hyper's and h2's
 /// own limits against rapid resets are on).
@@ -207,6 +211,9 @@ async fn serve_http2(
         async move {
             let seat = context.seat(request.headers());
             let answer = answer(&context, request, &seat).await;
+            if answer.body().size_hint().upper().is_some_and(|bytes| bytes <= SHORT) {
+                seat.give_back();
+            }
             Ok::<_, Infallible>(answer.map(|body| Guarded::new(body, (in_progress, seat))))
         }
     });
