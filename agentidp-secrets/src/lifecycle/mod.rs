@@ -122,7 +122,8 @@ pub struct Shown {
 
 /// Issues, verifies, rotates and ends client secrets over a [`SecretStore`] and a [`Ledger`].
 ///
-/// Cheap to clone; clones share everything.
+/// Cheap to clone; clones share everything. Settings come before clones and before the first call: each `with_…` panics on a
+/// lifecycle that is already shared.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -253,9 +254,14 @@ impl<L: Ledger> Lifecycle<L> {
         false
     }
 
-    /// Settings come before clones; of a lifecycle that is shared already they are not changed.
+    /// A setting that was dropped would not be missed until it matters: without its gate a lifecycle deletes what is not its own.
     fn with(mut self, set: impl FnOnce(&mut Inner<L>)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
+        let inner = Arc::get_mut(&mut self.0);
+        assert!(
+            inner.is_some(),
+            "the lifecycle is already shared: call its `with_…` methods right after `Lifecycle::new`"
+        );
+        if let Some(inner) = inner {
             set(inner);
         }
         self

@@ -127,6 +127,14 @@ async fn a_secret_of_a_form_of_ones_own_lives_as_any_and_others_read_no_row() {
     assert!(matches!(decision, Decision::Mismatch { known: true }), "{decision:?}");
 }
 
+#[test]
+#[should_panic(expected = "call its `with_…` methods right after `Lifecycle::new`")]
+fn a_gate_that_comes_after_a_clone_is_not_dropped_in_silence() {
+    let life = site().life;
+    let _worker = life.clone();
+    let _ = life.with_gate(Closed);
+}
+
 #[tokio::test]
 async fn a_deletion_is_repeated_three_times_and_then_forgotten() {
     let site = site();
