@@ -1,5 +1,7 @@
 //! A migration beside servers that run.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 
 use crate::site::Site;
@@ -18,7 +20,7 @@ async fn a_migration_that_waits_for_a_lock_lets_others_pass() {
     let mut writer = database.begin().await.unwrap();
     sqlx::raw_sql("LOCK TABLE audit_events IN ROW EXCLUSIVE MODE").execute(&mut *writer).await.unwrap();
 
-    let repo = site.app.repos.database.clone();
+    let repo = Arc::clone(&site.app.repos.database);
     let migration = tokio::spawn(async move { repo.migrate().await });
     until("it waits", async || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'audit_events'::regclass";

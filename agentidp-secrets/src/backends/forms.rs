@@ -38,13 +38,13 @@ pub(crate) fn is_vault_path(text: &str) -> bool {
 /// The bcrypt digest in a text of other software: bare, with the brace of Dovecot, LDAP or Spring, or as Django has it.
 #[cfg(feature = "bcrypt")]
 pub(crate) fn bcrypt_in(text: &str) -> Option<&str> {
-    without_head(text, &["{BLF-CRYPT}", "{CRYPT}", "{crypt}", "{bcrypt}", "bcrypt$"], is_bare_bcrypt)
+    without_head(text, &["{BLF-CRYPT}", "{CRYPT}", "{bcrypt}", "bcrypt$"], is_bare_bcrypt)
 }
 
 /// The argon2 digest in a text of other software.
 #[cfg(feature = "argon2")]
 pub(crate) fn argon2_in(text: &str) -> Option<&str> {
-    let heads = ["{ARGON2ID}", "{ARGON2I}", "{ARGON2}", "{argon2}"];
+    let heads = ["{ARGON2ID}", "{ARGON2I}", "{ARGON2}"];
     // Spring names the version of its parameters: `{argon2@SpringSecurity_v5_8}`.
     let spring = text.strip_prefix("{argon2@").and_then(|rest| rest.split_once('}')).map(|(_, digest)| digest);
     match spring {
@@ -58,8 +58,16 @@ pub(crate) fn argon2_in(text: &str) -> Option<&str> {
 /// The rest after the first of these heads, or the whole text, where `is` says yes.
 #[cfg(any(feature = "argon2", feature = "bcrypt"))]
 fn without_head<'a>(text: &'a str, heads: &[&str], is: fn(&str) -> bool) -> Option<&'a str> {
-    let rest = heads.iter().find_map(|head| text.strip_prefix(head)).unwrap_or(text);
+    let rest = heads.iter().find_map(|head| after_head(text, head)).unwrap_or(text);
     is(rest).then_some(rest)
+}
+
+/// What follows a head. LDAP, Dovecot and Spring read a scheme in braces in any case.
+#[cfg(any(feature = "argon2", feature = "bcrypt", feature = "legacy"))]
+pub(crate) fn after_head<'a>(text: &'a str, head: &str) -> Option<&'a str> {
+    let (start, rest) = text.split_at_checked(head.len())?;
+    let is_head = if head.starts_with('{') { start.eq_ignore_ascii_case(head) } else { start == head };
+    is_head.then_some(rest)
 }
 
 #[cfg(all(test, any(feature = "argon2", feature = "bcrypt")))]
@@ -70,11 +78,11 @@ mod tests {
     #[test]
     fn argon2_is_found_in_the_texts_of_others() {
         let digest = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA";
-        for text in ["", "{ARGON2ID}", "{ARGON2}", "{argon2}", "{argon2@SpringSecurity_v5_8}", "{argon2@a}", "argon2"] {
+        let heads = ["{ARGON2ID}", "{argon2id}", "{ARGON2}", "{Argon2}", "{argon2}"];
+        for text in heads.into_iter().chain(["", "{argon2@SpringSecurity_v5_8}", "{argon2@a}", "argon2"]) {
             assert_eq!(argon2_in(&format!("{text}{digest}")), Some(digest), "{text}");
         }
-        for text in
-            ["$argon2x$", "argon2", "{argon2@a$argon2id$", "{argon2@a}$2b$", "{Argon2}$argon2id$", "bcrypt$", ""]
+        for text in ["$argon2x$", "argon2", "{argon2@a$argon2id$", "{argon2@a}$2b$", "ARGON2$argon2id$", "bcrypt$", ""]
         {
             assert_eq!(argon2_in(text), None, "{text}");
         }
@@ -83,10 +91,12 @@ mod tests {
     #[cfg(feature = "bcrypt")]
     #[test]
     fn bcrypt_is_found_in_the_texts_of_others() {
-        for text in ["", "{BLF-CRYPT}", "{CRYPT}", "{crypt}", "{bcrypt}", "bcrypt$"] {
+        for text in ["", "{BLF-CRYPT}", "{blf-crypt}", "{CRYPT}", "{crypt}", "{BCRYPT}", "{bcrypt}", "bcrypt$"] {
             assert_eq!(bcrypt_in(&format!("{text}$2y$10$rest")), Some("$2y$10$rest"), "{text}");
         }
-        for text in ["$2c$10$", "bcrypt$$2c$", "bcrypt_sha256$$2b$12$", "{CRYPT}$6$", "{SHA}", ""] {
+        for text in
+            ["$2c$10$", "bcrypt$$2c$", "bcrypt_sha256$$2b$12$", "{CRYPT}$6$", "{crypt}é", "BCRYPT$$2b$", "{SHA}", ""]
+        {
             assert_eq!(bcrypt_in(text), None, "{text}");
         }
     }

@@ -47,6 +47,9 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("legacy-kdf", scrypt("ln=1,r=65536,p=65536")),
         ("legacy-kdf", scrypt("ln=1,r=16777216,p=1")),
         ("legacy-kdf", "scrypt$2$salt$1$1000000000$Rq1oS9mZ0oN0c9mCq0W2xQ==".to_owned()),
+        ("legacy-kdf", format!("pbkdf2:sha512:4294967295$salt${}", "ab".repeat(64))),
+        ("legacy-kdf", format!("scrypt:2147483648:8:1$salt${}", "ab".repeat(64))),
+        ("legacy-kdf", format!("scrypt:2:1:1000000000$salt${}", "ab".repeat(64))),
         ("legacy-kdf", longest("$scrypt$ln=4,r=8,p=1$c2FsdHNhbHQ$", "AAAA")),
         (
             "legacy-kdf",

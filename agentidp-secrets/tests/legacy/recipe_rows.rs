@@ -35,8 +35,9 @@ fn keycloak_row(credential_data: &str, secret_data: &str) -> String {
     let more = |name: &str| about["additionalParameters"][name][0].as_str().unwrap().to_owned();
     match about["algorithm"].as_str().unwrap() {
         "argon2" => format!(
-            "$argon2{}$v=19$m={},t={rounds},p={}${salt}${value}",
+            "$argon2{}$v={}$m={},t={rounds},p={}${salt}${value}",
             more("type"),
+            if more("version") == "1.0" { 16 } else { 19 },
             more("memory"),
             more("parallelism")
         ),

@@ -76,6 +76,26 @@ fn each_form_is_recognised_by_exactly_one_backend() {
     }
 }
 
+/// OpenLDAP, Dovecot and Spring read the schemes of LDAP in any case.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheme_in_braces_is_read_in_any_case() {
+    let store = backends().into_iter().fold(SecretStore::builder(Memory::new()), |store, each| store.accepts(each));
+    let (store, key) = (store.build().unwrap(), CredentialKey::parse("client", "credential").unwrap());
+    let mut count = 0;
+    let is_springs = |vector: &Vector| vector.source.starts_with("Spring") || vector.source == "Python's hashlib";
+    for Vector { backend, secret, digest, .. } in vectors().filter(|vector| !is_springs(vector)) {
+        let Some((scheme, rest)) = digest.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { continue };
+        let (initial, others) = scheme.split_at(1);
+        for written in [scheme.to_lowercase(), initial.to_owned() + &others.to_lowercase()] {
+            let row = StoredSecret::parse(&format!("{{{written}}}{rest}")).unwrap();
+            assert_eq!(store.backend_of(&row).as_str(), backend, "{written}");
+            store.verify(&key, &row.into(), &ClientSecret::from(secret.as_str())).await.unwrap();
+        }
+        count += 1;
+    }
+    assert!(count >= 20, "{count}");
+}
+
 #[test]
 fn the_guide_counts_the_vectors_by_source() {
     let mut counts = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! PBKDF2 in the forms of Hydra, Kratos, PHC, passlib, Authelia, Django, LDAP, Dovecot, Spring, ASP.NET and OpenIddict.
+//! PBKDF2 in the forms of Hydra, Kratos, PHC, passlib, Authelia, Django, Werkzeug, LDAP, Dovecot, Spring, ASP.NET and OpenIddict.
 
 use pbkdf2::pbkdf2_hmac;
 use sha1::Sha1;
@@ -7,6 +7,7 @@ use sha2::{Sha256, Sha512};
 use super::code::{adapted_base64, base64, fields, hex, number, setting};
 use super::parts::{Bounds, Salted, within};
 use crate::backend::Verdict;
+use crate::backends::forms::after_head;
 use crate::error::Result;
 
 /// A PBKDF2 digest.
@@ -25,6 +26,17 @@ enum Hash {
     Sha512,
 }
 
+impl Hash {
+    /// Of a block of the output, in bytes.
+    fn len(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
 impl Pbkdf2 {
     /// Whether the text has the form. It may still be damaged.
     pub(super) fn is_in(text: &str) -> bool {
@@ -32,26 +44,20 @@ impl Pbkdf2 {
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
-        if let Some((hash, form, body)) = body(text) {
-            return match form {
-                Form::Modular => modular(hash, body),
-                Form::Django => django(hash, body),
-            };
+        if let Some(spring) = spring(text) {
+            return spring.read();
         }
-        match spring(text) {
-            Some(spring) => spring.read(),
+        match body(text) {
+            Some((hash, Form::Modular, body)) => modular(hash, body),
+            Some((hash, Form::Django, body)) => django(hash, body),
+            Some((hash, Form::Werkzeug, body)) => werkzeug(hash, body),
             None => blob(text),
         }
     }
 
     /// Rounds over all blocks of the output.
     fn rounds_in_all(&self) -> u64 {
-        let block = match self.hash {
-            Hash::Sha1 => 20,
-            Hash::Sha256 => 32,
-            Hash::Sha512 => 64,
-        };
-        u64::from(self.rounds) * self.salted.output.len().div_ceil(block) as u64
+        u64::from(self.rounds) * self.salted.output.len().div_ceil(self.hash.len()) as u64
     }
 
     pub(super) fn check(&self, bounds: &Bounds) -> Result<()> {
@@ -75,6 +81,7 @@ impl Pbkdf2 {
 enum Form {
     Modular,
     Django,
+    Werkzeug,
 }
 
 /// The forms that begin with a name: what follows it.
@@ -89,9 +96,13 @@ fn body(text: &str) -> Option<(Hash, Form, &str)> {
         ("{PBKDF2-SHA1}", Hash::Sha1, Form::Modular),
         ("{PBKDF2}", Hash::Sha1, Form::Modular),
         ("pbkdf2_sha256$", Hash::Sha256, Form::Django),
+        ("pbkdf2_sha512$", Hash::Sha512, Form::Django),
         ("pbkdf2_sha1$", Hash::Sha1, Form::Django),
+        ("pbkdf2:sha256:", Hash::Sha256, Form::Werkzeug),
+        ("pbkdf2:sha512:", Hash::Sha512, Form::Werkzeug),
+        ("pbkdf2:sha1:", Hash::Sha1, Form::Werkzeug),
     ];
-    heads.into_iter().find_map(|(head, hash, form)| Some((hash, form, text.strip_prefix(head)?)))
+    heads.into_iter().find_map(|(head, hash, form)| Some((hash, form, after_head(text, head)?)))
 }
 
 /// `i=100000,l=32$salt$output` of PHC, Hydra and Kratos, `100000$salt$output` of passlib, Authelia and LDAP, and
@@ -116,6 +127,13 @@ fn django(hash: Hash, body: &str) -> Option<Pbkdf2> {
     Pbkdf2::new(hash, number(rounds)?, salt.into(), base64(output)?)
 }
 
+/// `600000$salt$output`: the salt is text and never empty, and the output is as long as the function's.
+fn werkzeug(hash: Hash, body: &str) -> Option<Pbkdf2> {
+    let [rounds, salt, output] = fields(body)?;
+    let output = hex(output).filter(|output| !salt.is_empty() && output.len() == hash.len())?;
+    Pbkdf2::new(hash, number(rounds)?, salt.into(), output)
+}
+
 /// Spring's row says nothing of its parameters but the version of its defaults.
 struct Spring<'a> {
     hash: Hash,
@@ -128,7 +146,8 @@ fn spring(text: &str) -> Option<Spring<'_>> {
     if let Some(hex) = text.strip_prefix("{pbkdf2@SpringSecurity_v5_8}") {
         return Some(Spring { hash: Hash::Sha256, rounds: 310_000, salt_len: 16, hex });
     }
-    let hex = text.strip_prefix("{pbkdf2}")?;
+    // Dovecot and LDAP may write the same name, and always a `$` after it.
+    let hex = text.strip_prefix("{pbkdf2}").filter(|rest| !rest.contains('$'))?;
     Some(Spring { hash: Hash::Sha1, rounds: 185_000, salt_len: 8, hex })
 }
 

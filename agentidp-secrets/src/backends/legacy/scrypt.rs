@@ -1,8 +1,8 @@
-//! scrypt in the forms of PHC, passlib, Kratos, Spring and Django.
+//! scrypt in the forms of PHC, passlib, Kratos, Spring, Django and Werkzeug.
 
 use scrypt::Params;
 
-use super::code::{adapted_base64, base64, fields, number, setting};
+use super::code::{adapted_base64, base64, fields, hex, number, setting};
 use super::parts::{Bounds, Salted, damaged, within};
 use crate::backend::Verdict;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,15 +25,18 @@ impl Scrypt {
 
     /// Whether the text has the form. It may still be damaged.
     pub(super) fn is_in(text: &str) -> bool {
-        text.starts_with("$scrypt$") || text.starts_with("scrypt$") || spring(text).is_some()
+        ["$scrypt$", "scrypt$", "scrypt:"].iter().any(|head| text.starts_with(head)) || spring(text).is_some()
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
         if let Some(body) = text.strip_prefix("$scrypt$") {
             return modular(body);
         }
-        match text.strip_prefix("scrypt$") {
-            Some(body) => django(body),
+        if let Some(body) = text.strip_prefix("scrypt$") {
+            return django(body);
+        }
+        match text.strip_prefix("scrypt:") {
+            Some(body) => werkzeug(body),
             None => spring(text).and_then(spring_body),
         }
     }
@@ -88,6 +91,14 @@ fn modular(body: &str) -> Option<Scrypt> {
 fn django(body: &str) -> Option<Scrypt> {
     let [n, salt, r, p, output] = fields(body)?;
     Scrypt::new(log2(number(n)?)?, number(r)?, number(p)?, salt.into(), base64(output)?)
+}
+
+/// `32768:8:1$salt$output`: the salt is text and never empty, and the output has 64 bytes.
+fn werkzeug(body: &str) -> Option<Scrypt> {
+    let [parameters, salt, output] = fields(body)?;
+    let [n, r, p] = parameters.split(':').collect::<Vec<_>>().try_into().ok()?;
+    let output = hex(output).filter(|output| !salt.is_empty() && output.len() == 64)?;
+    Scrypt::new(log2(number(n)?)?, number(r)?, number(p)?, salt.into(), output)
 }
 
 fn spring(text: &str) -> Option<&str> {

@@ -113,24 +113,33 @@ fn named(text: &str) -> Option<Sum> {
     Sum::new(Hash::Sha1, Salt::Before(salt.into()), hex(output)?)
 }
 
+/// Spring's names are exact. Its `{sha256}` may be LDAP's as well, whose sums have another length.
 fn braced(name: &str, body: &str) -> Option<Sum> {
+    match name {
+        "SHA-1" => spring(Hash::Sha1, body),
+        "SHA-256" => spring(Hash::Sha256, body),
+        "SHA-512" => spring(Hash::Sha512, body),
+        "sha256" => spring_standard(body).or_else(|| ldap(name, body)),
+        "ldap" => {
+            let (name, body) = body.strip_prefix('{')?.split_once('}')?;
+            let is_springs = ["SHA", "SSHA"].iter().any(|scheme| name.eq_ignore_ascii_case(scheme));
+            is_springs.then(|| ldap(name, body)).flatten()
+        }
+        _ => ldap(name, body),
+    }
+}
+
+/// The schemes of LDAP and Dovecot, in any case.
+fn ldap(name: &str, body: &str) -> Option<Sum> {
     // Dovecot may say how the bytes are written; they differ in length too.
     let (scheme, _written) = name.split_once('.').unwrap_or((name, ""));
-    let (hash, is_salted) = match scheme {
+    let (hash, is_salted) = match scheme.to_ascii_uppercase().as_str() {
         "SHA" | "SHA1" => (Hash::Sha1, false),
         "SHA256" => (Hash::Sha256, false),
         "SHA512" => (Hash::Sha512, false),
         "SSHA" => (Hash::Sha1, true),
         "SSHA256" => (Hash::Sha256, true),
         "SSHA512" => (Hash::Sha512, true),
-        "SHA-1" => return spring(Hash::Sha1, body),
-        "SHA-256" => return spring(Hash::Sha256, body),
-        "SHA-512" => return spring(Hash::Sha512, body),
-        "sha256" => return spring_standard(body),
-        "ldap" => {
-            let (name, body) = body.strip_prefix('{')?.split_once('}')?;
-            return matches!(name, "SHA" | "SSHA").then(|| braced(name, body)).flatten();
-        }
         _ => return None,
     };
     let is_hex = body.len() >= 2 * hash.len() && body.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -19,6 +19,9 @@ const KRATOS: &str = "$pbkdf2-sha256$i=100000,l=32$1jP+5Zxpxgtee/iPxGgOz0RfE9/KJ
 const SCRYPT: &str = "$scrypt$ln=8,r=8,p=1$wlhLyXmP8b53bm1NKYVQqg$mTpvG8lzuuDk+DWz8HZIB6Vum6erDuUm0As5yU+VxWA";
 const BCRYPT_SHA256: &str = "$bcrypt-sha256$v=2,t=2b,r=5$5Hg1DKFqPE8C2aflZ5vVoe$wOK1VFFtS8IGTrGa7.h5fs0u84qyPbS";
 
+/// The text after the parameters, in the form of Werkzeug.
+const SALTED: &str = "$seasalt$00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
 const BOUNDS: Bounds = Bounds { pbkdf2_rounds: 2_000_000, scrypt_memory_kib: 131_072, bcrypt_cost: 14 };
 
 fn key() -> CredentialKey {
@@ -63,6 +66,9 @@ fn a_hostile_digest_is_refused_by_reading_it() {
         (SCRYPT.replace("ln=8,r=8,p=1", "ln=1,r=4294967295,p=4294967295"), "max_scrypt_memory_kib"),
         (SCRYPT.replace("ln=8,r=8,p=1", "ln=63,r=4294967295,p=4294967295"), "max_scrypt_memory_kib"),
         ("scrypt$2$salt$1$1000000000$Rq1oS9mZ0oN0c9mCq0W2xQ==".to_owned(), "max_scrypt_memory_kib"),
+        (format!("pbkdf2:sha256:2000001{SALTED}"), "max_pbkdf2_rounds"),
+        (format!("scrypt:262144:8:1{SALTED}{}", &SALTED[9..]), "max_scrypt_memory_kib"),
+        (format!("scrypt:2:1:1000000000{SALTED}{}", &SALTED[9..]), "max_scrypt_memory_kib"),
         (BCRYPT_SHA256.replace("r=5", "r=31"), "max_bcrypt_cost"),
     ] {
         let error = Stored::read(&hostile, &BOUNDS).unwrap_err();
@@ -105,6 +111,22 @@ fn a_damaged_digest_is_refused_and_not_repeated() {
         BCRYPT_SHA256.replace("r=5", "r=3"),
         BCRYPT_SHA256.replace("t=2b", "t=2c"),
         "{pbkdf2}5d923b44".to_owned(),
+        format!("{{PBKDF2}}{}", "5d".repeat(40)),
+        format!("pbkdf2:sha256:0{SALTED}"),
+        format!("pbkdf2:sha256{SALTED}"),
+        format!("pbkdf2:sha256:1:1{SALTED}"),
+        format!("pbkdf2:sha512:1{SALTED}"),
+        format!("pbkdf2:sha256:1{SALTED}00"),
+        format!("pbkdf2:sha256:1{SALTED}$"),
+        format!("pbkdf2:sha256:1{}", SALTED.replace("seasalt", "")),
+        format!("pbkdf2:sha256:1{}", SALTED.replace("aa", "ag")),
+        format!("pbkdf2_sha512$1{SALTED}="),
+        format!("scrypt:2:8:1{SALTED}"),
+        format!("scrypt:3:8:1{SALTED}{}", &SALTED[9..]),
+        format!("scrypt:2:8{SALTED}{}", &SALTED[9..]),
+        format!("scrypt:2:8:0{SALTED}{}", &SALTED[9..]),
+        format!("scrypt:2:8:+1{SALTED}{}", &SALTED[9..]),
+        format!("scrypt:2:8:1{}{}", SALTED.replace("seasalt", ""), &SALTED[9..]),
         "AQAAAAMAAAAyAAAAEOMwvh3+FZxqkdMBz2ekgGhwQ4B6pZWND6zgESBuWiHw".to_owned(),
         "AQAAAAIAAAAy".to_owned(),
         String::new(),
@@ -149,6 +171,25 @@ fn a_sum_that_names_no_function_is_read_only_where_its_form_was_asked_for() {
     for named in ["{SHA256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", LegacySha::TYPICAL] {
         assert!(Sum::read(named, none).is_some(), "{named}");
     }
+}
+
+#[test]
+fn springs_lower_case_names_stay_its_own() {
+    let spring = "{sha256}97cde38028ad898ebc02e690819fa220e88c62e0699403e94fff291cfffaf8410849f27605abcbc0";
+    let verdict = |text: &str, secret: &[u8]| Sum::read(text, Bare::default()).map(|sum| sum.verify(secret));
+    assert_eq!(verdict(spring, b"password"), Some(Verdict::Match));
+    let ldap = "{sha256}n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=";
+    assert_eq!(verdict(ldap, b"test"), Some(Verdict::Match));
+    assert_eq!(
+        verdict(&format!("{{ldap}}{}", "{ssha}JFZFs0oHzxbMwkSJmYVeI8MnTDy/276a"), b"test123"),
+        Some(Verdict::Match)
+    );
+    for other in [&spring[..spring.len() - 2], &spring.replace("sha256", "SHA256"), "{sha-1}00", "{Ldap}{SSHA}00"] {
+        assert_eq!(verdict(other, b"password"), None, "{other}");
+    }
+    let pbkdf2 = "{pbkdf2}5d923b44a6d129f3ddf3e3c8d29412723dcbde72445e8ef6bf3b508fbf17fa4ed4d6b99ca763d8dc";
+    assert!(Stored::read(pbkdf2, &BOUNDS).is_ok());
+    assert!(Stored::read(&pbkdf2.to_uppercase(), &BOUNDS).is_err(), "LDAP's, and no sound one");
 }
 
 #[test]
