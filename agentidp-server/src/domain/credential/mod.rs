@@ -204,10 +204,15 @@ impl SecretColumns {
         })
     }
 
+    /// Whether the record is a path in Vault.
+    pub(crate) fn is_path(record: &StoredSecret) -> bool {
+        record.backend() == &BackendId::VAULT_KV2
+    }
+
     /// The columns that hold `record`, without a selector.
     fn from_record(record: &StoredSecret) -> Result<Self, Error> {
         let payload = record.payload();
-        if record.backend() == &BackendId::VAULT_KV2 {
+        if Self::is_path(record) {
             let Some((path, pin)) = payload.split_once("?version=") else {
                 return Ok(Self { vault_path: Some(payload.to_owned()), ..Self::default() });
             };

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use agentidp_secrets::StoredSecret;
 use agentidp_secrets::lifecycle::{Debt, DebtKind, Note, OpenWrite, OpenWriteKind, Revision, SecretDigest};
-use agentidp_secrets::{BackendId, StoredSecret};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -103,7 +103,7 @@ pub(super) async fn keep(
     }
     delete(connection, "DELETE FROM purge_debts WHERE credential_id = $1", credential_id).await?;
     // A digest of a backend that this server was not given is no place, and goes with its row.
-    for debt in note.debts.iter().filter(|debt| *debt.place.backend() == BackendId::VAULT_KV2) {
+    for debt in note.debts.iter().filter(|debt| SecretColumns::is_path(&debt.place)) {
         sqlx::query(
             "INSERT INTO purge_debts (credential_id, client_id, vault_path, kind, due_at, attempts, deletions, \
              claimed_until) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
