@@ -38,9 +38,10 @@ impl Columns {
     pub(crate) fn into_row(self) -> Result<Option<Row>, Error> {
         let Some(credential_id) = &self.credential_id else { return Ok(None) };
         let key = key(&self.client_id, credential_id)?;
-        let revision = self.revision.as_deref().map(Revision::parse).transpose();
-        let revision = revision.map_err(|_| Error::Unreadable("revision"))?;
-        let row = Row::new(key, self.secrets(), revision);
+        // One that cannot be read damages the row, as a record does: the row is not found again by it.
+        let revision = self.revision.as_deref().map(Revision::parse).transpose().ok();
+        let secrets = self.secrets().filter(|_| revision.is_some());
+        let row = Row::new(key, secrets, revision.flatten());
         Ok(Some(row.expiring(self.expires_at.map(time)).unused(self.is_unused == Some(true))))
     }
 

@@ -83,6 +83,44 @@ async fn pages_follow_each_other_on_sqlite() {
 }
 
 /// A pin writes the row as it was read before; a first use that was noted since must not be lost by it.
+/// Another one beside the damaged record of the conformance suite.
+async fn an_unreadable_revision_damages_its_row_and_no_other<L: Ledger, P: Sync>(
+    site: Site<L, P>,
+    damage: impl AsyncFnOnce(&P, &CredentialKey),
+) {
+    let (damaged, sound) = (&site.key, CredentialKey::parse(site.key.client_id().as_str(), "sound").unwrap());
+    site.life.issue(damaged, ()).await.unwrap();
+    site.life.issue(&sound, ()).await.unwrap();
+    damage(&site.pool, damaged).await;
+    let mut tx = site.ledger.begin().await.unwrap();
+    let entry = site.ledger.lock(&mut tx, damaged).await.unwrap();
+    drop(tx);
+    assert!(matches!(entry.state, State::Active(row) if row.secrets.is_none() && row.revision.is_none()));
+    let page = site.ledger.page(None, 10).await.unwrap();
+    assert_eq!(page.iter().filter(|row| row.secrets.is_none()).map(|row| &row.key).collect::<Vec<_>>(), [damaged]);
+    let repaired = site.life.rotate(damaged, Duration::ZERO, ()).await.unwrap();
+    let decision = site.life.authenticate(damaged.client_id(), &repaired.secret).await.unwrap();
+    assert!(matches!(decision, Decision::Proved(_)), "{decision:?}");
+}
+
+const DAMAGED_REVISION: &str = "UPDATE agentidp_credentials SET revision = 'x' WHERE credential_id = $1";
+
+#[tokio::test]
+async fn an_unreadable_revision_damages_its_row_and_no_other_on_postgresql() {
+    an_unreadable_revision_damages_its_row_and_no_other(on_postgres().await, async |pool, key| {
+        sqlx::query(DAMAGED_REVISION).bind(key.credential_id().as_str()).execute(pool).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_unreadable_revision_damages_its_row_and_no_other_on_sqlite() {
+    an_unreadable_revision_damages_its_row_and_no_other(on_sqlite().await, async |pool, key| {
+        sqlx::query(DAMAGED_REVISION).bind(key.credential_id().as_str()).execute(pool).await.unwrap();
+    })
+    .await;
+}
+
 async fn a_first_use_stays_noted<L: Ledger, P: Sync>(site: Site<L, P>) {
     let (ledger, key) = (&site.ledger, &site.key);
     let secrets = StoredSecret::parse("{memory}x").unwrap().into();

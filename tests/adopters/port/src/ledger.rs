@@ -46,8 +46,9 @@ struct Columns {
 
 impl Columns {
     fn row(&self) -> Result<Row> {
-        let revision = self.revision.as_deref().map(Revision::parse).transpose()?;
-        Ok(Row::new(key(self.agent_id, self.credential_id)?, self.secrets().ok(), revision))
+        let revision = self.revision.as_deref().map(Revision::parse).transpose().ok();
+        let secrets = self.secrets().ok().filter(|_| revision.is_some());
+        Ok(Row::new(key(self.agent_id, self.credential_id)?, secrets, revision.flatten()))
     }
 
     fn secrets(&self) -> Result<CredentialSecrets> {
