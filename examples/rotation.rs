@@ -1,4 +1,4 @@
-//! A grace period, and the move from one backend to another.
+//! An overlap, and the move from one backend to another.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;

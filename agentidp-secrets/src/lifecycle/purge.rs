@@ -78,8 +78,8 @@ enum Job {
 
 impl<L: Ledger> Lifecycle<L> {
     /// Does what is due every few seconds, compares as [`with_comparison`](Self::with_comparison) says, ends overlaps as
-    /// [`with_idle_overlaps`](Self::with_idle_overlaps) says, and writes what was noted of uses, until `stop` is done. One process may
-    /// do it, or all: they share the work.
+    /// [`with_idle_overlaps`](Self::with_idle_overlaps) says, and writes what was noted of uses, until `stop` is done. Run
+    /// it in every process: each follows the ledger's clock by it, by which overlaps end, and they share what is due.
     pub async fn work(&self, stop: impl Future<Output = ()> + Send) {
         let rounds = async {
             let mut ticks = interval(PERIOD);
