@@ -197,7 +197,7 @@ async fn an_answer_that_is_not_taken_keeps_no_place() {
     let stalled = Http2::connect_with(&served, client).await;
     let mut unread = Box::pin(stalled.send("GET", "/nowhere", full("")));
     assert!(futures_util::poll!(&mut unread).is_pending());
-    until("it is answered", async || site.app.metrics.render().contains(r#"status="404""#)).await;
+    until("it is answered", async || site.app.metrics.render().contains(r#"status_code="404""#)).await;
     let http2 = Http2::connect(&served).await;
     let asked = tokio::time::timeout(Duration::from_secs(20), http2.send("GET", "/api/v1/agents", full("")));
     assert_eq!(asked.await.expect("there is a place").unwrap().0, 401);
