@@ -111,7 +111,7 @@ impl FolderGate {
         Self { backend: None, ..self.clone() }
     }
 
-    /// How things stand; [`FolderState::Unknown`] once the last look is too long ago.
+    /// How things stand; [`FolderState::Unknown`] where they agreed and the last look is too long ago.
     #[must_use]
     pub fn state(&self) -> FolderState {
         let Some(watched) = &self.watched else { return FolderState::Agrees };

@@ -15,14 +15,14 @@ use crate::layer::Layer;
 use crate::record::StoredSecret;
 use crate::secret::ClientSecret;
 
-/// Repeats `verify`, `pin`, `inspect` and `probe` when the backend could not be asked.
+/// Repeats `verify`, `pin`, `inspect`, `reveal` and `probe` when the backend could not be asked.
 ///
 /// | outcome | repeated | why |
 /// |---|---|---|
-/// | the four: `Unavailable` | yes | they change nothing, and a lost connection or a change of leader is over soon |
-/// | the four: `Throttled` | no | repeating adds to the load that was complained of, within milliseconds of it |
+/// | the five: `Unavailable` | yes | they change nothing, and a lost connection or a change of leader is over soon |
+/// | the five: `Throttled` | no | repeating adds to the load that was complained of, within milliseconds of it |
 /// | any other error, and every verdict | no | the next answer would be the same |
-/// | `store`, `rotate` | never | the lost answer may have been a success: a repeat would be a second write |
+/// | `store`, `rotate`, `overwrite` | never | the lost answer may have been a success: a repeat would be a second write |
 /// | `revoke`, `forget` | no | safe, but whoever revokes has to keep at it beyond a restart anyway; a loop in here would only hold the request |
 ///
 /// The pause before attempt *n* + 1 lies between half and all of `first × 2ⁿ⁻¹`, bounded by the longest pause. The

@@ -39,7 +39,7 @@ impl TimeoutLayer {
         Self { read: deadline, write: deadline }
     }
 
-    /// Another deadline for `store`, `rotate`, `revoke` and `forget`. An undecided write costs more to clear up than an undecided
+    /// Another deadline for `store`, `rotate`, `overwrite`, `revoke` and `forget`. An undecided write costs more to clear up than an undecided
     /// read, so it is worth waiting for longer.
     #[must_use]
     pub fn writes(mut self, deadline: Duration) -> Self {
