@@ -161,8 +161,7 @@ impl Ledger for AgentLedger {
         let active = "SELECT * FROM credentials WHERE agent_id = $1 AND ended_at IS NULL \
                       AND coalesce(expires_at > clock_timestamp(), true)";
         let active: Vec<Columns> = sqlx::query_as(active).bind(agent_id).fetch_all(&self.0).await?;
-        let rows = active.iter().map(Columns::row).collect::<Result<Vec<_>>>()?;
-        Ok(ClientRows::read(Some(Known::new(!suspended, rows))))
+        Ok(ClientRows::read(Some(Known::new(!suspended, active.iter().map(Columns::row).collect::<Result<_>>()?))))
     }
 
     /// Others lie in the same folder of a backend, perhaps, and have another form.
