@@ -199,7 +199,7 @@ mod tests {
         for (url, expected) in [
             (
                 "postgres://u:p@db/a?sslmode=require&sslrootcert=/ca.pem",
-                "postgres:///a?user=u&password=p&host=db&sslmode=verify-ca&sslrootcert=%2Fca.pem",
+                "postgres://u:p@db/a?sslmode=verify-ca&sslrootcert=%2Fca.pem",
             ),
             (
                 "postgres:///a?host=/run&sslrootcert=/ca.pem&sslmode=require",
