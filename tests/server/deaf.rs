@@ -24,11 +24,17 @@ pub(crate) async fn slow(url: &str, delay: Duration) -> String {
     way(url, Way::Slow(delay)).await
 }
 
-async fn way(url: &str, way: Way) -> String {
+/// Where such a way listens, where it leads to, and its address for a server.
+pub(crate) async fn in_front_of(url: &str) -> (TcpListener, String, String) {
     let (rest, database) = url.rsplit_once('/').unwrap();
     let target = rest.rsplit_once('@').unwrap().1.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    (listener, target, format!("postgres://agentidp@{address}/{database}?sslmode=disable"))
+}
+
+async fn way(url: &str, way: Way) -> String {
+    let (listener, target, url) = in_front_of(url).await;
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.unwrap();
@@ -39,7 +45,7 @@ async fn way(url: &str, way: Way) -> String {
             tokio::spawn(pass(from_server, to_client, way));
         }
     });
-    format!("postgres://agentidp@{address}/{database}?sslmode=disable")
+    url
 }
 
 /// Each message is a letter, its length (which counts itself), and the rest.

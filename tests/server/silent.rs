@@ -10,6 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::deaf::in_front_of;
 use crate::site::Site;
 use crate::support;
 use crate::support::process::until;
@@ -17,11 +18,10 @@ use crate::support::process::until;
 /// More than the server has.
 const CONNECTIONS: usize = 32;
 
-#[derive(Clone)]
 struct Way {
     url: String,
     state: Arc<State>,
-    accepts: Arc<JoinHandle<()>>,
+    accepts: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -34,13 +34,10 @@ struct State {
 
 impl Way {
     async fn to(url: &str) -> Self {
-        let (rest, database) = url.rsplit_once('/').unwrap();
-        let target = rest.rsplit_once('@').unwrap().1.to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("postgres://agentidp@{}/{database}?sslmode=disable", listener.local_addr().unwrap());
+        let (listener, target, url) = in_front_of(url).await;
         let state = Arc::new(State::default());
         let accepts = tokio::spawn(serve(listener, target, Arc::clone(&state)));
-        Self { url, state, accepts: Arc::new(accepts) }
+        Self { url, state, accepts }
     }
 
     /// On the connections that are open nothing arrives any more. New ones lead to the same database.

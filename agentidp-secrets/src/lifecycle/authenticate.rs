@@ -213,8 +213,8 @@ impl<L: Ledger> Lifecycle<L> {
     ) -> Result<Attempt, Failure<L::Error>> {
         let none = || Error::new(ErrorKind::Internal, "a secret matched a credential that was not tried");
         let key = known.key(candidate).ok_or_else(none)?.clone();
-        // A retried request may have replaced it just now: then this is no secret of the client's any more. A previous one says nothing
-        // of the present one, which nobody may have seen.
+        // A retried request may have replaced it just now: then this is no secret of the client's any more. A login with the
+        // previous secret does not use the present one, whose owner may not have seen it.
         if verified.generation == Generation::Current && known.is_unused(candidate) {
             let row = known.row(candidate).ok_or_else(none)?;
             if !self.0.ledger.used(&row).await.map_err(Failure::Ledger)? {

@@ -34,7 +34,7 @@ pub(super) enum Write {
 pub(super) enum Replacement {
     /// The current secret becomes the previous one.
     Rotation,
-    /// Nobody has used the current secret, and nobody has until the commit.
+    /// The current secret is unused, and still is at the commit.
     OfUnused,
     /// The secrets stay the same.
     OfTheSame,

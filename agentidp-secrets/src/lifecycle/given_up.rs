@@ -3,7 +3,7 @@
 
 use super::digest::SecretDigest;
 use super::ledger::Ledger;
-use super::note::{Claim, OpenWrite, OpenWriteKind};
+use super::note::{Claim, DebtKind, OpenWrite, OpenWriteKind};
 use super::revision::Revision;
 use super::rows::State;
 use super::{Failure, Lifecycle};
@@ -40,6 +40,21 @@ impl<L: Ledger> Lifecycle<L> {
             let _ = primary.forget(key).await;
         }
         self.abandon(key, attempt).await;
+    }
+
+    /// The credential has ended meanwhile: what was written after the deletion has to go as well. Nothing is owed where there is no row:
+    /// the place may be another database's by now.
+    pub(super) async fn clear_away(&self, key: &CredentialKey) {
+        let Ok(Some(place)) = self.place(key) else { return };
+        self.at_stage("clear away");
+        let owed = self.in_time(key, |state, note, now| {
+            if *state == State::Ended {
+                note.owe(place.clone(), DebtKind::Delete, now);
+            }
+        });
+        if owed.await.is_some() {
+            self.purge_now(key).await;
+        }
     }
 
     /// Whether the place, where a first write has found something, holds no secret of ours. It is not ours either where the backend

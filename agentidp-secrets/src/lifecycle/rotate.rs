@@ -7,7 +7,7 @@ use super::digest::SecretDigest;
 use super::flaw::Flaw;
 use super::lease::Lease;
 use super::ledger::{Change, Ledger};
-use super::note::{DebtKind, OpenWriteKind};
+use super::note::OpenWriteKind;
 use super::revision::Revision;
 use super::rows::{Row, State};
 use super::writing::{NewSecret, Written, means_the_latest, rotating};
@@ -67,8 +67,8 @@ impl<L: Ledger> Lifecycle<L> {
         self.uncut(async move { life.rotation(&key, Old::WorksFor(overlap), &change).await }).await
     }
 
-    /// Puts a new secret in place of one that nobody has used: for a request that comes again because its answer, and with it the
-    /// secret, was lost. A previous secret goes on as it did, to the end of its overlap.
+    /// Replaces a secret that is unused: for the retry of a request whose answer, and with it the secret, was lost. A previous secret
+    /// works on to the end of its overlap.
     ///
     /// For a ledger that keeps [`is_unused`](Row::is_unused), which the new row has again.
     ///
@@ -288,20 +288,5 @@ impl<L: Ledger> Lifecycle<L> {
         let after = Row { secrets, ..before.clone() };
         let write = Write::Replace { before: before.revision, after, kind: Replacement::OfTheSame };
         Ok(matches!(self.commit(&lease.key, &write, lease.attempt, change).await?, Committed::Done(_)))
-    }
-
-    /// The credential has ended meanwhile: what was written after the deletion has to go as well. Where there is no row at all, nobody
-    /// knows whose the place is by now.
-    pub(super) async fn clear_away(&self, key: &CredentialKey) {
-        let Ok(Some(place)) = self.place(key) else { return };
-        self.at_stage("clear away");
-        let owed = self.in_time(key, |state, note, now| {
-            if *state == State::Ended {
-                note.owe(place.clone(), DebtKind::Delete, now);
-            }
-        });
-        if owed.await.is_some() {
-            self.purge_now(key).await;
-        }
     }
 }

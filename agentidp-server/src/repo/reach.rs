@@ -26,7 +26,7 @@ const READ_ONLY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How long an operation may take. The wait for a connection and the longest statement are over before, so what has not ended by
 /// then asks a host that is gone, or one that nothing leads to. TCP repeats what is not acknowledged for a quarter of an hour.
-const DEADLINE: Duration = Duration::from_secs(16);
+pub(super) const DEADLINE: Duration = Duration::from_secs(16);
 
 /// How long a connection may take to answer when it goes back to the pool.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -88,14 +88,20 @@ impl Reach {
         }))
     }
 
-    /// Waits until the database refuses connections, and returns the error of that.
+    /// Waits until the database refuses connections, or has not answered `within` that time, and returns the error of that.
     ///
     /// A pool would go on trying until its time is over, with each waiting request holding a place.
-    pub(super) async fn refused(&self) -> sqlx::Error {
+    pub(super) async fn lost(&self, within: Option<Duration>) -> sqlx::Error {
+        let begun = Instant::now();
         loop {
             sleep(PATIENCE).await;
             if self.is_refused().await {
                 return sqlx::Error::Io(ErrorKind::ConnectionRefused.into());
+            }
+            if let Some(limit) = within.filter(|limit| begun.elapsed() >= *limit) {
+                // Connections that are open by now are used no more.
+                *locked(&self.0.stale_since) = Some(Instant::now());
+                return sqlx::Error::Io(IoError::new(ErrorKind::TimedOut, format!("no answer within {limit:?}")));
             }
         }
     }
@@ -114,17 +120,6 @@ impl Reach {
         };
         *tried = Some((Instant::now(), refused));
         refused
-    }
-
-    /// Waits until an operation has taken too long, and returns the error of that. Connections that are open by then are used no more.
-    pub(super) async fn silent(&self) -> sqlx::Error {
-        if self.0.address.is_none() {
-            return std::future::pending().await;
-        }
-        sleep(DEADLINE).await;
-        *locked(&self.0.stale_since) = Some(Instant::now());
-        self.doubt();
-        sqlx::Error::Io(IoError::new(ErrorKind::TimedOut, format!("no answer within {DEADLINE:?}")))
     }
 
     /// Whether a connection that goes back to the pool answers.
@@ -198,10 +193,15 @@ impl Address {
 
 /// SQLSTATE 25006: the session or the whole server is read-only.
 pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006")
+    has_code(error, "25006")
 }
 
 /// SQLSTATE 53100: the disk is full.
 fn is_disk_full(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53100")
+    has_code(error, "53100")
+}
+
+/// Whether the database has refused with this SQLSTATE.
+pub(super) fn has_code(error: &sqlx::Error, sqlstate: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == sqlstate)
 }

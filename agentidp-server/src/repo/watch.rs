@@ -9,7 +9,7 @@ use std::time::Duration;
 use agentidp_secrets::Clock;
 use tracing::debug;
 
-use super::reach::{Reach, is_read_only};
+use super::reach::{DEADLINE, Reach, is_read_only};
 use super::{RepoError, Result, RowCacheOutcome};
 
 /// How long a caller waits for a connection, or for the other process that writes to a SQLite file.
@@ -76,19 +76,21 @@ impl Watch {
         operation: &'static str,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T> {
-        let answered = async {
-            tokio::select! {
-                biased;
-                done = work => done,
-                error = self.reach.silent() => Err(error),
-            }
-        };
-        self.run_long(operation, answered).await
+        self.run_within(Some(DEADLINE), operation, work).await
     }
 
     /// As [`run`](Self::run), for what may take any time.
     pub(super) async fn run_long<T>(
         &self,
+        operation: &'static str,
+        work: impl Future<Output = sqlx::Result<T>> + Send,
+    ) -> Result<T> {
+        self.run_within(None, operation, work).await
+    }
+
+    async fn run_within<T>(
+        &self,
+        limit: Option<Duration>,
         operation: &'static str,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Result<T> {
@@ -102,7 +104,7 @@ impl Watch {
                 std::mem::forget(given_up);
                 done
             }
-            error = self.reach.refused() => Err(error),
+            error = self.reach.lost(limit) => Err(error),
         };
         self.reach.note(&done);
         self.observer.observe(operation, self.clock.instant().saturating_duration_since(begun));

@@ -21,6 +21,7 @@
 
 mod bcrypt_sha256;
 mod code;
+mod hash;
 mod kdf;
 mod parts;
 mod pbkdf2;

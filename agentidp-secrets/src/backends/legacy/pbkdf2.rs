@@ -5,6 +5,7 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 
 use super::code::{adapted_base64, base64, fields, hex, number, setting};
+use super::hash::Hash;
 use super::parts::{Bounds, Salted, within};
 use crate::backend::Verdict;
 use crate::backends::forms::after_head;
@@ -13,28 +14,10 @@ use crate::error::Result;
 /// A PBKDF2 digest.
 #[derive(Debug)]
 pub(super) struct Pbkdf2 {
+    /// The function inside the HMAC.
     hash: Hash,
     rounds: u32,
     salted: Salted,
-}
-
-/// The function inside the HMAC.
-#[derive(Clone, Copy, Debug)]
-enum Hash {
-    Sha1,
-    Sha256,
-    Sha512,
-}
-
-impl Hash {
-    /// Of a block of the output, in bytes.
-    fn len(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
 }
 
 impl Pbkdf2 {

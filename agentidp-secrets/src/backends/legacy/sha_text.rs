@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
 use super::code::{base64, base64url, fields, hex, standard_base64};
+use super::hash::Hash;
 use crate::backend::Verdict;
 
 /// A sum that was read from a row.
@@ -23,13 +22,6 @@ enum Salt {
     After(Vec<u8>),
     /// Spring's `StandardPasswordEncoder`: before the secret, and 1024 times over.
     Repeated(Vec<u8>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hash {
-    Sha1,
-    Sha256,
-    Sha512,
 }
 
 /// Which texts are sums though they name no function. A secret in plain text looks the same.
@@ -67,27 +59,6 @@ impl Sum {
 
     fn new(hash: Hash, salt: Salt, output: Vec<u8>) -> Option<Self> {
         (output.len() == hash.len()).then_some(Self { hash, salt, output })
-    }
-}
-
-impl Hash {
-    fn len(self) -> usize {
-        match self {
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-            Self::Sha512 => 64,
-        }
-    }
-
-    fn sum(self, parts: &[&[u8]]) -> Vec<u8> {
-        fn over<D: Digest>(parts: &[&[u8]]) -> Vec<u8> {
-            parts.iter().fold(D::new(), |digest, part| digest.chain_update(part)).finalize().to_vec()
-        }
-        match self {
-            Self::Sha1 => over::<Sha1>(parts),
-            Self::Sha256 => over::<Sha256>(parts),
-            Self::Sha512 => over::<Sha512>(parts),
-        }
     }
 }
 

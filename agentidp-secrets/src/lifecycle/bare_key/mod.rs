@@ -47,20 +47,24 @@ impl<L: Ledger> Lifecycle<L> {
         };
         // What one client's row or backend is in for hides no match of another's.
         let mut undecided = None;
+        let mut decided = |outcome: Result<Decision, _>| match outcome {
+            Ok(Decision::Mismatch { .. }) => None,
+            Ok(decision) => Some(decision),
+            Err(failure) => {
+                undecided.get_or_insert(failure);
+                None
+            }
+        };
         for (client, rows) in found {
-            match self.prove(&client, rows, secret).await {
-                // The row has changed since.
-                Ok(Decision::Mismatch { .. }) => {}
-                Ok(decision) => return Ok(self.upgrading(decision, secret)),
-                Err(failure) => undecided = undecided.or(Some(failure)),
+            // A mismatch: the row has changed since.
+            if let Some(decision) = decided(self.prove(&client, rows, secret).await) {
+                return Ok(self.upgrading(decision, secret));
             }
         }
         let rest = self.unfindable(unmatched, scan).await?;
         for client in rest.iter().take(scan) {
-            match self.authenticate(client, secret).await {
-                Ok(Decision::Mismatch { .. }) => {}
-                Ok(decision) => return Ok(decision),
-                Err(failure) => undecided = undecided.or(Some(failure)),
+            if let Some(decision) = decided(self.authenticate(client, secret).await) {
+                return Ok(decision);
             }
         }
         if let Some(failure) = undecided {

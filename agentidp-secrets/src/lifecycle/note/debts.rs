@@ -118,7 +118,7 @@ impl Note {
             if *state == State::Absent && self.debts.iter().any(|debt| debt.place == dead.place) {
                 self.open = Some(dead).filter(OpenWrite::recognises);
             } else if *state == State::Absent {
-                // Of anything but a new credential's secret nobody knows whose it is once there is no row.
+                // Without a row, only a new credential's secret is known to be ours.
                 if dead.kind == OpenWriteKind::Create {
                     self.give_up(dead, now);
                 }

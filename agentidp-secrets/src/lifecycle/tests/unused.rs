@@ -1,4 +1,4 @@
-//! A secret that nobody has used yet: its answer may have been lost, and the same request comes again.
+//! A secret that is unused: its answer may have been lost, and the client retries the request.
 
 use std::sync::Arc;
 use std::time::Duration;

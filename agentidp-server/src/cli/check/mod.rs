@@ -17,7 +17,7 @@ use super::terminal::print;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::ledger_clock::{Difference, LedgerClock};
-use crate::repo::{self, RepoError, Repos, Schema};
+use crate::repo::{RepoError, Repos, Schema};
 use crate::wiring::{self, StartError};
 
 /// Tries everything. Changes nothing but a secret of its own in Vault, which it deletes again.
@@ -69,22 +69,14 @@ fn selector_keys(config: &Config, report: &mut Report) {
 }
 
 async fn database(config: &Config, report: &mut Report) {
-    match &config.storage.database_url {
-        None => {
-            let path = DataDir::database_path_in(&config.storage.data_dir);
-            if !path.exists() {
-                let tried = ("AGENTIDP_DATA_DIR", try_folder(&config.storage.data_dir));
-                return will_be(report, "database", "made", &path, tried);
-            }
-        }
-        // Opening it would make it.
-        Some(url) => {
-            if let Some(path) = repo::missing_file(url.expose_secret()) {
-                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                let tried = ("DATABASE_URL", try_file_in(folder.unwrap_or(Path::new("."))));
-                return will_be(report, "database", "made", &path, tried);
-            }
-        }
+    // Opening it would make it.
+    if let Some((setting, path)) = wiring::missing_database(config) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let tried = match &config.storage.database_url {
+            None => try_folder(&config.storage.data_dir),
+            Some(_) => try_file_in(folder.unwrap_or(Path::new("."))),
+        };
+        return will_be(report, "database", "made", &path, (setting, tried));
     }
     match open_repos(config).await {
         Ok(repos) => {

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::reach::Reach;
+use super::reach::{Reach, has_code};
 use super::watch::{ACQUIRE_TIMEOUT, CONNECTIONS, LIST_CONNECTIONS, Watch};
 use super::{DatabaseRepo, RepoError, Repos, Result, Schema};
 
@@ -105,7 +105,7 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
 /// SQLSTATE 55P03: the lock was not to be had in time.
 fn waits_for_a_lock(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    has_code(error, "55P03")
 }
 
 struct Database {
