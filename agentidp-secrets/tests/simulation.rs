@@ -34,7 +34,7 @@ fn the_protocol_holds_under_every_schedule() {
     println!("{total:?}");
     assert!(total.crashes > 0 && total.late > 0 && total.pauses > 0 && total.unknown_commits > 0 && total.jumps > 0);
     assert!(total.comparisons > 0 && total.restores > 0 && total.rotated_by_clones > 0);
-    assert!(total.moves > 0 && total.uses_written > 0 && total.overlaps_ended > 0);
+    assert!(total.moves > 0 && total.uses_written > 0 && total.overlaps_ended > 0 && total.replaced > 0);
 }
 
 #[test]
@@ -100,6 +100,9 @@ fn refuted() -> Vec<Fault> {
         Flaw::EndsUsedOverlaps,
         Flaw::DeletesUnknownPlaces,
         Flaw::PushesOutInDoubt,
+        Flaw::RetriesEndOverlaps,
+        Flaw::ReplacesUsed,
+        Flaw::ForgetsFirstUses,
     ];
     library
         .map(Fault::Library)

@@ -156,7 +156,7 @@ async fn what_vault_does_not_hold() {
     let destroyed = read(&vault, &first).await;
     bao.root(reqwest::Method::POST, &path, json!({ "data": { "other": "canary" } })).await;
     let foreign = read(&vault, &record(&mount.name, Some(2))).await;
-    bao.write_root(&path, &"s".repeat(64 * 1024)).await;
+    bao.write_root(&path, &"s".repeat(1200 * 1024)).await;
     let huge = read(&vault, &bare).await;
     assert_all(vec![
         ("never written", absent, ErrorKind::NotFound, "rotate the credential"),
@@ -167,6 +167,18 @@ async fn what_vault_does_not_hold() {
         ("written by somebody else", foreign, ErrorKind::Malformed, "rotate the credential"),
         ("larger than anything of ours", huge, ErrorKind::Unavailable, "is the address of `VaultKv2::builder` right?"),
     ]);
+}
+
+/// Who keeps other members in the entry may fill it to what Vault stores at most.
+#[tokio::test]
+async fn a_secret_is_read_from_a_long_entry() {
+    let bao = support::bao();
+    let mount = bao.fresh_mount(2).await;
+    let path = format!("{}/data/agentidp/agents/a/credentials/c", mount.name);
+    let entry = json!({ "clientSecret": secret().expose_secret(), "notes": "n".repeat(1024 * 1024) });
+    bao.root(reqwest::Method::POST, &path, json!({ "data": entry })).await;
+    let read = backend(bao, &mount).verify(&key(), &record(&mount.name, None), &secret()).await;
+    assert!(read.unwrap().is_match());
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ async fn an_answer_that_is_not_vaults_decides_nothing_and_is_not_shown() {
         Answer::error(500, SECRET),
         Answer::error(503, SECRET),
         Answer::new(502, SECRET),
-        entry(1, &SECRET.repeat(10_000)),
+        entry(1, &SECRET.repeat(100_000)),
     ];
     for answer in garbage {
         let server = ScriptedVault::start([answer]).await;

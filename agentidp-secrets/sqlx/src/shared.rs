@@ -304,7 +304,7 @@ impl Ledger for Own {
 
     async fn used(&self, row: &Row) -> Result<bool, Error> {
         let used = "UPDATE agentidp_credentials SET is_unused = false \
-                    WHERE client_id = $1 AND credential_id = $2 AND state = 'active' AND revision = $3";
+                    WHERE client_id = $1 AND credential_id = $2 AND state = 'active' AND revision IS NOT DISTINCT FROM $3";
         let used = sqlx::query(used).bind(row.key.client_id().as_str()).bind(row.key.credential_id().as_str());
         let used = used.bind(row.revision.map(|revision| revision.to_string()));
         Ok(used.execute(&self.pool).await?.rows_affected() == 1)

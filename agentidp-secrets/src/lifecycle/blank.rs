@@ -36,9 +36,10 @@ impl<L: Ledger> Lifecycle<L> {
         if !may_blank {
             return Err(Failure::Busy);
         }
+        let mut are_two = false;
         for latest in last..last + MOST {
-            if latest <= last + 1 {
-                self.refuse_second_name(key, place, latest).await?;
+            if latest <= last + 1 && !are_two {
+                are_two = self.refuse_second_name(key, (place, backend), latest).await?;
             }
             backend.overwrite(key, latest, None).await?;
             if matches!(backend.inspect(key, Some(last)).await?, Held::Nothing) {
@@ -51,36 +52,57 @@ impl<L: Ledger> Lifecycle<L> {
 
     /// Two backends of a store may turn out to be one place under two names: a blank version that is written to the one lies over the
     /// current secret at the other, as its `latest` version too. Then no second one follows, before it pushes that secret out.
+    /// Says whether they are two places for certain.
     async fn refuse_second_name(
         &self,
         key: &CredentialKey,
-        left: &StoredSecret,
+        (left, backend): (&StoredSecret, &SharedBackend),
         latest: u64,
-    ) -> Result<(), Failure<L::Error>> {
+    ) -> Result<bool, Failure<L::Error>> {
         let state = self.edit(key, |state, _, _| state.clone()).await?;
         let current = state.active().and_then(|row| row.secrets.as_ref()).map(|secrets| &secrets.current);
-        let Some(to) = current.and_then(|current| self.points_to(current)) else { return Ok(()) };
+        let Some(to) = current.and_then(|current| self.points_to(current)) else { return Ok(false) };
         if to.place.backend() == left.backend() {
-            return Ok(());
+            return Ok(false);
+        }
+        let there = self.backend_at(key, &to.place)?;
+        let Held::Version { secret, version, .. } = there.inspect(key, None).await? else { return Ok(false) };
+        if version > latest {
+            // Versions only grow in number.
+            return Ok(backend.inspect(key, None).await?.version() < version);
         }
         // A backend that was restored may have lost the version that the row pins; then no blank one lies over it.
-        let lies_over = |version| version == latest && to.version.is_none_or(|pinned| pinned <= version);
-        let there = self.backend_at(key, &to.place)?;
-        match there.inspect(key, None).await? {
-            Held::Version { secret: None, version, .. } if lies_over(version) => {
-                // One that is gone, as after a restore, needs no protection, and its place may have blank versions of its own.
-                if to.version.is_some() && there.inspect(key, to.version).await?.secret().is_none() {
-                    return Ok(());
-                }
-                let message = format!(
-                    "`{}` and `{}` seem to be one place under two names: give the store one of them only",
-                    left.backend(),
-                    to.place.backend()
-                );
-                Err(Error::new(ErrorKind::InvalidConfig, message).into())
-            }
-            Held::Version { .. } | Held::Nothing => Ok(()),
+        if secret.is_some() || version < latest || to.version.is_some_and(|pinned| pinned > version) {
+            return Ok(false);
         }
+        let mut is_gone = false;
+        for number in [to.version, Some(latest), latest.checked_sub(1)].into_iter().flatten() {
+            let held = there.inspect(key, Some(number)).await?;
+            if differ(&backend.inspect(key, Some(number)).await?, &held) {
+                return Ok(true);
+            }
+            is_gone |= to.version == Some(number) && held.secret().is_none();
+        }
+        // A secret that is gone, as after a restore, needs no protection, and its place may have blank versions of its own.
+        if is_gone {
+            return Ok(false);
+        }
+        let message = format!(
+            "`{}` and `{}` seem to be one place under two names: give the store one of them only",
+            left.backend(),
+            to.place.backend()
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, message).into())
+    }
+}
+
+/// Whether these are not one version. What was read first may have been deleted since, but no secret comes back.
+fn differ(later: &Held, first: &Held) -> bool {
+    let (Held::Version { .. }, Held::Version { .. }) = (later, first) else { return false };
+    match (later.secret(), first.secret()) {
+        (Some(later), Some(first)) => !later.ct_eq(first),
+        (Some(_), None) => true,
+        (None, _) => false,
     }
 }
 

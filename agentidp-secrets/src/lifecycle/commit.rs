@@ -182,7 +182,7 @@ impl<L: Ledger> Lifecycle<L> {
             }
             Write::Replace { before, after, kind } => {
                 let row = active()?;
-                if *kind == Replacement::OfUnused && !row.is_unused {
+                if *kind == Replacement::OfUnused && !row.is_unused && !self.has(Flaw::ReplacesUsed) {
                     return Err(Why::Changed);
                 }
                 if row.revision != *before || self.has(Flaw::ComparesOlderForms) && row.revision.is_none() {
@@ -191,7 +191,9 @@ impl<L: Ledger> Lifecycle<L> {
                 if *kind == Replacement::Rotation && !note.is_of(attempt) && self.may_evict_previous(after, note) {
                     return Err(Why::Changed);
                 }
-                let after = Row { revision: self.revision_after(row, after, attempt), ..after.clone() };
+                // A first use is noted without a new revision.
+                let is_unused = after.is_unused && (row.is_unused || self.has(Flaw::ForgetsFirstUses));
+                let after = Row { revision: self.revision_after(row, after, attempt), is_unused, ..after.clone() };
                 self.redeem(row.secrets.as_ref(), &after, attempt, note)?;
                 if let Some(after) = &after.secrets {
                     self.owe_left(row, after, note, now);

@@ -42,4 +42,10 @@ pub enum Flaw {
     PushesOutInDoubt,
     /// A write to another place forgets that the current secret was just being written anew, and known by that alone.
     ForgetsRepairs,
+    /// A secret that was never shown is replaced as in any rotation, which is the end of the previous one.
+    RetriesEndOverlaps,
+    /// Whether a secret is unused is asked before it is replaced, and not once more at the commit.
+    ReplacesUsed,
+    /// A first use that is noted while the row is being written is written over.
+    ForgetsFirstUses,
 }

@@ -138,7 +138,8 @@ pub trait Ledger: Send + Sync + 'static {
     }
 
     /// Notes the first use of a secret that a retried request may still replace, before the login is answered; says whether it
-    /// still is the secret of the row. Called for rows with [`Row::is_unused`] only.
+    /// still is the secret of the row: its revision is the same. Called for rows with [`Row::is_unused`] only. It waits for a
+    /// transaction that has [locked](Self::lock) the row, as an `UPDATE` does by itself: a retry there may be replacing the secret.
     ///
     /// # Errors
     /// Those of the database.

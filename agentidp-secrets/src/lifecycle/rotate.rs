@@ -235,6 +235,7 @@ impl<L: Ledger> Lifecycle<L> {
         let Some(secrets) = before.secrets.as_ref().filter(|_| !old.is_over()) else { return Ok(None) };
         let overlap = match old {
             Old::WorksFor(overlap) => overlap,
+            Old::Unshown if self.has(Flaw::RetriesEndOverlaps) => return Ok(None),
             Old::Unshown => return Ok(secrets.previous.clone().filter(|previous| now < previous.valid_until)),
         };
         let valid_until = now.checked_add(overlap).ok_or_else(|| {

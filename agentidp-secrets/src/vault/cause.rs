@@ -63,7 +63,7 @@ impl Cause {
             Self::Other => format!("the connection to Vault at {address} failed"),
             Self::Oversized => {
                 format!(
-                    "{address} answered with more than 64 KiB, or listed more than 4 MiB of names: is {} right?",
+                    "{address} answered with more than 1 MiB, or listed more than 4 MiB of names: is {} right?",
                     names.of(Setting::Address)
                 )
             }

@@ -229,6 +229,16 @@ impl Ledger for MemoryLedger {
         Ok(clients.into_iter().take(limit).collect())
     }
 
+    async fn used(&self, row: &Row) -> Result<bool, MemoryError> {
+        let mut locked = MemoryTx::default();
+        self.lock(&mut locked, &row.key).await?;
+        match self.data().states.get_mut(&row.key) {
+            Some(State::Active(found)) if found.revision == row.revision => found.is_unused = false,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
         let data = self.data();
         let rows = data.states.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));

@@ -154,6 +154,26 @@ async fn a_place_is_pushed_out_though_the_current_secret_is_gone() {
     assert!(!site.holds(&site.old, &left.secret).await);
 }
 
+/// The same where it is there.
+#[tokio::test]
+async fn a_place_is_pushed_out_though_blank_versions_lie_over_the_current_secret() {
+    for (left, blank) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let site = Site::new();
+        let mut old = site.before().issue(&key("c"), ()).await.unwrap();
+        for _ in 1..left {
+            old = site.before().rotate(&key("c"), Duration::ZERO, ()).await.unwrap();
+        }
+        let life = site.after();
+        let present = life.rotate(&key("c"), HOUR, ()).await.unwrap();
+        for latest in 1..=blank {
+            site.new.overwrite(&key("c"), latest, None).await.unwrap();
+        }
+        site.clock.advance(HOUR);
+        assert_eq!(life.round().await.forgotten, 1, "{left} there, and {blank} blank ones here");
+        assert!(!site.holds(&site.old, &old.secret).await && works(&life, &present.secret).await);
+    }
+}
+
 /// Open for one of the backends.
 struct OpenFor(&'static str);
 

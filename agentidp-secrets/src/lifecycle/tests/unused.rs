@@ -37,10 +37,11 @@ async fn it_is_replaced_and_the_overlap_goes_on() {
         site.ledger.put(site.row().unused(true));
         site.clock.advance(HOUR / 2);
         let again = site.life.replace_unused(&site.key, ()).await.unwrap();
-        assert_eq!(site.work([&old, &lost, &again.secret]).await, [true, false, true]);
         assert!(again.row.is_unused && site.row() == again.row);
+        assert_eq!(site.work([&old, &lost, &again.secret]).await, [true, false, true]);
         site.clock.advance(HOUR / 2);
         assert_eq!(site.work([&old, &lost, &again.secret]).await, [false, false, true], "the overlap is over");
+        site.ledger.put(site.row().unused(true));
         let more = site.life.replace_unused(&site.key, ()).await.unwrap();
         assert_eq!(more.row.secrets.unwrap().previous, None);
         assert!(site.works(&more.secret).await);
@@ -51,6 +52,8 @@ async fn it_is_replaced_and_the_overlap_goes_on() {
 async fn one_that_was_used_stays() {
     for site in sites() {
         let used = site.life.issue(&site.key, ()).await.unwrap().secret;
+        site.ledger.put(site.row().unused(true));
+        assert!(site.works(&used).await && !site.row().is_unused);
         assert!(matches!(site.life.replace_unused(&site.key, ()).await, Err(Failure::Busy)));
         assert!(site.works(&used).await && site.note().is_none());
     }

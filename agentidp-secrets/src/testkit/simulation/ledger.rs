@@ -204,6 +204,14 @@ impl Ledger for SimulatedLedger {
         Ok(rows)
     }
 
+    async fn used(&self, row: &Row) -> Result<bool, MemoryError> {
+        self.call("used").await?;
+        let is_its_secret = self.memory.used(row).await?;
+        self.site.world.lock().committed();
+        self.site.hears("used", |pen| pen.put(is_its_secret));
+        Ok(is_its_secret)
+    }
+
     async fn page(&self, after: Option<&CredentialKey>, limit: usize) -> Result<Vec<Row>, MemoryError> {
         self.call("page").await?;
         self.memory.page(after, limit).await

@@ -8,7 +8,7 @@ use super::seen::{Kind, Operation};
 use super::site::Site;
 use super::world::World;
 use crate::credential::CredentialKey;
-use crate::lifecycle::{Change, Failure, MemoryError, MemoryTx, Row, Shown};
+use crate::lifecycle::{Change, Failure, Ledger as _, MemoryError, MemoryTx, Row, Shown};
 
 impl World {
     pub(super) fn begin(&mut self, key: &CredentialKey, kind: Kind) -> usize {
@@ -47,6 +47,12 @@ impl World {
         if let (Kind::EndIdle(_), Some(task)) = (operation.kind, task) {
             operation.idle = self.oracle.idle.get(&(task, operation.key.clone())).cloned();
         }
+    }
+
+    /// Whether the operation makes a secret that its caller may ask for once more.
+    fn may_be_retried(&self, number: usize) -> bool {
+        let makes = |operation: &Operation| matches!(operation.kind, Kind::Issue | Kind::Rotate(_) | Kind::Retry);
+        self.setting.retries && self.operations.get(number).is_some_and(makes)
     }
 
     /// The caller has its answer.
@@ -101,7 +107,7 @@ impl Change<SimulatedLedger> for Audit {
         Ok(())
     }
 
-    async fn after(&self, tx: &mut MemoryTx, _row: &Row) -> Result<(), MemoryError> {
+    async fn after(&self, tx: &mut MemoryTx, row: &Row) -> Result<(), MemoryError> {
         self.site.point("audit").await;
         let is_refused = {
             let mut world = self.site.world.lock();
@@ -111,7 +117,14 @@ impl Change<SimulatedLedger> for Audit {
         if is_refused {
             return Err(MemoryError::new("the caller's part of the change refuses"));
         }
-        self.site.world.lock().takes_what_it_read(self.operation, self.site.executor.current());
+        let (ledger, may_be_retried) = {
+            let mut world = self.site.world.lock();
+            world.takes_what_it_read(self.operation, self.site.executor.current());
+            (world.ledger.clone(), world.may_be_retried(self.operation))
+        };
+        if may_be_retried {
+            ledger.replace(tx, &row.clone().unused(true)).await?;
+        }
         tx.log(self.operation.to_string());
         Ok(())
     }

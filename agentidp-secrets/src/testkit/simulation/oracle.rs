@@ -83,7 +83,7 @@ impl World {
             }
             None => (None, SystemTime::UNIX_EPOCH),
         };
-        let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_)));
+        let makes_a_secret = matches!(kind, Some(Kind::Issue | Kind::Rotate(_) | Kind::Retry));
         let was_repaired = |row| self.is_repaired(key, row, seen.meaning.current.as_ref());
         let is_in_a_gap = meaning.current.is_none() && !makes_a_secret && state.active().is_some_and(was_repaired);
         let meaning = if is_in_a_gap { meaning.or(seen.meaning.clone()) } else { meaning };
@@ -103,7 +103,7 @@ impl World {
         let has_jumped = self.counts.jumps > 0;
         let is_right = match (&seen.state, &state, kind) {
             (State::Active(_), State::Active(_), None) if self.is_being_settled => true,
-            (State::Active(_), State::Active(_), Some(Kind::Rotate(_))) if seen.is_lost => is_new,
+            (State::Active(_), State::Active(_), Some(Kind::Rotate(_) | Kind::Retry)) if seen.is_lost => is_new,
             (State::Active(_), State::Active(_), Some(Kind::EndPrevious | Kind::EndIdle(_)) | None) if seen.is_lost => {
                 true
             }
@@ -116,6 +116,12 @@ impl World {
                 is_new
                     && !keeps_current
                     && (has_passed || alike(expected, new_previous.as_ref()) && (lasts || has_jumped))
+            }
+            (State::Active(before), State::Active(_), Some(Kind::Retry)) => {
+                let goes_on = seen.is_over || alike(old_previous.as_ref(), new_previous.as_ref());
+                let was_used =
+                    !before.is_unused || was.current.as_ref().is_some_and(|secret| self.has_proved(key, secret));
+                is_new && !keeps_current && goes_on && !was_used
             }
             (State::Active(_), State::Active(_), Some(Kind::EndIdle(idle))) => {
                 let ended = was.previous.as_ref().map(|(secret, _)| secret);
@@ -134,8 +140,10 @@ impl World {
         // A rotation and an issue make a row that can be read.
         let is_lost =
             seen.is_lost && !matches!(kind, Some(Kind::Issue)) && (meaning.current.is_none() || previous.is_some());
-        if let Some(Kind::Rotate(_)) = kind {
-            self.was_rotated(key, began);
+        match kind {
+            Some(Kind::Rotate(_)) => self.was_rotated(key, began),
+            Some(Kind::Retry) => self.counts.replaced += 1,
+            _ => {}
         }
         let is_unreadable = state.active().is_some() && meaning.current.is_none() && (makes_a_secret || !is_lost);
         if self.is_being_settled {

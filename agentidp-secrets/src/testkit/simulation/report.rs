@@ -41,6 +41,8 @@ pub struct Counts {
     pub restores: u64,
     /// Rotations that were asked of a clone of the database.
     pub rotated_by_clones: u64,
+    /// Secrets that were never used, and were replaced for a retry.
+    pub replaced: u64,
     /// Looks at which a current secret was written anew and not yet pinned again.
     pub gaps: u64,
 }
@@ -82,6 +84,7 @@ impl AddAssign for Counts {
         self.jumps += other.jumps;
         self.restores += other.restores;
         self.rotated_by_clones += other.rotated_by_clones;
+        self.replaced += other.replaced;
         self.gaps += other.gaps;
     }
 }

@@ -53,6 +53,7 @@ fn begin(world: &Shared) -> Result<usize> {
         let may_clone = world.chance.happens(150);
         let sweeps = world.chance.happens(150);
         let pace = if sweeps { 2 } else { pace };
+        let retries = world.chance.happens(300);
         world.setting = Setting {
             primary,
             second,
@@ -64,6 +65,7 @@ fn begin(world: &Shared) -> Result<usize> {
             pace,
             may_clone,
             sweeps,
+            retries,
         };
         let is_one_client = world.chance.happens(700);
         for number in 0..world.chance.pick(&[1, 1, 2, 3]).unwrap_or(1) {
@@ -141,6 +143,7 @@ fn act(cluster: &Cluster) -> Duration {
     let drawn = if is_sweep { 21 + world.chance.below(4) } else { world.chance.below(26) };
     let kind = match drawn {
         0..=7 if is_absent => Some(Kind::Issue),
+        0..=5 if world.setting.retries && world.chance.happens(500) => Some(Kind::Retry),
         0..=5 => Some(Kind::Rotate(overlap)),
         6 => Some(Kind::EndPrevious),
         7 => Some(Kind::End),
@@ -225,6 +228,7 @@ pub(super) fn ask(replica: Replica, key: CredentialKey, kind: Kind, number: usiz
             match kind {
                 Kind::Issue => life.issue(&key, audit).await.map(Some),
                 Kind::Rotate(overlap) => life.rotate(&key, overlap, audit).await.map(Some),
+                Kind::Retry => life.replace_unused(&key, audit).await.map(Some),
                 Kind::EndPrevious | Kind::EndIdle(_) => life.end_previous(&key, audit).await.map(|()| None),
                 Kind::End => life.end(&key, audit).await.map(|()| None),
             }

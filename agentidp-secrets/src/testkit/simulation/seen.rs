@@ -32,6 +32,8 @@ pub(super) struct Setting {
     pub(super) may_clone: bool,
     /// Whether overlaps are looked at often, and time passes between.
     pub(super) sweeps: bool,
+    /// Whether callers may retry a request whose secret they have not received.
+    pub(super) retries: bool,
 }
 
 /// A change that a caller asks for.
@@ -39,6 +41,8 @@ pub(super) struct Setting {
 pub(super) enum Kind {
     Issue,
     Rotate(Duration),
+    /// The retry of a request whose answer, and with it the secret, may have been lost.
+    Retry,
     EndPrevious,
     /// By a sweep: the previous secret was idle for so long.
     EndIdle(Duration),

@@ -82,6 +82,12 @@ impl World {
         self.oracle.used.push(Used { by, key, secret, began, ended, is_written: false });
     }
 
+    /// Whether the secret was proved, as far as this life of the database knows.
+    pub(super) fn has_proved(&self, key: &CredentialKey, secret: &ClientSecret) -> bool {
+        let knows = self.counts.restores == 0 && !self.setting.may_clone;
+        knows && self.oracle.used.iter().any(|used| used.key == *key && used.secret.ct_eq(secret))
+    }
+
     pub(super) fn was_rotated(&mut self, key: &CredentialKey, began: SystemTime) {
         let (key, committed) = (key.clone(), self.now());
         self.oracle.rotated.push(Rotated { key, began, committed });

@@ -18,7 +18,7 @@ fn every_failure_has_its_kind_and_names_what_to_do() {
         (Failure::Failed(500), ErrorKind::Unavailable, "status 500"),
         (Failure::Foreign(200), ErrorKind::Unavailable, "`VaultKv2::builder`"),
         (Failure::Lost(Cause::Cut), ErrorKind::Unavailable, "broke off"),
-        (Failure::Lost(Cause::Oversized), ErrorKind::Unavailable, "64 KiB"),
+        (Failure::Lost(Cause::Oversized), ErrorKind::Unavailable, "1 MiB"),
         (Failure::Lost(Cause::Timeout), ErrorKind::Unavailable, "in time"),
         (Failure::LoginRefused(AuthKind::AppRole), ErrorKind::Denied, "`AppRole::with_secret_id_file`"),
         (Failure::LoginRefused(AuthKind::Kubernetes), ErrorKind::Denied, "`Kubernetes::new`"),

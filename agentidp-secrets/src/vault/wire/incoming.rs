@@ -8,19 +8,28 @@ use super::tls;
 use crate::vault::cause::Cause;
 use crate::vault::failure::Failure;
 
-/// Longest answer that is read. An entry of ours takes under 1 KiB, the longest possible one under 32 KiB.
-pub(super) const MAX_ANSWER: usize = 64 * 1024;
+/// Longest answer that is read. An entry of ours takes under 1 KiB; with what somebody else keeps beside it, it is as long as Vault
+/// stores at all: 1 MiB unless `max_entry_size` is set.
+pub(super) const MAX_ANSWER: usize = 1024 * 1024 + 64 * 1024;
 
 /// Longest list of names that is read: 100,000 UUIDs.
 pub(super) const MAX_LISTING: usize = 4 * 1024 * 1024;
 
-/// Reads the body up to `most` bytes, into a buffer that never moves, so that no copy is left behind unwiped.
+/// What is set aside for an answer that does not say how long it is.
+const AT_FIRST: usize = 64 * 1024;
+
+/// Reads the body up to `most` bytes. A buffer that becomes too small is wiped when its content has moved.
 pub(super) async fn read_body(mut answer: reqwest::Response, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(most);
+    let announced = answer.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(AT_FIRST);
     let mut body = Zeroizing::new(Vec::with_capacity(announced.min(most)));
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&error))? {
         if chunk.len() > most - body.len() {
             return Err(Failure::Lost(Cause::Oversized));
+        }
+        if chunk.len() > body.capacity() - body.len() {
+            let mut larger = Zeroizing::new(Vec::with_capacity((2 * (body.len() + chunk.len())).min(most)));
+            larger.extend_from_slice(&body);
+            body = larger;
         }
         body.extend_from_slice(&chunk);
     }
