@@ -2,17 +2,20 @@
 //! a wrapping.
 
 use std::error::Error as _;
+use std::sync::Arc;
 
 use agentidp_secrets::vault::VaultKv2;
 use agentidp_secrets::vault::auth::{AppRole, AuthKind, RenewalOutcome, VaultAuth};
-use agentidp_secrets::{ClientSecret, CredentialKey, ErrorKind, SecretBackend, Verdict};
+use agentidp_secrets::{ClientSecret, CredentialKey, ErrorKind, Held, SecretBackend, Verdict};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::support;
 use crate::support::bao::auth::Role;
 use crate::support::bao::proxy::Proxy;
 use crate::support::bao::{Bao, Mount, least_privilege};
+use crate::support::scripted_vault::{Answer, ScriptedVault};
 
 /// Whether it does all that a login needs.
 pub(crate) async fn works(vault: &VaultKv2, credential: &str) {
@@ -173,6 +176,30 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_remembered() {
     let given = wrapped_secret_id(bao, &role).await;
     let given = AppRole::new(role.role_id.as_str(), given).mount(role.mount.as_str()).wrapped();
     works(&over(&mount, given), "given").await;
+}
+
+/// Who asked first may have gone before Vault has answered, and Vault answers once.
+#[tokio::test]
+async fn a_wrapping_that_was_opened_for_nobody_is_not_lost() {
+    let signal = Arc::new(Notify::new());
+    let answer = |body: Value| Answer::new(200, body.to_string());
+    let looked = answer(json!({ "data": { "creation_path": "auth/approle/role/r/secret-id" } }));
+    let opened = answer(json!({ "data": { "secret_id": "s" } })).after(&signal);
+    let login = json!({ "auth": { "client_token": "t", "lease_duration": 3600, "renewable": true } });
+    let nothing = Answer::new(404, json!({ "errors": [] }).to_string());
+    let leader = answer(json!({ "ha_enabled": false, "is_self": true }));
+    let server = ScriptedVault::start([looked, opened, answer(login), nothing, leader]).await;
+    let auth = VaultAuth::AppRole(AppRole::new("role", "wrapping").wrapped());
+    let vault = VaultKv2::builder(server.address(), auth).build().unwrap();
+    let key = CredentialKey::parse("a", "c").unwrap();
+    tokio::select! {
+        found = vault.inspect(&key, None) => panic!("Vault has not answered: {found:?}"),
+        () = server.arrived(2) => {}
+    }
+    signal.notify_one();
+    assert!(matches!(vault.inspect(&key, None).await.unwrap(), Held::Nothing));
+    let paths: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
+    assert!(paths.len() == 5 && paths[2].ends_with("auth/approle/login"), "{paths:?}");
 }
 
 #[tokio::test]

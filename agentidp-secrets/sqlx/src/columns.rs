@@ -58,10 +58,13 @@ impl Columns {
     fn secrets(&self) -> Option<CredentialSecrets> {
         let stored = |text: &Option<String>| text.as_deref().map(StoredSecret::parse).transpose().ok();
         let selector = |text: &Option<String>| text.as_deref().map(Selector::parse).transpose().ok();
-        let previous = match (stored(&self.previous_record)?, self.previous_until) {
-            (Some(stored), Some(until)) => {
-                Some(Previous { stored, selector: selector(&self.previous_selector)?, valid_until: time(until) })
-            }
+        let previous = match (&self.previous_record, self.previous_until) {
+            (Some(_), Some(until)) => Some(Previous {
+                stored: stored(&self.previous_record)??,
+                selector: selector(&self.previous_selector)?,
+                valid_until: time(until),
+            }),
+            // Without an end it does not count, whatever it is.
             _ => None,
         };
         Some(CredentialSecrets { current: stored(&self.record)??, selector: selector(&self.selector)?, previous })

@@ -114,6 +114,8 @@ impl PgLedger {
     /// database nothing. A change is acknowledged when every process that does so has heard of it: see [`replicas`](crate::replicas).
     #[must_use]
     pub fn with_row_cache(mut self, capacity: usize) -> Self {
+        // Clones from before have no rows to forget, so they ask this one.
+        self.replicas = Replicas::new(self.pool.clone(), TABLES);
         let parse = |told: &str| ClientId::parse(told.strip_prefix('=')?).ok();
         self.memory = Some(Arc::new(Rows::new(capacity, LeaseClock::machine(), parse)));
         self
@@ -220,6 +222,10 @@ async fn acknowledge(ledger: &PgLedger, client: &ClientId) {
         memory.forget(client);
     }
     ledger.replicas.acknowledge().await;
+}
+
+async fn begin(pool: &PgPool) -> sqlx::Result<PgTx> {
+    pool.begin_with(BEGIN).await
 }
 
 async fn commit(mut tx: PgTx) -> Result<(), CommitError<sqlx::Error>> {

@@ -15,7 +15,7 @@ use agentidp_secrets::{ClientId, CredentialKey, Selector};
 use async_trait::async_trait;
 use sqlx::Database;
 
-use super::{BEGIN, Db, LOCK_ABSENT, Own, Tx, bind_now};
+use super::{Db, LOCK_ABSENT, Own, Tx, bind_now};
 use crate::Error;
 use crate::columns::{Columns, Written, key, millis};
 
@@ -148,7 +148,7 @@ impl Ledger for Own {
     type Error = Error;
 
     async fn begin(&self) -> Result<Tx, Error> {
-        Ok(self.pool.begin_with(BEGIN).await?)
+        Ok(super::begin(&self.pool).await?)
     }
 
     async fn commit(&self, tx: Tx) -> Result<(), CommitError<Error>> {
@@ -258,7 +258,8 @@ impl Ledger for Own {
         );
         let due = bind_now(self, sqlx::query_as(due).bind(i64::try_from(limit).unwrap_or(i64::MAX)));
         let keys: Vec<(String, String)> = due.fetch_all(&self.pool).await?;
-        keys.iter().map(|(client_id, credential_id)| key(client_id, credential_id)).collect()
+        // Nothing that the lifecycle has noted is at an id that it could not have written.
+        Ok(keys.iter().filter_map(|(client_id, credential_id)| key(client_id, credential_id).ok()).collect())
     }
 
     async fn rows(&self, client: &ClientId, freshness: Freshness) -> Result<ClientRows, Error> {
@@ -283,7 +284,8 @@ impl Ledger for Own {
         );
         let lacking = sqlx::query_as(lacking).bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let clients: Vec<(String,)> = bind_now(self, lacking).fetch_all(&self.pool).await?;
-        clients.iter().map(|(client,)| ClientId::parse(client).map_err(|_| Error::Unreadable("client_id"))).collect()
+        // One that cannot be read is nobody's who could log in, and hides nobody else.
+        Ok(clients.iter().filter_map(|(client,)| ClientId::parse(client).ok()).collect())
     }
 
     fn is_current(&self, client: &ClientId, as_of: AsOf, expires_at: Option<SystemTime>) -> bool {

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 
 use agentidp_secrets::lifecycle::{AsOf, ClientRows, CommitError, Freshness};
 use agentidp_secrets::{ClientId, Clock, SystemClock};
-use sqlx::SqlitePool;
 use sqlx::error::DatabaseError;
 use sqlx::query::QueryAs;
 use sqlx::sqlite::SqliteArguments;
+use sqlx::{Connection as _, SqlitePool};
 
 use crate::Error;
 use crate::columns::millis;
@@ -113,7 +113,7 @@ impl SqliteLedger {
         let mut migrations = sqlx::migrate!("migrations/sqlite");
         migrations.dangerous_set_table_name("agentidp_migrations");
         // The driver has no lock of its own for SQLite.
-        let mut tx = self.pool.begin_with(BEGIN).await?;
+        let mut tx = begin(&self.pool).await?;
         migrations.run_direct(None, &mut *tx, false).await?;
         Ok(tx.commit().await?)
     }
@@ -161,11 +161,26 @@ fn is_changed(_: &SqliteLedger, _: &ClientId, _: AsOf) -> bool {
 
 async fn acknowledge(_: &SqliteLedger, _: &ClientId) {}
 
+/// A disk that is full ends a transaction behind the driver's back, which takes the connection for one within it from then on.
+async fn begin(pool: &SqlitePool) -> sqlx::Result<SqliteTx> {
+    loop {
+        match pool.begin_with(BEGIN).await {
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                let connection = pool.acquire().await?;
+                if connection.is_in_transaction() {
+                    connection.close().await?;
+                }
+            }
+            begun => return begun,
+        }
+    }
+}
+
 async fn commit(tx: SqliteTx) -> Result<(), CommitError<sqlx::Error>> {
     tx.commit().await.map_err(|error| match error.as_database_error().map(primary_code) {
-        // The disk failed: what it has of the commit may count after a crash.
-        None | Some(Some(IO_ERROR)) => CommitError::Unknown(error),
-        Some(_) => CommitError::NotDone(error),
+        Some(Some(BUSY | LOCKED | FULL | CONSTRAINT)) => CommitError::NotDone(error),
+        // The disk failed, and what it has of the commit may count after a crash; or the transaction had ended before.
+        _ => CommitError::Unknown(error),
     })
 }
 
@@ -176,7 +191,8 @@ fn may_repeat(error: &dyn DatabaseError) -> bool {
 
 const BUSY: u32 = 5;
 const LOCKED: u32 = 6;
-const IO_ERROR: u32 = 10;
+const FULL: u32 = 13;
+const CONSTRAINT: u32 = 19;
 
 /// The lowest byte of an extended code (<https://www.sqlite.org/rescode.html>).
 fn primary_code(error: &dyn DatabaseError) -> Option<u32> {

@@ -160,9 +160,9 @@ impl<L: Ledger> Lifecycle<L> {
         for _ in 0..ATTEMPTS {
             let (outcome, freshness) = match self.attempt(&rows, secret).await? {
                 Attempt::Decided(Decision::Proved(proof)) => return Ok(Decision::Proved(proof)),
-                Attempt::Decided(refusal) if rows.from_memory || self.means_latest(&rows) => {
-                    (Some(Ok(refusal)), Freshness::After(rows.as_of))
-                }
+                // A rotation may have been committed between these rows and what they mean.
+                Attempt::Decided(refusal) if self.means_latest(&rows) => (Some(Ok(refusal)), Freshness::Latest),
+                Attempt::Decided(refusal) if rows.from_memory => (Some(Ok(refusal)), Freshness::After(rows.as_of)),
                 Attempt::Decided(refusal) => return refuse(refusal, &rows),
                 Attempt::Changed => (None, Freshness::Latest),
                 Attempt::Gone(error) => (Some(Err(Failure::Backend(error))), Freshness::Latest),

@@ -76,7 +76,7 @@ impl<L: Ledger> Lifecycle<L> {
             return Ok(false);
         }
         let mut is_gone = false;
-        for number in [to.version, Some(latest), latest.checked_sub(1)].into_iter().flatten() {
+        for number in [to.version, Some(latest), Some(latest - 1)].into_iter().flatten().filter(|number| *number > 0) {
             let held = there.inspect(key, Some(number)).await?;
             if differ(&backend.inspect(key, Some(number)).await?, &held) {
                 return Ok(true);

@@ -55,7 +55,8 @@ impl Replicas {
                 Next::Until(end) => sleep_until(began + end).await,
                 Next::TakeOff(silent) => {
                     let silent_count = silent.len();
-                    self.0.take_off(silent).await;
+                    // Where it takes longer, the next change waits for them again.
+                    let _ = timeout(LEASE + MARGIN, self.0.take_off(silent)).await;
                     return Obeyed::TookOff(silent_count);
                 }
             }
@@ -66,7 +67,7 @@ impl Replicas {
     pub async fn leave(&self) {
         if let Some(own) = self.0.questions.own() {
             // Otherwise the next change waits for this lease.
-            let _ = self.0.remove(&[own]).await;
+            let _ = timeout(LEASE + MARGIN, self.0.remove(&[own])).await;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agentidp_secrets::CredentialKey;
 use agentidp_secrets::lifecycle::{Change, CommitError, Failure, Ledger, Note, Row};
-use agentidp_secrets_sqlx::{Error, PgLedger, PgTx};
+use agentidp_secrets_sqlx::{Error, PgLedger, PgTx, SqliteLedger, SqliteTx};
 use async_trait::async_trait;
 use sqlx::AssertSqlSafe;
 use tokio::task::yield_now;
@@ -115,7 +115,7 @@ async fn a_transaction_that_waited_too_long_for_sqlite_may_be_repeated() {
     let _writer = site.ledger.begin().await.unwrap();
     let folder_of_another = sqlx::sqlite::SqliteConnectOptions::clone(&site.pool.connect_options());
     let hasty = sqlx::SqlitePool::connect_lazy_with(folder_of_another.busy_timeout(Duration::ZERO));
-    let busy = agentidp_secrets_sqlx::SqliteLedger::new(hasty).begin().await.unwrap_err();
+    let busy = SqliteLedger::new(hasty).begin().await.unwrap_err();
     assert!(site.ledger.may_repeat(&busy), "{busy}");
 }
 
@@ -152,4 +152,25 @@ async fn transactions_read_what_they_waited_for_whatever_the_default_is() {
     let mut tx = PgLedger::new(anew).begin().await.unwrap();
     let level: String = sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&mut *tx).await.unwrap();
     assert_eq!(level, "read committed");
+}
+
+/// Ends the transaction behind the driver's back, as SQLite does by itself when the disk is full.
+struct Ends;
+
+#[async_trait]
+impl Change<SqliteLedger> for Ends {
+    async fn after(&self, tx: &mut SqliteTx, _row: &Row) -> Result<(), Error> {
+        sqlx::raw_sql("ROLLBACK").execute(&mut **tx).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_has_ended_spoils_no_connection() {
+    let site = on_sqlite().await;
+    assert!(matches!(site.life.issue(&site.key, Ends).await, Err(Failure::Ledger(_) | Failure::Unknown(_))));
+    for number in 0..10 {
+        let key = CredentialKey::parse("agent-7", &format!("later-{number}")).unwrap();
+        site.life.issue(&key, ()).await.unwrap();
+    }
 }

@@ -1,6 +1,7 @@
 //! Logins: what is sent, and to where.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -139,7 +140,7 @@ impl AppRole {
         Self { role_id: Hidden::from(role_id), secret_id, wrapped: false, unwrapped: Unwrapped::default(), mount }
     }
 
-    pub(super) async fn log_in(&self, transport: &Transport) -> Result<Grant, Failure> {
+    pub(super) async fn log_in(&self, transport: &Arc<Transport>) -> Result<Grant, Failure> {
         #[derive(Serialize)]
         struct Body<'a> {
             role_id: &'a str,
@@ -151,7 +152,7 @@ impl AppRole {
         log_in(transport, AuthKind::AppRole, &self.mount, &body).await
     }
 
-    async fn secret_id(&self, transport: &Transport) -> Result<Option<Hidden>, Failure> {
+    async fn secret_id(&self, transport: &Arc<Transport>) -> Result<Option<Hidden>, Failure> {
         let (given, setting) = match &self.secret_id {
             Some(SecretId::Text(text)) => (text.clone(), Setting::SecretId),
             Some(SecretId::File(path)) => {

@@ -27,7 +27,7 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Requests to Vault under one identity. Clones of the backend share it.
 pub(crate) struct Session {
-    pub(super) transport: Transport,
+    pub(super) transport: Arc<Transport>,
     pub(super) auth: VaultAuth,
     pub(super) clock: Arc<dyn Clock>,
     names: Names,
@@ -88,7 +88,15 @@ impl Session {
             _ => None,
         };
         let book = Mutex::new(Book::new(held.as_ref().map_or(0, |held| held.pass.number)));
-        Ok(Self { transport, auth, clock, names, held: RwLock::new(held), attempts: Mutex::default(), book })
+        Ok(Self {
+            transport: Arc::new(transport),
+            auth,
+            clock,
+            names,
+            held: RwLock::new(held),
+            attempts: Mutex::default(),
+            book,
+        })
     }
 
     /// Sends one request. Where Vault calls the token dead, gets another one and sends it once more: such a refusal comes

@@ -1,6 +1,7 @@
 //! [`VaultAuth`]: where tokens come from.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
@@ -85,7 +86,7 @@ impl VaultAuth {
     }
 
     /// A token, fetched anew. Files are read anew, too: their writers replace what expires.
-    pub(crate) async fn obtain(&self, transport: &Transport) -> Result<Grant, Failure> {
+    pub(crate) async fn obtain(&self, transport: &Arc<Transport>) -> Result<Grant, Failure> {
         let plain = |token: &VaultToken, unusable: Failure| {
             let token = token.header(Names::default()).map_err(|_| unusable)?;
             Ok(Grant { token, lease: None })

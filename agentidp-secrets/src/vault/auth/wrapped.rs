@@ -1,11 +1,12 @@
 //! A secret id in a wrapping: Vault gives it out once, to whoever comes first.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::token::VaultToken;
@@ -22,8 +23,11 @@ pub(super) struct Unwrapped(Arc<Mutex<Option<Opened>>>);
 
 struct Opened {
     wrapping: Hidden,
-    secret_id: Hidden,
+    secret_id: Opening,
 }
+
+/// An answer of Vault that may still be on its way. It is kept when who asked has gone: it comes once.
+type Opening = Shared<BoxFuture<'static, Result<Hidden, Failure>>>;
 
 #[derive(Deserialize)]
 struct Lookup {
@@ -36,7 +40,7 @@ struct Wrapping {
 }
 
 impl Unwrapped {
-    /// The secret id in this wrapping, which is opened once: another login takes what is remembered.
+    /// The secret id in this wrapping, which is opened once: another login takes what is remembered, or what is on its way.
     ///
     /// `mount` is where the secret id has to come from, and `setting` what the wrapping's token was given by.
     pub(super) async fn secret_id(
@@ -44,16 +48,33 @@ impl Unwrapped {
         wrapping: Hidden,
         mount: &str,
         setting: Setting,
-        transport: &Transport,
+        transport: &Arc<Transport>,
     ) -> Result<Hidden, Failure> {
-        let mut opened = self.0.lock().await;
-        if let Some(opened) = opened.as_ref().filter(|opened| opened.wrapping.expose() == wrapping.expose()) {
-            return Ok(opened.secret_id.clone());
+        let opening = self.opening(wrapping, mount, setting, transport);
+        let opened = opening.clone().await;
+        if opened.is_err() {
+            let mut held = self.held();
+            held.take_if(|held| held.secret_id.ptr_eq(&opening));
         }
-        look(&wrapping, mount, setting, transport).await?;
-        let secret_id = unwrap(&wrapping, setting, transport).await?;
-        *opened = Some(Opened { wrapping, secret_id: secret_id.clone() });
-        Ok(secret_id)
+        opened
+    }
+
+    fn opening(&self, wrapping: Hidden, mount: &str, setting: Setting, transport: &Arc<Transport>) -> Opening {
+        let mut held = self.held();
+        if let Some(held) = held.as_ref().filter(|held| held.wrapping.expose() == wrapping.expose()) {
+            return held.secret_id.clone();
+        }
+        let (asked, mount, transport) = (wrapping.clone(), mount.to_owned(), Arc::clone(transport));
+        let opening = async move {
+            look(&asked, &mount, setting, &transport).await?;
+            unwrap(&asked, setting, &transport).await
+        };
+        let secret_id = opening.boxed().shared();
+        held.insert(Opened { wrapping, secret_id }).secret_id.clone()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Opened>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
