@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let backend = stack(
         remote,
         &[
-            &LimitLayer::new(16),
+            &LimitLayer::new(16).max_wait(Duration::from_millis(500)),
             &RetryLayer::default(),
             &TimeoutLayer::new(Duration::from_secs(1)),
             &ObserveLayer::new(Arc::new(Print)),

@@ -43,7 +43,7 @@
 //!     Ok(stack(
 //!         backend,
 //!         &[
-//!             &LimitLayer::new(16),
+//!             &LimitLayer::new(16).max_wait(Duration::from_secs(1)),
 //!             &RetryLayer::default(),
 //!             &TimeoutLayer::new(Duration::from_secs(2)).writes(Duration::from_secs(5)),
 //!             &BreakerLayer::default(),

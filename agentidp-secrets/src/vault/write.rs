@@ -55,7 +55,8 @@ impl VaultKv2 {
         cas: u64,
         failure: Failure,
     ) -> Result<Written, Failure> {
-        match (failure, self.kv.read(path, Some(cas + 1)).await) {
+        let next = cas.checked_add(1).ok_or(failure)?;
+        match (failure, self.kv.read(path, Some(next)).await) {
             (_, Ok(KvEntry { written, value: KvValue::Secret(found) })) if found.ct_eq(secret) => Ok(written),
             (_, Ok(_)) => Err(Failure::Conflict),
             (_, Err(Failure::Missing)) => Err(Failure::NotApplied),

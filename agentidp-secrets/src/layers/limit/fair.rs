@@ -69,14 +69,11 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
         })
     }
 
-    /// Gives free permits to requests that wait. One that was given up meanwhile is passed over.
+    /// Gives free permits to requests that wait.
     fn hand_out(&self) {
         loop {
             let mut state = self.state();
             let Some((key, request)) = state.next() else { return };
-            if request.is_closed() {
-                continue;
-            }
             state.take(&key);
             drop(state);
             // Where the request is gone by now, the permit is dropped here, and handed on.
@@ -92,24 +89,30 @@ impl<K: Eq + Hash + Clone> FairSemaphore<K> {
 impl<K: Eq + Hash + Clone> State<K> {
     fn enqueue(&mut self, key: K, request: oneshot::Sender<FairPermit<K>>) {
         match self.waiting.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, requests)) => requests.push_back(request),
+            Some((_, requests)) => {
+                if requests.len().is_power_of_two() {
+                    requests.retain(|request| !request.is_closed());
+                }
+                requests.push_back(request);
+            }
             None => self.waiting.push((key, VecDeque::from([request]))),
         }
     }
 
-    /// The request whose turn it is, if there is a permit for it.
+    /// The request whose turn it is, if there is a permit for it. Those that were given up take no turn.
     fn next(&mut self) -> Option<(K, oneshot::Sender<FairPermit<K>>)> {
-        if self.free == 0 {
-            return None;
+        while self.free > 0 {
+            let next = (0..self.waiting.len()).min_by_key(|at| self.held.get(&self.waiting[*at].0).copied())?;
+            let (key, mut requests) = self.waiting.remove(next);
+            let request = std::iter::from_fn(|| requests.pop_front()).find(|request| !request.is_closed());
+            let Some(request) = request else { continue };
+            if !requests.is_empty() {
+                // Behind the keys that hold as few.
+                self.waiting.push((key.clone(), requests));
+            }
+            return Some((key, request));
         }
-        let next = (0..self.waiting.len()).min_by_key(|at| self.held.get(&self.waiting[*at].0).copied())?;
-        let (key, mut requests) = self.waiting.remove(next);
-        let request = requests.pop_front()?;
-        if !requests.is_empty() {
-            // Behind the keys that hold as few.
-            self.waiting.push((key.clone(), requests));
-        }
-        Some((key, request))
+        None
     }
 
     fn take(&mut self, key: &K) {
@@ -189,5 +192,20 @@ mod tests {
         drop(gone);
         assert!(permits.try_acquire(3).is_some());
         assert!(permits.acquire(3).now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn requests_that_were_given_up_take_no_turn_and_are_not_kept() {
+        let permits = FairSemaphore::new(1);
+        let first = permits.acquire("flooded").now_or_never().unwrap();
+        for _ in 0..1000 {
+            assert!(permits.acquire("flooded").now_or_never().is_none());
+        }
+        assert!(permits.state().waiting[0].1.len() < 3);
+        let [mut other, mut genuine] = ["other", "flooded"].map(|key| Box::pin(permits.acquire(key)));
+        assert!((&mut other).now_or_never().is_none() && (&mut genuine).now_or_never().is_none());
+        drop(first);
+        drop(genuine.now_or_never().or_else(|| other.now_or_never()).expect("one of them"));
+        assert!(permits.acquire("third").now_or_never().is_some(), "nobody else waits");
     }
 }

@@ -36,10 +36,16 @@ pub(super) fn lease(status: u16, body: &[u8]) -> Result<Lease, Failure> {
     }
 }
 
-/// A century at most: more does not fit into every clock.
+/// A century: more does not fit into every clock.
+const LONGEST: u64 = 100 * 365 * 24 * 3600;
+
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    const LONGEST: u64 = 100 * 365 * 24 * 3600;
     u64::deserialize(deserializer).map(|seconds| seconds.min(LONGEST))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let told: Option<u64> = Option::deserialize(deserializer)?;
+    Ok(told.map(|seconds| seconds.min(LONGEST)))
 }
 
 #[derive(Deserialize)]
@@ -60,8 +66,11 @@ struct Granted {
 pub(crate) struct Inspected {
     #[serde(deserialize_with = "seconds")]
     pub(crate) ttl: u64,
+    #[serde(default, deserialize_with = "some_seconds")]
     pub(crate) creation_ttl: Option<u64>,
+    #[serde(default, deserialize_with = "some_seconds")]
     pub(crate) explicit_max_ttl: Option<u64>,
+    #[serde(default, deserialize_with = "some_seconds")]
     pub(crate) period: Option<u64>,
     pub(crate) expire_time: Option<String>,
     pub(crate) renewable: Option<bool>,
@@ -78,8 +87,9 @@ mod tests {
             let answer = format!(r#"{{"auth":{{"client_token":"t","lease_duration":{seconds},"renewable":true}}}}"#);
             let (_, lease) = login(200, answer.as_bytes(), AuthKind::AppRole).unwrap();
             assert_eq!(lease.seconds, expected);
-            let told = format!(r#"{{"ttl":{seconds},"policies":[]}}"#);
-            assert_eq!(serde_json::from_str::<Inspected>(&told).unwrap().ttl, expected);
+            let told = format!(r#"{{"ttl":{seconds},"creation_ttl":{seconds},"period":null,"policies":[]}}"#);
+            let told = serde_json::from_str::<Inspected>(&told).unwrap();
+            assert_eq!((told.ttl, told.creation_ttl, told.period), (expected, Some(expected), None));
         }
     }
 }
