@@ -181,25 +181,45 @@ async fn a_wrapped_secret_id_is_unwrapped_once_and_remembered() {
 /// Who asked first may have gone before Vault has answered, and Vault answers once.
 #[tokio::test]
 async fn a_wrapping_that_was_opened_for_nobody_is_not_lost() {
-    let signal = Arc::new(Notify::new());
-    let answer = |body: Value| Answer::new(200, body.to_string());
     let looked = answer(json!({ "data": { "creation_path": "auth/approle/role/r/secret-id" } }));
-    let opened = answer(json!({ "data": { "secret_id": "s" } })).after(&signal);
-    let login = json!({ "auth": { "client_token": "t", "lease_duration": 3600, "renewable": true } });
+    let opened = answer(json!({ "data": { "secret_id": "s" } }));
+    let login = VaultAuth::AppRole(AppRole::new("role", "wrapping").wrapped());
+    given_up_at_the_last(login, vec![looked, opened], vec![logged_in()]).await;
+}
+
+/// A secret id may be good for one login, and that token is the only one.
+#[tokio::test]
+async fn a_login_that_nobody_waited_for_is_not_lost() {
+    given_up_at_the_last(VaultAuth::AppRole(AppRole::new("role", "secret")), vec![logged_in()], vec![]).await;
+}
+
+fn answer(body: Value) -> Answer {
+    Answer::new(200, body.to_string())
+}
+
+fn logged_in() -> Answer {
+    answer(json!({ "auth": { "client_token": "t", "lease_duration": 3600, "renewable": true } }))
+}
+
+/// The first caller goes before the last of these is answered. The next one goes on from there: none is asked for again.
+async fn given_up_at_the_last(auth: VaultAuth, mut until: Vec<Answer>, then: Vec<Answer>) {
+    let signal = Arc::new(Notify::new());
+    let (begun, last) = (until.len(), until.pop().unwrap().after(&signal));
     let nothing = Answer::new(404, json!({ "errors": [] }).to_string());
     let leader = answer(json!({ "ha_enabled": false, "is_self": true }));
-    let server = ScriptedVault::start([looked, opened, answer(login), nothing, leader]).await;
-    let auth = VaultAuth::AppRole(AppRole::new("role", "wrapping").wrapped());
+    let script: Vec<_> = until.into_iter().chain([last]).chain(then).chain([nothing, leader]).collect();
+    let asked = script.len();
+    let server = ScriptedVault::start(script).await;
     let vault = VaultKv2::builder(server.address(), auth).build().unwrap();
     let key = CredentialKey::parse("a", "c").unwrap();
     tokio::select! {
         found = vault.inspect(&key, None) => panic!("Vault has not answered: {found:?}"),
-        () = server.arrived(2) => {}
+        () = server.arrived(begun) => {}
     }
     signal.notify_one();
     assert!(matches!(vault.inspect(&key, None).await.unwrap(), Held::Nothing));
     let paths: Vec<_> = server.requests().iter().map(|seen| seen.target.clone()).collect();
-    assert!(paths.len() == 5 && paths[2].ends_with("auth/approle/login"), "{paths:?}");
+    assert!(paths.len() == asked && paths[asked - 3].ends_with("auth/approle/login"), "{paths:?}");
 }
 
 #[tokio::test]

@@ -30,15 +30,24 @@ pub(super) fn limits(floor: Option<f64>) -> DigestLimits {
     limits
 }
 
-/// How long to rest after a run that took so long and was given a core for `computed` of it. Up to a third of the core for
-/// others is no reason: then there is room for both. With half of it for them the rest is at its longest, but it leaves the
-/// thread `share` of a core.
+/// How long a run of digests took, and for how much of that it was given a core.
+#[derive(Clone, Copy, Default)]
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere a thread cannot tell what it was given"))]
-fn rest(took: Duration, computed: Duration, share: f64) -> Duration {
-    let waited = took.saturating_sub(computed);
-    let rest = (waited * 2).saturating_sub(computed).min(computed) * MOST_REST;
-    let most = if share > 0.0 { Duration::try_from_secs_f64(computed.as_secs_f64() / share).ok() } else { None };
-    most.map_or(rest, |most| rest.min(most.saturating_sub(took)))
+struct Run {
+    took: Duration,
+    computed: Duration,
+}
+
+/// How long to rest after a run, by it and the one before: a scheduler is kind to who has slept, so that one run alone, after
+/// a rest, tells little of how busy the core is. Up to a quarter of the core for others is no reason: then there is room for
+/// both. With a third of it for them the rest is at its longest, but it leaves the thread `share` of a core.
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere a thread cannot tell what it was given"))]
+fn rest(run: Run, before: Run, share: f64) -> Duration {
+    let computed = run.computed + before.computed;
+    let waited = (run.took + before.took).saturating_sub(computed);
+    let rest = ((waited * 3).saturating_sub(computed) * MOST_REST).min(run.computed * MOST_REST);
+    let most = if share > 0.0 { Duration::try_from_secs_f64(run.computed.as_secs_f64() / share).ok() } else { None };
+    most.map_or(rest, |most| rest.min(most.saturating_sub(run.took)))
 }
 
 #[cfg(target_os = "linux")]
@@ -48,16 +57,19 @@ mod linux {
 
     use rustix::time::{ClockId, clock_gettime};
 
+    use super::Run;
+
     thread_local! {
         /// What this thread had computed by the end of its last run.
         static COMPUTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+        static BEFORE: Cell<Run> = const { Cell::new(Run { took: Duration::ZERO, computed: Duration::ZERO }) };
     }
 
     pub(super) fn rest_after(took: Duration, share: f64) -> Duration {
         let now = clock_gettime(ClockId::ThreadCPUTime);
         let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs() as u32);
-        let computed = now.saturating_sub(COMPUTED.replace(now));
-        super::rest(took, computed, share)
+        let run = Run { took, computed: now.saturating_sub(COMPUTED.replace(now)) };
+        super::rest(run, BEFORE.replace(run), share)
     }
 }
 
@@ -87,29 +99,40 @@ mod tests {
         assert!(!policies.is_empty() && policies.iter().all(|policy| policy == "0"), "{policies:?}");
     }
 
+    fn run(took: u64, computed: u64) -> Run {
+        Run { took: Duration::from_millis(took), computed: Duration::from_millis(computed) }
+    }
+
     #[test]
-    fn a_thread_rests_once_others_take_more_than_a_third_of_its_core() {
+    fn a_thread_rests_once_others_take_more_than_a_quarter_of_its_core() {
         let ms = Duration::from_millis;
         for (took, computed, expected) in
-            [(80, 80, 0), (60, 40, 0), (70, 40, 580), (80, 40, 1_160), (9_000, 40, 1_160), (0, 1, 0)]
+            [(80, 80, 0), (56, 42, 0), (58, 42, 348), (70, 40, 1_160), (9_000, 40, 1_160), (0, 1, 0)]
         {
-            assert_eq!(rest(ms(took), ms(computed), 0.0), ms(expected), "{computed} of {took}");
+            let steady = run(took, computed);
+            assert_eq!(rest(steady, steady, 0.0), ms(expected), "{computed} of {took}");
         }
     }
 
     #[test]
+    fn one_run_that_had_its_core_at_once_does_not_end_the_rests() {
+        let (busy, favoured) = (run(200, 40), run(40, 40));
+        assert_eq!(rest(favoured, busy, 0.25), Duration::from_millis(120));
+        assert_eq!(rest(favoured, favoured, 0.25), Duration::ZERO, "two of them do");
+    }
+
+    #[test]
     fn a_rest_leaves_the_floor() {
-        let ms = Duration::from_millis;
         for share in [0.1, 0.25, 0.5, 1.0] {
-            for took in (40..400).step_by(10) {
-                let computed = ms(40);
-                let round = ms(took) + rest(ms(took), computed, share);
-                let given = computed.as_secs_f64() / round.as_secs_f64();
+            for (took, before) in (40..400).step_by(10).flat_map(|took| [(took, 40), (took, 400)]) {
+                let last = run(took, 40);
+                let round = last.took + rest(last, run(before, 40), share);
+                let given = last.computed.as_secs_f64() / round.as_secs_f64();
                 let wanted = share.min(40.0 / took as f64);
                 assert!(given >= wanted - 1e-6, "{given} of a core for a share of {share}, when {took} ms took 40");
             }
         }
-        assert_eq!(rest(ms(80), ms(40), 0.25), ms(80), "a quarter of the core, and not a thirtieth");
+        assert_eq!(rest(run(80, 40), run(80, 40), 0.25), Duration::from_millis(80), "a quarter of the core");
     }
 
     #[cfg(target_os = "linux")]

@@ -91,6 +91,9 @@ class Run:
         self.start_servers()
         self.prove_all()
 
+    def wants(self, part):
+        return not self.options.only or re.search(self.options.only, part)
+
     def wanted(self, *groups):
         used = " ".join(row.clients for row in self.rows)
         return [group for group in groups if not self.options.only or group in used]
@@ -106,7 +109,7 @@ class Run:
         for kind, variant, groups in kinds:
             say(f"making {kind} credentials")
             self.tried(f"{kind} credentials", lambda: self.seed_kind(kind, variant, groups))
-        if any(row.section == "agents" for row in self.rows) or not self.options.only:
+        if any(row.section == "agents" for row in self.rows) or self.wants("memory"):
             for size, count in plan.AGENTS.items():
                 say(f"making {count:,} agents")
                 self.tried(f"{size} agents", lambda: self.seed_numbered(size, count))
@@ -281,7 +284,7 @@ def main():
             run.prepare()
             run.rounds()
             for part in PARTS:
-                if not options.only or re.search(options.only, part):
+                if run.wants(part):
                     say(part)
                     run.tried(part, getattr(run, part))
     except KeyboardInterrupt:

@@ -234,7 +234,8 @@ impl Proofs {
     }
 }
 
-/// Without room for entries that have gone, which would be half as much memory again: what comes back is proved anew.
+/// Without room for entries that have gone, which would be half as much memory again: what comes back is proved anew. Room for
+/// the others is taken at once, or each shard would grow to twice what it needs; a page of it is used once an entry is there.
 fn bounded(capacity: usize) -> Result<Cache<RecordName, Proof>> {
     let options = OptionsBuilder::new()
         .estimated_items_capacity(capacity)
@@ -242,7 +243,9 @@ fn bounded(capacity: usize) -> Result<Cache<RecordName, Proof>> {
         .ghost_allocation(0.0)
         .build()
         .map_err(|_| Error::new(ErrorKind::Internal, "the cache of warm verification could not be made"))?;
-    Ok(Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default()))
+    let cache = Cache::with_options(options, UnitWeighter, DefaultHashBuilder::default(), DefaultLifecycle::default());
+    cache.reserve(capacity);
+    Ok(cache)
 }
 
 /// Forgets when it is dropped, however the call ended.

@@ -18,8 +18,14 @@ fn id() -> impl Strategy<Value = String> {
 
 fn record() -> impl Strategy<Value = StoredSecret> {
     let backend = prop_oneof!["bcrypt", "vault-kv2", "vault-kv2:eu", "mine", "memory"];
-    let known =
-        (backend, "[ -~]{0,200}").prop_map(|(id, payload)| StoredSecret::new(BackendId::of(&id).unwrap(), payload));
+    let payload = prop_oneof![
+        "[ -~]{0,200}",
+        "\\$2[abxy]\\$1[0-4]\\$[./A-Za-z0-9]{53}",
+        "\\$hmac-sha256\\$v=1\\$keyid=[a-z]{1,9}\\$[0-9a-f]{32}\\$[0-9a-f]{64}",
+        "\\$argon2id\\$v=19\\$m=19456,t=2,p=1\\$[A-Za-z0-9+/]{22}\\$[A-Za-z0-9+/]{43}",
+        "[0-9a-fé]{0,40}[./A-Z0-9]{0,40}[+0-9a-f]{0,40}",
+    ];
+    let known = (backend, payload).prop_map(|(id, payload)| StoredSecret::new(BackendId::of(&id).unwrap(), payload));
     prop_oneof![known, "[a-z]{1,9}".prop_map(|text| StoredSecret::new(BackendId::UNCLAIMED, text))]
 }
 
@@ -85,24 +91,39 @@ proptest! {
     }
 }
 
-/// As the server has it: ids are UUIDs, and the digest is bcrypt's.
-fn usual(selector: Option<&str>) -> Known {
-    let key =
-        CredentialKey::parse("0f8fad5b-d9cb-469f-a165-70867728950e", "7c9e6679-7425-40de-944b-e07fc1f90ae7").unwrap();
-    let current = StoredSecret::new(BackendId::BCRYPT, format!("$2b$10${}", "a".repeat(53)));
+const CLIENT: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
+const CREDENTIAL: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+
+/// The digest of bcrypt's first test vectors.
+const DIGEST: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+
+/// As the server has it: ids are UUIDs.
+fn usual(backend: BackendId, payload: &str, selector: Option<&str>) -> Known {
+    let key = CredentialKey::parse(CLIENT, CREDENTIAL).unwrap();
     let selector = selector.map(|text| Selector::parse(text).unwrap());
-    let secrets = CredentialSecrets { current, selector, previous: None };
+    let secrets = CredentialSecrets { current: StoredSecret::new(backend, payload), selector, previous: None };
     Known::new(true, vec![Row::new(key, Some(secrets), Some(Revision::from_bytes([7; 16])))])
 }
 
 #[test]
 fn a_client_with_one_credential_is_small() {
-    assert!(PackedRows::of(&usual(None)).0.len() <= 125, "{:?}", PackedRows::of(&usual(None)));
-    let selecting = PackedRows::of(&usual(Some("2027-01:0123456789abcdef")));
-    assert!(selecting.0.len() <= 145, "{selecting:?}");
+    let keyed = format!("$hmac-sha256$v=1$keyid=2027-01${}${}", "0f".repeat(16), "1e".repeat(32));
+    let path = format!("secret/data/agentidp/agents/{CLIENT}/credentials/{CREDENTIAL}?version=12");
+    let selector = Some("2027-01:0123456789abcdef");
+    for (backend, payload, selector, expected) in [
+        (BackendId::BCRYPT, DIGEST, None, 107),
+        (BackendId::BCRYPT, DIGEST, selector, 123),
+        (BackendId::KEYED_DIGEST, &keyed, selector, 138),
+        (BackendId::VAULT_KV2, &path, None, 103),
+    ] {
+        let known = usual(backend, payload, selector);
+        let packed = PackedRows::of(&known);
+        assert_eq!(packed.unpack().unwrap().rows(), known.rows());
+        assert!(packed.0.len() <= expected, "{payload}: {} bytes", packed.0.len());
+    }
 }
 
 #[test]
 fn debug_shows_no_digest() {
-    crate::testkit::assert_redacted(&PackedRows::of(&usual(None)), "aaaaaaaa");
+    crate::testkit::assert_redacted(&PackedRows::of(&usual(BackendId::BCRYPT, DIGEST, None)), "CCCCCCCC");
 }

@@ -71,7 +71,8 @@ impl Noted {
         let mut uses = Vec::new();
         for part in &self.parts {
             let Part { noted, writing } = &mut *locked(part);
-            for (key, times) in noted.drain() {
+            // With its room: a minute of many clients would be kept for good.
+            for (key, times) in std::mem::take(noted) {
                 times.into_iter().for_each(|times| {
                     merge(writing, &key, times);
                 });

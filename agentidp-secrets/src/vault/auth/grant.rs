@@ -3,6 +3,7 @@
 use http::HeaderValue;
 
 /// A token from a source, with what the source says about its life.
+#[derive(Clone)]
 pub(crate) struct Grant {
     pub(crate) token: HeaderValue,
     /// None: to be asked about.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use http::HeaderValue;
 use tokio::sync::Mutex;
 
@@ -63,6 +65,14 @@ struct Attempts {
     not_before: Option<Instant>,
     /// None: a login whose token was not accepted yet.
     failure: Option<Failure>,
+    /// A login that whoever waited for it has given up. Its secret id may open once only, so the next one waits for its answer.
+    under_way: Option<Login>,
+}
+
+#[derive(Clone)]
+struct Login {
+    begun: Instant,
+    granted: Shared<BoxFuture<'static, Result<Grant, Failure>>>,
 }
 
 /// What is remembered from one look to the next.
@@ -145,10 +155,19 @@ impl Session {
             return Ok((!same).then(|| self.take_up(grant, now)));
         }
         attempts.forget_if_accepted(former);
-        attempts.refuse_before_its_time(now)?;
-        let granted = self.auth.obtain(&self.transport).await;
-        attempts.made(now, granted.as_ref().err().copied());
-        granted.map(|grant| Some(self.take_up(grant, now)))
+        if attempts.under_way.is_none() {
+            attempts.refuse_before_its_time(now)?;
+        }
+        let login = attempts.under_way.get_or_insert_with(|| self.log_in(now)).clone();
+        let granted = login.granted.await;
+        attempts.made(login.begun, granted.as_ref().err().copied());
+        granted.map(|grant| Some(self.take_up(grant, login.begun)))
+    }
+
+    fn log_in(&self, begun: Instant) -> Login {
+        let (auth, transport) = (self.auth.clone(), Arc::clone(&self.transport));
+        let granted = async move { auth.obtain(&transport).await };
+        Login { begun, granted: granted.boxed().shared() }
     }
 
     /// Uses another token from the next request on, until it is dead.
@@ -225,6 +244,7 @@ impl Attempts {
         self.failures += 1;
         self.not_before = Some(now + pause.min(LONGEST_PAUSE));
         self.failure = failure;
+        self.under_way = None;
     }
 }
 
